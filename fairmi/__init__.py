@@ -1,0 +1,27 @@
+"""Fair classification by mutual-information debiasing, with scikit-learn's API."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fairmi._classifier import MIDebiasedClassifier
+
+__version__ = version("fairmi")
+
+# Loaded on first use, since these need torch and an audit of another's model does not.
+_LAZY = {"MIDebiasedClassifier": "fairmi._classifier"}
+
+__all__ = ["MIDebiasedClassifier", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'fairmi' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LAZY))
