@@ -1,0 +1,286 @@
+"""Fairness metrics of fairlearn as scorers of scikit-learn, for searches and cross-validation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import fairlearn.metrics
+import numpy as np
+import sklearn.metrics
+from fairlearn.metrics import MetricFrame
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from fairmi._compat import StrOptions, validate_params
+from fairmi._errors import SensitiveFeaturesError
+from fairmi.metrics._columns import columns_of
+from fairmi.metrics._comparable import comparable_groups
+
+__all__ = ["FairnessScorer", "make_fairness_scorer"]
+
+AGGREGATES = ("difference", "ratio", "group_min", "group_max")
+HIGHER_IS_BETTER = {"difference": False, "ratio": True, "group_min": True, "group_max": False}
+RESPONSES = ("predict", "predict_proba", "decision_function")
+# Metrics of one class against the rest: with more classes, the worst class counts.
+ONE_CLASS = (
+    "demographic_parity",
+    "equalized_odds",
+    "equal_opportunity",
+    "selection_rate",
+    "true_positive_rate",
+    "true_negative_rate",
+    "false_positive_rate",
+    "false_negative_rate",
+)
+
+
+@validate_params(
+    {
+        "metric": [str, callable],
+        "aggregate": [StrOptions(set(AGGREGATES)), None],
+        "greater_is_better": ["boolean", None],
+        "response_method": [StrOptions(set(RESPONSES))],
+        "sensitive_columns": ["array-like", str, None],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_fairness_scorer(
+    metric: str | Callable[..., float],
+    *,
+    aggregate: str | None = None,
+    greater_is_better: bool | None = None,
+    response_method: str = "predict",
+    sensitive_columns: Sequence[str | int] | None = None,
+) -> FairnessScorer:
+    """Make a scorer of a fairness metric, for GridSearchCV, cross_validate and their kin.
+
+    The sensitive features reach the scorer in one of two ways. With metadata routing switched on
+    the scorer asks for them by itself, so that ``search.fit(X, y, sensitive_features=s)`` is all
+    there is to write. With `sensitive_columns` they are taken from X, and nothing is routed.
+
+    Parameters
+    ----------
+    metric : str or callable
+        A metric of whole samples, ``metric(y_true, y_pred, *, sensitive_features)``, such as
+        fairlearn's ``"demographic_parity_difference"``; or, where `aggregate` is given, a metric
+        of one group, ``metric(y_true, y_pred)``, such as ``"accuracy_score"``. A name is looked up
+        in `fairlearn.metrics`, then in `sklearn.metrics`.
+    aggregate : {"difference", "ratio", "group_min", "group_max"}, default=None
+        How the values of the groups become one: an aggregate of `fairlearn.metrics.MetricFrame`.
+    greater_is_better : bool, default=None
+        Whether a higher value of the metric is better. If False, the score is the negated metric,
+        so that a search still looks for the highest. By default: False for differences and group
+        maxima, True for ratios and group minima.
+    response_method : {"predict", "predict_proba", "decision_function"}, default="predict"
+        The method of the estimator whose answer is the metric's `y_pred`.
+    sensitive_columns : list of str or int, default=None
+        Columns of X that serve as sensitive features: names, or positions.
+
+    Returns
+    -------
+    FairnessScorer
+        Called as ``scorer(estimator, X, y, sensitive_features=s)``, returns a float.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is unknown, or `greater_is_better` can't be told from its name.
+
+    Notes
+    -----
+    Labels reach the metric as their positions in ``estimator.classes_``, so that the second of
+    two classes is the positive one, whatever its label. With more than two classes, a metric of
+    one class (demographic parity, equalized odds, equal opportunity and the rates they are made
+    of) is taken for each class against the rest, and the worst counts.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairmi.metrics.scorers import make_fairness_scorer
+    >>> X, y = make_classification(random_state=0)
+    >>> group = X[:, 0] > 0
+    >>> scorer = make_fairness_scorer("demographic_parity_difference")
+    >>> scorer
+    make_fairness_scorer('demographic_parity_difference')
+    >>> model = LogisticRegression().fit(X, y)
+    >>> round(scorer(model, X, y, sensitive_features=group), 4)
+    -0.0202
+    """
+    function = _metric_named(metric) if isinstance(metric, str) else metric
+    name = _name_of(function)
+    _check_kind(function, name, aggregate)
+    usual = _usual_direction(name, aggregate)
+    if greater_is_better is None and usual is None:
+        raise ValueError(
+            f"greater_is_better can't be told from the name {name!r}; give True or False."
+        )
+    if isinstance(sensitive_columns, str):
+        sensitive_columns = [sensitive_columns]
+    return FairnessScorer(
+        metric=function,
+        name=name,
+        aggregate=aggregate,
+        greater_is_better=bool(usual if greater_is_better is None else greater_is_better),
+        response_method=response_method,
+        sensitive_columns=None if sensitive_columns is None else tuple(sensitive_columns),
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class FairnessScorer:
+    """A scorer ``(estimator, X, y) -> float``; made by `make_fairness_scorer`."""
+
+    metric: Callable[..., float]
+    name: str
+    aggregate: str | None
+    greater_is_better: bool
+    response_method: str
+    sensitive_columns: tuple[str | int, ...] | None
+    requests: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y_true: Any,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: Any = None,
+    ) -> float:
+        """Return the metric of what the estimator says of X, negated if lower is better."""
+        if self.sensitive_columns is not None:
+            sensitive_features = columns_of(
+                X, self.sensitive_columns, argument="sensitive_columns"
+            )
+        if sensitive_features is None:
+            raise SensitiveFeaturesError(
+                f"sensitive_features did not reach {self!r}. Give sensitive_columns, where "
+                "they are columns of X; or call sklearn.set_config(enable_metadata_routing=True) "
+                "first and pass sensitive_features to fit of the search (in cross_validate: in "
+                "params). Without metadata routing scikit-learn passes no metadata to scorers."
+            )
+        y_true = np.asarray(y_true)
+        groups = comparable_groups(sensitive_features, len(y_true))
+        y_pred = np.asarray(getattr(estimator, self.response_method)(X))
+        true, answer, n_classes = self._codes(estimator, y_true, y_pred)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        if n_classes > 2 and self.name.startswith(ONE_CLASS):
+            worst = min if self.greater_is_better else max
+            value = worst(
+                self._value((true == k).astype(int), _of_class(answer, k), groups.codes, weight)
+                for k in range(n_classes)
+            )
+        else:
+            value = self._value(true, answer, groups.codes, weight)
+        return float(value if self.greater_is_better else -value)
+
+    def _codes(
+        self, estimator: Any, y_true: np.ndarray, y_pred: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Labels as positions among the classes; scores of two classes as those of the second."""
+        labels = self.response_method == "predict"
+        seen = np.unique(np.concatenate([y_true, y_pred]) if labels else y_true)
+        known = np.asarray(getattr(estimator, "classes_", seen))
+        classes = known if np.isin(seen, known).all() else np.union1d(known, seen)
+        order = np.argsort(classes)
+        true = order[np.searchsorted(classes, y_true, sorter=order)]
+        if labels:
+            return true, order[np.searchsorted(classes, y_pred, sorter=order)], len(classes)
+        two_columns = y_pred.ndim == 2 and y_pred.shape[1] == 2
+        return true, y_pred[:, 1] if two_columns else y_pred, len(classes)
+
+    def _value(
+        self, true: np.ndarray, answer: np.ndarray, group: np.ndarray, weight: np.ndarray | None
+    ) -> float:
+        weights = {} if weight is None else {"sample_weight": weight}
+        if self.aggregate is None:
+            return self.metric(true, answer, sensitive_features=group, **weights)
+        frame = MetricFrame(
+            metrics=self.metric,
+            y_true=true,
+            y_pred=answer,
+            sensitive_features=group,
+            sample_params=weights,
+        )
+        return getattr(frame, self.aggregate)()
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Tell scikit-learn which metadata the scorer asks for."""
+        request = MetadataRequest(owner=self)
+        wanted = self.sensitive_columns is None
+        for param, alias in {"sensitive_features": wanted, **self.requests}.items():
+            request.score.add_request(param=param, alias=alias)
+        return request
+
+    def set_score_request(self, **requests: bool | str | None) -> FairnessScorer:
+        """Change what is asked for: `sensitive_features` or `sample_weight`, True or an alias."""
+        unknown = set(requests) - {"sensitive_features", "sample_weight"}
+        if unknown:
+            raise TypeError(
+                f"{sorted(unknown)} can't be requested; a fairness scorer takes "
+                "'sensitive_features' and 'sample_weight'."
+            )
+        self.requests.update(requests)
+        return self
+
+    def _accept_sample_weight(self) -> bool:
+        """Asked by scikit-learn's multimetric scoring where routing is off."""
+        return True
+
+    def __repr__(self) -> str:
+        given: dict[str, Any] = {
+            "aggregate": self.aggregate,
+            "sensitive_columns": self.sensitive_columns and list(self.sensitive_columns),
+        }
+        if self.greater_is_better != _usual_direction(self.name, self.aggregate):
+            given["greater_is_better"] = self.greater_is_better
+        if self.response_method != RESPONSES[0]:
+            given["response_method"] = self.response_method
+        options = "".join(
+            f", {key}={value!r}" for key, value in given.items() if value is not None
+        )
+        return f"make_fairness_scorer({self.name!r}{options})"
+
+
+def _metric_named(name: str) -> Callable[..., float]:
+    for module in (fairlearn.metrics, sklearn.metrics):
+        if callable(getattr(module, name, None)):
+            return getattr(module, name)
+    known = sorted(key for key in fairlearn.metrics.__all__ if key.endswith(AGGREGATES))
+    raise ValueError(
+        f"metric {name!r} is in neither fairlearn.metrics nor sklearn.metrics; give a function, "
+        f"or one of: {', '.join(known)}; or a metric of one group together with aggregate."
+    )
+
+
+def _name_of(metric: Any) -> str:
+    return getattr(getattr(metric, "func", metric), "__name__", type(metric).__name__)
+
+
+def _check_kind(function: Callable[..., float], name: str, aggregate: str | None) -> None:
+    """Refuse an aggregate where the metric compares groups itself, and its lack where not."""
+    compares = "sensitive_features" in inspect.signature(function).parameters
+    if compares and aggregate is not None:
+        raise ValueError(
+            f"aggregate={aggregate!r} is of no use to {name!r}, which compares groups by itself; "
+            "leave it out."
+        )
+    if not compares and aggregate is None:
+        raise ValueError(
+            f"metric {name!r} takes no sensitive_features; give aggregate, one of {AGGREGATES}, "
+            "to compare its values over groups."
+        )
+
+
+def _usual_direction(name: str, aggregate: str | None) -> bool | None:
+    """Whether greater is better, by the aggregate or else by the ending of the name."""
+    ending = aggregate or next((a for a in AGGREGATES if name.endswith(f"_{a}")), None)
+    return None if ending is None else HIGHER_IS_BETTER[ending]
+
+
+def _of_class(answer: np.ndarray, k: int) -> np.ndarray:
+    """Return predictions of class k against the rest, or the scores of class k."""
+    return answer[:, k] if answer.ndim == 2 else (answer == k).astype(int)

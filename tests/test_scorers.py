@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import pickle
+from functools import partial
+
+import fairlearn.metrics as fm
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fairmi._errors import SensitiveFeaturesError
+from fairmi.metrics.scorers import make_fairness_scorer
+
+X, Y = make_classification(300, 6, flip_y=0.2, random_state=0)
+S = np.where(X[:, 0] + np.random.default_rng(0).normal(size=300) > 0, "a", "b")
+MODEL = LogisticRegression().fit(X, Y)
+PRED = MODEL.predict(X)
+DP = make_fairness_scorer("demographic_parity_difference")
+BY_COLUMN = make_fairness_scorer("demographic_parity_difference", sensitive_columns=[6])
+X_WITH_S = np.column_stack([X, S == "a"])
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "demographic_parity_difference",
+        "demographic_parity_ratio",
+        "equalized_odds_difference",
+        "equalized_odds_ratio",
+        "equal_opportunity_difference",
+        "equal_opportunity_ratio",
+        "accuracy_score_group_min",
+        "selection_rate_difference",
+        "zero_one_loss_group_max",
+    ],
+)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_value_is_fairlearns_with_the_sign_that_makes_greater_better(name, by_name):
+    function = getattr(fm, name)
+    scorer = make_fairness_scorer(name if by_name else function)
+    sign = 1 if name.endswith(("_ratio", "_min")) else -1
+    expected = sign * function(Y, PRED, sensitive_features=S)
+    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("aggregate", ["difference", "ratio", "group_min", "group_max"])
+@pytest.mark.parametrize("metric", ["accuracy_score", f1_score, fm.true_positive_rate])
+def test_any_aggregate_of_a_metric_frame(metric, aggregate):
+    function = accuracy_score if isinstance(metric, str) else metric
+    frame = fm.MetricFrame(metrics=function, y_true=Y, y_pred=PRED, sensitive_features=S)
+    sign = 1 if aggregate in ("ratio", "group_min") else -1
+    scorer = make_fairness_scorer(metric, aggregate=aggregate)
+    value = scorer(MODEL, X, Y, sensitive_features=S)
+    assert value == pytest.approx(sign * getattr(frame, aggregate)())
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [-1, 1], [False, True], [3, 7]])
+def test_labels_are_of_any_kind(labels):
+    y = np.array(labels)[Y]
+    model = LogisticRegression().fit(X, y)
+    scorer = make_fairness_scorer("equal_opportunity_difference")
+    expected = -fm.equal_opportunity_difference(Y, PRED, sensitive_features=S)
+    assert scorer(model, X, y, sensitive_features=S) == pytest.approx(expected)
+
+
+def test_more_classes_take_the_class_with_the_largest_gap():
+    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
+    labels = np.array(["blue", "green", "red"])[y3]
+    group = X3[:, 0] > 0
+    model = LogisticRegression(max_iter=500).fit(X3, labels)
+    pred = model.predict(X3)
+    for name in ("demographic_parity_difference", "equalized_odds_difference"):
+        by_class = [
+            getattr(fm, name)(labels == k, pred == k, sensitive_features=group)
+            for k in model.classes_
+        ]
+        value = make_fairness_scorer(name)(model, X3, labels, sensitive_features=group)
+        assert value == pytest.approx(-max(by_class))
+    ratio = make_fairness_scorer("demographic_parity_ratio")
+    by_class = [
+        fm.demographic_parity_ratio(labels == k, pred == k, sensitive_features=group)
+        for k in model.classes_
+    ]
+    assert ratio(model, X3, labels, sensitive_features=group) == pytest.approx(min(by_class))
+
+
+def test_metrics_of_all_classes_see_them_all():
+    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
+    model = LogisticRegression(max_iter=500).fit(X3, y3)
+    group = X3[:, 0] > 0
+    frame = fm.MetricFrame(
+        metrics=accuracy_score, y_true=y3, y_pred=model.predict(X3), sensitive_features=group
+    )
+    scorer = make_fairness_scorer("accuracy_score", aggregate="group_min")
+    assert scorer(model, X3, y3, sensitive_features=group) == pytest.approx(frame.group_min())
+
+
+def test_scores_instead_of_labels():
+    scorer = make_fairness_scorer("roc_auc_score_group_min", response_method="predict_proba")
+    expected = fm.roc_auc_score_group_min(Y, MODEL.predict_proba(X)[:, 1], sensitive_features=S)
+    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
+
+
+def test_several_features_make_intersections():
+    second = X[:, 1] > 0
+    both = pd.DataFrame({"first": S, "second": second})
+    expected = -fm.demographic_parity_difference(Y, PRED, sensitive_features=both)
+    assert DP(MODEL, X, Y, sensitive_features=both) == pytest.approx(expected)
+
+
+def test_sample_weight_counts():
+    weight = np.random.default_rng(1).uniform(0.1, 2, 300)
+    expected = -fm.demographic_parity_difference(
+        Y, PRED, sensitive_features=S, sample_weight=weight
+    )
+    value = DP(MODEL, X, Y, sensitive_features=S, sample_weight=weight)
+    assert value == pytest.approx(expected)
+
+
+def fold_gaps(y, group, cv, model=MODEL):
+    """The gap on each test part, by hand: the wrong rows of `group` would give other numbers."""
+    gaps = []
+    for train, test in cv.split(X):
+        pred = clone(model).fit(X[train], y[train]).predict(X[test])
+        gaps.append(
+            fm.demographic_parity_difference(y[test], pred, sensitive_features=group[test])
+        )
+    return np.array(gaps)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_search_routes_the_right_rows_without_a_request(routing, n_jobs):
+    cv = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(
+        LogisticRegression(),
+        {"C": [1.0, 1e-3]},
+        scoring={"dp": DP, "accuracy": "accuracy"},
+        refit="accuracy",
+        cv=cv,
+        n_jobs=n_jobs,
+    )
+    results = clone(search).fit(X, Y, sensitive_features=S).cv_results_
+    gaps = [results[f"split{k}_test_dp"][0] for k in range(3)]
+    np.testing.assert_allclose(gaps, -fold_gaps(Y, S, cv))
+
+
+def test_search_ranks_the_smallest_gap_first(routing):
+    search = GridSearchCV(LogisticRegression(), {"C": [1.0, 1e-6]}, scoring=DP, cv=3)
+    search.fit(X, Y, sensitive_features=S)
+    assert search.best_score_ == max(search.cv_results_["mean_test_score"])
+
+
+def test_pipeline_and_cross_validate_route(routing):
+    cv = KFold(3, shuffle=True, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    scores = cross_validate(
+        pipeline, X, Y, scoring={"dp": DP}, cv=cv, params={"sensitive_features": S}
+    )
+    np.testing.assert_allclose(scores["test_dp"], -fold_gaps(Y, S, cv, pipeline))
+
+
+def test_requests_can_be_changed(routing):
+    weight = np.arange(300.0)
+    weighted = clone(DP, safe=False).set_score_request(sample_weight=True)
+    cv = KFold(3, shuffle=True, random_state=0)
+    scores = cross_validate(
+        LogisticRegression().set_fit_request(sample_weight=False),
+        X,
+        Y,
+        scoring=weighted,
+        cv=cv,
+        params={"sensitive_features": S, "sample_weight": weight},
+    )
+    plain = -fold_gaps(Y, S, cv)
+    assert not np.allclose(scores["test_score"], plain)
+    assert "sample_weight" not in DP.requests
+    with pytest.raises(TypeError, match="'sensitive_features' and 'sample_weight'"):
+        weighted.set_score_request(colour=True)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_sensitive_columns_need_no_routing(enabled, n_jobs):
+    cv = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        {"logisticregression__C": [1.0]},
+        scoring={"dp": BY_COLUMN, "accuracy": "accuracy"},
+        refit=False,
+        cv=cv,
+        n_jobs=n_jobs,
+    )
+    with sklearn.config_context(enable_metadata_routing=enabled):
+        results = search.fit(X_WITH_S, Y).cv_results_
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    train, test = next(iter(cv.split(X)))
+    pred = model.fit(X_WITH_S[train], Y[train]).predict(X_WITH_S[test])
+    gap = fm.demographic_parity_difference(Y[test], pred, sensitive_features=S[test])
+    assert results["split0_test_dp"][0] == pytest.approx(-gap)
+
+
+class _Fixed:
+    """A stand-in estimator whose answer does not depend on the kind of X."""
+
+    classes_ = np.array([0, 1])
+
+    def predict(self, X):
+        return PRED
+
+
+@pytest.mark.parametrize("columns", [["s"], [6], "s"])
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_frames_by_name_and_position(kind, columns):
+    frame = kind({**{f"x{j}": X[:, j] for j in range(6)}, "s": S})
+    scorer = make_fairness_scorer("demographic_parity_difference", sensitive_columns=columns)
+    assert scorer(_Fixed(), frame, Y) == pytest.approx(DP(MODEL, X, Y, sensitive_features=S))
+
+
+@pytest.mark.parametrize("columns", [["sex"], [9]])
+@pytest.mark.parametrize("table", [X, pd.DataFrame(X).add_prefix("x"), X.tolist()])
+def test_columns_that_are_not_there(table, columns):
+    scorer = make_fairness_scorer("demographic_parity_difference", sensitive_columns=columns)
+    with pytest.raises(ValueError, match=r"sensitive_columns .* are not in X, a .* of 6 columns"):
+        scorer(MODEL, table, Y)
+
+
+def test_says_what_to_do_if_sensitive_features_did_not_arrive():
+    with pytest.raises(SensitiveFeaturesError, match="enable_metadata_routing=True"):
+        DP(MODEL, X, Y)
+    search = GridSearchCV(
+        LogisticRegression(), {"C": [1]}, scoring={"dp": DP}, refit=False, error_score="raise"
+    )
+    with pytest.raises(SensitiveFeaturesError, match="did not reach make_fairness_scorer"):
+        search.fit(X, Y)
+
+
+def test_length_must_match():
+    with pytest.raises(SensitiveFeaturesError, match="has 5 rows, but X has 300"):
+        DP(MODEL, X, Y, sensitive_features=S[:5])
+
+
+def test_a_continuous_feature_must_be_cut_into_bins():
+    with pytest.raises(SensitiveFeaturesError, match="300 distinct values in 300 rows"):
+        DP(MODEL, X, Y, sensitive_features=X[:, 0])
+
+
+def test_pickles_and_says_what_it_is():
+    assert pickle.loads(pickle.dumps(DP)) == DP
+    assert repr(DP) == "make_fairness_scorer('demographic_parity_difference')"
+    scorer = make_fairness_scorer(
+        "accuracy_score", aggregate="group_max", greater_is_better=True, sensitive_columns=["sex"]
+    )
+    assert repr(scorer) == (
+        "make_fairness_scorer('accuracy_score', aggregate='group_max', "
+        "sensitive_columns=['sex'], greater_is_better=True)"
+    )
+
+
+def test_a_partial_keeps_its_name_and_direction():
+    scorer = make_fairness_scorer(partial(fm.equalized_odds_difference, agg="mean"))
+    expected = -fm.equalized_odds_difference(Y, PRED, sensitive_features=S, agg="mean")
+    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
+
+
+def _no_ending(y_true, y_pred, *, sensitive_features):
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "fairness"}, "metric 'fairness' is in neither fairlearn.metrics nor sklearn"),
+        ({"metric": "accuracy_score"}, "give aggregate"),
+        ({"metric": "selection_rate"}, "give aggregate"),
+        (
+            {"metric": "equalized_odds_difference", "aggregate": "ratio"},
+            "aggregate='ratio' is of no use",
+        ),
+        ({"metric": "accuracy_score", "aggregate": "median"}, "'aggregate' parameter"),
+        ({"metric": 3}, "'metric' parameter"),
+        (
+            {"metric": "equalized_odds_difference", "response_method": "transform"},
+            "'response_method' parameter",
+        ),
+        ({"metric": _no_ending}, "greater_is_better can't be told from the name '_no_ending'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_fairness_scorer(**arguments)
