@@ -17,6 +17,7 @@ from fairmi._compat import StrOptions, validate_params
 from fairmi._errors import SensitiveFeaturesError
 from fairmi.metrics._columns import columns_of
 from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._labels import label_codes
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
 
@@ -165,32 +166,21 @@ class FairnessScorer:
         y_true = np.asarray(y_true)
         groups = comparable_groups(sensitive_features, len(y_true))
         y_pred = np.asarray(getattr(estimator, self.response_method)(X))
-        true, answer, n_classes = self._codes(estimator, y_true, y_pred)
+        if self.response_method == "predict":
+            true, answer, classes = label_codes(estimator, y_true, y_pred)
+        else:
+            true, _, classes = label_codes(estimator, y_true)
+            answer = y_pred[:, 1] if y_pred.ndim == 2 and y_pred.shape[1] == 2 else y_pred
         weight = None if sample_weight is None else np.asarray(sample_weight)
-        if n_classes > 2 and self.name.startswith(ONE_CLASS):
+        if len(classes) > 2 and self.name.startswith(ONE_CLASS):
             worst = min if self.greater_is_better else max
             value = worst(
                 self._value((true == k).astype(int), _of_class(answer, k), groups.codes, weight)
-                for k in range(n_classes)
+                for k in range(len(classes))
             )
         else:
             value = self._value(true, answer, groups.codes, weight)
         return float(value if self.greater_is_better else -value)
-
-    def _codes(
-        self, estimator: Any, y_true: np.ndarray, y_pred: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Labels as positions among the classes; scores of two classes as those of the second."""
-        labels = self.response_method == "predict"
-        seen = np.unique(np.concatenate([y_true, y_pred]) if labels else y_true)
-        known = np.asarray(getattr(estimator, "classes_", seen))
-        classes = known if np.isin(seen, known).all() else np.union1d(known, seen)
-        order = np.argsort(classes)
-        true = order[np.searchsorted(classes, y_true, sorter=order)]
-        if labels:
-            return true, order[np.searchsorted(classes, y_pred, sorter=order)], len(classes)
-        two_columns = y_pred.ndim == 2 and y_pred.shape[1] == 2
-        return true, y_pred[:, 1] if two_columns else y_pred, len(classes)
 
     def _value(
         self, true: np.ndarray, answer: np.ndarray, group: np.ndarray, weight: np.ndarray | None
