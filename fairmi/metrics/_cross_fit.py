@@ -1,0 +1,151 @@
+"""A sample with its folds, and what the probes' held-out predictions of it come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from fairmi.metrics import _scores
+from fairmi.metrics._independence import independence_p_value, permuted_sums
+from fairmi.metrics._matrix import as_matrix
+from fairmi.metrics._target import Target, as_target
+from fairmi.metrics.probes import Probe, Split, fit_predict, split_rows
+
+Predictions = list[list[np.ndarray]]  # by probe, then by split
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Checked arrays, and the rows of each fold."""
+
+    Z: np.ndarray
+    target: Target
+    weight: np.ndarray
+    folds: list[np.ndarray]
+    weighted: bool
+    seed: int
+
+    @classmethod
+    def make(
+        cls,
+        Z: Any,
+        sensitive_features: Any,
+        *,
+        kind: str,
+        cv: int,
+        sample_weight: Any,
+        random_state: Any,
+    ) -> Sample:
+        """Check the arguments of a report and split the rows."""
+        matrix = as_matrix(Z)
+        target = as_target(sensitive_features, len(matrix), kind=kind).standardised()
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        weight = _weights(sample_weight, len(matrix))
+        folds = split_rows(target, cv, seed)
+        return cls(matrix, target, weight, folds, sample_weight is not None, seed)
+
+    @property
+    def splits(self) -> list[Split]:
+        """Each fold after all the others."""
+        k = len(self.folds)
+        return [
+            (np.concatenate([self.folds[j] for j in range(k) if j != i]), self.folds[i])
+            for i in range(k)
+        ]
+
+    @property
+    def early_splits(self) -> list[Split]:
+        """Each fold after those before it alone; the first and last are not among them."""
+        return [
+            (np.concatenate(self.folds[:i]), self.folds[i]) for i in range(1, len(self.folds) - 1)
+        ]
+
+    def predict(
+        self, probes: Sequence[Probe], splits: Sequence[Split], n_jobs: int | None
+    ) -> Predictions:
+        """Return the predictions of each probe for each split."""
+        weight = self.weight if self.weighted else None
+        return fit_predict(
+            probes,
+            self.Z,
+            self.target,
+            splits,
+            sample_weight=weight,
+            seed=self.seed,
+            n_jobs=n_jobs,
+        )
+
+    def generator(self) -> np.random.Generator:
+        """Return a generator for permutations."""
+        return np.random.default_rng(self.seed)
+
+    def shares(self) -> np.ndarray:
+        """Return each fold's share of the weight."""
+        return np.array([self.weight[fold].sum() for fold in self.folds]) / self.weight.sum()
+
+
+def fold_scores(sample: Sample, predictions: Predictions) -> list[list[_scores.Score]]:
+    """Return the score of each probe in each fold, from predictions of `sample.splits`."""
+    score = _scores.r2 if sample.target.continuous else _scores.auc
+    columns = sample.target.columns
+    return [
+        [
+            score(columns[fold], prediction, sample.weight[fold])
+            for fold, prediction in zip(sample.folds, by_fold, strict=True)
+        ]
+        for by_fold in predictions
+    ]
+
+
+def balanced_accuracies(sample: Sample, predictions: Predictions) -> np.ndarray:
+    """Return the balanced accuracy of each probe; nan where the target is continuous."""
+    if sample.target.continuous:
+        return np.full(len(predictions), np.nan)
+    rows = np.concatenate(sample.folds)
+    target, weight = sample.target.columns[rows], sample.weight[rows]
+    return np.array(
+        [_scores.balanced_accuracy(target, np.concatenate(p), weight) for p in predictions]
+    )
+
+
+def null_scores(sample: Sample, scores: list[list[_scores.Score]]) -> np.ndarray:
+    """Return the largest score over probes for each of 999 permutations of the target."""
+    rng = sample.generator()
+    sums = 0.0
+    for k, share in enumerate(sample.shares()):
+        forms = np.array([by_fold[k].form for by_fold in scores])
+        sums = sums + share * permuted_sums(_centred(sample, sample.folds[k]), forms, rng)[1]
+    largest = np.max(sums, axis=1)
+    return np.clip(largest, 0, None) ** 2 if sample.target.continuous else largest + 0.5
+
+
+def p_value(sample: Sample, predictions: Predictions) -> float:
+    """Return the p-value of independence, from predictions of `early_splits` and the last fold."""
+    targets = [_centred(sample, fold) for fold in sample.folds[1:]]
+    share = 1.0
+    if not sample.target.continuous and len(sample.target.labels) > 2:
+        share = sample.target.columns.mean(axis=0)
+    blocks = [np.array(block) / share for block in zip(*predictions, strict=True)]
+    return independence_p_value(targets, blocks, sample.generator())
+
+
+def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
+    columns, weight = sample.target.columns[fold], sample.weight[fold]
+    return weight[:, None] * (columns - np.average(columns, axis=0, weights=weight))
+
+
+def _weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}; give one weight for each of {n_rows} rows."
+        )
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise ValueError("sample_weight has a negative, missing or no positive value; mend these.")
+    return weight

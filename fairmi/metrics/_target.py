@@ -1,0 +1,110 @@
+"""sensitive_features -> what a probe learns to predict: group codes, or continuous values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from fairmi._errors import SensitiveFeaturesError
+from fairmi._groups import group_rows, sensitive_frame
+
+MOST_CATEGORIES = 20  # numbers of more distinct values than this are taken as continuous
+
+Kind = Literal["categorical", "continuous"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a probe predicts; `values` are codes into `labels`, or floats where continuous."""
+
+    kind: Kind
+    values: np.ndarray
+    labels: tuple[Any, ...]
+
+    @property
+    def continuous(self) -> bool:
+        """Whether probes are regressors."""
+        return self.kind == "continuous"
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Values as (n_rows, n_outputs): the number, the second of two groups, or one-hot."""
+        if self.continuous:
+            return self.values[:, None]
+        if len(self.labels) == 2:
+            return self.values[:, None].astype(np.float64)
+        return np.eye(len(self.labels))[self.values]
+
+    def standardised(self) -> Target:
+        """Return the same target, continuous values at mean 0 and standard deviation 1."""
+        if not self.continuous:
+            return self
+        centred = self.values - self.values.mean()
+        return Target(self.kind, centred / centred.std(), self.labels)
+
+    def rows(self, chosen: np.ndarray) -> Target:
+        """Return the same target on some rows."""
+        return Target(self.kind, self.values[chosen], self.labels)
+
+
+def as_target(
+    sensitive_features: Any,
+    n_rows: int,
+    *,
+    kind: str = "auto",
+    argument: str = "sensitive_features",
+) -> Target:
+    """Return `sensitive_features` as a target; "auto" tells the kind by `is_continuous`.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is missing, the length differs from `n_rows`, there is nothing to tell apart,
+        or continuous values come in several columns.
+    """
+    frame = sensitive_frame(sensitive_features, argument=argument)
+    continuous = [is_continuous(frame.iloc[:, j]) for j in range(frame.shape[1])]
+    if kind == "categorical" or (kind == "auto" and not any(continuous)):
+        groups = group_rows(frame, n_rows=n_rows, argument=argument)
+        return Target("categorical", groups.codes, groups.labels)
+    if frame.shape[1] != 1:
+        raise SensitiveFeaturesError(
+            f"{argument} has {frame.shape[1]} columns, one of which is continuous; give this "
+            'column alone, or kind="categorical" to make a group of each combination of values.'
+        )
+    values = _numbers(frame.iloc[:, 0], argument)
+    if len(values) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(values)} rows, but Z has {n_rows}; give one for each row of Z."
+        )
+    return Target("continuous", values, ())
+
+
+def is_continuous(column: pd.Series) -> bool:
+    """Whether a column holds numbers (not booleans) of more than 20 distinct values."""
+    if column.dtype == object:
+        column = column.infer_objects()
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return bool(numeric) and column.nunique() > MOST_CATEGORIES
+
+
+def _numbers(column: pd.Series, argument: str) -> np.ndarray:
+    try:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise SensitiveFeaturesError(
+            f'{argument} holds values that are no numbers; give kind="categorical" ({error}).'
+        ) from error
+    unusable = int((~np.isfinite(values)).sum())
+    if unusable:
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing or infinite value in {unusable} rows; drop these rows."
+        )
+    if len(values) and values.min() == values.max():
+        raise SensitiveFeaturesError(
+            f"{argument} has the single value {values[0]!r}; at least two are needed."
+        )
+    return values

@@ -1,0 +1,320 @@
+"""How well fresh probes recover the sensitive attribute from Z, held against no leakage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from fairmi._compat import HasMethods, Interval, StrOptions, validate_params
+from fairmi.metrics._cross_fit import (
+    Sample,
+    balanced_accuracies,
+    fold_scores,
+    null_scores,
+    p_value,
+)
+from fairmi.metrics._scores import Score
+from fairmi.metrics._target import Target
+from fairmi.metrics.probes import PANEL, Probe, choose_probes
+
+__all__ = ["LeakageReport", "ProbeLeakage", "leakage_report", "leakage_score"]
+
+SIGNIFICANCE = 0.05
+NORMAL_95 = 1.959964
+# Cross-fitted scores of independent data spread more than permuted ones: each pair of folds
+# counts twice. Exactly so, in variance, for a linear probe.
+CROSS_FIT_SPREAD = np.sqrt(2)
+
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "probe": [StrOptions({"panel", *PANEL}), HasMethods(["fit", "predict"])],
+    "kind": [StrOptions({"auto", "categorical", "continuous"})],
+    "cv": [Interval(Integral, 2, None, closed="left")],
+    "sample_weight": ["array-like", None],
+    "random_state": ["random_state"],
+    "n_jobs": [Integral, None],
+}
+
+
+@dataclass(frozen=True)
+class ProbeLeakage:
+    """What one probe recovers: its score on held-out rows, and its balanced accuracy.
+
+    `balanced_accuracy` is nan where the attribute is continuous. `most_rows` is the number of
+    rows that the probe is trained on at most, a random part where there are more.
+    """
+
+    probe: str
+    score: float
+    interval: tuple[float, float]
+    balanced_accuracy: float
+    most_rows: int
+
+
+@dataclass(frozen=True)
+class LeakageReport:
+    """How well fresh probes recover the sensitive attribute.
+
+    Attributes
+    ----------
+    score : float
+        The largest score over probes, each cross-fitted: ROC AUC for two groups, its one-vs-rest
+        macro average for more, R2 for a continuous attribute.
+    interval : tuple of float
+        95 % interval of that probe's score.
+    probe : str
+        That probe.
+    null_mean, null_quantile : float
+        Mean and 95 % quantile of `score` where nothing leaks, in a sample like this one.
+    p_value : float
+        Of the test of independence of Z and the attribute (see `leakage_report`).
+    balanced_accuracy : float
+        Largest over probes; nan where the attribute is continuous.
+    metric : {"roc_auc", "roc_auc_ovr", "r2"}
+        What `score` is.
+    kind : {"categorical", "continuous"}
+        What the attribute was taken for.
+    labels : tuple
+        Groups; empty where continuous.
+    n_rows : int
+        Rows used.
+    probes : tuple of ProbeLeakage
+        Each probe's own figures.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    probe: str
+    null_mean: float
+    null_quantile: float
+    p_value: float
+    balanced_accuracy: float
+    metric: str
+    kind: str
+    labels: tuple[Any, ...]
+    n_rows: int
+    probes: tuple[ProbeLeakage, ...]
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the sample shows a leak: p_value <= 0.05."""
+        return self.p_value <= SIGNIFICANCE
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        finding = "a leak" if self.flagged else "no leak found"
+        return (
+            f"Leakage {self.score:.3f} [{low:.3f}, {high:.3f}] ({self.metric}, {self.probe} "
+            f"probe); no leakage gives {self.null_mean:.3f}, up to {self.null_quantile:.3f}: "
+            f"{finding} (p = {self.p_value:.2g}, {self.n_rows} rows)."
+        )
+
+
+@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
+def leakage_score(
+    Z: Any,
+    sensitive_features: Any,
+    *,
+    probe: Any = "panel",
+    kind: str = "auto",
+    cv: int = 5,
+    sample_weight: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+) -> float:
+    """Return how well fresh probes recover the sensitive attribute from Z: the worst counts.
+
+    The same as `leakage_report(...).score`, for less time: no test is made.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_rows, n_columns) or (n_rows,)
+        A representation, scores, or predictions.
+    sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
+        See `leakage_report`.
+    probe, kind, cv, sample_weight, random_state, n_jobs
+        See `leakage_report`.
+
+    Returns
+    -------
+    float
+        ROC AUC for two groups (0.5: nothing is recovered), its one-vs-rest macro average for
+        more, R2 (0: nothing) for a continuous attribute.
+
+    Raises
+    ------
+    SensitiveFeaturesError, ValueError
+        See `leakage_report`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairmi.metrics import leakage_score
+    >>> rng = np.random.default_rng(0)
+    >>> group = rng.integers(2, size=500)
+    >>> Z = rng.normal(size=(500, 2)) + group[:, None]
+    >>> round(leakage_score(Z, group, probe="linear", random_state=0), 2)
+    0.84
+    """
+    sample = Sample.make(
+        Z,
+        sensitive_features,
+        kind=kind,
+        cv=cv,
+        sample_weight=sample_weight,
+        random_state=random_state,
+    )
+    probes = choose_probes(probe, sample.target, sample.seed)
+    scores = fold_scores(sample, sample.predict(probes, sample.splits, n_jobs))
+    return max(_score(sample, by_fold) for by_fold in scores)
+
+
+@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
+def leakage_report(
+    Z: Any,
+    sensitive_features: Any,
+    *,
+    probe: Any = "panel",
+    kind: str = "auto",
+    cv: int = 5,
+    sample_weight: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+) -> LeakageReport:
+    """Report how well fresh probes recover the sensitive attribute, and whether it is chance.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_rows, n_columns) or (n_rows,)
+        A representation, scores, or predictions, on rows that the model under audit didn't see
+        in training.
+    sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
+        The attribute; of several categorical columns, the intersections are the groups.
+    probe : str or scikit-learn estimator, default="panel"
+        "panel" for all of "linear" (logistic or ridge regression), "boosting" (histogram
+        gradient boosting), "neighbours" (25 nearest), "network" (one hidden layer of 64) and
+        "digits" (boosting on Z's decimal digits, which finds what is hidden in small ones); the
+        name of one; or an estimator of the caller's, a classifier with `predict_proba` or, for
+        a continuous attribute, a regressor.
+    kind : {"auto", "categorical", "continuous"}, default="auto"
+        "auto" takes one column of numbers with more than 20 distinct values as continuous.
+    cv : int, default=5
+        Folds.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weights of rows, in training and in scores. A probe that takes none is trained on rows
+        drawn in proportion.
+    random_state : int, RandomState instance or None, default=None
+        Seed of folds, probes and permutations.
+    n_jobs : int or None, default=None
+        Fits at a time, as in joblib.
+
+    Returns
+    -------
+    LeakageReport
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If `sensitive_features` has a missing value, another length, one group alone, or a group
+        of fewer rows than `cv`.
+    ValueError
+        If Z or `sample_weight` can't be used, or `probe` can't predict what is needed.
+
+    Notes
+    -----
+    *Score*: each row is predicted by probes that were trained on the other folds; a score is the
+    mean over folds, with the interval of DeLong et al. [1]_ for an AUC.
+
+    *Test*: fold k is predicted by probes trained on the folds before it alone; its p-value is
+    that of the largest standardised covariance of target and prediction over probes, under 999
+    permutations of the target in the fold; Fisher's method combines the folds. If the rows are
+    independent draws and Z tells nothing of the attribute, p_value <= 0.05 has probability at
+    most 0.05, whatever the probes (without weights; with weights about so). The covariance is
+    used, and not the AUC, since a leak in a few rows hardly moves an AUC.
+
+    *No leakage*: `null_mean` and `null_quantile` are of the largest score over probes where the
+    target is permuted against the predictions, the spread widened by the square root of 2 since
+    cross-fitted folds are correlated.
+
+    What no probe finds is no proof that nothing is there: `certify` gives one where Z has few
+    values. That deterministic representations leak what their own critic doesn't see, [2]_
+    shows.
+
+    References
+    ----------
+    .. [1] E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, "Comparing the Areas under Two or
+       More Correlated ROC Curves", Biometrics 44 (1988), doi:10.2307/2531595.
+    .. [2] M. Cerrato, M. Köppel, P. Wolf, S. Kramer, "10 Years of Fair Representations:
+       Challenges and Opportunities" (2024), arXiv:2407.03834.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairmi.metrics import leakage_report
+    >>> rng = np.random.default_rng(0)
+    >>> group = rng.integers(2, size=500)
+    >>> leakage_report(rng.normal(size=500), group, probe="linear", random_state=0).flagged
+    False
+    """
+    sample = Sample.make(
+        Z,
+        sensitive_features,
+        kind=kind,
+        cv=cv,
+        sample_weight=sample_weight,
+        random_state=random_state,
+    )
+    probes = choose_probes(probe, sample.target, sample.seed)
+    predictions = sample.predict(probes, sample.early_splits + sample.splits, n_jobs)
+    n_early = len(sample.early_splits)
+    cross_fitted = [by_split[n_early:] for by_split in predictions]
+    in_order = [by_split[:n_early] + by_split[-1:] for by_split in predictions]
+    scores = fold_scores(sample, cross_fitted)
+    accuracies = balanced_accuracies(sample, cross_fitted)
+    by_probe = tuple(map(partial(_probe_leakage, sample), probes, scores, accuracies))
+    worst = max(by_probe, key=lambda found: found.score)
+    null = null_scores(sample, scores)
+    excess = np.quantile(null, 0.95) - null.mean()
+    return LeakageReport(
+        score=worst.score,
+        interval=worst.interval,
+        probe=worst.probe,
+        null_mean=float(null.mean()),
+        null_quantile=float(null.mean() + CROSS_FIT_SPREAD * excess),
+        p_value=p_value(sample, in_order),
+        balanced_accuracy=float(accuracies.max()),
+        metric=_metric(sample.target),
+        kind=sample.target.kind,
+        labels=sample.target.labels,
+        n_rows=len(sample.Z),
+        probes=by_probe,
+    )
+
+
+def _metric(target: Target) -> str:
+    if target.continuous:
+        return "r2"
+    return "roc_auc" if len(target.labels) == 2 else "roc_auc_ovr"
+
+
+def _score(sample: Sample, by_fold: list[Score]) -> float:
+    return float(sample.shares() @ [score.value for score in by_fold])
+
+
+def _probe_leakage(
+    sample: Sample, probe: Probe, by_fold: list[Score], accuracy: float
+) -> ProbeLeakage:
+    value = _score(sample, by_fold)
+    error = NORMAL_95 * float(
+        np.linalg.norm(sample.shares() * [s.standard_error for s in by_fold])
+    )
+    return ProbeLeakage(
+        probe=probe.name,
+        score=value,
+        interval=(value - error, min(value + error, 1.0)),
+        balanced_accuracy=float(accuracy),
+        most_rows=probe.most_rows,
+    )

@@ -1,0 +1,222 @@
+"""Fresh models that try to recover the sensitive attribute: the panel, and its cross-fitting."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.validation import has_fit_parameter
+
+from fairmi._errors import SensitiveFeaturesError
+from fairmi.metrics._digits import DigitSelector
+from fairmi.metrics._target import Target
+
+NEIGHBOURS = 25
+LEAST_TO_HOLD_BACK = 10  # rows of each group from which a part is held back for early stopping
+
+Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to predict
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How to make a model to fit afresh, and the most rows it is trained on (for its speed).
+
+    `build` is told whether each group has rows enough to hold some back for early stopping.
+    """
+
+    name: str
+    build: Callable[[bool], Any]
+    most_rows: int
+
+
+def _linear(continuous: bool, seed: int, hold_back: bool) -> Any:
+    return make_pipeline(StandardScaler(), Ridge() if continuous else LogisticRegression())
+
+
+def _boosting(continuous: bool, seed: int, hold_back: bool) -> Any:
+    model = HistGradientBoostingRegressor if continuous else HistGradientBoostingClassifier
+    rounds = 100 if hold_back else 30
+    return model(max_iter=rounds, early_stopping=hold_back, random_state=seed)
+
+
+def _neighbours(continuous: bool, seed: int, hold_back: bool) -> Any:
+    model = KNeighborsRegressor if continuous else KNeighborsClassifier
+    return make_pipeline(StandardScaler(), model(NEIGHBOURS, algorithm="brute"))
+
+
+def _network(continuous: bool, seed: int, hold_back: bool) -> Any:
+    network = (MLPRegressor if continuous else MLPClassifier)(
+        (64,),
+        learning_rate_init=3e-3,
+        max_iter=40,
+        early_stopping=hold_back,
+        n_iter_no_change=5,
+        random_state=seed,
+    )
+    return make_pipeline(StandardScaler(), network)
+
+
+def _digits(continuous: bool, seed: int, hold_back: bool) -> Any:
+    return make_pipeline(DigitSelector(continuous), _boosting(continuous, seed, hold_back))
+
+
+def _values(continuous: bool, seed: int, hold_back: bool) -> Any:
+    indicators = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist")
+    return make_pipeline(indicators, Ridge() if continuous else LogisticRegression())
+
+
+PANEL: dict[str, tuple[Callable[[bool, int, bool], Any], int]] = {
+    "linear": (_linear, 100_000),
+    "boosting": (_boosting, 20_000),
+    "neighbours": (_neighbours, 5_000),
+    "network": (_network, 10_000),
+    "digits": (_digits, 20_000),
+    "values": (_values, 100_000),
+}
+
+
+def choose_probes(probe: Any, target: Target, seed: int) -> tuple[Probe, ...]:
+    """Return the panel, one of its probes by name, or the caller's own estimator as a probe.
+
+    Raises
+    ------
+    ValueError
+        If `probe` is an unknown name, or a classifier without `predict_proba`.
+    """
+    if isinstance(probe, str):
+        if probe != "panel" and probe not in PANEL:
+            raise ValueError(
+                f'probe is {probe!r}; give "panel", one of {sorted(PANEL)}, or an estimator.'
+            )
+        names = list(PANEL) if probe == "panel" else [probe]
+        return tuple(
+            Probe(name, partial(make, target.continuous, seed), most)
+            for name, (make, most) in PANEL.items()
+            if name in names
+        )
+    wanted = "predict" if target.continuous else "predict_proba"
+    if not hasattr(probe, wanted):
+        raise ValueError(
+            f"probe {probe!r} has no {wanted}, which a {target.kind} target needs; give a "
+            f"scikit-learn {'regressor' if target.continuous else 'classifier'} that has it."
+        )
+    return (Probe(type(probe).__name__, partial(_copy, probe), sys.maxsize),)
+
+
+def _copy(estimator: Any, hold_back: bool) -> Any:
+    return clone(estimator)
+
+
+def split_rows(target: Target, cv: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of each fold, each group spread evenly over the folds.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a group has fewer rows than there are folds.
+    """
+    rows = np.arange(len(target.values))
+    if target.continuous:
+        splits = KFold(cv, shuffle=True, random_state=seed).split(rows)
+        return [test for _, test in splits]
+    counts = np.bincount(target.values)
+    if counts.min() < cv:
+        raise SensitiveFeaturesError(
+            f"group {target.labels[int(counts.argmin())]!r} has {counts.min()} rows, fewer than "
+            f"cv={cv} folds; drop the group, merge it with another, or take fewer folds."
+        )
+    splits = StratifiedKFold(cv, shuffle=True, random_state=seed).split(rows, target.values)
+    return [test for _, test in splits]
+
+
+def fit_predict(
+    probes: Sequence[Probe],
+    Z: np.ndarray,
+    target: Target,
+    splits: Sequence[Split],
+    *,
+    sample_weight: np.ndarray | None,
+    seed: int,
+    n_jobs: int | None,
+) -> list[list[np.ndarray]]:
+    """Return the predictions of each probe for each split, `predictions[p][k]`.
+
+    Shape (n_predicted, n_outputs): the probability of each group (of the second group alone
+    where there are two), or the predicted number.
+    """
+    work = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_predict)(probe, Z, target, split, sample_weight, seed)
+        for probe in probes
+        for split in splits
+    )
+    k = len(splits)
+    return [work[p * k : (p + 1) * k] for p in range(len(probes))]
+
+
+def _fit_predict(
+    probe: Probe,
+    Z: np.ndarray,
+    target: Target,
+    split: Split,
+    sample_weight: np.ndarray | None,
+    seed: int,
+) -> np.ndarray:
+    train, test = split
+    rng = np.random.default_rng(seed)
+    weight_name = _weight_argument(probe.build(False))
+    weights: dict[str, np.ndarray] = {}
+    if sample_weight is None or weight_name is not None:
+        train = _at_most(train, probe.most_rows, target, rng)
+        if sample_weight is not None:
+            weights = {str(weight_name): sample_weight[train]}
+    else:  # a model that takes no weights learns from rows drawn by weight
+        share = sample_weight[train] / sample_weight[train].sum()
+        train = rng.choice(train, min(len(train), probe.most_rows), p=share)
+    model = probe.build(target.continuous or _smallest(target, train) >= LEAST_TO_HOLD_BACK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is meant
+        model.fit(Z[train], target.values[train], **weights)
+    if target.continuous:
+        return np.asarray(model.predict(Z[test]), dtype=np.float64).reshape(-1, 1)
+    probability = np.zeros((len(test), len(target.labels)))
+    probability[:, model.classes_] = model.predict_proba(Z[test])
+    return probability[:, 1:] if len(target.labels) == 2 else probability
+
+
+def _smallest(target: Target, rows: np.ndarray) -> int:
+    """Return the rows of the smallest group that is present."""
+    counts = np.bincount(target.values[rows])
+    return int(counts[counts > 0].min())
+
+
+def _at_most(rows: np.ndarray, most: int, target: Target, rng: np.random.Generator) -> np.ndarray:
+    """Return a random part of the rows where there are more than `most`, no group left out."""
+    if len(rows) <= most:
+        return rows
+    rows = rng.permutation(rows)
+    if target.continuous:
+        return rows[:most]
+    first = np.unique(target.values[rows], return_index=True)[1]
+    return np.concatenate([rows[first], np.delete(rows, first)[: most - len(first)]])
+
+
+def _weight_argument(model: Any) -> str | None:
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return f"{name}__sample_weight" if has_fit_parameter(last, "sample_weight") else None
+    return "sample_weight" if has_fit_parameter(model, "sample_weight") else None
