@@ -1,0 +1,8 @@
+"""Measure the fairness of any fitted classifier, ours or not, and report it."""
+
+from __future__ import annotations
+
+from fairmi.audit.records import Audit, Curve, Figure, ReliabilityBin
+from fairmi.audit.run import audit
+
+__all__ = ["Audit", "Curve", "Figure", "ReliabilityBin", "audit"]

@@ -1,0 +1,110 @@
+"""Do scores mean the same in each group? Reliability by bins and its summary."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import norm
+
+from fairmi._groups import Groups
+from fairmi.audit.answers import Answers
+from fairmi.audit.criteria import attribute_name, group_name
+from fairmi.audit.gaps import share_interval
+from fairmi.audit.records import Curve, Figure, ReliabilityBin
+
+N_BINS = 10
+
+
+def calibration_figures(
+    answers: Answers,
+    groups: Groups,
+    *,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> tuple[list[Figure], list[Curve]]:
+    """Return calibration errors and reliability curves by group; none without probabilities.
+
+    The score is the probability of the positive class, or with more than two classes that of the
+    class predicted, which comes true where the label is that class.
+    """
+    if not answers.probabilities or answers.scores is None:
+        return [], []
+    if len(answers.classes) == 2:
+        score, came_true = answers.scores[:, 1], answers.true == 1
+    else:
+        score = answers.scores.max(axis=1)
+        came_true = answers.true == answers.scores.argmax(axis=1)
+    figures, curves = [], []
+    for code, label in enumerate(groups.labels):
+        rows = groups.codes == code
+        where = (attribute_name(groups), group_name(label))
+        figures += [
+            _error_figure(score[rows], came_true[rows], *where, confidence, n_boot, rng),
+            _excess_figure(score[rows], came_true[rows], *where, confidence),
+        ]
+        curves.append(Curve(*where, _reliability(score[rows], came_true[rows], confidence)))
+    return figures, curves
+
+
+def _error_figure(
+    score: np.ndarray,
+    came_true: np.ndarray,
+    attribute: str,
+    group: str,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> Figure:
+    """Return the expected calibration error, and what calibrated scores show by chance."""
+    n, mean, hits = _bins(score, came_true)
+    lucky = rng.binomial(n, np.clip(mean, 0, 1), size=(n_boot, len(n)))
+    error, by_chance = (
+        (np.abs(h / n - mean) * n).sum(axis=-1) / len(score) for h in (hits, lucky)
+    )
+    return Figure(
+        "calibration",
+        "expected_calibration_error",
+        float(error),
+        by_chance=float(np.quantile(by_chance, confidence)),
+        n=len(score),
+        attribute=attribute,
+        group=group,
+    )
+
+
+def _excess_figure(
+    score: np.ndarray, came_true: np.ndarray, attribute: str, group: str, confidence: float
+) -> Figure:
+    """Return the mean score less the share that came true."""
+    excess = score - came_true
+    mean = float(excess.mean())
+    half = float(norm.isf((1 - confidence) / 2) * excess.std() / np.sqrt(len(excess)))
+    return Figure(
+        "calibration",
+        "mean_score_excess",
+        mean,
+        mean - half,
+        mean + half,
+        n=len(score),
+        attribute=attribute,
+        group=group,
+    )
+
+
+def _reliability(
+    score: np.ndarray, came_true: np.ndarray, confidence: float
+) -> tuple[ReliabilityBin, ...]:
+    bins = []
+    for n, mean, hits in zip(*_bins(score, came_true), strict=True):
+        ends = share_interval(hits, n, confidence)
+        bins.append(ReliabilityBin(float(mean), float(hits / n), ends.low, ends.high, int(n)))
+    return tuple(bins)
+
+
+def _bins(score: np.ndarray, came_true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, mean score and rows that came true in each bin of equal width that has rows."""
+    place = np.clip((score * N_BINS).astype(int), 0, N_BINS - 1)
+    n = np.bincount(place, minlength=N_BINS)
+    used = n > 0
+    mean = np.bincount(place, score, N_BINS)[used] / n[used]
+    return n[used], mean, np.bincount(place, came_true, N_BINS)[used]

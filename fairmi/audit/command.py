@@ -1,0 +1,99 @@
+"""`python -m fairmi audit`: the audit of a saved model on a table of rows."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from fairmi.audit.run import audit
+
+
+def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
+    """Add `audit` to the subparsers of a command line; its `run` takes the parsed arguments."""
+    parser = subparsers.add_parser(
+        "audit",
+        help="measure how fair a saved model is on a table of rows",
+        description=(
+            "Measure how fair a saved model is on rows that it was not trained on, and print it. "
+            "Loading a pickle runs code that is in it: load only models that you trust."
+        ),
+    )
+    parser.add_argument("--model", required=True, type=Path, help="pickle, joblib or .skops file")
+    parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file of rows")
+    parser.add_argument("--target", required=True, help="column of the labels")
+    parser.add_argument(
+        "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
+    )
+    parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
+    parser.add_argument("--html", type=Path, help="write the report as a page to this file")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (0.95)")
+    parser.add_argument("--seed", type=int, default=0, help="of draws and probes (0)")
+    parser.set_defaults(run=run_audit)
+    return parser
+
+
+def run_audit(arguments: argparse.Namespace) -> str:
+    """Audit as the arguments say, write the files asked for, and return the report as text.
+
+    Raises
+    ------
+    SystemExit
+        If a file, or a column of the data, isn't there.
+    """
+    table = _table(arguments.data)
+    for column in (arguments.target, *arguments.sensitive):
+        if column not in table:
+            raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
+    model = _model(arguments.model)
+    report = audit(
+        model,
+        _features(model, table, arguments.target),
+        table[arguments.target],
+        sensitive_features=table[arguments.sensitive],
+        baseline=_model(arguments.baseline) if arguments.baseline else None,
+        confidence=arguments.confidence,
+        random_state=arguments.seed,
+    )
+    if arguments.html:
+        report.to_html(arguments.html)
+    if arguments.json:
+        report.to_json(arguments.json)
+    return repr(report)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise SystemExit(f"--data {path} is not a file.")
+    parquet = path.suffix in (".parquet", ".pq")
+    return pd.read_parquet(path) if parquet else pd.read_csv(path)
+
+
+def _model(path: Path) -> Any:
+    if not path.is_file():
+        raise SystemExit(f"{path} is not a file; give a model saved by pickle, joblib or skops.")
+    if path.suffix != ".skops":
+        return joblib.load(path)
+    from skops import io
+
+    unknown = [
+        name for name in io.get_untrusted_types(file=path) if not name.startswith("fairmi.")
+    ]
+    if unknown:
+        raise SystemExit(f"{path} holds types that skops does not trust: {unknown}.")
+    return io.load(path, trusted=io.get_untrusted_types(file=path))
+
+
+def _features(model: Any, table: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Take the columns that the model was fitted on, by name; else all but the target."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return table.drop(columns=target)
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise SystemExit(f"The data lack columns that the model was fitted on: {missing}.")
+    return table[list(names)]

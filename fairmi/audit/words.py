@@ -1,0 +1,146 @@
+"""The plain words of a report: what each figure is called, means and does not mean."""
+
+from __future__ import annotations
+
+import math
+
+from fairmi.audit.records import Figure
+
+NAMES = {
+    "roc_auc": "ROC AUC",
+    "roc_auc_ovr": "ROC AUC, mean over groups",
+    "p_value": "p-value of independence",
+    "mutual_information": "mutual information, nats",
+    "expected_calibration_error": "expected calibration error",
+    "mean_score_excess": "mean score less outcome",
+    "demographic_parity_bound": "bound on demographic parity",
+}
+
+MEANINGS = {
+    "accuracy": "Share of rows whose prediction is right.",
+    "selection_rate": "Share of rows that get the positive prediction.",
+    "true_positive_rate": "Of the rows whose label is positive, the share predicted positive.",
+    "false_positive_rate": (
+        "Of the rows whose label is not positive, the share predicted positive all the same."
+    ),
+    "demographic_parity_difference": (
+        "Largest less smallest selection rate. 0: all groups get the positive prediction equally "
+        "often."
+    ),
+    "demographic_parity_ratio": (
+        "Smallest over largest selection rate. 1: equal; some rules ask for 0.8 or more."
+    ),
+    "equalized_odds_difference": (
+        "The larger of the differences in true and in false positive rate. 0: errors are equally "
+        "common in all groups."
+    ),
+    "equalized_odds_ratio": (
+        "The smaller of the ratios of true and of false positive rates. 1: equal."
+    ),
+    "equal_opportunity_difference": (
+        "Largest less smallest true positive rate. 0: rows whose label is positive are found "
+        "equally often in all groups."
+    ),
+    "equal_opportunity_ratio": "Smallest over largest true positive rate. 1: equal.",
+    "accuracy_difference": "Largest less smallest accuracy.",
+    "expected_calibration_error": (
+        "How far scores are, on average over ten bins, from the share of rows that came true. 0: "
+        "a score of 0.7 comes true in 7 of 10 rows."
+    ),
+    "mean_score_excess": (
+        "Above 0: the scores promise more than came true; below 0: they promise less."
+    ),
+    "roc_auc": (
+        "How well the best probe tells the groups apart. 0.5: a coin toss; 1: it always can."
+    ),
+    "roc_auc_ovr": (
+        "How well the best probe tells each group from the rest, on average over groups. 0.5: a "
+        "coin toss; 1: it always can."
+    ),
+    "p_value": (
+        "How likely such signs of a leak are where there is none. Below 0.05 is taken for a leak."
+    ),
+    "balanced_accuracy": "Mean share of each group's rows that the best probe recognises.",
+    "mutual_information": "How much is told of the sensitive feature. 0: nothing.",
+    "demographic_parity_bound": (
+        "No classifier that sees only these values, whoever trains it, has a larger demographic "
+        "parity difference, at the confidence of this audit."
+    ),
+}
+
+SECTIONS = {
+    "group": "Rates by group",
+    "gap": "Differences between groups",
+    "change": "Against the baseline",
+    "calibration": "Calibration by group",
+    "leakage": "What a fresh probe recovers",
+    "information": "Mutual information",
+    "certificate": "Certificate",
+}
+
+INTRODUCTION = {
+    "group": "How often the model is right, and whom it selects, in each group.",
+    "gap": (
+        "The gap between the groups that are furthest apart. 'By chance' is the most (of a ratio, "
+        "the least) that a fair model is likely to show on as many rows. A smaller gap is no sign "
+        "of unfairness, nor a proof of fairness: the interval says what the data allow."
+    ),
+    "change": (
+        "Model less baseline, both on the same rows. Chance does not explain a change whose "
+        "interval leaves out 0."
+    ),
+    "calibration": (
+        "Whether a score means the same in every group. 'By chance' is the most that calibrated "
+        "scores are likely to show on as many rows."
+    ),
+    "leakage": (
+        "Probes trained from scratch for this audit try to tell the group from what the model "
+        "gives away, and are scored on rows they were not trained on; the best of them counts. "
+        "'By chance' is what they reach where there is nothing to find."
+    ),
+    "information": (
+        "The same in nats, estimated from below: there may be more, hardly less than the lower "
+        "end of the interval. 'By chance' is the estimate where there is nothing to find."
+    ),
+    "certificate": (
+        "A bound that holds for every classifier built on these values, by anyone. Only values "
+        "that take few forms can have one."
+    ),
+}
+
+LIMITS = (
+    (
+        "The figures are of these rows. They carry over to others only if those come from the "
+        "same population, and if neither the model nor the choice of it has seen these rows."
+    ),
+    (
+        "Labels are taken as true. If they carry a bias of their own, so does every figure that "
+        "compares predictions with them."
+    ),
+    (
+        "Demographic parity, equalized odds and calibration can't in general all hold at once. "
+        "Which of them matters is a decision about the use of the model, not a result of an audit."
+    ),
+    "Groups other than those of the sensitive features given were not looked at.",
+    "A probe that finds nothing is no proof that nothing is there; only a certificate is one.",
+)
+
+
+def name_of(measure: str) -> str:
+    """Return what a report calls a measure."""
+    return NAMES.get(measure, measure.replace("_", " "))
+
+
+def number(value: float, *, signed: bool = False) -> str:
+    """Return a number for a table; "" for none."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:+.3f}" if signed else f"{value:.3f}"
+    return "0.000" if text in ("-0.000", "+0.000") else text
+
+
+def interval(figure: Figure, *, signed: bool = False) -> str:
+    """Return the figure's interval for a table; "" for none."""
+    if math.isnan(figure.low) and math.isnan(figure.high):
+        return ""
+    return f"{number(figure.low, signed=signed)} to {number(figure.high, signed=signed)}"

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fairmi.audit.counts import count_cells, draw_fair_rates, draw_rates, rates_of
+from fairmi.audit.gaps import (
+    CRITERIA,
+    gap_interval,
+    joint_interval,
+    largest_gap,
+    quantile_interval,
+    share_interval,
+)
+
+
+def sample(rng, sizes, share, hit, false_alarm):
+    """Groups, labels and predictions of a model with these rates in each group."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    label = rng.random(len(group)) < np.take(share, group)
+    chance = np.where(label, np.take(hit, group), np.take(false_alarm, group))
+    return group, label.astype(int), (rng.random(len(group)) < chance).astype(int)
+
+
+def test_draws_of_counts_are_what_resampled_rows_give():
+    rng = np.random.default_rng(0)
+    group, label, predicted = sample(rng, [150, 250], [0.3, 0.5], [0.8, 0.6], [0.1, 0.3])
+    cells = count_cells(group, 2, label, predicted)
+    table = rates_of(cells.outcomes, [1])
+    draws = draw_rates(cells, [table], 3000, rng)[0]
+    slow = []
+    for _ in range(3000):
+        rows = rng.integers(len(group), size=len(group))
+        again = count_cells(group[rows], 2, label[rows], predicted[rows])
+        slow.append(table.of(again.counts))
+    np.testing.assert_allclose(draws.mean(axis=0), np.mean(slow, axis=0), atol=0.01)
+    np.testing.assert_allclose(draws.std(axis=0), np.std(slow, axis=0), rtol=0.08)
+
+
+FAIR = {"share": [0.2, 0.3], "hit": [0.6, 0.6], "false_alarm": [0.1, 0.1]}
+UNFAIR = {"share": [0.2, 0.3], "hit": [0.6, 0.7], "false_alarm": [0.1, 0.15]}
+FOUR = {"share": [0.3] * 4, "hit": [0.5, 0.5, 0.8, 0.8], "false_alarm": [0.1] * 4}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "model"),
+    [
+        ([500, 1000], FAIR),
+        ([500, 1000], UNFAIR),
+        ([60, 1000], FAIR),
+        ([300, 300, 300, 300], FOUR),
+    ],
+)
+def test_intervals_of_gaps_cover_them(sizes, model):
+    """95 % nominal; of 200 repetitions fewer than 180 would be a matter of one in 1,000."""
+    rng = np.random.default_rng(1)
+    share, hit, miss = (np.array(model[k]) for k in ("share", "hit", "false_alarm"))
+    selected = share * hit + (1 - share) * miss
+    truth = {
+        "demographic_parity": np.ptp(selected),
+        "equalized_odds": max(np.ptp(hit), np.ptp(miss)),
+        "equal_opportunity": np.ptp(hit),
+    }
+    covered = dict.fromkeys(truth, 0)
+    for _ in range(200):
+        group, label, predicted = sample(rng, sizes, share, hit, miss)
+        cells = count_cells(group, len(sizes), label, predicted)
+        table = rates_of(cells.outcomes, [1])
+        draws = draw_rates(cells, [table], 500, rng)[0]
+        for criterion, gap in truth.items():
+            found = gap_interval(draws[..., table.where(*CRITERIA[criterion])], 0.95)
+            covered[criterion] += found.low - 1e-9 <= gap <= found.high + 1e-9
+    assert min(covered.values()) >= 180, covered
+
+
+def test_quantiles_of_the_gap_itself_never_reach_fairness():
+    """Why gap_interval is not the plain percentile interval that others report."""
+    rng = np.random.default_rng(2)
+    reached = plain_reached = 0
+    for _ in range(50):
+        group, label, predicted = sample(rng, [500, 1000], **FAIR)
+        cells = count_cells(group, 2, label, predicted)
+        table = rates_of(cells.outcomes, [1])
+        draws = draw_rates(cells, [table], 500, rng)[0][..., table.where("true_positive_rate")]
+        reached += gap_interval(draws, 0.95).low == 0
+        plain_reached += quantile_interval(largest_gap(draws), 0.95).low == 0
+    assert plain_reached == 0
+    assert reached >= 42
+
+
+def test_a_fair_model_stays_below_what_chance_explains():
+    rng = np.random.default_rng(3)
+    above = 0
+    for _ in range(200):
+        group, label, predicted = sample(rng, [200, 400], **FAIR)
+        cells = count_cells(group, 2, label, predicted)
+        table = rates_of(cells.outcomes, [1])
+        at = table.where("true_positive_rate", "false_positive_rate")
+        fair = draw_fair_rates(cells, table, 300, rng, given_label=True)[..., at]
+        gap = largest_gap(table.of(cells.counts)[:, at])
+        above += gap > np.quantile(largest_gap(fair), 0.95)
+    assert above <= 20
+
+
+def test_joint_intervals_hold_jointly_and_one_alone_is_the_percentile_interval():
+    rng = np.random.default_rng(4)
+    draws = rng.normal(size=(4000, 5))
+    low, high = joint_interval(draws, 0.9)
+    inside = ((draws >= low) & (draws <= high)).all(axis=1).mean()
+    assert 0.9 <= inside < 0.91
+    low, high = joint_interval(draws[:, :1], 0.9)
+    np.testing.assert_allclose(
+        [low[0], high[0]], np.quantile(draws[:, 0], [0.05, 0.95]), atol=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("rates", "gap"),
+    [
+        ([[0.1], [0.4]], 0.3),
+        ([[0.1, 0.9], [0.4, 0.2]], 0.7),
+        ([[0.1, np.nan], [0.4, 0.2]], 0.3),
+        ([[np.nan], [0.4], [0.3]], 0.1),
+        ([[np.nan], [0.4]], np.nan),
+        ([[-np.inf], [-np.inf]], 0.0),
+        ([[-np.inf], [-1.0]], np.inf),
+    ],
+)
+def test_largest_gap(rates, gap):
+    np.testing.assert_allclose(largest_gap(np.array(rates)), gap)
+
+
+def test_share_interval_is_wilsons():
+    found = share_interval(8, 10, 0.95)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.4902, 0.9433)
+    assert share_interval(0, 20, 0.95).high > 0.1
+    assert np.isnan(share_interval(0, 0, 0.95).low)
