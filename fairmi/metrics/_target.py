@@ -46,8 +46,11 @@ class Target:
         return Target(self.kind, centred / centred.std(), self.labels)
 
     def rows(self, chosen: np.ndarray) -> Target:
-        """Return the same target on some rows."""
-        return Target(self.kind, self.values[chosen], self.labels)
+        """Return the target on some rows; groups that are absent from them are left out."""
+        if self.continuous:
+            return Target(self.kind, self.values[chosen], ())
+        present, codes = np.unique(self.values[chosen], return_inverse=True)
+        return Target(self.kind, codes.reshape(-1), tuple(self.labels[k] for k in present))
 
 
 def as_target(

@@ -1,0 +1,113 @@
+"""The estimate of I(Z; C) or I(Z; C | y) from checked arrays, stratum by stratum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from fairmi.metrics._log_ratio import (
+    LogRatios,
+    normal_scores,
+    plugin_log_ratios,
+    probe_log_ratios,
+)
+from fairmi.metrics._matrix import as_matrix, cells
+from fairmi.metrics._target import Target, as_target
+
+CONFIDENCE = 0.95
+LEAST_ROWS_PER_CELL = 5  # on average, for the plug-in estimate to be chosen
+
+
+@dataclass(frozen=True)
+class InformationTask:
+    """Z, C as a target, the rows of each value of y (one stratum where there is no y), and how."""
+
+    Z: np.ndarray
+    target: Target
+    strata: list[np.ndarray]
+    plugin: bool
+    probe: Any
+    cv: int
+    seed: int
+
+    @classmethod
+    def make(
+        cls,
+        Z: Any,
+        C: Any,
+        y: Any,
+        *,
+        estimator: Any,
+        kind: str,
+        cv: int,
+        random: np.random.RandomState,
+    ) -> InformationTask:
+        """Check the arguments of a report, and choose the estimator."""
+        matrix = as_matrix(Z)
+        target = as_target(C, len(matrix), kind=kind, argument="C")
+        strata = [np.arange(len(matrix))] if y is None else _strata(y, len(matrix))
+        if target.continuous and isinstance(estimator, str) and estimator == "plugin":
+            raise ValueError(
+                'estimator="plugin" needs a categorical C, but C is continuous; give '
+                'estimator="panel", or kind="categorical" if its values are categories.'
+            )
+        plugin = isinstance(estimator, str) and (
+            estimator == "plugin"
+            or (estimator == "auto" and _few_cells(matrix, target, len(strata)))
+        )
+        probe = "panel" if isinstance(estimator, str) and estimator == "auto" else estimator
+        seed = int(random.randint(2**31 - 1))
+        return cls(matrix, target, strata, plugin, probe, cv, seed)
+
+    def estimate(self, target: Target, n_jobs: int | None) -> LogRatios:
+        """Return the log ratios of all rows, in the order of the strata."""
+        return LogRatios.combine(
+            [self._stratum(self.Z[rows], target.rows(rows), n_jobs) for rows in self.strata]
+        )
+
+    def _stratum(self, Z: np.ndarray, target: Target, n_jobs: int | None) -> LogRatios:
+        if len(np.unique(target.values)) < 2:
+            return LogRatios(np.zeros(len(Z)))
+        if self.plugin:
+            return plugin_log_ratios(cells(Z), target)
+        if target.continuous:
+            target = normal_scores(target, np.random.default_rng(self.seed))
+        return probe_log_ratios(
+            Z, target, probe=self.probe, cv=self.cv, seed=self.seed, n_jobs=n_jobs
+        )
+
+    def permuted(self, random: np.random.RandomState) -> Target:
+        """Return the target permuted within each stratum."""
+        values = self.target.values.copy()
+        for rows in self.strata:
+            values[rows] = random.permutation(values[rows])
+        return Target(self.target.kind, values, self.target.labels)
+
+    def null_bound(self, found: LogRatios) -> float:
+        """Return what the estimate exceeds in at most 5 % of independent samples."""
+        n = len(self.Z)
+        if not self.plugin:
+            return float(-self.cv * np.log(1 - CONFIDENCE) / n)
+        freedom = max(2 * n * found.bias, 0)
+        return float((chi2.ppf(CONFIDENCE, freedom) - freedom) / (2 * n)) if freedom else 0.0
+
+
+def _few_cells(Z: np.ndarray, target: Target, n_strata: int) -> bool:
+    if target.continuous:
+        return False
+    n_cells = (cells(Z).max() + 1) * len(target.labels) * n_strata
+    return len(Z) >= LEAST_ROWS_PER_CELL * n_cells
+
+
+def _strata(y: Any, n_rows: int) -> list[np.ndarray]:
+    codes, values = pd.factorize(np.asarray(y, dtype=object).reshape(-1), use_na_sentinel=True)
+    if len(codes) != n_rows or (codes < 0).any():
+        raise ValueError(
+            f"y has {len(codes)} rows, {int((codes < 0).sum())} of them missing; give a label for "
+            f"each of the {n_rows} rows of Z."
+        )
+    return [np.flatnonzero(codes == k) for k in range(len(values))]

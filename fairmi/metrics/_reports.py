@@ -1,0 +1,124 @@
+"""Results of `leakage_report` and `mutual_information_report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class ProbeLeakage:
+    """What one probe recovers: its score on held-out rows, and its balanced accuracy.
+
+    `balanced_accuracy` is nan where the attribute is continuous. `most_rows` is the number of
+    rows that the probe is trained on at most, a random part where there are more.
+    """
+
+    probe: str
+    score: float
+    interval: tuple[float, float]
+    balanced_accuracy: float
+    most_rows: int
+
+
+@dataclass(frozen=True)
+class LeakageReport:
+    """How well fresh probes recover the sensitive attribute.
+
+    Attributes
+    ----------
+    score : float
+        The largest score over probes, each cross-fitted: ROC AUC for two groups, its one-vs-rest
+        macro average for more, R2 for a continuous attribute.
+    interval : tuple of float
+        95 % interval of that probe's score.
+    probe : str
+        That probe.
+    null_mean, null_quantile : float
+        Mean and 95 % quantile of `score` where nothing leaks, in a sample like this one.
+    p_value : float
+        Of the test of independence of Z and the attribute (see `leakage_report`).
+    balanced_accuracy : float
+        Largest over probes; nan where the attribute is continuous.
+    metric : {"roc_auc", "roc_auc_ovr", "r2"}
+        What `score` is.
+    kind : {"categorical", "continuous"}
+        What the attribute was taken for.
+    labels : tuple
+        Groups; empty where continuous.
+    n_rows : int
+        Rows used.
+    probes : tuple of ProbeLeakage
+        Each probe's own figures.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    probe: str
+    null_mean: float
+    null_quantile: float
+    p_value: float
+    balanced_accuracy: float
+    metric: str
+    kind: str
+    labels: tuple[Any, ...]
+    n_rows: int
+    probes: tuple[ProbeLeakage, ...]
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the sample shows a leak: p_value <= 0.05."""
+        return self.p_value <= SIGNIFICANCE
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        finding = "a leak" if self.flagged else "no leak found"
+        return (
+            f"Leakage {self.score:.3f} [{low:.3f}, {high:.3f}] ({self.metric}, {self.probe} "
+            f"probe); no leakage gives {self.null_mean:.3f}, up to {self.null_quantile:.3f}: "
+            f"{finding} (p = {self.p_value:.2g}, {self.n_rows} rows)."
+        )
+
+
+@dataclass(frozen=True)
+class MutualInformationReport:
+    """Mutual information, in nats.
+
+    Attributes
+    ----------
+    score : float
+        The estimate, at least 0: by "probe" a lower bound, by "plugin" corrected for bias.
+    interval : tuple of float
+        95 % interval of the estimate. Of a lower bound, it holds the bound's own mean: the
+        information can lie above where no probe finds all of it.
+    null_mean, null_quantile : float
+        Mean and 95 % quantile of the same estimate where the attribute is permuted (within the
+        values of y, if given) and probes are trained afresh; nan with no permutations.
+    null_bound : float
+        What the estimate exceeds in at most 5 % of independent samples, by theory.
+    estimator : {"plugin", "probe"}
+        What was used.
+    kind : {"categorical", "continuous"}
+        What the attribute was taken for.
+    n_rows : int
+        Rows used.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    null_mean: float
+    null_quantile: float
+    null_bound: float
+    estimator: str
+    kind: str
+    n_rows: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{self.score:.4f} nats [{low:.4f}, {high:.4f}] "
+            f"({'at least, ' if self.estimator == 'probe' else ''}{self.estimator}, "
+            f"{self.n_rows} rows); independence gives up to {self.null_bound:.4f}."
+        )
