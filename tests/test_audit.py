@@ -47,7 +47,7 @@ def probes():
 @pytest.fixture(autouse=True)
 def _no_probes(request, monkeypatch):
     if "probes" not in request.fixturenames:
-        monkeypatch.setattr("fairmi.audit.leaks._leakage", lambda *_: [])
+        monkeypatch.setattr("fairmi.audit.leaks.FOLDS", 10**9)
 
 
 def audit_test(model=MODEL, y=Y[TEST], s=S[TEST], **options):
@@ -183,6 +183,9 @@ def test_leaks_are_found_and_independence_is_not_called_one():
     assert list(found.index) == ["representation", "scores", "predictions"]
     assert found.value["representation"] > 0.95
     assert found.low["representation"] > found.by_chance["representation"]
+    nats = figures(report, "information", "mutual_information").set_index("subject")
+    assert nats.low["representation"] > 0.4
+    assert nats.value["predictions"] < nats.value["representation"]
     blind = audit_test(s=np.random.default_rng(3).permutation(S[TEST]))
     p_values = figures(blind, "leakage", "p_value").value
     assert (p_values > 0.001).all()

@@ -35,11 +35,18 @@ class Answers:
 
     @property
     def subjects(self) -> dict[str, Any]:
-        """What leaves the model and may tell of the sensitive features, by name."""
+        """What leaves the model and may tell of the sensitive features, by name.
+
+        Of two columns of probabilities one tells all. Predictions are indicators of the classes,
+        of which a linear probe finds all there is.
+        """
+        scores = self.scores
+        if scores is not None and self.probabilities and len(self.classes) == 2:
+            scores = scores[:, 1:]
         everything = {
             "representation": self.representation,
-            "scores": self.scores,
-            "predictions": self.predicted,
+            "scores": scores,
+            "predictions": np.eye(len(self.classes))[self.predicted],
         }
         return {name: values for name, values in everything.items() if values is not None}
 

@@ -9,6 +9,7 @@ from fairmi.audit.answers import Answers
 from fairmi.audit.criteria import attribute_name
 from fairmi.audit.records import Figure
 from fairmi.metrics.certificate import certify
+from fairmi.metrics.information import mutual_information_report
 from fairmi.metrics.leakage import leakage_report
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
@@ -17,7 +18,7 @@ FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
 def leak_figures(
     answers: Answers, groups: Groups, confidence: float, seed: int
 ) -> tuple[list[Figure], list[str]]:
-    """Return leakage and a certificate for what leaves the model, and notes on what failed.
+    """Return leakage, information and a certificate for what leaves the model, and notes.
 
     Intersections of several features have a certificate only: a probe that can't tell any of the
     features has little chance with all of them, and most intersections are small.
@@ -38,6 +39,7 @@ def leak_figures(
         where["subject"] = subject
         if probed:
             figures += _leakage(values, groups, seed, where)
+            figures.append(_information(values, groups, seed, where))
         bound = certify(values, groups.codes, confidence=confidence).bound
         figures.append(Figure("certificate", "demographic_parity_bound", bound, **where))
     return figures, notes
@@ -60,3 +62,20 @@ def _leakage(values: Any, groups: Groups, seed: int, where: dict[str, Any]) -> l
         Figure("leakage", "balanced_accuracy", found.balanced_accuracy, **where),
         Figure("leakage", "p_value", found.p_value, **where),
     ]
+
+
+def _information(values: Any, groups: Groups, seed: int, where: dict[str, Any]) -> Figure:
+    """Return the mutual information; what chance gives is bounded by theory, not by refits."""
+    found = mutual_information_report(
+        values, groups.codes, kind="categorical", cv=FOLDS, n_permutations=0, random_state=seed
+    )
+    low, high = found.interval
+    return Figure(
+        "information",
+        "mutual_information",
+        found.score,
+        low,
+        high,
+        by_chance=found.null_bound,
+        **where,
+    )

@@ -126,12 +126,9 @@ def _leaks(audit: Audit, figures: Sequence[Figure]) -> Laid:
     return ("from", score_name, "by chance", "balanced accuracy", "p-value"), rows
 
 
-def _subjects(audit: Audit, figures: Sequence[Figure]) -> Laid:
-    rows: list[tuple[Cell, ...]] = [
-        (f.subject, name_of(f.measure), number(f.value), interval(f), number(f.by_chance))
-        for f in figures
-    ]
-    return ("from", "measure", "value", _confidence(audit), "by chance"), rows
+def _informations(audit: Audit, figures: Sequence[Figure]) -> Laid:
+    rows: list[tuple[Cell, ...]] = [(f.subject, f, number(f.by_chance)) for f in figures]
+    return ("from", name_of("mutual_information"), "by chance"), rows
 
 
 def _certificates(audit: Audit, figures: Sequence[Figure]) -> Laid:
@@ -151,7 +148,7 @@ LAYOUTS: dict[str, Callable[[Audit, Sequence[Figure]], Laid]] = {
     "change": _changes,
     "calibration": _calibrations,
     "leakage": _leaks,
-    "information": _subjects,
+    "information": _informations,
     "certificate": _certificates,
 }
 BESIDE = {"change": "baseline"}  # sections that a table draws on besides its own

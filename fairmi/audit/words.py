@@ -96,11 +96,13 @@ INTRODUCTION = {
     "leakage": (
         "Probes trained from scratch for this audit try to tell the group from what the model "
         "gives away, and are scored on rows they were not trained on; the best of them counts. "
-        "'By chance' is what they reach where there is nothing to find."
+        "'By chance' is the most they are likely to reach where there is nothing to find. "
+        "Intervals here are of 95 %."
     ),
     "information": (
-        "The same in nats, estimated from below: there may be more, hardly less than the lower "
-        "end of the interval. 'By chance' is the estimate where there is nothing to find."
+        "How much is told of the group, in nats. Where values take few forms this is an estimate "
+        "of all of it; else it is what probes find, so that there may be more. 'By chance' is the "
+        "most that is likely to be found where there is nothing."
     ),
     "certificate": (
         "A bound that holds for every classifier built on these values, by anyone. Only values "
