@@ -1,0 +1,143 @@
+"""Encoder, channel, head and critic; every layer carries a leading model axis.
+
+Shapes: x is (B, P) where all models see the same rows, or (M, B, P); all else is (M, B, ...).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+
+class StackedLinear(nn.Module):
+    """M affine maps of one shape in one batched product."""
+
+    def __init__(self, n_models: int, n_in: int, n_out: int, generator: Generator) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(max(n_in, 1))
+        self.weight = nn.Parameter(_uniform((n_models, n_in, n_out), bound, generator))
+        self.bias = nn.Parameter(_uniform((n_models, 1, n_out), bound, generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, n_in) or (M, B, n_in) to (M, B, n_out)."""
+        if x.dim() == 2 and self.weight.shape[0] == 1:
+            return torch.addmm(self.bias[0], x, self.weight[0])[None]
+        if x.dim() == 2:
+            x = x.expand(self.weight.shape[0], *x.shape)
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class StackedMLP(nn.Module):
+    """M multilayer perceptrons, with dropout (when training) after each hidden layer."""
+
+    def __init__(
+        self,
+        n_models: int,
+        sizes: Sequence[int],
+        generator: Generator,
+        *,
+        dropout: float = 0.0,
+        negative_slope: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            StackedLinear(n_models, n_in, n_out, generator)
+            for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.dropout = dropout
+        self.negative_slope = negative_slope
+        self.generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, sizes[0]) or (M, B, sizes[0]) to (M, B, sizes[-1])."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = nn.functional.leaky_relu(layer(x), self.negative_slope)
+            if self.training and self.dropout:
+                x = self._drop(x)
+        return last(x)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        keep = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.dropout
+        return x * keep / (1 - self.dropout)
+
+
+class Channel(nn.Module):
+    """What bounds the capacity of Z: each unit takes one of `n_levels` values.
+
+    In training a unit is moved by uniform noise of `width` grid steps before it is rounded, and
+    the gradient passes straight through the rounding; at inference it is rounded alone, which is
+    deterministic row by row. With `n_levels=None` the channel is open: Z is the encoder's output
+    (the published procedure, kept as the reference).
+
+    Uniform dither before rounding in training: Ballé et al., *End-to-end Optimized Image
+    Compression*, arXiv 1611.01704. Straight-through gradient: Bengio et al., arXiv 1308.3432.
+    Rounding of bounded units: Mentzer et al., *Finite Scalar Quantization*, arXiv 2309.15505.
+    """
+
+    def __init__(self, n_levels: int | None, generator: Generator) -> None:
+        super().__init__()
+        self.n_levels = n_levels
+        self.generator = generator
+
+    def bound(self, h: Tensor) -> Tensor:
+        """Squash the encoder's output to [-1, 1], ends of the grid of levels."""
+        return h if self.n_levels is None else torch.tanh(h)
+
+    def forward(self, bounded: Tensor, width: float = 0.0) -> Tensor:
+        """Send bounded units through the channel; `width` is the noise in grid steps."""
+        if self.n_levels is None:
+            return bounded
+        half = (self.n_levels - 1) / 2
+        grid = bounded.detach() * half
+        if width:
+            noise = torch.rand(grid.shape, generator=self.generator, device=grid.device) - 0.5
+            grid = (grid + width * noise).clamp_(-half, half)
+        # An even number of levels has its values at half-steps.
+        offset = 0.0 if self.n_levels % 2 else 0.5
+        rounded = (torch.round(grid - offset) + offset).clamp_(-half, half) / half
+        return bounded + (rounded - bounded).detach()
+
+
+class Networks(nn.Module):
+    """Encoder, channel and head: what a fitted model is."""
+
+    def __init__(
+        self,
+        *,
+        n_models: int,
+        n_inputs: int,
+        hidden_layer_sizes: Sequence[int],
+        n_components: int,
+        n_levels: int | None,
+        head_layer_sizes: Sequence[int],
+        n_outputs: int,
+        dropout: float,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.encoder = StackedMLP(
+            n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
+        )
+        self.channel = Channel(n_levels, generator)
+        self.head = StackedMLP(n_models, (n_components, *head_layer_sizes, n_outputs), generator)
+
+    def bounded(self, x: Tensor) -> Tensor:
+        """Return the encoder's output before the channel, (M, B, D)."""
+        return self.channel.bound(self.encoder(x))
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Return Z as at inference, (M, B, D)."""
+        return self.channel(self.bounded(x))
+
+    def predict(self, z: Tensor) -> Tensor:
+        """Return the head's scores of Z, (M, B, n_outputs)."""
+        return self.head(z)
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
+    values = torch.rand(shape, generator=generator, device=generator.device)
+    return (values * 2 - 1) * bound

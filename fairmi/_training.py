@@ -1,0 +1,194 @@
+"""Step, epoch and loop of the default schedule: networks, data and settings in, history out."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi._networks import Networks
+from fairmi._types import Batch, EpochRecord, TrainingData
+from fairmi.dependence import DonskerVaradhan
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; `lams` has a penalty weight for each model."""
+
+    lams: tuple[float, ...]
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    n_critic_steps: int
+    critic_learning_rate: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where in the course of a fit a step lies, as shares that rise from 0 to 1."""
+
+    done: float
+
+    @property
+    def learning_rate(self) -> float:
+        """Share of the full learning rate: a short rise, then half a cosine to 0."""
+        return min(1.0, self.done / 0.03 + 0.02) * 0.5 * (1 + math.cos(math.pi * self.done))
+
+    @property
+    def penalty(self) -> float:
+        """Share of the full penalty weight: it rises while the critic learns to see."""
+        return min(1.0, self.done / 0.2)
+
+    @property
+    def noise_width(self) -> float:
+        """Width of the channel's noise in grid steps: it narrows until Z is that of inference."""
+        return min(1.0, max(0.0, (0.9 - self.done) / 0.6))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: `stopped` says why if it ended before its last epoch."""
+
+    history: tuple[EpochRecord, ...]
+    stopped: str | None
+
+
+def train(
+    networks: Networks,
+    data: TrainingData,
+    settings: Settings,
+    penalty: DonskerVaradhan,
+    generator: Generator,
+    on_epoch: Callable[[EpochRecord], bool] | None = None,
+) -> Outcome:
+    """Train the networks in place and return the history.
+
+    `on_epoch` is called after each epoch and stops the training by returning True. Where a loss
+    becomes non-finite, or the user interrupts, the networks get their last good state back.
+    """
+    run = _Run(networks, data, settings, penalty, generator)
+    history: list[EpochRecord] = []
+    good = copy.deepcopy(networks.state_dict())
+    networks.train()
+    stopped = None
+    try:
+        for epoch in range(settings.n_epochs):
+            record = run.epoch(epoch)
+            if not all(map(math.isfinite, record.task_loss + record.penalty)):
+                stopped = "diverged"
+                break
+            history.append(record)
+            good = copy.deepcopy(networks.state_dict())
+            if on_epoch is not None and on_epoch(record):
+                stopped = "callback"
+                break
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    if stopped in ("diverged", "interrupted"):
+        networks.load_state_dict(good)
+    networks.eval()
+    return Outcome(tuple(history), stopped)
+
+
+def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
+    """Yield the rows of an epoch in random order, in batches whose sizes differ by one at most."""
+    order = torch.randperm(n_rows, generator=generator, device=generator.device)
+    yield from torch.tensor_split(order, max(1, round(n_rows / batch_size)))
+
+
+class _Run:
+    """The state of one training: critic, optimisers, and the steps taken."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        data: TrainingData,
+        settings: Settings,
+        penalty: DonskerVaradhan,
+        generator: Generator,
+    ) -> None:
+        self.networks, self.data, self.settings = networks, data, settings
+        self.penalty, self.generator = penalty, generator
+        n_models = len(settings.lams)
+        self.lams = torch.tensor(settings.lams, device=data.y.device)
+        n_components = networks.head.layers[0].weight.shape[1]
+        self.critic = penalty.critic(n_models, n_components, data, generator)
+        self.model_optimizer = _adamw(networks, settings.learning_rate, settings.weight_decay)
+        self.critic_optimizer = _adamw(self.critic, settings.critic_learning_rate, 1e-3)
+        self.n_steps = settings.n_epochs * max(1, round(data.n_rows / settings.batch_size))
+        self.step_count = 0
+
+    def epoch(self, number: int) -> EpochRecord:
+        start = time.perf_counter()
+        losses = []
+        for index in minibatches(self.data.n_rows, self.settings.batch_size, self.generator):
+            losses.append(self.step(self.data.rows(index)))
+        task, value = torch.stack(losses).mean(0)
+        seconds = time.perf_counter() - start
+        return EpochRecord(number, tuple(task.tolist()), tuple(value.tolist()), seconds)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Train critic, then encoder and head on a batch; return losses (2, M)."""
+        progress = Progress(self.step_count / self.n_steps)
+        self.step_count += 1
+        bounded = self.networks.bounded(batch.x)
+        width = progress.noise_width
+        self._train_critic(bounded.detach(), batch, width, progress)
+        z = self.networks.channel(bounded, width)
+        task = task_loss(self.networks.head(z), batch)
+        self.critic.requires_grad_(False)
+        value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
+        self.critic.requires_grad_(True)
+        loss = task + self.lams * progress.penalty * value
+        self.model_optimizer.zero_grad()
+        loss.sum().backward()
+        _set_learning_rate(
+            self.model_optimizer, self.settings.learning_rate * progress.learning_rate
+        )
+        self.model_optimizer.step()
+        return torch.stack([task.detach(), value.detach()])
+
+    def _train_critic(
+        self, bounded: Tensor, batch: Batch, width: float, progress: Progress
+    ) -> None:
+        rate = self.settings.critic_learning_rate * max(progress.learning_rate, 0.1)
+        _set_learning_rate(self.critic_optimizer, rate)
+        for _ in range(self.settings.n_critic_steps):
+            z = self.networks.channel(bounded, width)
+            value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
+            self.critic_optimizer.zero_grad()
+            (-value.sum()).backward()
+            self.critic_optimizer.step()
+
+
+def task_loss(scores: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted mean cross-entropy in nats for each model, (M,).
+
+    One output per row is the score of the second class; else there is one for each class.
+    """
+    if scores.shape[2] == 1:
+        target = batch.y.to(scores.dtype).expand(scores.shape[:2])
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            scores[..., 0], target, reduction="none"
+        )
+    else:
+        target = batch.y.expand(scores.shape[:2])
+        losses = nn.functional.cross_entropy(scores.transpose(1, 2), target, reduction="none")
+    weights = batch.task_weights
+    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+    return (losses * weights).sum(1) / total
+
+
+def _adamw(module: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=decay, fused=True)
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,82 @@
+"""Array shapes by name, and the frozen records that pass between the stages of training.
+
+M models train at once; B rows of a batch; N rows; P encoded columns; D units of Z; L levels of a
+unit; G groups; Q continuous sensitive columns; K classes; S strata (values of y within which the
+penalty compares groups; one stratum where it compares them over all rows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as a training step reads them.
+
+    `x` (B, P), `y` (B,) codes of classes, `groups` (B,) codes of groups or None, `values` (B, Q)
+    continuous sensitive columns or None, `strata` (B,), weights (M, B) or (1, B).
+    """
+
+    x: Tensor
+    y: Tensor
+    groups: Tensor | None
+    values: Tensor | None
+    strata: Tensor
+    task_weights: Tensor
+    penalty_weights: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that training reads, in tensors once (a sparse `x` stays sparse and gives dense rows).
+
+    Shapes are those of `Batch` with N in place of B. A row whose weight is 0 does not count in
+    that term. `log_prior` (S, G) is the log share of each group within each stratum, and None
+    where the sensitive columns are continuous.
+    """
+
+    x: Tensor | csr_array
+    y: Tensor
+    groups: Tensor | None
+    values: Tensor | None
+    log_prior: Tensor | None
+    strata: Tensor
+    n_strata: int
+    task_weights: Tensor
+    penalty_weights: Tensor
+
+    @property
+    def n_rows(self) -> int:
+        """Rows N."""
+        return int(self.y.shape[0])
+
+    def rows(self, index: Tensor) -> Batch:
+        """Return the rows of `index` (B,)."""
+        if isinstance(self.x, Tensor):
+            x = self.x[index]
+        else:
+            x = torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
+        return Batch(
+            x=x,
+            y=self.y[index],
+            groups=None if self.groups is None else self.groups[index],
+            values=None if self.values is None else self.values[index],
+            strata=self.strata[index],
+            task_weights=self.task_weights[:, index],
+            penalty_weights=self.penalty_weights[:, index],
+        )
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch measured, a value for each model; losses and penalty in nats."""
+
+    epoch: int
+    task_loss: tuple[float, ...]
+    penalty: tuple[float, ...]
+    seconds: float

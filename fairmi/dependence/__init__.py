@@ -1,0 +1,7 @@
+"""Dependence measures that serve as penalties, one file each."""
+
+from __future__ import annotations
+
+from fairmi.dependence.donsker_varadhan import DonskerVaradhan
+
+__all__ = ["DonskerVaradhan"]
