@@ -107,11 +107,11 @@ def _summary(audit: Audit) -> list[str]:
         if not math.isnan(f.by_chance)
     ]
     sentences += [
-        f"Whatever is computed from its {escape(f.subject)} alone, the positive prediction of no "
-        f"classifier is more than {number(f.value)} more common in one group by "
-        f"{escape(f.attribute)} than in another."
+        f"No classifier built on its {escape(f.subject)} alone, by anyone, gives a positive "
+        f"prediction more often in one group by {escape(f.attribute)} than in another by more "
+        f"than {number(f.value)}."
         for f in audit.section("certificate")
-        if f.value < 1
+        if f.value < 1 and f.subject != "predictions"
     ]
     return sentences
 
@@ -209,10 +209,11 @@ PICTURES: dict[str, Callable[[Sequence[Figure]], str]] = {
 def _reliability(audit: Audit, attribute: str) -> str:
     """Draw the largest groups, and of them the bins that enough rows fall in."""
     curves = [curve for curve in audit.curves if curve.attribute == attribute]
-    curves.sort(key=lambda curve: -sum(b.n for b in curve.bins))
+    largest = sorted(curves, key=lambda curve: -sum(b.n for b in curve.bins))[:MOST_LINES]
     lines = [
         Line(curve.group, [(b.score, b.share, b.low, b.high) for b in curve.bins if b.n >= 10])
-        for curve in curves[:MOST_LINES]
+        for curve in curves
+        if curve in largest
     ]
     description = "Share that came true over score, with intervals, a line for each group."
     return reliability_picture([line for line in lines if line.points], description)

@@ -8,7 +8,7 @@ from fairmi.audit.records import Figure
 
 NAMES = {
     "roc_auc": "ROC AUC",
-    "roc_auc_ovr": "ROC AUC, mean over groups",
+    "roc_auc_ovr": "mean ROC AUC over groups",
     "p_value": "p-value of independence",
     "mutual_information": "mutual information, nats",
     "expected_calibration_error": "expected calibration error",

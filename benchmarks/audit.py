@@ -1,0 +1,139 @@
+"""Time an audit of Adult's test part, and its intervals against fairlearn's bootstrap.
+
+Run: OMP_NUM_THREADS=2 python benchmarks/audit.py
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from fairlearn.metrics import MetricFrame, selection_rate, true_positive_rate
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.decomposition import TruncatedSVD
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from fairmi.audit import audit
+from fairmi.audit.answers import ask
+from fairmi.audit.counts import count_cells, draw_rates, rates_of
+from fairmi.audit.differences import gap_figures
+from fairmi.audit.gaps import largest_gap, quantile_interval
+from fairmi.datasets import load_adult
+from fairmi.metrics._comparable import comparable_groups
+
+N_DRAWS = 1000
+N_FAIRLEARN = 100
+
+
+class Representing(Pipeline):
+    """A pipeline whose representation is what its last step sees."""
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return what the classifier, the last step, is given."""
+        return Pipeline(self.steps[:-1]).transform(X)
+
+
+def main() -> None:
+    """Print the timings and the agreement."""
+    train, test = load_adult(subset="train"), load_adult(subset="test")
+    model = fitted(train.data, train.target)
+    baseline = make_pipeline(encoder(), LogisticRegression(max_iter=300))
+    baseline.fit(train.data, train.target)
+    sex = test.sensitive_features["sex"]
+    print_setting(len(sex))
+
+    options = {"sensitive_features": sex, "baseline": baseline, "random_state": 0}
+    report, wall, cpu = timed(lambda: audit(model, test.data, test.target, **options))
+    print(f"audit with representation, scores, predictions and baseline: {spent(wall, cpu)}")
+
+    answers = ask(model, test.data, test.target)
+    groups = comparable_groups(sex, len(sex))
+    settings = {"confidence": 0.95, "n_boot": N_DRAWS, "rng": np.random.default_rng(0)}
+    _, ours, cpu = timed(lambda: gap_figures(answers, groups, **settings))
+    print(f"all gaps with intervals and chance, {N_DRAWS} draws: {spent(ours, cpu)}")
+
+    frame, theirs, cpu = timed(lambda: fairlearn_intervals(answers, sex, N_FAIRLEARN))
+    print(f"fairlearn's MetricFrame, 3 metrics, n_boot={N_FAIRLEARN}: {spent(theirs, cpu)}")
+    print(
+        f"ratio of wall times: {theirs / ours:.0f}, at {N_DRAWS / N_FAIRLEARN:.0f} times the draws"
+    )
+    print_agreement(report, answers, groups, frame)
+
+
+def encoder() -> Any:
+    """Indicators of categories, standardised numbers."""
+    categories = make_column_selector(dtype_include="category")
+    numbers = make_column_selector(dtype_include="number")
+    one_hot = OneHotEncoder(handle_unknown="ignore")
+    return make_column_transformer((one_hot, categories), (StandardScaler(), numbers))
+
+
+def fitted(X: Any, y: Any) -> Representing:
+    """Return a logistic regression on a representation of 8 numbers."""
+    steps = [encoder(), TruncatedSVD(8, random_state=0), LogisticRegression(max_iter=300)]
+    return Representing([(str(k), step) for k, step in enumerate(steps)]).fit(X, y)
+
+
+def fairlearn_intervals(answers: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
+    """Return fairlearn's own bootstrap of three rates."""
+    metrics = [accuracy_score, selection_rate, true_positive_rate]
+    return MetricFrame(
+        metrics={metric.__name__: metric for metric in metrics},
+        y_true=answers.true,
+        y_pred=answers.predicted,
+        sensitive_features=sensitive_features,
+        n_boot=n_boot,
+        ci_quantiles=[0.025, 0.975],
+        random_state=0,
+    )
+
+
+def print_agreement(report: Any, answers: Any, groups: Any, frame: MetricFrame) -> None:
+    """Compare intervals of the demographic parity difference on the same predictions."""
+    low, high = (ends["selection_rate"] for ends in frame.difference_ci())
+    cells = count_cells(groups.codes, len(groups), answers.true, answers.predicted)
+    table = rates_of(cells.outcomes, answers.rated_classes)
+    draws = draw_rates(cells, [table], N_DRAWS, np.random.default_rng(0))[0]
+    plain = quantile_interval(largest_gap(draws[..., table.where("selection_rate")]), 0.95)
+    name = "demographic_parity_difference"
+    (found,) = [f for f in report.section("gap") if f.measure == name]
+    print("demographic parity difference of sex, 95 % interval:")
+    print(f"  fairlearn, {N_FAIRLEARN} resamples of rows   {low:.4f} to {high:.4f}")
+    print(f"  quantiles of {N_DRAWS} draws of counts  {plain.low:.4f} to {plain.high:.4f}")
+    print(f"  the audit's                      {found.low:.4f} to {found.high:.4f}")
+
+
+def print_setting(n_rows: int) -> None:
+    """Say on what machine, with what, on how many rows."""
+    packages = ("scikit-learn", "fairlearn", "numpy")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    load = os.getloadavg()[0]
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, load {load:.1f}"
+    )
+    print(f"Python {platform.python_version()}, {versions}; Adult, test part, {n_rows:,} rows")
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Return what `work` returns, and its seconds by the clock and on the processor."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    done = work()
+    return done, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def spent(wall: float, cpu: float) -> str:
+    """Return both times as text."""
+    return f"{wall:.2f} s ({cpu:.2f} s of processor)"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Pictures of numbers already computed, told apart by colour-blind eyes and in grey."""
+
+from __future__ import annotations
+
+from fairmi.plot.frontier import FairnessFrontierDisplay
+from fairmi.plot.groups import GroupMetricsDisplay
+from fairmi.plot.leakage import LeakageDisplay
+from fairmi.plot.training import TrainingDisplay
+
+__all__ = [
+    "FairnessFrontierDisplay",
+    "GroupMetricsDisplay",
+    "LeakageDisplay",
+    "TrainingDisplay",
+]

@@ -1,0 +1,60 @@
+"""Colours, marks and axes that all displays share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.exceptions import NotFittedError
+
+# Okabe and Ito's colours; marks and line styles tell apart what grey does not.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = ("o", "s", "D", "^", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
+GREY = "#666666"
+
+
+def look(i: int, *, line: bool = True) -> dict[str, Any]:
+    """Return the colour, mark and line style of the i-th thing in a picture."""
+    style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKS[i % len(MARKS)], "markersize": 5}
+    return {**style, "linestyle": LINES[i % len(LINES)] if line else "none"}
+
+
+def require(estimator: Any, attribute: str) -> Any:
+    """Return what `fit` has left in that attribute.
+
+    Raises
+    ------
+    NotFittedError
+        If it isn't there.
+    """
+    if not hasattr(estimator, attribute):
+        raise NotFittedError(
+            f"{type(estimator).__name__} has no {attribute}; fit it first, if its fit leaves one."
+        )
+    return getattr(estimator, attribute)
+
+
+def axes_or_new(ax: Any) -> Any:
+    """Return `ax`, or the axes of a new figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'Plots need matplotlib; install it by: pip install "fairmi[plot]"'
+        ) from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def tidy(ax: Any) -> None:
+    """Take away what carries no number."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=True, color="#dddddd", linewidth=0.8)
+    ax.set_axisbelow(True)

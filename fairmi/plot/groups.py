@@ -1,0 +1,112 @@
+"""Rates by group, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fairmi.audit.answers import Answers
+from fairmi.audit.counts import RATES
+from fairmi.audit.criteria import group_figures
+from fairmi.audit.records import Figure
+from fairmi.audit.words import name_of
+from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._labels import label_codes
+from fairmi.plot._style import axes_or_new, look, tidy
+
+
+class GroupMetricsDisplay:
+    """Accuracy, selection rate, true and false positive rate of each group.
+
+    Parameters
+    ----------
+    figures : sequence of Figure
+        Rates by group of one sensitive feature, as an audit has them in its section "group".
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure of `ax_`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairmi.plot import GroupMetricsDisplay
+    >>> X, y = make_classification(random_state=0)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> display = GroupMetricsDisplay.from_estimator(model, X, y, sensitive_features=X[:, 0] > 0)
+    """
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        self.figures = tuple(figures)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sensitive_features: Any,
+        confidence: float = 0.95,
+        ax: Any = None,
+    ) -> GroupMetricsDisplay:
+        """Draw the rates of a fitted classifier on X and y."""
+        return cls.from_predictions(
+            y,
+            estimator.predict(X),
+            sensitive_features=sensitive_features,
+            confidence=confidence,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_pred: Any,
+        *,
+        sensitive_features: Any,
+        confidence: float = 0.95,
+        ax: Any = None,
+    ) -> GroupMetricsDisplay:
+        """Draw the rates of predictions; several sensitive features make intersections."""
+        true, predicted, classes = label_codes(None, np.asarray(y_true), np.asarray(y_pred))
+        answers = Answers(classes, true, predicted, None, None, probabilities=False)
+        groups = comparable_groups(sensitive_features, len(true))
+        return cls(group_figures(answers, groups, confidence)).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> GroupMetricsDisplay:
+        """Draw on `ax`, or on new axes; with more than two classes, each has its own columns."""
+        ax = axes_or_new(ax)
+        measures = [(f.measure, f.subject) for f in self.figures]
+        columns = sorted(dict.fromkeys(measures), key=lambda m: (m[1], RATES.index(m[0])))
+        groups = list(dict.fromkeys(f.group for f in self.figures))
+        by_place = {(f.group, f.measure, f.subject): f for f in self.figures}
+        for i, group in enumerate(groups):
+            shift = 0.6 * ((i + 0.5) / len(groups) - 0.5)
+            row = [by_place[(group, *column)] for column in columns]
+            value = np.array([f.value for f in row])
+            ends = np.array([[f.value - f.low, f.high - f.value] for f in row]).T
+            place = np.arange(len(columns)) + shift
+            shown = ~np.isnan(value)
+            ax.errorbar(
+                place[shown],
+                value[shown],
+                yerr=np.clip(ends[:, shown], 0, None),
+                capsize=3,
+                label=group,
+                **look(i, line=False),
+            )
+        names = [name_of(m) + (f"\n{subject}" if subject else "") for m, subject in columns]
+        ax.set_xticks(range(len(columns)), names, rotation=0 if len(columns) <= 4 else 90)
+        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(0, 1), ylabel="share of rows")
+        tidy(ax)
+        ax.legend(title=self.figures[0].attribute, frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
