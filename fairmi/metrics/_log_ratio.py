@@ -78,7 +78,7 @@ def probe_log_ratios(
     rows = np.arange(len(Z))
     splits = [(np.setdiff1d(rows, fold, assume_unique=True), fold) for fold in folds]
     predictions = fit_predict(
-        choose_probes(probe, target, seed),
+        choose_probes(probe, target),
         Z,
         target,
         splits,

@@ -92,7 +92,7 @@ def leakage_score(
         sample_weight=sample_weight,
         random_state=random_state,
     )
-    probes = choose_probes(probe, sample.target, sample.seed)
+    probes = choose_probes(probe, sample.target)
     scores = fold_scores(sample, sample.predict(probes, sample.splits, n_jobs))
     return max(_score(sample, by_fold) for by_fold in scores)
 
@@ -192,7 +192,7 @@ def leakage_report(
         sample_weight=sample_weight,
         random_state=random_state,
     )
-    probes = choose_probes(probe, sample.target, sample.seed)
+    probes = choose_probes(probe, sample.target)
     predictions = sample.predict(probes, sample.early_splits + sample.splits, n_jobs)
     n_early = len(sample.early_splits)
     cross_fitted = [by_split[n_early:] for by_split in predictions]

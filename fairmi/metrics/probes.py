@@ -27,70 +27,88 @@ from fairmi.metrics._digits import DigitSelector
 from fairmi.metrics._target import Target
 
 NEIGHBOURS = 25
-LEAST_TO_HOLD_BACK = 10  # rows of each group from which a part is held back for early stopping
+LEAST_TO_HOLD_BACK = 20  # rows of each group from which a part is held back for early stopping
 
 Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to predict
 
 
 @dataclass(frozen=True)
-class Probe:
-    """How to make a model to fit afresh, and the most rows it is trained on (for its speed).
+class Task:
+    """What a probe is built for: the kind of target, a seed, and the rows it will be trained on.
 
-    `build` is told whether each group has rows enough to hold some back for early stopping.
+    `hold_back` says whether each group has rows enough for a part to be held back, by which
+    training is stopped early.
     """
 
+    continuous: bool
+    seed: int
+    n_rows: int
+    hold_back: bool
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How to build a model to fit afresh, and the most rows it is trained on, for its speed."""
+
     name: str
-    build: Callable[[bool], Any]
+    build: Callable[[Task], Any]
     most_rows: int
 
 
-def _linear(continuous: bool, seed: int, hold_back: bool) -> Any:
-    return make_pipeline(StandardScaler(), Ridge() if continuous else LogisticRegression())
+def _linear(task: Task) -> Any:
+    return make_pipeline(StandardScaler(), Ridge() if task.continuous else LogisticRegression())
 
 
-def _boosting(continuous: bool, seed: int, hold_back: bool) -> Any:
-    model = HistGradientBoostingRegressor if continuous else HistGradientBoostingClassifier
-    rounds = 100 if hold_back else 30
-    return model(max_iter=rounds, early_stopping=hold_back, random_state=seed)
+def _boosting(task: Task) -> Any:
+    return (HistGradientBoostingRegressor if task.continuous else HistGradientBoostingClassifier)(
+        max_iter=100 if task.hold_back else 30,
+        early_stopping=task.hold_back,
+        random_state=task.seed,
+    )
 
 
-def _neighbours(continuous: bool, seed: int, hold_back: bool) -> Any:
-    model = KNeighborsRegressor if continuous else KNeighborsClassifier
-    return make_pipeline(StandardScaler(), model(NEIGHBOURS, algorithm="brute"))
+def _neighbours(task: Task) -> Any:
+    model = (KNeighborsRegressor if task.continuous else KNeighborsClassifier)(
+        n_neighbors=min(NEIGHBOURS, task.n_rows), algorithm="brute"
+    )
+    return make_pipeline(StandardScaler(), model)
 
 
-def _network(continuous: bool, seed: int, hold_back: bool) -> Any:
-    network = (MLPRegressor if continuous else MLPClassifier)(
-        (64,),
+def _network(task: Task) -> Any:
+    model = (MLPRegressor if task.continuous else MLPClassifier)(
+        hidden_layer_sizes=(64,),
         learning_rate_init=3e-3,
         max_iter=40,
-        early_stopping=hold_back,
+        early_stopping=task.hold_back,
         n_iter_no_change=5,
-        random_state=seed,
+        random_state=task.seed,
     )
-    return make_pipeline(StandardScaler(), network)
+    return make_pipeline(StandardScaler(), model)
 
 
-def _digits(continuous: bool, seed: int, hold_back: bool) -> Any:
-    return make_pipeline(DigitSelector(continuous), _boosting(continuous, seed, hold_back))
+def _digits(task: Task) -> Any:
+    return make_pipeline(DigitSelector(task.continuous), _boosting(task))
 
 
-def _values(continuous: bool, seed: int, hold_back: bool) -> Any:
+def _values(task: Task) -> Any:
     indicators = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist")
-    return make_pipeline(indicators, Ridge() if continuous else LogisticRegression())
+    return make_pipeline(indicators, Ridge() if task.continuous else LogisticRegression())
 
 
-PANEL: dict[str, tuple[Callable[[bool, int, bool], Any], int]] = {
-    "linear": (_linear, 100_000),
-    "boosting": (_boosting, 20_000),
-    "neighbours": (_neighbours, 5_000),
-    "network": (_network, 10_000),
-    "digits": (_digits, 20_000),
-    "values": (_values, 100_000),
+PANEL = {
+    probe.name: probe
+    for probe in (
+        Probe("linear", _linear, 100_000),
+        Probe("boosting", _boosting, 20_000),
+        Probe("neighbours", _neighbours, 5_000),
+        Probe("network", _network, 10_000),
+        Probe("digits", _digits, 20_000),
+        Probe("values", _values, 100_000),
+    )
 }
 
 
-def choose_probes(probe: Any, target: Target, seed: int) -> tuple[Probe, ...]:
+def choose_probes(probe: Any, target: Target) -> tuple[Probe, ...]:
     """Return the panel, one of its probes by name, or the caller's own estimator as a probe.
 
     Raises
@@ -103,12 +121,7 @@ def choose_probes(probe: Any, target: Target, seed: int) -> tuple[Probe, ...]:
             raise ValueError(
                 f'probe is {probe!r}; give "panel", one of {sorted(PANEL)}, or an estimator.'
             )
-        names = list(PANEL) if probe == "panel" else [probe]
-        return tuple(
-            Probe(name, partial(make, target.continuous, seed), most)
-            for name, (make, most) in PANEL.items()
-            if name in names
-        )
+        return tuple(PANEL.values()) if probe == "panel" else (PANEL[probe],)
     wanted = "predict" if target.continuous else "predict_proba"
     if not hasattr(probe, wanted):
         raise ValueError(
@@ -118,7 +131,7 @@ def choose_probes(probe: Any, target: Target, seed: int) -> tuple[Probe, ...]:
     return (Probe(type(probe).__name__, partial(_copy, probe), sys.maxsize),)
 
 
-def _copy(estimator: Any, hold_back: bool) -> Any:
+def _copy(estimator: Any, task: Task) -> Any:
     return clone(estimator)
 
 
@@ -178,7 +191,7 @@ def _fit_predict(
 ) -> np.ndarray:
     train, test = split
     rng = np.random.default_rng(seed)
-    weight_name = _weight_argument(probe.build(False))
+    weight_name = _weight_argument(probe.build(Task(target.continuous, seed, len(train), False)))
     weights: dict[str, np.ndarray] = {}
     if sample_weight is None or weight_name is not None:
         train = _at_most(train, probe.most_rows, target, rng)
@@ -187,7 +200,8 @@ def _fit_predict(
     else:  # a model that takes no weights learns from rows drawn by weight
         share = sample_weight[train] / sample_weight[train].sum()
         train = rng.choice(train, min(len(train), probe.most_rows), p=share)
-    model = probe.build(target.continuous or _smallest(target, train) >= LEAST_TO_HOLD_BACK)
+    hold_back = _smallest(target, train) >= LEAST_TO_HOLD_BACK
+    model = probe.build(Task(target.continuous, seed, len(train), hold_back))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is meant
         model.fit(Z[train], target.values[train], **weights)
@@ -199,7 +213,9 @@ def _fit_predict(
 
 
 def _smallest(target: Target, rows: np.ndarray) -> int:
-    """Return the rows of the smallest group that is present."""
+    """Return the rows of the smallest group present, or all where the target is continuous."""
+    if target.continuous:
+        return len(rows)
     counts = np.bincount(target.values[rows])
     return int(counts[counts > 0].min())
 
