@@ -11,6 +11,8 @@ import pandas as pd
 
 from fairmi._errors import SensitiveFeaturesError
 
+MOST_CATEGORIES = 20  # numbers of more distinct values than this are taken as continuous
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -49,7 +51,8 @@ def group_rows(
     frame = sensitive_frame(sensitive_features, argument=argument)
     if n_rows is not None and len(frame) != n_rows:
         raise SensitiveFeaturesError(
-            f"{argument} has {len(frame)} rows, but X has {n_rows}; give one row for each row of X."
+            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
+            "give one row for each row of X."
         )
     if not frame.shape[1]:
         raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
@@ -82,6 +85,14 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
     else:
         frame = _frame_of_array(values, argument)
     return frame.rename(columns=_unnamed)
+
+
+def is_continuous(column: pd.Series) -> bool:
+    """Whether a column holds numbers (not booleans) of more than 20 distinct values."""
+    if column.dtype == object:
+        column = column.infer_objects()
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return bool(numeric) and column.nunique() > MOST_CATEGORIES
 
 
 def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:

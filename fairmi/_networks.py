@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
@@ -44,8 +45,7 @@ class StackedMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            StackedLinear(n_models, n_in, n_out, generator)
-            for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
+            StackedLinear(n_models, n_in, n_out, generator) for n_in, n_out in pairwise(sizes)
         )
         self.dropout = dropout
         self.negative_slope = negative_slope

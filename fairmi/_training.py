@@ -1,4 +1,4 @@
-"""Step, epoch and loop of the default schedule: networks, data and settings in, history out."""
+"""Step and epoch of the default schedule, and the loop over epochs of any schedule."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -59,33 +60,39 @@ class Outcome:
     stopped: str | None
 
 
-def train(
-    networks: Networks,
-    data: TrainingData,
-    settings: Settings,
-    penalty: DonskerVaradhan,
-    generator: Generator,
-    on_epoch: Callable[[EpochRecord], bool] | None = None,
-) -> Outcome:
-    """Train the networks in place and return the history.
+class Run(Protocol):
+    """The state of one training, that trains its networks for an epoch at a time."""
+
+    networks: Networks
+    settings: Settings
+
+    def epoch(self) -> Tensor:
+        """Train for an epoch; return the mean task loss and penalty, (2, M)."""
+        ...
+
+
+def train(run: Run, on_epoch: Callable[[EpochRecord], bool]) -> Outcome:
+    """Train the networks of `run` in place and return the history.
 
     `on_epoch` is called after each epoch and stops the training by returning True. Where a loss
     becomes non-finite, or the user interrupts, the networks get their last good state back.
     """
-    run = _Run(networks, data, settings, penalty, generator)
     history: list[EpochRecord] = []
+    networks = run.networks
     good = copy.deepcopy(networks.state_dict())
     networks.train()
     stopped = None
     try:
-        for epoch in range(settings.n_epochs):
-            record = run.epoch(epoch)
-            if not all(map(math.isfinite, record.task_loss + record.penalty)):
+        for number in range(1, run.settings.n_epochs + 1):
+            start = time.perf_counter()
+            task, value = run.epoch().tolist()
+            seconds = time.perf_counter() - start
+            if not all(map(math.isfinite, task + value)):
                 stopped = "diverged"
                 break
-            history.append(record)
             good = copy.deepcopy(networks.state_dict())
-            if on_epoch is not None and on_epoch(record):
+            history.append(EpochRecord(number, tuple(task), tuple(value), seconds))
+            if on_epoch(history[-1]):
                 stopped = "callback"
                 break
     except KeyboardInterrupt:
@@ -102,8 +109,8 @@ def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[
     yield from torch.tensor_split(order, max(1, round(n_rows / batch_size)))
 
 
-class _Run:
-    """The state of one training: critic, optimisers, and the steps taken."""
+class DefaultRun:
+    """The state of one training by the default schedule: critic, optimisers, steps taken."""
 
     def __init__(
         self,
@@ -124,14 +131,10 @@ class _Run:
         self.n_steps = settings.n_epochs * max(1, round(data.n_rows / settings.batch_size))
         self.step_count = 0
 
-    def epoch(self, number: int) -> EpochRecord:
-        start = time.perf_counter()
-        losses = []
-        for index in minibatches(self.data.n_rows, self.settings.batch_size, self.generator):
-            losses.append(self.step(self.data.rows(index)))
-        task, value = torch.stack(losses).mean(0)
-        seconds = time.perf_counter() - start
-        return EpochRecord(number, tuple(task.tolist()), tuple(value.tolist()), seconds)
+    def epoch(self) -> Tensor:
+        """Train for an epoch; return the mean task loss and penalty, (2, M)."""
+        batches = minibatches(self.data.n_rows, self.settings.batch_size, self.generator)
+        return torch.stack([self.step(self.data.rows(index)) for index in batches]).mean(0)
 
     def step(self, batch: Batch) -> Tensor:
         """Train critic, then encoder and head on a batch; return losses (2, M)."""

@@ -57,7 +57,7 @@ class DonskerVaradhan:
             return exact_bound(
                 critic(z), batch.groups, data.log_prior, batch.strata, batch.penalty_weights
             )
-        assert batch.values is not None  # noqa: S101
+        assert batch.values is not None
         values = batch.values.expand(z.shape[0], -1, -1)
         other = shuffle_within(batch.strata, generator)
         joint = critic(torch.cat([z, values], dim=2))[..., 0]

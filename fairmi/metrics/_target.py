@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import group_rows, sensitive_frame
-
-MOST_CATEGORIES = 20  # numbers of more distinct values than this are taken as continuous
+from fairmi._groups import group_rows, is_continuous, sensitive_frame
 
 Kind = Literal["categorical", "continuous"]
 
@@ -84,14 +82,6 @@ def as_target(
             f"{argument} has {len(values)} rows, but Z has {n_rows}; give one for each row of Z."
         )
     return Target("continuous", values, ())
-
-
-def is_continuous(column: pd.Series) -> bool:
-    """Whether a column holds numbers (not booleans) of more than 20 distinct values."""
-    if column.dtype == object:
-        column = column.infer_objects()
-    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    return bool(numeric) and column.nunique() > MOST_CATEGORIES
 
 
 def _numbers(column: pd.Series, argument: str) -> np.ndarray:

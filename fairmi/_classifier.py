@@ -1,0 +1,435 @@
+"""MIDebiasedClassifier: validate, encode, build, train, store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from fairmi._build import (
+    Design,
+    build,
+    device_of,
+    inference_networks,
+    one_thread,
+    training_data,
+)
+from fairmi._compat import Interval, StrOptions, check_sample_weight
+from fairmi._diagnosis import warn_of_blind_critic, warn_of_one_class, warn_of_stop
+from fairmi._encoding import TableEncoder
+from fairmi._errors import SensitiveFeaturesError
+from fairmi._groups import sensitive_frame
+from fairmi._inputs import (
+    check_indexes,
+    check_labels,
+    check_sensitive,
+    check_table,
+    n_rows,
+    split_columns,
+)
+from fairmi._networks import Networks
+from fairmi._progress import Reporter
+from fairmi._rows import merge_rows
+from fairmi._training import train
+from fairmi._types import TrainingData
+
+_ROWS_AT_ONCE = 65_536  # of a pass at inference
+
+
+class MIDebiasedClassifier(
+    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
+):
+    """Classifier on a representation that keeps what predicts y and drops what tells the group.
+
+    An encoder maps X to a representation Z of few units, each rounded to few levels; a head
+    predicts y from Z; a critic estimates the mutual information I(Z; C) of Z and the sensitive
+    features C, which encoder and head minimise with weight `lam`:
+
+        task loss (nats)  +  lam * I(Z; C) (nats)
+
+    Predictions are made from the very Z that `transform` returns, so that no prediction can tell
+    more of C than Z does. Sensitive features are needed at fit alone.
+
+    Parameters
+    ----------
+    lam : float, default=1.0
+        Weight λ >= 0 of the penalty. 0 trains without it; from about 8 on, little of C is left.
+    constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
+default="demographic_parity"
+        What is penalised: I(Z; C); I(Z; C | y); or I(Z; C) among the rows of the positive class
+        `classes_[1]` alone.
+    schedule : {"default", "paper"}, default="default"
+        "paper" is the procedure of the authors of [1]_ with 64 deterministic units, to compare
+        with: its critic sees little of what its Z tells. It ignores `n_components`, `n_levels`,
+        `dropout` and `weight_decay`.
+    sensitive_columns : str, int or list of these, default=None
+        Columns of X, by name or place, that are the sensitive features; then `fit` needs no
+        `sensitive_features`.
+    drop_sensitive : bool, default=False
+        Whether to keep `sensitive_columns` out of the encoder.
+    hidden_layer_sizes : sequence of int, default=(128,)
+        Units of the encoder's hidden layers.
+    n_components : int, default=None
+        Units of Z. None gives one less than there are classes, at most 8: for two classes one
+        unit is enough to hold all that a fair prediction needs.
+    n_levels : int, default=17
+        Values that each unit can take; fewer make a tighter certificate and coarser scores.
+    n_critic_steps : int, default=3
+        Steps of the critic for each step of the encoder (the paper's K; it used 20 and 40).
+    max_iter : int, default=None
+        Epochs. None gives 15, or as many more as make 600 steps on a small table.
+    batch_size : int, default=256
+        Rows of a step.
+    learning_rate : float, default=None
+        Largest step of the optimiser; None gives 0.01, and 1e-4 for the paper's schedule.
+    weight_decay : float, default=0.1
+        Decoupled weight decay (AdamW) of encoder and head.
+    dropout : float, default=0.2
+        Share of hidden units dropped in a training step.
+    device : str, default="auto"
+        Where to train: "cpu", "cuda", ...; "auto" takes a GPU where there is one.
+    verbose : bool or int, default=False
+        Whether to show a progress bar with task loss, MI and speed.
+    random_state : int, RandomState instance or None, default=None
+        An int makes the same fit each time on one machine. No global generator is read or set.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X has names that are all strings.
+    sensitive_values_ : list
+        The groups; a tuple for each where there are several features. Empty where continuous.
+    n_iter_ : int
+        Epochs run.
+    history_ : list of dict
+        For each epoch `epoch`, `task_loss` and `penalty` (nats, training batches) and `seconds`.
+        The penalty is the trained critic's own claim, which is no evidence of what is left:
+        measure that with `fairmi.metrics.leakage_score`.
+    encoder_ : TableEncoder
+        What turns X into columns of numbers.
+    parameters_ : dict of ndarray
+        Weights of encoder and head.
+
+    References
+    ----------
+    .. [1] R. Ragonesi, R. Volpi, J. Cavazza, V. Murino, "Learning Unbiased Representations via
+       Mutual Information Backpropagation", CVPR Workshops 2021, arXiv 2003.06430.
+    .. [2] M. Belghazi et al., "MINE: Mutual Information Neural Estimation", ICML 2018,
+       arXiv 1801.04062.
+
+    Examples
+    --------
+    >>> from fairlearn.metrics import demographic_parity_difference
+    >>> from fairmi import MIDebiasedClassifier
+    >>> from fairmi.datasets import load_german
+    >>> X, y = load_german(return_X_y=True)
+    >>> over_25 = X["age"] > 25
+    >>> model = MIDebiasedClassifier(lam=4.0, max_iter=20, random_state=0)
+    >>> model = model.fit(X, y, sensitive_features=over_25)
+    >>> model.transform(X).shape
+    (1000, 1)
+    >>> bool(demographic_parity_difference(
+    ...     y == "good", model.predict(X) == "good", sensitive_features=over_25) < 0.1)
+    True
+    """
+
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "lam": [Interval(Real, 0, None, closed="left")],
+        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
+        "schedule": [StrOptions({"default", "paper"})],
+        "sensitive_columns": [None, str, Integral, "array-like"],
+        "drop_sensitive": ["boolean"],
+        "hidden_layer_sizes": ["array-like"],
+        "n_components": [None, Interval(Integral, 1, None, closed="left")],
+        "n_levels": [Interval(Integral, 2, None, closed="left")],
+        "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [None, Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "device": [str],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        lam: float = 1.0,
+        constraint: str = "demographic_parity",
+        schedule: str = "default",
+        sensitive_columns: Any = None,
+        drop_sensitive: bool = False,
+        hidden_layer_sizes: Sequence[int] = (128,),
+        n_components: int | None = None,
+        n_levels: int = 17,
+        n_critic_steps: int = 3,
+        max_iter: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float | None = None,
+        weight_decay: float = 0.1,
+        dropout: float = 0.2,
+        device: str = "auto",
+        verbose: bool | int = False,
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.lam = lam
+        self.constraint = constraint
+        self.schedule = schedule
+        self.sensitive_columns = sensitive_columns
+        self.drop_sensitive = drop_sensitive
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_components = n_components
+        self.n_levels = n_levels
+        self.n_critic_steps = n_critic_steps
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on X, y and the sensitive features; a second fit starts anew.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
+            Numeric, boolean, categorical and text columns, missing values included.
+        y : array-like of shape (n_rows,)
+            Two or more classes, any labels.
+        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
+(n_rows, n_sensitive), default=None
+            Groups, or continuous values (numbers of more than 20 distinct values). Several
+            categorical columns make a group of each combination. May be None only where
+            `sensitive_columns` names columns of X.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights in the task loss and in the expectations of the mutual information; a weight
+            of 2 is a row given twice, and of 0 a row left out.
+
+        Returns
+        -------
+        MIDebiasedClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
+            sensitive feature is missing in a row, has one value, or a group of one row.
+        ValueError
+            If X, y, weights or a parameter can't be used; the message names it and the mend.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss became non-finite or the fit was interrupted; the best state is kept.
+        CollapseWarning
+            If one class alone is predicted, or Z tells much that the critic doesn't see.
+        """
+        self._validate_params()
+        check_indexes(X=X, y=y, sensitive_features=sensitive_features)
+        X = check_table(self, X, reset=True)
+        y = check_labels(self, X, y)
+        weights = check_sample_weight(sample_weight, X)
+        features, sensitive, argument = self._sensitive(X, sensitive_features)
+        groups, values = check_sensitive(sensitive, n_rows(X), argument)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        self._check_classes()
+        self.encoder_ = TableEncoder().fit(features, codes, weights)
+        self.sensitive_values_ = [] if groups is None else list(groups.labels)
+
+        x = self.encoder_.transform(features)
+        columns = groups.codes[:, None] if groups is not None else values
+        kept, weights = merge_rows(x, np.column_stack([codes, columns]), weights)
+        design = self._design(n_inputs=x.shape[1], n_kept=len(kept))
+        data = training_data(
+            x=x[kept],
+            y=codes[kept],
+            groups=None if groups is None else groups.codes[kept],
+            values=None if values is None else values[kept],
+            weights=weights,
+            design=design,
+        )
+        self._train(design, data)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class of each row, (n_rows,)."""
+        scores = self.decision_function(X)
+        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[codes]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n_rows, n_classes)."""
+        scores = torch.as_tensor(self.decision_function(X))
+        if scores.dim() == 1:
+            scores = torch.stack([torch.zeros_like(scores), scores], dim=1)
+        return torch.softmax(scores, dim=1).numpy()
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the head's scores of Z: log odds (n_rows,) for two classes, else one a class."""
+        networks = self._networks()
+        with torch.no_grad():
+            scores = networks.head(torch.as_tensor(self._represent(networks, X))[None])[0].numpy()
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return Z, (n_rows, n_components) float64 in [-1, 1], from which predictions are made.
+
+        A row has the same Z alone and among others.
+        """
+        return self._represent(self._networks(), X)
+
+    def _sensitive(self, X: Any, given: Any) -> tuple[Any, pd.DataFrame, str]:
+        if self.sensitive_columns is not None:
+            if given is not None:
+                raise SensitiveFeaturesError(
+                    f"sensitive_features are given, and sensitive_columns="
+                    f"{self.sensitive_columns!r} too; give one of them."
+                )
+            features, sensitive = split_columns(
+                X, self.sensitive_columns, drop=self.drop_sensitive
+            )
+            return features, sensitive, f"sensitive_columns={self.sensitive_columns!r}"
+        if given is None:
+            raise SensitiveFeaturesError(
+                "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
+                "of X in sensitive_columns. To train without the penalty give them and set "
+                "lam=0."
+            )
+        if self.drop_sensitive:
+            raise SensitiveFeaturesError(
+                "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
+                "them there, or drop them from X yourself."
+            )
+        return X, sensitive_frame(given), "sensitive_features"
+
+    def _check_classes(self) -> None:
+        n = len(self.classes_)
+        if n < 2:
+            raise ValueError(
+                f"y has 1 class, {self.classes_[0]!r}; a classifier needs at least two classes."
+            )
+        if self.constraint == "equal_opportunity" and n > 2:
+            raise ValueError(
+                f'constraint="equal_opportunity" needs two classes, but y has {n}; use '
+                '"equalized_odds".'
+            )
+
+    def _design(self, *, n_inputs: int, n_kept: int) -> Design:
+        return Design(
+            schedule=self.schedule,
+            constraint=self.constraint,
+            n_classes=len(self.classes_),
+            n_inputs=n_inputs,
+            hidden_layer_sizes=tuple(int(size) for size in self.hidden_layer_sizes),
+            n_components=self.n_components,
+            n_levels=self.n_levels,
+            dropout=self.dropout,
+            lams=(float(self.lam),),
+            max_iter=self.max_iter,
+            n_rows=n_kept,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            n_critic_steps=self.n_critic_steps,
+            device=device_of(self.device),
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+        )
+
+    def _train(self, design: Design, data: TrainingData) -> None:
+        with one_thread():
+            run = build(design, data)
+            n_epochs = run.settings.n_epochs
+            show = bool(self.verbose)
+            with Reporter(show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
+                outcome = train(run, report)
+        self.architecture_ = design.architecture
+        self.parameters_ = {
+            name: value.cpu().numpy() for name, value in run.networks.state_dict().items()
+        }
+        self.n_iter_ = len(outcome.history)
+        self.history_ = [
+            {
+                "epoch": record.epoch,
+                "task_loss": record.task_loss[0],
+                "penalty": record.penalty[0],
+                "seconds": record.seconds,
+            }
+            for record in outcome.history
+        ]
+        warn_of_stop(outcome.stopped, self.n_iter_)
+        self._diagnose(data)
+
+    def _diagnose(self, data: TrainingData) -> None:
+        rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))
+        networks = self._networks()
+        with torch.no_grad():
+            z = networks.represent(rows.x.double().cpu())
+            scores = networks.head(z)[0].numpy()
+        predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
+        warn_of_one_class(predicted, len(self.classes_), self.lam)
+        watched = self.lam > 0 and self.constraint == "demographic_parity"
+        if watched and rows.groups is not None and self.history_:
+            claimed = self.history_[-1]["penalty"]
+            warn_of_blind_critic(z[0].numpy(), rows.groups.cpu().numpy(), claimed)
+
+    def _networks(self) -> Networks:
+        check_is_fitted(self)
+        return inference_networks(self.architecture_, self.parameters_)
+
+    def _represent(self, networks: Networks, X: Any) -> np.ndarray:
+        X = check_table(self, X, reset=False)
+        if self.sensitive_columns is not None and self.drop_sensitive:
+            X, _ = split_columns(X, self.sensitive_columns, drop=True)
+        x = self.encoder_.transform(X)
+        parts = []
+        with torch.no_grad():
+            for start in range(0, x.shape[0], _ROWS_AT_ONCE):
+                part = x[start : start + _ROWS_AT_ONCE]
+                part = part.toarray() if hasattr(part, "toarray") else part
+                parts.append(networks.represent(torch.as_tensor(part).double())[0].numpy())
+        return np.concatenate(parts)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.architecture_["n_components"])
+
+    def __sklearn_tags__(self) -> Any:
+        """Take missing values, categories, text and sparse tables."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.input_tags.categorical = True
+        return tags

@@ -1,0 +1,177 @@
+"""What a user gives -> checked arrays, before any training: each error names argument and mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
+
+from fairmi._errors import SensitiveFeaturesError
+from fairmi._groups import Groups, group_rows, is_continuous, sensitive_frame
+
+
+def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
+    """Return X as a DataFrame, a float array or a CSR array, its width and names checked."""
+    if is_frame(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if not len(X):
+            raise ValueError(
+                "Found array with 0 sample(s): X is empty; a minimum of 1 is required."
+            )
+        return X
+    return validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite="allow-nan",
+    )
+
+
+def check_labels(estimator: BaseEstimator, X: Any, y: Any) -> np.ndarray:
+    """Return y as a 1-d array without missing values, as long as X."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
+        )
+    y = column_or_1d(_plain_series(y), warn=True)
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
+    elif pd.isna(y).any():
+        raise ValueError(
+            f"Input y contains NaN in {int(pd.isna(y).sum())} rows; drop the rows without a label."
+        )
+    if len(y) != n_rows(X):
+        raise ValueError(
+            f"y has {len(y)} rows, but X has {n_rows(X)}; give one label for each row of X."
+        )
+    check_classification_targets(y)
+    return y
+
+
+def check_indexes(**tables: Any) -> None:
+    """Raise ValueError where two pandas arguments are of equal length but disagree on index."""
+    pandas = {k: v for k, v in tables.items() if isinstance(v, pd.Series | pd.DataFrame)}
+    if not pandas:
+        return
+    first, *others = pandas
+    for other in others:
+        if len(pandas[first]) == len(pandas[other]) and not pandas[first].index.equals(
+            pandas[other].index
+        ):
+            raise ValueError(
+                f"The indexes of {first} and {other} differ: their rows would be paired by "
+                f"position, not by index. Align them first, as in {other}.loc[{first}.index], or "
+                f"drop the index with {other}.reset_index(drop=True) on both."
+            )
+
+
+def split_columns(X: Any, columns: Any, *, drop: bool) -> tuple[Any, pd.DataFrame]:
+    """Return X, without the sensitive columns where `drop`, and these columns as a frame."""
+    names = _column_names(X)
+    wanted = [columns] if isinstance(columns, str | int | np.integer) else list(columns)
+    if not wanted:
+        raise ValueError("sensitive_columns is empty; name at least one column of X.")
+    places = [_place(column, names, len(names)) for column in wanted]
+    if is_frame(X):
+        frame = nw.from_native(X, eager_only=True)
+        sensitive = sensitive_frame(nw.to_native(frame[[names[j] for j in places]]))
+    else:
+        part = X[:, places]
+        part = part.toarray() if hasattr(part, "toarray") else part
+        sensitive = pd.DataFrame(part, columns=[names[j] for j in places])
+    if drop:
+        kept = [j for j in range(len(names)) if j not in places]
+        if not kept:
+            raise ValueError(
+                f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are "
+                "all that it has; give more columns, or drop_sensitive=False."
+            )
+        if is_frame(X):
+            X = nw.to_native(nw.from_native(X, eager_only=True)[[names[j] for j in kept]])
+        else:
+            X = X[:, kept]
+    return X, sensitive
+
+
+def check_sensitive(
+    sensitive: pd.DataFrame, n: int, argument: str
+) -> tuple[Groups | None, np.ndarray | None]:
+    """Return the groups of categorical features, or else continuous values (n, n_columns).
+
+    Where categorical and continuous features are mixed, all are values: each group of the
+    categorical ones is an indicator column.
+    """
+    continuous = [is_continuous(sensitive.iloc[:, j]) for j in range(sensitive.shape[1])]
+    if not any(continuous):
+        groups = group_rows(sensitive, n_rows=n, argument=argument)
+        _check_sizes(groups, argument)
+        return groups, None
+    if len(sensitive) != n:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(sensitive)} rows, but X has {n}; give one row for each row of X."
+        )
+    mask = np.array(continuous)
+    values = sensitive.loc[:, mask].to_numpy(dtype=np.float64, na_value=np.nan)
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).any(axis=1).sum())
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing (NaN) or infinite value in {bad} rows; drop these rows."
+        )
+    if mask.all():
+        return None, values
+    groups = group_rows(sensitive.loc[:, ~mask], n_rows=n, argument=argument)
+    _check_sizes(groups, argument)
+    return None, np.hstack([values, np.eye(len(groups))[groups.codes]])
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a DataFrame of pandas, polars or another library that narwhals knows."""
+    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+
+
+def n_rows(X: Any) -> int:
+    """Return the number of rows of a table in any form."""
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+
+
+def _plain_series(y: Any) -> Any:
+    native = nw.from_native(y, series_only=True, pass_through=True)
+    if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
+        return y.to_numpy(dtype=object) if y.isna().any() else np.array(y.tolist())
+    if isinstance(native, nw.Series) and not isinstance(y, pd.Series):
+        values = native.to_list()
+        return np.array(values, dtype=object if None in values else None)
+    return y
+
+
+def _column_names(X: Any) -> list[Any]:
+    if is_frame(X):
+        return list(X.columns)
+    return list(range(X.shape[1]))
+
+
+def _place(column: Any, names: list[Any], n_columns: int) -> int:
+    if column in names:
+        return names.index(column)
+    if isinstance(column, int | np.integer) and -n_columns <= column < n_columns:
+        return int(column) % n_columns
+    raise ValueError(
+        f"sensitive_columns names {column!r}, which X does not have; its columns are "
+        f"{', '.join(map(repr, names[:20]))}{', ...' if len(names) > 20 else ''}."
+    )
+
+
+def _check_sizes(groups: Groups, argument: str) -> None:
+    small = [groups.labels[k] for k in np.flatnonzero(groups.counts < 2)]
+    if small:
+        raise SensitiveFeaturesError(
+            f"{argument} has groups with fewer than two rows: {', '.join(map(repr, small[:5]))}"
+            f"{', ...' if len(small) > 5 else ''}; merge them with others, or drop these rows."
+        )

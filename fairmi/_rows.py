@@ -1,0 +1,62 @@
+"""Equal rows become one row of the summed weight, in an order that only the rows' content sets.
+
+So a weight of 2 is exactly a repeated row, a weight of 0 exactly an absent one, and a fit does
+not depend on the order in which rows came.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+
+
+def merge_rows(
+    x: np.ndarray | csr_array, rest: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to keep, in their order, and the weight of each.
+
+    Parameters
+    ----------
+    x : float32 array of shape (n_rows, n_encoded), or CSR
+    rest : ndarray of shape (n_rows, n_columns)
+        What else tells rows apart: label and sensitive columns.
+    weights : ndarray of shape (n_rows,)
+        Rows of weight 0 are left out.
+    """
+    # Two independent 64-bit hashes: different rows agree in both with a chance below 1e-18.
+    first, second = (_hash(x, rest, seed) for seed in (0, 1))
+    order = np.lexsort((second, first))
+    order = order[weights[order] > 0]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
+    starts = np.flatnonzero(new)
+    return order[starts], np.add.reduceat(weights[order], starts)
+
+
+def _hash(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    keys = _odd(random, x.shape[1])
+    with np.errstate(over="ignore"):
+        if issparse(x):
+            terms = _bits(x.data) * keys[x.indices]
+            sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
+            hashed = sums[x.indptr[1:]] - sums[x.indptr[:-1]]
+        else:
+            hashed = np.zeros(len(x), dtype=np.uint64)
+            for column, key in zip(np.asarray(x).T, keys, strict=True):
+                hashed += _bits(np.ascontiguousarray(column)) * key
+        # A column of float64 bits mixed by itself, so that small codes fill all 64 bits.
+        others = np.ascontiguousarray(rest, dtype=np.float64).view(np.uint64)
+        mixed = (others ^ (others >> np.uint64(32))) * _odd(random, 1)
+        return hashed + ((mixed ^ (mixed >> np.uint64(29))) * _odd(random, rest.shape[1])).sum(1)
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    # + 0.0 makes -0.0 and 0.0 the same bits.
+    return (values.astype(np.float32) + np.float32(0.0)).view(np.uint32).astype(np.uint64)
+
+
+def _odd(random: np.random.Generator, size: int) -> Any:
+    return random.integers(0, 2**63, size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
