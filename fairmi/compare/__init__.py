@@ -1,0 +1,101 @@
+"""The comparison with the peers, on Adult or German, in one table and one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import RepeatedStratifiedKFold
+
+from fairmi.compare._methods import METHODS, Method
+from fairmi.compare._report import Comparison
+from fairmi.compare._run import run_fold, run_jobs, run_split
+from fairmi.compare._samples import Sample, adult_samples, german_sample
+from fairmi.compare._table import fold_rows, split_rows
+
+__all__ = ["DATASETS", "METHODS", "Comparison", "compare"]
+
+DATASETS = ("adult", "german")
+N_DRAWS = 1_000
+CHOICE_BOUND = 0.05
+_FAST_ROWS = 8_000
+
+
+def compare(
+    dataset: str,
+    *,
+    methods: Sequence[Method] = METHODS,
+    fast: bool = False,
+    n_jobs: int = 2,
+) -> Comparison:
+    """Fit fairmi and its peers on a data set, and measure them on rows they never saw.
+
+    Parameters
+    ----------
+    dataset : {"adult", "german"}
+        Adult: the official training and test part, sex sensitive; intervals are by bootstrap over
+        the test rows. German: 20 folds (4 times 5), age over 25 sensitive; intervals are over
+        folds, and each method's setting is also chosen inside the training rows of every fold.
+    methods : sequence of Method, default=METHODS
+        What is compared.
+    fast : bool, default=False
+        Fewer rows, settings and folds: to see that it runs, not to read figures from.
+    n_jobs : int, default=2
+        Processes side by side; a fit has one thread.
+
+    Returns
+    -------
+    comparison : Comparison
+        The table, with what prints and saves it.
+
+    Raises
+    ------
+    ValueError
+        If `dataset` is not one of the two.
+    """
+    if dataset not in DATASETS:
+        raise ValueError(f"dataset must be one of {DATASETS}, got {dataset!r}.")
+    if dataset == "adult":
+        train, test = adult_samples()
+        if fast:
+            train = train.take(np.arange(min(_FAST_ROWS, len(train))))
+        rows = compare_split(train, test, methods, fast=fast, n_jobs=n_jobs)
+    else:
+        rows = compare_folds(german_sample(), methods, fast=fast, n_jobs=n_jobs)
+    return Comparison(dataset, rows, fast)
+
+
+def compare_split(
+    train: Sample, test: Sample, methods: Sequence[Method], *, fast: bool, n_jobs: int
+) -> pd.DataFrame:
+    """Rows of the table from one training and one test sample."""
+    lines = [(method, method.settings(fast=fast)) for method in methods]
+    jobs = [(run_split, (m, s, train, test, N_DRAWS)) for m, settings in lines for s in settings]
+    outcomes = iter(run_jobs(jobs, n_jobs))
+    rows = []
+    for method, settings in lines:
+        rows += split_rows(method, settings, [next(outcomes) for _ in settings])
+    return pd.DataFrame(rows)
+
+
+def compare_folds(
+    sample: Sample, methods: Sequence[Method], *, fast: bool, n_jobs: int
+) -> pd.DataFrame:
+    """Rows of the table from repeated cross-validation of one sample."""
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=1 if fast else 4, random_state=0)
+    splits = [
+        (sample.take(train), sample.take(test)) for train, test in folds.split(sample.X, sample.y)
+    ]
+    lines = [(m, m.settings(fast=fast)) for m in methods if m.settings(fast=fast)]
+    jobs = [
+        (run_fold, (m, settings, train, test, CHOICE_BOUND))
+        for m, settings in lines
+        for train, test in splits
+    ]
+    outcomes = iter(run_jobs(jobs, n_jobs))
+    test_share = len(splits[0][1]) / len(splits[0][0])
+    rows = []
+    for method, settings in lines:
+        rows += fold_rows(method, settings, [next(outcomes) for _ in splits], test_share)
+    return pd.DataFrame(rows)

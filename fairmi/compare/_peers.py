@@ -1,0 +1,131 @@
+"""The methods compared, behind one face: fit, predict, scores, represent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+
+class Contender:
+    """A method as the comparison sees it: an encoder (or none) before a model.
+
+    The plain case: the model never sees the sensitive features `s`, other than as columns of X.
+    """
+
+    def __init__(self, model: BaseEstimator, encoder: BaseEstimator | None = None) -> None:
+        self.model = model
+        self.encoder = encoder
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Contender:
+        """Fit the encoder and the model on the rows of a training sample."""
+        if self.encoder is not None:
+            self.encoder.fit(X, y)
+        self._fit_model(self._encode(X), y, s)
+        return self
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Labels, 0 or 1; only some methods look at `s`."""
+        return np.asarray(self.model.predict(self._encode(X))).ravel().astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray | None:
+        """Scores of class 1 that rank the rows, or None where the method has none."""
+        return self.model.predict_proba(self._encode(X))[:, 1]
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray | None:
+        """The representation that predictions are made from, or None where there is none."""
+        return None
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self.model.fit(X, y)
+
+    def _encode(self, X: pd.DataFrame) -> Any:
+        return X if self.encoder is None else np.asarray(self.encoder.transform(X))
+
+
+class WithSensitive(Contender):
+    """A model that takes `sensitive_features` at fit: fairlearn's GridSearch."""
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self.model.fit(X, y, sensitive_features=s)
+
+
+class Debiased(WithSensitive):
+    """fairmi's own estimator: its representation is what `transform` gives."""
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Z of the rows of X."""
+        return np.asarray(self.model.transform(X))
+
+
+class Randomised(WithSensitive):
+    """fairlearn's ExponentiatedGradient: a lottery over classifiers, drawn anew for each row."""
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Labels of one draw of the lottery, from a fixed seed."""
+        return np.asarray(self.model.predict(self._encode(X), random_state=0)).ravel().astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The classifiers' probabilities of class 1, averaged with the lottery's weights."""
+        encoded = self._encode(X)
+        lottery = zip(self.model.weights_, self.model.predictors_, strict=True)
+        return sum(w * m.predict_proba(encoded)[:, 1] for w, m in lottery if w > 0)
+
+
+class Thresholded(WithSensitive):
+    """fairlearn's ThresholdOptimizer: needs the sensitive features at prediction too."""
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Labels by a threshold for each group, ties broken from a fixed seed."""
+        labels = self.model.predict(self._encode(X), sensitive_features=s, random_state=0)
+        return np.asarray(labels).ravel().astype(int)
+
+    def _encode(self, X: pd.DataFrame) -> Any:
+        # With pandas 3, fairlearn 0.15 can't predict from probabilities of single precision.
+        encoded = super()._encode(X)
+        return encoded if encoded is X else encoded.astype(np.float64)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> None:
+        """None: a threshold for each group leaves no score that ranks rows across groups."""
+        return
+
+
+class Adversarial(WithSensitive):
+    """fairlearn's AdversarialFairnessClassifier, which has no predict_proba."""
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The output of the trained predictor network."""
+        return np.asarray(self.model.backendEngine_.evaluate(self._encode(X))).ravel()
+
+
+class Decorrelated(Contender):
+    """fairlearn's CorrelationRemover before a model; it reads `s` as further columns of X."""
+
+    def __init__(
+        self, remover: BaseEstimator, model: BaseEstimator, encoder: BaseEstimator
+    ) -> None:
+        super().__init__(model, encoder)
+        self.remover = remover
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Labels of the decorrelated rows."""
+        return self.model.predict(self.represent(X, s))
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Probabilities of class 1 of the decorrelated rows."""
+        return self.model.predict_proba(self.represent(X, s))[:, 1]
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The decorrelated rows."""
+        return self.remover.transform(self._with_indicators(self._encode(X), s))
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self._groups = np.unique(s)[1:]
+        table = self._with_indicators(X, s)
+        self.remover.set_params(sensitive_feature_ids=list(range(X.shape[1], table.shape[1])))
+        self.model.fit(self.remover.fit_transform(table), y)
+
+    def _with_indicators(self, X: np.ndarray, s: np.ndarray) -> np.ndarray:
+        return np.column_stack([X, s[:, None] == self._groups])
