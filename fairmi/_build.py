@@ -95,11 +95,12 @@ def training_data(
     y: np.ndarray,
     groups: np.ndarray | None,
     values: np.ndarray | None,
+    known: np.ndarray,
     weights: np.ndarray,
     design: Design,
 ) -> TrainingData:
     """Return the rows as tensors on the device, and the strata of the constraint."""
-    penalty_weights = weights.copy()
+    penalty_weights = weights * known
     strata = np.zeros_like(y)
     if design.constraint == "equalized_odds":
         strata = y
@@ -113,8 +114,8 @@ def training_data(
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
         log_prior = _tensor(np.log(np.maximum(shares, 1e-12)), design, torch.float32)
     if values is not None:
-        mean = np.average(values, axis=0, weights=weights)
-        spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+        mean = np.average(values, axis=0, weights=weights * known)
+        spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights * known))
         values = (values - mean) / np.where(spread > 0, spread, 1)
     scale = len(weights) / weights.sum()
     return TrainingData(

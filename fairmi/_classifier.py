@@ -28,7 +28,7 @@ from fairmi._build import (
     one_thread,
     training_data,
 )
-from fairmi._compat import Interval, StrOptions, check_sample_weight
+from fairmi._compat import Interval, StrOptions, check_sample_weight, safe_indexing
 from fairmi._diagnosis import warn_of_blind_critic, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
 from fairmi._errors import SensitiveFeaturesError
@@ -36,14 +36,13 @@ from fairmi._groups import sensitive_frame
 from fairmi._inputs import (
     check_indexes,
     check_labels,
-    check_sensitive,
     check_table,
-    n_rows,
     split_columns,
 )
 from fairmi._networks import Networks
 from fairmi._progress import Reporter
 from fairmi._rows import merge_rows
+from fairmi._sensitive import SensitiveRows, sensitive_rows
 from fairmi._training import train
 from fairmi._types import TrainingData
 
@@ -81,6 +80,9 @@ default="demographic_parity"
         `sensitive_features`.
     drop_sensitive : bool, default=False
         Whether to keep `sensitive_columns` out of the encoder.
+    missing_sensitive : {"error", "category", "mask"}, default="error"
+        What a missing sensitive feature is: an error, a group of its own, or a row that trains
+        the task alone.
     hidden_layer_sizes : sequence of int, default=(128,)
         Units of the encoder's hidden layers.
     n_components : int, default=None
@@ -159,6 +161,7 @@ default="demographic_parity"
         "schedule": [StrOptions({"default", "paper"})],
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
+        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
         "hidden_layer_sizes": ["array-like"],
         "n_components": [None, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
@@ -181,6 +184,7 @@ default="demographic_parity"
         schedule: str = "default",
         sensitive_columns: Any = None,
         drop_sensitive: bool = False,
+        missing_sensitive: str = "error",
         hidden_layer_sizes: Sequence[int] = (128,),
         n_components: int | None = None,
         n_levels: int = 17,
@@ -199,6 +203,7 @@ default="demographic_parity"
         self.schedule = schedule
         self.sensitive_columns = sensitive_columns
         self.drop_sensitive = drop_sensitive
+        self.missing_sensitive = missing_sensitive
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -261,26 +266,20 @@ default="demographic_parity"
         check_indexes(X=X, y=y, sensitive_features=sensitive_features)
         X = check_table(self, X, reset=True)
         y = check_labels(self, X, y)
-        weights = check_sample_weight(sample_weight, X)
+        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         features, sensitive, argument = self._sensitive(X, sensitive_features)
-        groups, values = check_sensitive(sensitive, n_rows(X), argument)
+        if (weights == 0).any():
+            present = np.flatnonzero(weights)
+            features, y, weights = safe_indexing(features, present), y[present], weights[present]
+            sensitive = sensitive.iloc[present].reset_index(drop=True)
         self.classes_, codes = np.unique(y, return_inverse=True)
         self._check_classes()
-        self.encoder_ = TableEncoder().fit(features, codes, weights)
-        self.sensitive_values_ = [] if groups is None else list(groups.labels)
-
-        x = self.encoder_.transform(features)
-        columns = groups.codes[:, None] if groups is not None else values
-        kept, weights = merge_rows(x, np.column_stack([codes, columns]), weights)
-        design = self._design(n_inputs=x.shape[1], n_kept=len(kept))
-        data = training_data(
-            x=x[kept],
-            y=codes[kept],
-            groups=None if groups is None else groups.codes[kept],
-            values=None if values is None else values[kept],
-            weights=weights,
-            design=design,
+        rows = sensitive_rows(
+            sensitive, n_rows=len(y), missing=self.missing_sensitive, argument=argument
         )
+        self.sensitive_values_ = list(rows.labels)
+        self.encoder_ = TableEncoder().fit(features, codes, weights)
+        design, data = self._data(self.encoder_.transform(features), codes, rows, weights)
         self._train(design, data)
         return self
 
@@ -310,6 +309,22 @@ default="demographic_parity"
         A row has the same Z alone and among others.
         """
         return self._represent(self._networks(), X)
+
+    def _data(
+        self, x: Any, codes: np.ndarray, rows: SensitiveRows, weights: np.ndarray
+    ) -> tuple[Design, TrainingData]:
+        kept, weights = merge_rows(x, np.column_stack([codes, rows.columns]), weights)
+        design = self._design(n_inputs=x.shape[1], n_kept=len(kept))
+        data = training_data(
+            x=x[kept],
+            y=codes[kept],
+            groups=None if rows.groups is None else rows.groups[kept],
+            values=None if rows.values is None else rows.values[kept],
+            known=rows.known[kept],
+            weights=weights,
+            design=design,
+        )
+        return design, data
 
     def _sensitive(self, X: Any, given: Any) -> tuple[Any, pd.DataFrame, str]:
         if self.sensitive_columns is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -20,6 +21,7 @@ __all__ = [
     "Options",
     "StrOptions",
     "check_sample_weight",
+    "safe_indexing",
     "validate_parameter_constraints",
     "validate_params",
 ]

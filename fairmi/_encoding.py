@@ -87,7 +87,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """
 
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> Self:
-        """Learn knots and categories from X (n_rows, n_features) and classes y (n_rows,)."""
+        """Learn knots and categories from X (n_rows, n_features) and classes y (n_rows,).
+
+        Weights are counts of rows: a row of weight 0 is as absent.
+        """
         if issparse(X):
             self.columns_ = None
             size = abs(csr_array(X)).max(axis=0).toarray().ravel()

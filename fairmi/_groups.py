@@ -11,7 +11,10 @@ import pandas as pd
 
 from fairmi._errors import SensitiveFeaturesError
 
-MOST_CATEGORIES = 20  # numbers of more distinct values than this are taken as continuous
+# Numbers are categories where they have at most this many distinct values, each held by two rows
+# or more and by this many on average; two values always are.
+MOST_CATEGORIES = 20
+FEWEST_ROWS_PER_CATEGORY = 5
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,20 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
 
 
 def is_continuous(column: pd.Series) -> bool:
-    """Whether a column holds numbers (not booleans) of more than 20 distinct values."""
+    """Whether a column holds numbers that are quantities, not codes of groups.
+
+    Numbers (not booleans) are quantities where they have more than 20 distinct values, or more
+    than two, one of which a single row holds or which fewer than 5 rows hold on average.
+    """
     if column.dtype == object:
         column = column.infer_objects()
-    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-    return bool(numeric) and column.nunique() > MOST_CATEGORIES
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return False
+    counts = column.value_counts()
+    if len(counts) <= 2:
+        return False
+    rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
+    return bool(len(counts) > MOST_CATEGORIES or rare)
 
 
 def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:

@@ -11,8 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
 
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import Groups, group_rows, is_continuous, sensitive_frame
+from fairmi._groups import sensitive_frame
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
@@ -80,8 +79,7 @@ def split_columns(X: Any, columns: Any, *, drop: bool) -> tuple[Any, pd.DataFram
         raise ValueError("sensitive_columns is empty; name at least one column of X.")
     places = [_place(column, names, len(names)) for column in wanted]
     if is_frame(X):
-        frame = nw.from_native(X, eager_only=True)
-        sensitive = sensitive_frame(nw.to_native(frame[[names[j] for j in places]]))
+        sensitive = sensitive_frame(_columns_at(X, places))
     else:
         part = X[:, places]
         part = part.toarray() if hasattr(part, "toarray") else part
@@ -93,42 +91,8 @@ def split_columns(X: Any, columns: Any, *, drop: bool) -> tuple[Any, pd.DataFram
                 f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are "
                 "all that it has; give more columns, or drop_sensitive=False."
             )
-        if is_frame(X):
-            X = nw.to_native(nw.from_native(X, eager_only=True)[[names[j] for j in kept]])
-        else:
-            X = X[:, kept]
+        X = _columns_at(X, kept) if is_frame(X) else X[:, kept]
     return X, sensitive
-
-
-def check_sensitive(
-    sensitive: pd.DataFrame, n: int, argument: str
-) -> tuple[Groups | None, np.ndarray | None]:
-    """Return the groups of categorical features, or else continuous values (n, n_columns).
-
-    Where categorical and continuous features are mixed, all are values: each group of the
-    categorical ones is an indicator column.
-    """
-    continuous = [is_continuous(sensitive.iloc[:, j]) for j in range(sensitive.shape[1])]
-    if not any(continuous):
-        groups = group_rows(sensitive, n_rows=n, argument=argument)
-        _check_sizes(groups, argument)
-        return groups, None
-    if len(sensitive) != n:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(sensitive)} rows, but X has {n}; give one row for each row of X."
-        )
-    mask = np.array(continuous)
-    values = sensitive.loc[:, mask].to_numpy(dtype=np.float64, na_value=np.nan)
-    if not np.isfinite(values).all():
-        bad = int((~np.isfinite(values)).any(axis=1).sum())
-        raise SensitiveFeaturesError(
-            f"{argument} has a missing (NaN) or infinite value in {bad} rows; drop these rows."
-        )
-    if mask.all():
-        return None, values
-    groups = group_rows(sensitive.loc[:, ~mask], n_rows=n, argument=argument)
-    _check_sizes(groups, argument)
-    return None, np.hstack([values, np.eye(len(groups))[groups.codes]])
 
 
 def is_frame(X: Any) -> bool:
@@ -151,6 +115,13 @@ def _plain_series(y: Any) -> Any:
     return y
 
 
+def _columns_at(X: Any, places: list[int]) -> Any:
+    if isinstance(X, pd.DataFrame):
+        return X.iloc[:, places]
+    frame = nw.from_native(X, eager_only=True)
+    return nw.to_native(frame[[frame.columns[j] for j in places]])
+
+
 def _column_names(X: Any) -> list[Any]:
     if is_frame(X):
         return list(X.columns)
@@ -166,12 +137,3 @@ def _place(column: Any, names: list[Any], n_columns: int) -> int:
         f"sensitive_columns names {column!r}, which X does not have; its columns are "
         f"{', '.join(map(repr, names[:20]))}{', ...' if len(names) > 20 else ''}."
     )
-
-
-def _check_sizes(groups: Groups, argument: str) -> None:
-    small = [groups.labels[k] for k in np.flatnonzero(groups.counts < 2)]
-    if small:
-        raise SensitiveFeaturesError(
-            f"{argument} has groups with fewer than two rows: {', '.join(map(repr, small[:5]))}"
-            f"{', ...' if len(small) > 5 else ''}; merge them with others, or drop these rows."
-        )
