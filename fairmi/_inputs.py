@@ -23,14 +23,22 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
                 "Found array with 0 sample(s): X is empty; a minimum of 1 is required."
             )
         return X
-    return validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan",
-    )
+    try:
+        return validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+        )
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise ValueError(
+            f"X is an array that holds text ({error}); give a DataFrame, whose columns each have "
+            "a type, or encode the text first."
+        ) from error
 
 
 def check_labels(estimator: BaseEstimator, X: Any, y: Any) -> np.ndarray:
@@ -106,6 +114,8 @@ def n_rows(X: Any) -> int:
 
 
 def _plain_series(y: Any) -> Any:
+    if isinstance(y, pd.api.extensions.ExtensionArray):
+        y = pd.Series(y)
     native = nw.from_native(y, series_only=True, pass_through=True)
     if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
         return y.to_numpy(dtype=object) if y.isna().any() else np.array(y.tolist())
