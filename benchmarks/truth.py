@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,9 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from known_information import CASES, Case
 
 from fairmi.metrics import certify, leakage_report, mutual_information_report
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from known_information import CASES, Case
 
 SIZES = (500, 5_000, 50_000)
 LEAKS = ("plain", "seventh decimal", "xor of signs", "rare code", "rare value")

@@ -61,7 +61,7 @@ def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
         codes * (c.max() + 1) + c, return_inverse=True, return_counts=True
     )
     by_z, by_c = np.bincount(codes), np.bincount(c)
-    values = np.log(by_cell[cell.reshape(-1)]) + np.log(n) - np.log(by_z[codes]) - np.log(by_c[c])
+    values = np.log(by_cell[cell.reshape(-1)] * n / (by_z[codes] * by_c[c]))
     freedom = int(len(by_cell) - (by_z > 0).sum() - (by_c > 0).sum() + 1)
     return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2))
 

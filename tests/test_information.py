@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_information import CASES, cut_normal, mixture
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from fairmi._errors import SensitiveFeaturesError
+from fairmi.metrics import (
+    conditional_mutual_information_report,
+    conditional_mutual_information_score,
+    mutual_information_report,
+    mutual_information_score,
+)
+from fairmi.metrics._log_ratio import normal_scores, plugin_log_ratios
+from fairmi.metrics._target import Target, as_target
+
+pairs = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=30, max_size=80).filter(
+    lambda rows: len({c for _, c in rows}) == 2
+)
+
+
+def plain_information(Z, C):
+    """The slow obvious version: the sum over cells of p ln p / (p p)."""
+    total = 0.0
+    for z in set(Z):
+        for c in set(C):
+            p, q, both = np.mean(z == Z), np.mean(c == C), np.mean((z == Z) & (c == C))
+            total += both * np.log(both / (p * q)) if both else 0.0
+    return total
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_estimate_is_near_the_known_information(case):
+    """Within 3 standard errors; benchmarks/truth.py has how often it is within 2."""
+    Z, C = case.draw(1_000, np.random.default_rng(0))
+    found = mutual_information_report(Z, C, n_permutations=0, random_state=0)
+    low, high = found.interval
+    assert low - (high - low) / 4 <= case.truth <= high + (high - low) / 4
+    assert high - low < 0.1
+
+
+def test_known_information_is_right():
+    """Against other derivations: of a flipped bit, and of a sign whose correlation is near 1."""
+    assert CASES[0].truth == pytest.approx(np.log(2) + 0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    assert cut_normal("", 1 - 1e-6, 4).truth == pytest.approx(np.log(4), abs=0.01)
+    apart = mixture("", np.array([[-3.0], [3.0]]), np.array([0.2, 0.8]))
+    assert apart.truth == pytest.approx(-0.2 * np.log(0.2) - 0.8 * np.log(0.8), abs=0.01)
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs)
+def test_plugin_is_the_plain_sum_less_miller_and_madow_bias(rows):
+    Z, C = map(np.array, zip(*rows, strict=True))
+    target = as_target(C, len(C))
+    found = plugin_log_ratios(np.unique(Z, return_inverse=True)[1], target)
+    freedom = len(set(rows)) - len(set(Z)) - len(set(C)) + 1
+    assert found.values.mean() == pytest.approx(plain_information(Z, C))
+    assert found.bias == pytest.approx(freedom / (2 * len(Z)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(pairs, st.randoms(use_true_random=False))
+def test_order_of_rows_and_names_of_values_do_not_matter(rows, random):
+    Z, C = map(list, zip(*rows, strict=True))
+    found = mutual_information_report(Z, C, estimator="plugin", n_permutations=0)
+    shuffled = random.sample(rows, len(rows))
+    other = mutual_information_report(
+        [["x", "y", "z"][z] for z, _ in shuffled],
+        [["one", "nought"][c] for _, c in shuffled],
+        estimator="plugin",
+        n_permutations=0,
+    )
+    assert other.score == pytest.approx(found.score)
+    assert other.interval == pytest.approx(found.interval)
+
+
+def test_plugin_interval_holds_nought_for_independent_data():
+    rng = np.random.default_rng(0)
+    reports = [
+        mutual_information_report(*rng.integers(4, size=(2, 300)), n_permutations=0)
+        for _ in range(200)
+    ]
+    assert np.mean([report.interval[0] == 0 for report in reports]) >= 0.93
+    assert np.mean([report.score > report.null_bound for report in reports]) <= 0.07
+    assert reports[0].estimator == "plugin"
+
+
+def test_probe_estimate_of_independent_data_is_near_nought():
+    """Users of other estimators complain of the contrary; see also `null_bound`."""
+    rng = np.random.default_rng(1)
+    reports = [
+        mutual_information_report(
+            rng.normal(size=(200, 4)),
+            rng.integers(2, size=200),
+            estimator="linear",
+            n_permutations=0,
+            random_state=seed,
+        )
+        for seed in range(40)
+    ]
+    scores = np.array([report.score for report in reports])
+    assert scores.mean() < 0.005
+    assert (scores <= reports[0].null_bound).all()
+    assert reports[0].null_bound == pytest.approx(5 * np.log(20) / 200)
+
+
+def test_permutations_show_what_chance_gives():
+    rng = np.random.default_rng(2)
+    C = rng.integers(2, size=400)
+    found = mutual_information_report(
+        rng.normal(size=400) + 2 * C, C, estimator="linear", random_state=0
+    )
+    assert found.null_mean <= found.null_quantile < found.null_bound < found.score
+    none = mutual_information_report(C, C, n_permutations=0)
+    assert np.isnan([none.null_mean, none.null_quantile]).all()
+
+
+def test_bound_stays_below_the_truth_even_with_a_bad_probe():
+    rng = np.random.default_rng(3)
+    C = rng.integers(2, size=300)
+    for probe in (DummyClassifier(), LogisticRegression(C=1e6)):
+        found = mutual_information_report(
+            rng.normal(size=(300, 60)), C, estimator=probe, n_permutations=0, random_state=0
+        )
+        assert found.score < 0.01
+
+
+def test_continuous_attribute_is_scored_by_ranks():
+    rng = np.random.default_rng(4)
+    Z, x = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 1_000).T
+    settings_ = {"estimator": "linear", "random_state": 0}
+    plain = mutual_information_score(Z, x, **settings_)
+    assert plain == pytest.approx(-0.5 * np.log(1 - 0.64), abs=0.08)
+    assert mutual_information_score(Z, np.exp(3 * x), **settings_) == pytest.approx(plain)
+    found = mutual_information_report(Z, x, n_permutations=0, **settings_)
+    assert (found.kind, found.estimator) == ("continuous", "probe")
+
+
+def test_ties_of_a_continuous_attribute_are_broken_at_random():
+    target = Target("continuous", np.repeat([1.0, 0.0], 50), ())
+    scores = normal_scores(target, np.random.default_rng(0)).values
+    assert len(np.unique(scores)) == 100
+    assert scores[:50].min() > scores[50:].max()
+    assert not np.all(np.diff(scores[:50]) > 0)
+
+
+def test_given_y_is_the_mean_over_values_of_y():
+    rng = np.random.default_rng(5)
+    y = np.repeat([0, 1], [600, 200])
+    C = rng.integers(2, size=800)
+    Z = np.where((y == 1) | (rng.random(800) < 0.2), C, rng.integers(2, size=800))
+    parts = [mutual_information_report(Z[y == v], C[y == v], n_permutations=0) for v in (0, 1)]
+    found = conditional_mutual_information_report(Z, C, y, n_permutations=0)
+    expected = 0.75 * parts[0].score + 0.25 * parts[1].score
+    assert found.score == pytest.approx(expected)
+    assert found.interval[0] < expected < found.interval[1]
+
+
+def test_what_y_tells_or_hides_is_seen_only_given_y():
+    rng = np.random.default_rng(6)
+    C, y = rng.integers(2, size=(2, 1_000))
+    assert mutual_information_score(C ^ y, C) < 0.005
+    assert conditional_mutual_information_score(C ^ y, C, y) == pytest.approx(np.log(2), abs=0.01)
+    assert conditional_mutual_information_score(C, C, C) == 0.0  # each value of y has one group
+
+
+def test_permutations_given_y_stay_within_y():
+    rng = np.random.default_rng(7)
+    y = rng.integers(2, size=2_000)
+    C = np.where(rng.random(2_000) < 0.9, y, 1 - y)
+    found = conditional_mutual_information_report(y, C, y, random_state=0)
+    assert found.score == found.null_quantile == 0.0
+
+
+def test_labels_of_any_kind_and_frames_are_taken():
+    rng = np.random.default_rng(8)
+    C, y, Z = rng.integers(2, size=(3, 500))
+    plain = conditional_mutual_information_score(Z, C, y)
+    frame = pd.DataFrame({"z": np.array(["u", "v"])[Z]}, index=np.arange(500) + 7)
+    words = pd.Series(np.array(["no", "yes"])[y])
+    assert conditional_mutual_information_score(frame, C.astype(str), words) == plain
+
+
+def test_auto_takes_probes_where_values_are_too_many():
+    C = np.arange(200) % 2
+    few = mutual_information_report(np.arange(200) % 20, C, n_permutations=0)
+    many = mutual_information_report(np.arange(200) % 21, C, n_permutations=0)
+    assert (few.estimator, many.estimator) == ("plugin", "probe")
+
+
+def test_same_seed_same_report():
+    rng = np.random.default_rng(9)
+    Z, C = rng.normal(size=(120, 2)), rng.integers(2, size=120)
+    first, second = (
+        mutual_information_report(Z, C, n_permutations=1, random_state=3) for _ in range(2)
+    )
+    assert first == second
+    assert first.score == mutual_information_score(Z, C, random_state=3)
+    assert "nats" in str(first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"C": [0, 1]}, SensitiveFeaturesError, "C has 2 rows"),
+        ({"C": np.zeros(60)}, SensitiveFeaturesError, "single value"),
+        ({"C": np.arange(60.0), "estimator": "plugin"}, ValueError, "needs a categorical C"),
+        ({"C": [0, *[1] * 59], "estimator": "linear"}, SensitiveFeaturesError, "fewer than cv=5"),
+        ({"estimator": "oracle"}, ValueError, "estimator"),
+        ({"n_permutations": -1}, ValueError, "n_permutations"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(arguments, error, match):
+    Z = np.random.default_rng(0).normal(size=60)
+    with pytest.raises(error, match=match):
+        mutual_information_report(Z, **{"C": np.arange(60) % 2} | arguments)
+
+
+@pytest.mark.parametrize("y", [np.zeros(59), np.where(np.arange(60) > 9, "a", None)])
+def test_labels_must_be_whole(y):
+    with pytest.raises(ValueError, match="y has"):
+        conditional_mutual_information_report(np.zeros(60), np.arange(60) % 2, y)
