@@ -139,6 +139,7 @@ def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
 
 
 def _weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Return weights of mean 1, so that their unit doesn't matter to regularised probes."""
     if sample_weight is None:
         return np.ones(n_rows)
     weight = np.asarray(sample_weight, dtype=np.float64)
@@ -148,4 +149,4 @@ def _weights(sample_weight: Any, n_rows: int) -> np.ndarray:
         )
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise ValueError("sample_weight has a negative, missing or no positive value; mend these.")
-    return weight
+    return weight / weight.mean()

@@ -102,7 +102,8 @@ def mutual_information_report(
         C is categorical and there are 5 rows or more, on average, for each value of Z in each
         group (and value of y), else "panel".
     kind : {"auto", "categorical", "continuous"}, default="auto"
-        "auto" takes one column of numbers with more than 20 distinct values as continuous.
+        "auto" takes one column of numbers as continuous where they have more than 20 distinct
+        values, or few rows for each; two values are always categories.
     cv : int, default=5
         Folds of the cross-fitting.
     n_permutations : int, default=20

@@ -125,7 +125,8 @@ def leakage_report(
         name of one; or an estimator of the caller's, a classifier with `predict_proba` or, for
         a continuous attribute, a regressor.
     kind : {"auto", "categorical", "continuous"}, default="auto"
-        "auto" takes one column of numbers with more than 20 distinct values as continuous.
+        "auto" takes one column of numbers as continuous where they have more than 20 distinct
+        values, or few rows for each; two values are always categories.
     cv : int, default=5
         Folds.
     sample_weight : array-like of shape (n_rows,), default=None
