@@ -134,7 +134,8 @@ def _bound(
     total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
     if n_strata == 1:
         log_mean = torch.logsumexp(log_marginal + log_weights, dim=1) - torch.log(total)
-        return (joint * weights).sum(1) / total - log_mean
+        # A batch of weight 0 has the value 0, and no gradient.
+        return ((joint * weights).sum(1) - weights.sum(1) * log_mean) / total
     member = strata[:, None] == torch.arange(n_strata, device=strata.device)
     stratum_weights = (weights[..., None] * member).sum(1)
     outside = torch.where(member, 0.0, _ABSENT)

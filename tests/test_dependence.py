@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fairmi._types import Batch, TrainingData
+from fairmi.dependence import DonskerVaradhan
+from fairmi.dependence.donsker_varadhan import exact_bound, sampled_bound, shuffle_within
+
+RANDOM = np.random.default_rng(0)
+
+
+def tensor(values, dtype=torch.float64):
+    return torch.as_tensor(np.asarray(values), dtype=dtype)
+
+
+def cells(joint):
+    """Rows (z, c), one a cell, and their weights, of a joint table p(z, c)."""
+    z, c = np.indices(joint.shape).reshape(2, -1)
+    return z, c, joint.ravel()
+
+
+def best_scores(joint):
+    """log p(c | z) / p(c): the critic at which the bound is the mutual information."""
+    with np.errstate(divide="ignore"):
+        return np.log(joint / (joint.sum(1, keepdims=True) * joint.sum(0))).clip(-50)
+
+
+def mutual_information(joint):
+    outer = joint.sum(1, keepdims=True) * joint.sum(0)
+    present = joint > 0
+    return (joint[present] * np.log(joint[present] / outer[present])).sum()
+
+
+def random_rows(n_models=3, n_rows=40, n_groups=4, n_strata=3, seed=1):
+    random = np.random.default_rng(seed)
+    scores = random.normal(size=(n_models, n_rows, n_groups))
+    groups = random.integers(n_groups, size=n_rows)
+    strata = random.integers(n_strata, size=n_rows)
+    prior = random.dirichlet(np.ones(n_groups), size=n_strata)
+    weights = random.exponential(size=(n_models, n_rows))
+    return scores, groups, prior, strata, weights
+
+
+def exact(scores, groups, prior, strata, weights, dtype=torch.float64):
+    return exact_bound(
+        tensor(scores, dtype),
+        tensor(groups, torch.int64),
+        tensor(np.log(prior), dtype),
+        tensor(strata, torch.int64),
+        tensor(weights, dtype),
+    )
+
+
+def slow_exact(scores, groups, prior, strata, weights):
+    """Definition, row by row: the mean over strata of joint mean - log of marginal mean."""
+    values = []
+    for model_scores, model_weights in zip(scores, weights, strict=True):
+        total = 0.0
+        for s in set(strata.tolist()):
+            rows = [i for i in range(len(groups)) if strata[i] == s]
+            size = sum(model_weights[i] for i in rows)
+            joint = sum(model_weights[i] * model_scores[i, groups[i]] for i in rows) / size
+            marginal = 0.0
+            for i in rows:
+                for c in range(prior.shape[1]):
+                    marginal += (
+                        model_weights[i] / size * prior[s, c] * math.exp(model_scores[i, c])
+                    )
+            total += size * (joint - math.log(marginal))
+        values.append(total / model_weights.sum())
+    return np.array(values)
+
+
+@pytest.mark.parametrize("n_strata", [1, 3])
+def test_exact_bound_is_its_definition(n_strata):
+    rows = random_rows(n_strata=n_strata)
+    np.testing.assert_allclose(exact(*rows), slow_exact(*rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_strata", [1, 3])
+def test_sampled_bound_is_its_definition(n_strata):
+    scores, groups, _, strata, weights = random_rows(n_strata=n_strata)
+    other = RANDOM.permutation(len(groups))
+    joint, marginal = scores[:, range(40), groups], scores[:, range(40), groups[other]]
+    expected = []
+    for t, u, w in zip(joint, marginal, weights, strict=True):
+        total = 0.0
+        for s in range(n_strata):
+            w_s = w * (strata == s)
+            total += (w_s * t).sum() - w_s.sum() * np.log((w_s * np.exp(u)).sum() / w_s.sum())
+        expected.append(total / w.sum())
+    value = sampled_bound(
+        tensor(joint), tensor(marginal), tensor(strata, torch.int64), n_strata, tensor(weights)
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "joint",
+    [
+        np.full((2, 2), 0.25),
+        np.diag([0.3, 0.7]),
+        np.array([[0.4, 0.1], [0.05, 0.45]]),
+        RANDOM.dirichlet(np.ones(35)).reshape(5, 7),
+        np.diag(RANDOM.dirichlet(np.ones(6))),
+    ],
+    ids=["independent", "equal", "noisy", "5x7", "6 groups, each told"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bound_at_the_best_critic_is_the_mutual_information(joint, dtype):
+    z, c, weights = cells(joint)
+    scores = best_scores(joint)[z][None]
+    value = exact(scores, c, joint.sum(0)[None], np.zeros_like(c), weights[None], dtype)
+    assert float(value) == pytest.approx(mutual_information(joint), abs=1e-5)
+
+
+def test_bound_within_strata_is_the_conditional_mutual_information():
+    # Between the strata the group is told; within the second it is not.
+    tables = [
+        RANDOM.dirichlet(np.ones(12)).reshape(4, 3),
+        np.outer([0.2, 0.8, 0, 0], [0, 0.5, 0.5]),
+    ]
+    shares = [0.3, 0.7]
+    parts = [cells(table) for table in tables]
+    expected = sum(
+        share * mutual_information(table) for share, table in zip(shares, tables, strict=True)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = [
+            np.nan_to_num(best_scores(t), nan=0.0)[z]
+            for t, (z, _, _) in zip(tables, parts, strict=True)
+        ]
+    value = exact(
+        np.concatenate(best)[None],
+        np.concatenate([c for _, c, _ in parts]),
+        np.array([table.sum(0) for table in tables]).clip(1e-12),
+        np.repeat([0, 1], [len(c) for _, c, _ in parts]),
+        np.concatenate([share * w for share, (_, _, w) in zip(shares, parts, strict=True)])[None],
+    )
+    assert float(value) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.5, 2.0])
+def test_no_critic_exceeds_the_mutual_information(shift):
+    joint = np.array([[0.4, 0.1], [0.05, 0.45]])
+    z, c, weights = cells(joint)
+    noise = np.random.default_rng(int(shift * 10) % 97).normal(size=(50, 2, 2)) + shift
+    scores = (best_scores(joint) + noise)[:, z]
+    values = exact(scores, c, joint.sum(0)[None], np.zeros_like(c), weights[None])
+    assert (values <= mutual_information(joint) + 1e-9).all()
+
+
+@pytest.mark.parametrize("strata", [[0, 0, 0, 0, 0, 0], [0, 1, 0, 1, 0, 0]])
+def test_exact_marginal_is_the_mean_over_all_ways_to_pair_the_rows(strata):
+    scores, groups, _, _, _ = random_rows(n_models=1, n_rows=6)
+    strata, n_strata = np.array(strata), max(strata) + 1
+    prior = np.array([np.bincount(groups[strata == s], minlength=4) for s in range(n_strata)])
+    prior = np.maximum(prior / prior.sum(1, keepdims=True), 1e-300)
+    joint = scores[:, range(6), groups]
+    pairings = [
+        np.array(p) for p in itertools.permutations(range(6)) if (strata[list(p)] == strata).all()
+    ]
+    # The marginal enters by its logarithm, so that it is its exponential that has an expectation.
+    marginals = []
+    for s in range(n_strata):
+        rows = strata == s
+        mean = np.mean([np.exp(scores[0, rows, groups[p][rows]]).mean() for p in pairings])
+        marginals.append(np.log(mean))
+    shares = np.bincount(strata) / 6
+    expected = joint.mean() - (shares * marginals).sum()
+    assert float(exact(scores, groups, prior, strata, np.ones((1, 6)))) == pytest.approx(expected)
+    sampled = [
+        float(
+            sampled_bound(
+                tensor(joint),
+                tensor(scores[:, range(6), groups[p]]),
+                tensor(strata, torch.int64),
+                n_strata,
+                torch.ones(1, 6, dtype=torch.float64),
+            )
+        )
+        for p in pairings
+    ]
+    # Jensen: a mean of logarithms lies below the logarithm of the mean.
+    assert min(sampled) < expected < np.mean(sampled)
+
+
+@pytest.mark.parametrize("n_strata", [1, 3])
+def test_gradients_are_those_of_the_value(n_strata):
+    scores, groups, prior, strata, weights = random_rows(n_models=2, n_rows=7, n_strata=n_strata)
+    groups, strata = tensor(groups, torch.int64), tensor(strata, torch.int64)
+    log_prior, weights = tensor(np.log(prior)), tensor(weights)
+    inputs = tensor(scores).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda t: exact_bound(t, groups, log_prior, strata, weights), (inputs,)
+    )
+    joint, marginal = (tensor(scores[..., k]).requires_grad_() for k in (0, 1))
+    assert torch.autograd.gradcheck(
+        lambda t, u: sampled_bound(t, u, strata, n_strata, weights), (joint, marginal)
+    )
+
+
+@pytest.mark.parametrize("n_strata", [1, 3])
+def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(n_strata):
+    scores, groups, prior, strata, _ = random_rows(n_strata=n_strata)
+    weights = np.random.default_rng(3).integers(0, 3, size=40)
+    again = np.repeat(np.arange(40), weights)
+    weighted = exact(scores, groups, prior, strata, np.tile(weights, (3, 1)).astype(float))
+    repeated = exact(
+        scores[:, again], groups[again], prior, strata[again], np.ones((3, len(again)))
+    )
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_strata", [1, 2])
+@pytest.mark.parametrize("absent", ["group", "stratum", "all weights"])
+def test_batch_that_misses_what_it_compares_counts_nothing_and_is_finite(absent, n_strata):
+    scores, groups, prior, strata, weights = random_rows(n_rows=12, n_strata=n_strata)
+    if absent == "group":
+        groups = np.full(12, 2)
+        prior = np.tile([1e-12, 0.5, 0.5 - 2e-12, 1e-12], (n_strata, 1))
+    if absent == "stratum":
+        strata = np.zeros(12, dtype=int)
+    if absent == "all weights":
+        weights = np.zeros_like(weights)
+    inputs = tensor(scores, torch.float32).requires_grad_()
+    values = exact_bound(
+        inputs,
+        tensor(groups, torch.int64),
+        tensor(np.log(prior), torch.float32),
+        tensor(strata, torch.int64),
+        tensor(weights, torch.float32),
+    )
+    values.sum().backward()
+    assert torch.isfinite(values).all()
+    assert torch.isfinite(inputs.grad).all()
+    if absent == "stratum":
+        alone = exact(scores, groups, prior[:1], strata, weights)
+        np.testing.assert_allclose(values.detach(), alone, rtol=1e-5)
+    if absent == "all weights":
+        assert (values == 0).all()
+        assert (inputs.grad == 0).all()
+
+
+def test_shuffle_within_is_a_permutation_that_keeps_strata_and_takes_each_way_alike():
+    strata = torch.tensor([2, 0, 2, 1, 0, 2, 5])
+    generator = torch.Generator().manual_seed(0)
+    seen: dict[tuple[int, ...], int] = {}
+    for _ in range(2400):
+        order = shuffle_within(strata, generator)
+        assert sorted(order.tolist()) == list(range(7))
+        assert torch.equal(strata[order], strata)
+        seen[tuple(order.tolist())] = seen.get(tuple(order.tolist()), 0) + 1
+    # 3! x 2! ways, each with expectation 200; 5 standard deviations.
+    assert len(seen) == 12
+    assert all(abs(count - 200) < 68 for count in seen.values())
+
+
+class Product(nn.Module):
+    """A critic of one unit of Z and one continuous C: its best for a Gaussian pair."""
+
+    def __init__(self, rho):
+        super().__init__()
+        self.rho = rho
+
+    def forward(self, inputs):
+        z, c = inputs[..., 0], inputs[..., 1]
+        rho = self.rho
+        score = (2 * rho * z * c - rho**2 * (z**2 + c**2)) / (2 * (1 - rho**2))
+        return score[..., None] - 0.5 * math.log(1 - rho**2)
+
+
+def gaussian_pair(rho, n_rows):
+    z = torch.as_tensor(np.random.default_rng(5).normal(size=(1, n_rows, 1)))
+    noise = torch.as_tensor(np.random.default_rng(6).normal(size=(n_rows, 1)))
+    return z, rho * z[0] + math.sqrt(1 - rho**2) * noise
+
+
+def data_of(values, n_strata=1, strata=None):
+    n_rows = len(values)
+    ones = torch.ones(1, n_rows, dtype=torch.float64)
+    strata = torch.zeros(n_rows, dtype=torch.int64) if strata is None else strata
+    x = torch.zeros(n_rows, 1)
+    data = TrainingData(x, strata, None, values, None, strata, n_strata, ones, ones)
+    return data, data.rows(torch.arange(n_rows))
+
+
+def test_continuous_value_at_the_best_critic_is_the_mutual_information_of_gaussians():
+    z, c = gaussian_pair(0.6, 40_000)
+    data, batch = data_of(c)
+    value = DonskerVaradhan().value(Product(0.6), z, batch, data, torch.Generator().manual_seed(0))
+    assert float(value) == pytest.approx(-0.5 * math.log(1 - 0.36), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["groups", "values"])
+def test_trained_critic_comes_close_to_the_mutual_information(kind):
+    """The penalty of a batch, ascended, finds what a two-valued Z tells of C within strata."""
+    random = np.random.default_rng(0)
+    n_rows = 4000
+    strata = torch.as_tensor(random.integers(2, size=n_rows))
+    c = torch.as_tensor(random.integers(2, size=n_rows))
+    flip = torch.as_tensor(random.uniform(size=n_rows) < 0.1)
+    # Z shows C in stratum 0, and nothing in stratum 1.
+    z = torch.where(strata == 0, c ^ flip, torch.as_tensor(random.integers(2, size=n_rows)))
+    ones = torch.ones(1, n_rows)
+    prior = torch.full((2, 2), 0.5).log()
+    data = TrainingData(
+        x=torch.zeros(n_rows, 1),
+        y=strata,
+        groups=c if kind == "groups" else None,
+        values=c[:, None].float() if kind == "values" else None,
+        log_prior=prior if kind == "groups" else None,
+        strata=strata,
+        n_strata=2,
+        task_weights=ones,
+        penalty_weights=ones,
+    )
+    generator = torch.Generator().manual_seed(0)
+    penalty = DonskerVaradhan(hidden_layer_sizes=(16,))
+    critic = penalty.critic(2, 1, data, generator)
+    batch: Batch = data.rows(torch.arange(n_rows))
+    optimizer = torch.optim.Adam(critic.parameters(), lr=0.03)
+    z = z.float()[None, :, None].expand(2, -1, -1)
+    for _ in range(120):
+        value = penalty.value(critic, z, batch, data, generator)
+        optimizer.zero_grad()
+        (-value.sum()).backward()
+        optimizer.step()
+    expected = 0.5 * mutual_information(np.array([[0.45, 0.05], [0.05, 0.45]]))
+    np.testing.assert_allclose(value.detach(), expected, atol=0.02)
