@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fairmi import _paper
 from fairmi._networks import Networks
+from fairmi._sensitive import SensitiveRows
 from fairmi._training import DefaultRun, Run, Settings
 from fairmi._types import TrainingData
 from fairmi.dependence import DonskerVaradhan
@@ -23,6 +24,7 @@ _DEFAULT_EPOCHS = 15
 _FEWEST_STEPS = 600
 _MOST_UNITS = 8
 _CRITIC_LEARNING_RATE = 3e-3
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,14 @@ class Design:
         )
 
 
-def build(design: Design, data: TrainingData) -> Run:
-    """Return untrained networks, and the run of the schedule that trains them on `data`."""
+def build(
+    design: Design, data: TrainingData, parameters: Mapping[str, np.ndarray] | None = None
+) -> Run:
+    """Return networks, untrained or with `parameters`, and the run that trains them on `data`."""
     generator = torch.Generator(design.device).manual_seed(design.seed)
     networks = Networks(**design.architecture, generator=generator)
+    if parameters is not None:
+        networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
     if design.schedule == "paper":
         return _paper.PaperRun(networks, data, design.settings, generator)
     return DefaultRun(networks, data, design.settings, DonskerVaradhan(), generator)
@@ -93,36 +99,33 @@ def training_data(
     *,
     x: np.ndarray | csr_array,
     y: np.ndarray,
-    groups: np.ndarray | None,
-    values: np.ndarray | None,
-    known: np.ndarray,
+    sensitive: SensitiveRows,
+    n_groups: int | None,
     weights: np.ndarray,
     design: Design,
 ) -> TrainingData:
     """Return the rows as tensors on the device, and the strata of the constraint."""
-    penalty_weights = weights * known
-    strata = np.zeros_like(y)
+    penalty_weights = weights * sensitive.known
+    strata, n_strata = np.zeros_like(y), 1
     if design.constraint == "equalized_odds":
-        strata = y
+        strata, n_strata = y, design.n_classes
     elif design.constraint == "equal_opportunity":
         penalty_weights[y == 0] = 0
-    n_strata = int(strata.max()) + 1
-    log_prior = None
-    if groups is not None:
-        shares = np.zeros((n_strata, int(groups.max()) + 1))
-        np.add.at(shares, (strata, groups), penalty_weights)
-        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
-        log_prior = _tensor(np.log(np.maximum(shares, 1e-12)), design, torch.float32)
-    if values is not None:
-        mean = np.average(values, axis=0, weights=weights * known)
-        spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights * known))
-        values = (values - mean) / np.where(spread > 0, spread, 1)
+    groups, values, log_prior = None, None, None
+    if sensitive.groups is not None:
+        shares = np.zeros((n_strata, n_groups or 0))
+        np.add.at(shares, (strata, sensitive.groups), penalty_weights)
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), _TINY)
+        log_prior = _tensor(np.log(np.maximum(shares, _TINY)), design, torch.float32)
+        groups = _tensor(sensitive.groups, design, torch.int64)
+    elif sensitive.values is not None:
+        values = _tensor(sensitive.values, design, torch.float32)
     scale = len(weights) / weights.sum()
     return TrainingData(
         x=x if issparse(x) else _tensor(x, design, torch.float32),
         y=_tensor(y, design, torch.int64),
-        groups=None if groups is None else _tensor(groups, design, torch.int64),
-        values=None if values is None else _tensor(values, design, torch.float32),
+        groups=groups,
+        values=values,
         log_prior=log_prior,
         strata=_tensor(strata, design, torch.int64),
         n_strata=n_strata,

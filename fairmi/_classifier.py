@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -17,6 +17,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -36,14 +37,15 @@ from fairmi._groups import sensitive_frame
 from fairmi._inputs import (
     check_indexes,
     check_labels,
+    check_layer_sizes,
     check_table,
     split_columns,
 )
 from fairmi._networks import Networks
-from fairmi._progress import Reporter
+from fairmi._progress import Reporter, epoch_dict
 from fairmi._rows import merge_rows
-from fairmi._sensitive import SensitiveRows, sensitive_rows
-from fairmi._training import train
+from fairmi._sensitive import SensitiveRows, plan_sensitive
+from fairmi._training import Control, train
 from fairmi._types import TrainingData
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
@@ -102,6 +104,17 @@ default="demographic_parity"
         Decoupled weight decay (AdamW) of encoder and head.
     dropout : float, default=0.2
         Share of hidden units dropped in a training step.
+    early_stopping : bool, default=False
+        Whether to hold out `validation_fraction` of the rows, keep the state that is best on them,
+        and stop after `n_iter_no_change` epochs without a better one.
+    validation_fraction : float, default=0.1
+        Share of rows held out by `early_stopping`.
+    n_iter_no_change : int, default=5
+        Epochs to wait for a better state where there are validation rows.
+    warm_start : bool, default=False
+        Whether a second `fit` goes on from the weights and the encoding of the first.
+    callbacks : list of callable, default=None
+        Called after each epoch with a record of `history_`; one that returns True ends the fit.
     device : str, default="auto"
         Where to train: "cpu", "cuda", ...; "auto" takes a GPU where there is one.
     verbose : bool or int, default=False
@@ -122,11 +135,14 @@ default="demographic_parity"
     n_iter_ : int
         Epochs run.
     history_ : list of dict
-        For each epoch `epoch`, `task_loss` and `penalty` (nats, training batches) and `seconds`.
+        For each epoch `epoch`, `task_loss` and `penalty` (nats, training batches), the same with
+        `val_` before the name where there are validation rows, and `seconds`.
         The penalty is the trained critic's own claim, which is no evidence of what is left:
         measure that with `fairmi.metrics.leakage_score`.
     encoder_ : TableEncoder
         What turns X into columns of numbers.
+    sensitive_plan_ : SensitivePlan
+        How the sensitive features were read: which are continuous, which groups there are.
     parameters_ : dict of ndarray
         Weights of encoder and head.
 
@@ -171,6 +187,11 @@ default="demographic_parity"
         "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [None, list, tuple],
         "device": [str],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -194,6 +215,11 @@ default="demographic_parity"
         learning_rate: float | None = None,
         weight_decay: float = 0.1,
         dropout: float = 0.2,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        callbacks: Sequence[Callable[[dict[str, float]], bool | None]] | None = None,
         device: str = "auto",
         verbose: bool | int = False,
         random_state: int | RandomState | None = None,
@@ -213,6 +239,11 @@ default="demographic_parity"
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.dropout = dropout
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
@@ -224,6 +255,9 @@ default="demographic_parity"
         *,
         sensitive_features: Any = None,
         sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sensitive_features_val: Any = None,
     ) -> Self:
         """Train on X, y and the sensitive features; a second fit starts anew.
 
@@ -241,6 +275,9 @@ default="demographic_parity"
         sample_weight : array-like of shape (n_rows,), default=None
             Weights in the task loss and in the expectations of the mutual information; a weight
             of 2 is a row given twice, and of 0 a row left out.
+        X_val, y_val, sensitive_features_val : as X, y and sensitive_features, default=None
+            Validation rows. With them, or with `early_stopping`, the state that is best on them
+            is kept, by task loss plus `lam` times the penalty.
 
         Returns
         -------
@@ -263,8 +300,11 @@ default="demographic_parity"
             If one class alone is predicted, or Z tells much that the critic doesn't see.
         """
         self._validate_params()
+        check_layer_sizes(self.hidden_layer_sizes)
         check_indexes(X=X, y=y, sensitive_features=sensitive_features)
-        X = check_table(self, X, reset=True)
+        check_indexes(X_val=X_val, y_val=y_val, sensitive_features_val=sensitive_features_val)
+        earlier = self._earlier_state()
+        X = check_table(self, X, reset=earlier is None)
         y = check_labels(self, X, y)
         weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         features, sensitive, argument = self._sensitive(X, sensitive_features)
@@ -272,15 +312,31 @@ default="demographic_parity"
             present = np.flatnonzero(weights)
             features, y, weights = safe_indexing(features, present), y[present], weights[present]
             sensitive = sensitive.iloc[present].reset_index(drop=True)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        self._check_classes()
-        rows = sensitive_rows(
-            sensitive, n_rows=len(y), missing=self.missing_sensitive, argument=argument
+        classes = np.unique(y)
+        self._check_classes(classes, earlier)
+        codes = np.searchsorted(classes, y)
+        plan = plan_sensitive(
+            sensitive, weights, missing=self.missing_sensitive, argument=argument
         )
-        self.sensitive_values_ = list(rows.labels)
-        self.encoder_ = TableEncoder().fit(features, codes, weights)
-        design, data = self._data(self.encoder_.transform(features), codes, rows, weights)
-        self._train(design, data)
+        encoder: TableEncoder = self.encoder_ if earlier else TableEncoder()
+        if not earlier:
+            encoder.fit(features, codes, weights)
+        self.classes_, self.encoder_, self.sensitive_plan_ = classes, encoder, plan
+        self.sensitive_values_ = list(plan.labels)
+
+        x = encoder.transform(features)
+        rows = plan.rows(sensitive, n_rows=len(y), argument=argument)
+        kept, weights = merge_rows(x, np.column_stack([codes, rows.columns]), weights)
+        design = self._design(n_inputs=x.shape[1], n_kept=len(kept))
+        taken = np.arange(len(kept))
+        validation = None
+        if X_val is not None:
+            validation = self._validation(X_val, y_val, sensitive_features_val, design)
+        elif self.early_stopping:
+            taken, held_out = self._split(codes[kept], design.seed)
+            validation = self._tensors(x, codes, rows, kept[held_out], weights[held_out], design)
+        data = self._tensors(x, codes, rows, kept[taken], weights[taken], design)
+        self._train(design, data, validation, earlier)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -310,28 +366,57 @@ default="demographic_parity"
         """
         return self._represent(self._networks(), X)
 
-    def _data(
-        self, x: Any, codes: np.ndarray, rows: SensitiveRows, weights: np.ndarray
-    ) -> tuple[Design, TrainingData]:
-        kept, weights = merge_rows(x, np.column_stack([codes, rows.columns]), weights)
-        design = self._design(n_inputs=x.shape[1], n_kept=len(kept))
-        data = training_data(
-            x=x[kept],
-            y=codes[kept],
-            groups=None if rows.groups is None else rows.groups[kept],
-            values=None if rows.values is None else rows.values[kept],
-            known=rows.known[kept],
+    def _earlier_state(self) -> dict[str, np.ndarray] | None:
+        return getattr(self, "parameters_", None) if self.warm_start else None
+
+    def _tensors(
+        self,
+        x: Any,
+        codes: np.ndarray,
+        rows: SensitiveRows,
+        chosen: np.ndarray,
+        weights: np.ndarray,
+        design: Design,
+    ) -> TrainingData:
+        return training_data(
+            x=x[chosen],
+            y=codes[chosen],
+            sensitive=rows.take(chosen),
+            n_groups=self.sensitive_plan_.n_groups,
             weights=weights,
             design=design,
         )
-        return design, data
 
-    def _sensitive(self, X: Any, given: Any) -> tuple[Any, pd.DataFrame, str]:
+    def _validation(self, X: Any, y: Any, given: Any, design: Design) -> TrainingData:
+        X = check_table(self, X, reset=False)
+        y = check_labels(self, X, y, argument="y_val")
+        unseen = np.setdiff1d(y, self.classes_)
+        if len(unseen):
+            raise ValueError(f"y_val has classes that y does not have: {list(unseen)}.")
+        features, sensitive, argument = self._sensitive(X, given, "sensitive_features_val")
+        rows = self.sensitive_plan_.rows(sensitive, n_rows=len(y), argument=argument)
+        x = self.encoder_.transform(features)
+        everything = np.arange(len(y))
+        codes = np.searchsorted(self.classes_, y)
+        return self._tensors(x, codes, rows, everything, np.ones(len(y)), design)
+
+    def _split(self, codes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        taken, held_out = train_test_split(
+            np.arange(len(codes)),
+            test_size=self.validation_fraction,
+            stratify=codes,
+            random_state=seed,
+        )
+        return np.sort(taken), np.sort(held_out)
+
+    def _sensitive(
+        self, X: Any, given: Any, argument: str = "sensitive_features"
+    ) -> tuple[Any, pd.DataFrame, str]:
         if self.sensitive_columns is not None:
             if given is not None:
                 raise SensitiveFeaturesError(
-                    f"sensitive_features are given, and sensitive_columns="
-                    f"{self.sensitive_columns!r} too; give one of them."
+                    f"{argument} is given, and sensitive_columns={self.sensitive_columns!r} too; "
+                    "give one of them."
                 )
             features, sensitive = split_columns(
                 X, self.sensitive_columns, drop=self.drop_sensitive
@@ -339,22 +424,26 @@ default="demographic_parity"
             return features, sensitive, f"sensitive_columns={self.sensitive_columns!r}"
         if given is None:
             raise SensitiveFeaturesError(
-                "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
-                "of X in sensitive_columns. To train without the penalty give them and set "
-                "lam=0."
+                f"No sensitive features: give fit(X, y, {argument}=...), or name columns of X in "
+                "sensitive_columns. To train without the penalty give them and set lam=0."
             )
         if self.drop_sensitive:
             raise SensitiveFeaturesError(
                 "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
                 "them there, or drop them from X yourself."
             )
-        return X, sensitive_frame(given), "sensitive_features"
+        return X, sensitive_frame(given, argument=argument), argument
 
-    def _check_classes(self) -> None:
-        n = len(self.classes_)
+    def _check_classes(self, classes: np.ndarray, earlier: Any) -> None:
+        n = len(classes)
         if n < 2:
             raise ValueError(
-                f"y has 1 class, {self.classes_[0]!r}; a classifier needs at least two classes."
+                f"y has 1 class, {classes[0]!r}; a classifier needs at least two classes."
+            )
+        if earlier is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True goes on from a fit of classes {list(self.classes_)}, but y has "
+                f"{list(classes)}; give the same classes, or set warm_start=False."
             )
         if self.constraint == "equal_opportunity" and n > 2:
             raise ValueError(
@@ -383,27 +472,27 @@ default="demographic_parity"
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
         )
 
-    def _train(self, design: Design, data: TrainingData) -> None:
+    def _train(
+        self,
+        design: Design,
+        data: TrainingData,
+        validation: TrainingData | None,
+        earlier: dict[str, np.ndarray] | None,
+    ) -> None:
         with one_thread():
-            run = build(design, data)
+            run = build(design, data, earlier)
             n_epochs = run.settings.n_epochs
+            patience = self.n_iter_no_change if validation is not None else None
             show = bool(self.verbose)
-            with Reporter(show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
-                outcome = train(run, report)
+            callbacks = list(self.callbacks or ())
+            with Reporter(callbacks, show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
+                outcome = train(run, Control(report, validation, patience))
         self.architecture_ = design.architecture
         self.parameters_ = {
             name: value.cpu().numpy() for name, value in run.networks.state_dict().items()
         }
         self.n_iter_ = len(outcome.history)
-        self.history_ = [
-            {
-                "epoch": record.epoch,
-                "task_loss": record.task_loss[0],
-                "penalty": record.penalty[0],
-                "seconds": record.seconds,
-            }
-            for record in outcome.history
-        ]
+        self.history_ = [epoch_dict(record) for record in outcome.history]
         warn_of_stop(outcome.stopped, self.n_iter_)
         self._diagnose(data)
 

@@ -39,7 +39,7 @@ def warn_of_one_class(predicted: np.ndarray, n_classes: int, lam: float) -> None
             "The fit collapsed: every training row is predicted to be of one class. "
             f"If this is not what you want, {remedy}.",
             CollapseWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -72,5 +72,5 @@ def warn_of_blind_critic(z: np.ndarray, groups: np.ndarray, claimed: float) -> N
             "default schedule, whose channel bounds what Z can hide, fewer n_levels, or more "
             "n_critic_steps.",
             CollapseWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

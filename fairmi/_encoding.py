@@ -101,7 +101,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         n_numeric = sum(values.dtype != object for _, values in columns)
         n_bins = min(_MAX_BINS, _BIN_BUDGET // max(n_numeric, 1))
         classes = np.asarray(y)
-        self.columns_ = [
+        self.columns_: list[NumericColumn | CategoricalColumn] | None = [
             _categorical(name, values)
             if values.dtype == object
             else _numeric(name, values, classes, weights, n_bins)
@@ -123,7 +123,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         # Column by column, so that no second copy of the whole is made.
         parts = []
         n_encoded = 0
-        for plan, (name, values) in zip(self.columns_, columns, strict=True):
+        for plan, (name, values) in zip(self.columns_ or (), columns, strict=True):
             if (values.dtype == object) != isinstance(plan, CategoricalColumn):
                 kinds = ("numeric", "text or categorical")
                 seen, now = kinds if values.dtype == object else kinds[::-1]

@@ -39,7 +39,11 @@ class Groups:
 
 
 def group_rows(
-    sensitive_features: Any, *, n_rows: int | None = None, argument: str = "sensitive_features"
+    sensitive_features: Any,
+    *,
+    n_rows: int | None = None,
+    argument: str = "sensitive_features",
+    at_least: int = 2,
 ) -> Groups:
     """Return the groups that the rows of `sensitive_features` fall in.
 
@@ -49,7 +53,8 @@ def group_rows(
     Raises
     ------
     SensitiveFeaturesError
-        If a value is missing, the length differs from `n_rows`, or one group alone is present.
+        If a value is missing, the length differs from `n_rows`, or fewer than `at_least` groups
+        are present.
     """
     frame = sensitive_frame(sensitive_features, argument=argument)
     if n_rows is not None and len(frame) != n_rows:
@@ -67,7 +72,7 @@ def group_rows(
             "drop these rows or give the missing values a label of their own."
         )
     codes, labels = _codes_and_labels(frame)
-    if len(labels) < 2:
+    if len(labels) < at_least:
         seen = f"the single value {labels[0]!r}" if labels else "no rows"
         raise SensitiveFeaturesError(
             f"{argument} has {seen}; at least two groups are needed to compare."

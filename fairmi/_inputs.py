@@ -41,25 +41,38 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         ) from error
 
 
-def check_labels(estimator: BaseEstimator, X: Any, y: Any) -> np.ndarray:
+def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") -> np.ndarray:
     """Return y as a 1-d array without missing values, as long as X."""
     if y is None:
         raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None."
+            f"{type(estimator).__name__} requires y to be passed, but the target "
+            f"{argument} is None."
         )
     y = column_or_1d(_plain_series(y), warn=True)
     if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
+        assert_all_finite(y, input_name=argument)
     elif pd.isna(y).any():
         raise ValueError(
-            f"Input y contains NaN in {int(pd.isna(y).sum())} rows; drop the rows without a label."
+            f"Input {argument} contains NaN in {int(pd.isna(y).sum())} rows; drop the rows "
+            "without a label."
         )
     if len(y) != n_rows(X):
         raise ValueError(
-            f"y has {len(y)} rows, but X has {n_rows(X)}; give one label for each row of X."
+            f"{argument} has {len(y)} rows, but X has {n_rows(X)}; "
+            "give one label for each row of X."
         )
     check_classification_targets(y)
     return y
+
+
+def check_layer_sizes(sizes: Any) -> None:
+    """Raise ValueError where a hidden layer's size is not a positive integer."""
+    for size in sizes:
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r} holds {size!r}; give a positive integer for each "
+                "hidden layer, such as (128,)."
+            )
 
 
 def check_indexes(**tables: Any) -> None:

@@ -32,13 +32,8 @@ class PaperRun:
     ) -> None:
         self.networks, self.data, self.settings = networks, data, settings
         self.generator = generator
-        sensitive = data.values
-        if data.groups is not None and data.log_prior is not None:
-            sensitive = nn.functional.one_hot(data.groups, data.log_prior.shape[1]).float()
-        if sensitive is None:
-            raise ValueError("the sensitive features are neither groups nor values")
-        self.sensitive = sensitive
-        n_in = N_COMPONENTS + sensitive.shape[1]
+        first = data.rows(torch.zeros(1, dtype=torch.int64, device=data.y.device))
+        n_in = N_COMPONENTS + _sensitive_columns(first, data).shape[1]
         sizes = (n_in, *CRITIC_LAYER_SIZES, 1)
         self.critic = StackedMLP(1, sizes, generator, negative_slope=0.01)
         rate, lam = settings.learning_rate, settings.lams[0]
@@ -55,6 +50,13 @@ class PaperRun:
             self._train_critic()
         return torch.stack(losses).mean(0)
 
+    def evaluate(self, data: TrainingData) -> Tensor:
+        """Return task loss and MI estimate of other rows, (2, M)."""
+        with torch.no_grad():
+            batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
+            z = self.networks.represent(batch.x)
+            return torch.stack([task_loss(self.networks.head(z), batch), self._bound(z, batch)])
+
     def _step(self, index: Tensor) -> Tensor:
         batch = self.data.rows(index)
         task = task_loss(self.networks.head(self.networks.represent(batch.x)), batch)
@@ -63,7 +65,7 @@ class PaperRun:
         parameters = list(self.networks.encoder.parameters())
         task_norms = [p.grad.norm() for p in parameters if p.grad is not None]
         self.task_optimizer.step()
-        value = self._bound(self.networks.represent(batch.x), index, batch)
+        value = self._bound(self.networks.represent(batch.x), batch)
         gradients = torch.autograd.grad(value.sum(), parameters)
         for parameter, gradient, task_norm in zip(parameters, gradients, task_norms, strict=True):
             norm = gradient.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
@@ -80,18 +82,25 @@ class PaperRun:
             batch = self.data.rows(index)
             with torch.no_grad():
                 z = self.networks.represent(batch.x)
-            value = self._bound(z, index, batch)
+            value = self._bound(z, batch)
             self.critic_optimizer.zero_grad()
             (-value.sum()).backward()
             self.critic_optimizer.step()
 
-    def _bound(self, z: Tensor, index: Tensor, batch: Batch) -> Tensor:
-        values = self.sensitive[index][None]
+    def _bound(self, z: Tensor, batch: Batch) -> Tensor:
+        values = _sensitive_columns(batch, self.data)[None]
         other = shuffle_within(batch.strata, self.generator)
         joint = self.critic(torch.cat([z, values], dim=2))[..., 0]
         marginal = self.critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
         weights = batch.penalty_weights
         return sampled_bound(joint, marginal, batch.strata, self.data.n_strata, weights)
+
+
+def _sensitive_columns(batch: Batch, data: TrainingData) -> Tensor:
+    if batch.groups is None or data.log_prior is None:
+        assert batch.values is not None
+        return batch.values
+    return nn.functional.one_hot(batch.groups, data.log_prior.shape[1]).float()
 
 
 def _adam(module: nn.Module, rate: float) -> torch.optim.Adam:

@@ -1,7 +1,8 @@
-"""A progress bar over epochs, with task loss, MI and speed."""
+"""What is told after each epoch: a progress bar, the user's callbacks, a record for history_."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,15 @@ from fairmi._types import EpochRecord
 class Reporter:
     """Called after each epoch; a context that closes its bar, and shows none unless asked."""
 
-    def __init__(self, *, show: bool, n_epochs: int, n_rows: int) -> None:
+    def __init__(
+        self,
+        callbacks: Sequence[Callable[[dict[str, float]], bool | None]],
+        *,
+        show: bool,
+        n_epochs: int,
+        n_rows: int,
+    ) -> None:
+        self.callbacks = callbacks
         self.n_rows = n_rows
         self.bar = tqdm(total=n_epochs, unit="epoch", desc="fairmi", disable=not show)
 
@@ -31,7 +40,7 @@ class Reporter:
         self.bar.close()
 
     def __call__(self, record: EpochRecord) -> bool:
-        """Show an epoch; never stop the training."""
+        """Show an epoch and tell the callbacks; stop where one of them returns True."""
         if not self.bar.disable:
             self.bar.set_postfix(
                 task=f"{sum(record.task_loss) / len(record.task_loss):.4f}",
@@ -39,4 +48,15 @@ class Reporter:
                 rows_per_s=f"{self.n_rows / max(record.seconds, 1e-9):,.0f}",
             )
         self.bar.update()
-        return False
+        answers = [callback(epoch_dict(record)) for callback in self.callbacks]
+        return any(answers)
+
+
+def epoch_dict(record: EpochRecord) -> dict[str, float]:
+    """Return the record of one model's epoch by names, without what was not measured."""
+    values: dict[str, float] = {"epoch": record.epoch}
+    for name in ("task_loss", "penalty", "val_task_loss", "val_penalty"):
+        measured = getattr(record, name)
+        if measured:
+            values[name] = measured[0]
+    return values | {"seconds": record.seconds}

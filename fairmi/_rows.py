@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
 
 def merge_rows(
@@ -39,8 +39,8 @@ def _hash(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     keys = _odd(random, x.shape[1])
     with np.errstate(over="ignore"):
-        if issparse(x):
-            terms = _bits(x.data) * keys[x.indices]
+        if isinstance(x, csr_array):
+            terms = _bits(np.asarray(x.data)) * keys[x.indices]
             sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
             hashed = sums[x.indptr[1:]] - sums[x.indptr[:-1]]
         else:

@@ -53,6 +53,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What watches a training: validation rows, patience, and a call after each epoch.
+
+    With validation rows the networks end in the state that was best on them by task loss plus λ
+    times penalty, and `patience` epochs without a better one end the training. `on_epoch` ends it
+    by returning True.
+    """
+
+    on_epoch: Callable[[EpochRecord], bool]
+    validation: TrainingData | None = None
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a training ended: `stopped` says why if it ended before its last epoch."""
 
@@ -70,37 +84,66 @@ class Run(Protocol):
         """Train for an epoch; return the mean task loss and penalty, (2, M)."""
         ...
 
+    def evaluate(self, data: TrainingData) -> Tensor:
+        """Return task loss and penalty of other rows, through the channel of inference, (2, M)."""
+        ...
 
-def train(run: Run, on_epoch: Callable[[EpochRecord], bool]) -> Outcome:
+
+def train(run: Run, control: Control) -> Outcome:
     """Train the networks of `run` in place and return the history.
 
-    `on_epoch` is called after each epoch and stops the training by returning True. Where a loss
-    becomes non-finite, or the user interrupts, the networks get their last good state back.
+    Where a loss becomes non-finite, or the user interrupts, the networks get back their last good
+    state, or the best one where there are validation rows.
     """
     history: list[EpochRecord] = []
     networks = run.networks
-    good = copy.deepcopy(networks.state_dict())
-    networks.train()
+    kept, best = copy.deepcopy(networks.state_dict()), math.inf
+    waited = 0
     stopped = None
+    networks.train()
     try:
         for number in range(1, run.settings.n_epochs + 1):
-            start = time.perf_counter()
-            task, value = run.epoch().tolist()
-            seconds = time.perf_counter() - start
-            if not all(map(math.isfinite, task + value)):
+            record = _epoch(run, number, control.validation)
+            if not all(map(math.isfinite, record.task_loss + record.penalty)):
                 stopped = "diverged"
                 break
-            good = copy.deepcopy(networks.state_dict())
-            history.append(EpochRecord(number, tuple(task), tuple(value), seconds))
-            if on_epoch(history[-1]):
+            history.append(record)
+            score = _validation_score(record, run.settings.lams)
+            if control.validation is None or score < best:
+                kept, best, waited = copy.deepcopy(networks.state_dict()), score, 0
+            else:
+                waited += 1
+            if control.on_epoch(record):
                 stopped = "callback"
+            elif control.patience is not None and waited >= control.patience:
+                stopped = "no change"
+            if stopped is not None:
                 break
     except KeyboardInterrupt:
         stopped = "interrupted"
-    if stopped in ("diverged", "interrupted"):
-        networks.load_state_dict(good)
+    networks.load_state_dict(kept)
     networks.eval()
     return Outcome(tuple(history), stopped)
+
+
+def _epoch(run: Run, number: int, validation: TrainingData | None) -> EpochRecord:
+    start = time.perf_counter()
+    task, value = run.epoch().tolist()
+    val_task: list[float] = []
+    val_value: list[float] = []
+    if validation is not None:
+        run.networks.eval()
+        val_task, val_value = run.evaluate(validation).tolist()
+        run.networks.train()
+    seconds = time.perf_counter() - start
+    return EpochRecord(
+        number, tuple(task), tuple(value), tuple(val_task), tuple(val_value), seconds
+    )
+
+
+def _validation_score(record: EpochRecord, lams: tuple[float, ...]) -> float:
+    triples = zip(record.val_task_loss, lams, record.val_penalty, strict=False)
+    return sum(task + lam * max(value, 0.0) for task, lam, value in triples)
 
 
 def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
@@ -124,8 +167,7 @@ class DefaultRun:
         self.penalty, self.generator = penalty, generator
         n_models = len(settings.lams)
         self.lams = torch.tensor(settings.lams, device=data.y.device)
-        n_components = networks.head.layers[0].weight.shape[1]
-        self.critic = penalty.critic(n_models, n_components, data, generator)
+        self.critic = penalty.critic(n_models, networks.n_components, data, generator)
         self.model_optimizer = _adamw(networks, settings.learning_rate, settings.weight_decay)
         self.critic_optimizer = _adamw(self.critic, settings.critic_learning_rate, 1e-3)
         self.n_steps = settings.n_epochs * max(1, round(data.n_rows / settings.batch_size))
@@ -135,6 +177,14 @@ class DefaultRun:
         """Train for an epoch; return the mean task loss and penalty, (2, M)."""
         batches = minibatches(self.data.n_rows, self.settings.batch_size, self.generator)
         return torch.stack([self.step(self.data.rows(index)) for index in batches]).mean(0)
+
+    def evaluate(self, data: TrainingData) -> Tensor:
+        """Return task loss and penalty of other rows, through the channel of inference, (2, M)."""
+        with torch.no_grad():
+            batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
+            z = self.networks.represent(batch.x)
+            value = self.penalty.value(self.critic, z, batch, data, self.generator)
+            return torch.stack([task_loss(self.networks.head(z), batch), value])
 
     def step(self, batch: Batch) -> Tensor:
         """Train critic, then encoder and head on a batch; return losses (2, M)."""

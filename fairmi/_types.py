@@ -74,9 +74,14 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch measured, a value for each model; losses and penalty in nats."""
+    """What one epoch measured, a value for each model; losses and penalty in nats.
+
+    `val_task_loss` and `val_penalty` are those of the validation rows, empty where there are none.
+    """
 
     epoch: int
     task_loss: tuple[float, ...]
     penalty: tuple[float, ...]
+    val_task_loss: tuple[float, ...]
+    val_penalty: tuple[float, ...]
     seconds: float
