@@ -29,7 +29,7 @@ from fairmi._build import (
     one_thread,
     training_data,
 )
-from fairmi._compat import Interval, StrOptions, check_sample_weight, safe_indexing
+from fairmi._compat import Interval, StrOptions, safe_indexing
 from fairmi._diagnosis import warn_of_blind_critic, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
 from fairmi._errors import SensitiveFeaturesError
@@ -39,6 +39,7 @@ from fairmi._inputs import (
     check_labels,
     check_layer_sizes,
     check_table,
+    check_weights,
     split_columns,
 )
 from fairmi._networks import Networks
@@ -306,7 +307,7 @@ default="demographic_parity"
         earlier = self._earlier_state()
         X = check_table(self, X, reset=earlier is None)
         y = check_labels(self, X, y)
-        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = check_weights(sample_weight, X)
         features, sensitive, argument = self._sensitive(X, sensitive_features)
         if (weights == 0).any():
             present = np.flatnonzero(weights)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array, diags_array, issparse
+from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
@@ -67,7 +67,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     table with more than 512 numeric columns gets two knots each, which is a linear encoding.
     Text, categorical and other columns become an indicator for each category. A missing numeric
     value is the column's mean together with an indicator. Sparse columns are scaled to at most 1
-    in size, and stay sparse.
+    in size, and stay sparse; a missing value there is 0 together with an indicator.
 
     Source: Gorishniy et al., *On Embeddings for Numerical Features in Tabular Deep Learning*,
     arXiv 2203.05556 (target-aware bins).
@@ -77,6 +77,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     columns_ : list of NumericColumn and CategoricalColumn, or None for a sparse table
     mean_ : ndarray of shape (n_encoded,), float32
     scale_ : ndarray of shape (n_features,), float32, for a sparse table
+    missing_ : ndarray, the columns of a sparse table with missing values
 
     Examples
     --------
@@ -93,7 +94,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         if issparse(X):
             self.columns_ = None
-            size = abs(csr_array(X)).max(axis=0).toarray().ravel()
+            values, missing = _sparse_parts(X)
+            self.missing_ = np.unique(missing.indices)
+            size = abs(values).max(axis=0).toarray().ravel()
             self.scale_ = (1 / np.where(size > 0, size, 1)).astype(np.float32)
             return self
         weights = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
@@ -114,7 +117,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Return the encoded rows: ndarray (n_rows, n_encoded) float32, or csr_array if sparse."""
         check_is_fitted(self, "columns_")
         if self.columns_ is None:
-            return (csr_array(X) @ diags_array(self.scale_)).astype(np.float32).tocsr()
+            values, missing = _sparse_parts(X)
+            scaled = values @ diags_array(self.scale_)
+            return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
         encoded = self._encode(table_columns(X))
         encoded -= self.mean_
         return np.nan_to_num(encoded, copy=False, nan=0.0)
@@ -124,6 +129,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         parts = []
         n_encoded = 0
         for plan, (name, values) in zip(self.columns_ or (), columns, strict=True):
+            if pd.isna(values).all():
+                # Nothing to see: one row without the value has no telling type.
+                none = isinstance(plan, CategoricalColumn)
+                values = np.full(len(values), None if none else np.nan, object if none else float)
             if (values.dtype == object) != isinstance(plan, CategoricalColumn):
                 kinds = ("numeric", "text or categorical")
                 seen, now = kinds if values.dtype == object else kinds[::-1]
@@ -162,6 +171,8 @@ def table_columns(X: Any) -> list[tuple[str, np.ndarray]]:
         If a numeric column holds an infinite value, or a column is of a type that is neither
         numeric nor a category (a date, a list).
     """
+    if issparse(X):
+        X = X.toarray()
     if isinstance(X, np.ndarray):
         return [(str(j), X[:, j].astype(np.float64)) for j in range(X.shape[1])]
     if isinstance(X, pd.DataFrame):
@@ -182,7 +193,7 @@ def _pandas_values(name: str, column: pd.Series) -> np.ndarray:
     ):
         values = column.astype(object).to_numpy(dtype=object, copy=True)
         values[column.isna().to_numpy()] = None
-        return values
+        return _hashable(name, values)
     raise _unknown_type(name, dtype)
 
 
@@ -191,8 +202,30 @@ def _frame_values(name: str, column: nw.Series) -> np.ndarray:
     if dtype.is_numeric() or dtype == nw.Boolean:
         return column.cast(nw.Float64).to_numpy().astype(np.float64)
     if dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object):
-        return np.array(column.to_list(), dtype=object)
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_list()
+        return _hashable(name, values)
+    if column.null_count() == len(column):
+        return np.full(len(column), None, dtype=object)
     raise _unknown_type(name, dtype)
+
+
+def _hashable(name: str, values: np.ndarray) -> np.ndarray:
+    odd = next((value for value in values if not isinstance(value, Hashable)), None)
+    if odd is not None:
+        raise _unknown_type(name, type(odd).__name__)
+    return values
+
+
+def _sparse_parts(X: Any) -> tuple[csr_array, csr_array]:
+    """Return the values, missing ones as 0, and indicators of what is missing."""
+    values = csr_array(X)
+    missing = csr_array((np.isnan(values.data), values.indices, values.indptr), values.shape)
+    missing.eliminate_zeros()
+    if missing.nnz:
+        values = values.copy()
+        values.data[np.isnan(values.data)] = 0
+    return values, missing
 
 
 def _unknown_type(name: str, dtype: Any) -> ValueError:

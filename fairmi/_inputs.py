@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -11,13 +12,20 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
 
+from fairmi._compat import check_sample_weight
 from fairmi._groups import sensitive_frame
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     """Return X as a DataFrame, a float array or a CSR array, its width and names checked."""
+    _check_unique_names(X)
     if is_frame(X):
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        try:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        except TypeError as error:
+            raise _naming("X", error) from error
+        if not X.shape[1]:
+            raise ValueError("Found array with 0 feature(s): X has no column; give at least one.")
         if not len(X):
             raise ValueError(
                 "Found array with 0 sample(s): X is empty; a minimum of 1 is required."
@@ -32,9 +40,9 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         if "could not convert" not in str(error):
-            raise
+            raise _naming("X", error) from error
         raise ValueError(
             f"X is an array that holds text ({error}); give a DataFrame, whose columns each have "
             "a type, or encode the text first."
@@ -48,7 +56,10 @@ def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") 
             f"{type(estimator).__name__} requires y to be passed, but the target "
             f"{argument} is None."
         )
-    y = column_or_1d(_plain_series(y), warn=True)
+    try:
+        y = column_or_1d(_plain_series(y), warn=True)
+    except (ValueError, TypeError) as error:
+        raise _naming(argument, error) from error
     if y.dtype.kind == "f":
         assert_all_finite(y, input_name=argument)
     elif pd.isna(y).any():
@@ -61,7 +72,10 @@ def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") 
             f"{argument} has {len(y)} rows, but X has {n_rows(X)}; "
             "give one label for each row of X."
         )
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise _naming(argument, error) from error
     return y
 
 
@@ -73,6 +87,14 @@ def check_layer_sizes(sizes: Any) -> None:
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give a positive integer for each "
                 "hidden layer, such as (128,)."
             )
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return a weight >= 0 for each row of X; all 1 where none are given."""
+    try:
+        return check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    except (ValueError, TypeError) as error:
+        raise _naming("sample_weight", error) from error
 
 
 def check_indexes(**tables: Any) -> None:
@@ -95,7 +117,7 @@ def check_indexes(**tables: Any) -> None:
 def split_columns(X: Any, columns: Any, *, drop: bool) -> tuple[Any, pd.DataFrame]:
     """Return X, without the sensitive columns where `drop`, and these columns as a frame."""
     names = _column_names(X)
-    wanted = [columns] if isinstance(columns, str | int | np.integer) else list(columns)
+    wanted = [columns] if np.ndim(columns) == 0 else list(columns)
     if not wanted:
         raise ValueError("sensitive_columns is empty; name at least one column of X.")
     places = [_place(column, names, len(names)) for column in wanted]
@@ -126,6 +148,20 @@ def n_rows(X: Any) -> int:
     return int(X.shape[0]) if hasattr(X, "shape") else len(X)
 
 
+def _check_unique_names(X: Any) -> None:
+    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise ValueError(f"X has two columns named {twice!r}; rename one of them.")
+
+
+def _naming(argument: str, error: Exception) -> Exception:
+    """Return the error with the argument's name in its text, if it is not there."""
+    text = str(error)
+    if re.search(rf"\b{argument}\b", text):
+        return error
+    return type(error)(f"{argument}: {text}") if type(error) in (ValueError, TypeError) else error
+
+
 def _plain_series(y: Any) -> Any:
     if isinstance(y, pd.api.extensions.ExtensionArray):
         y = pd.Series(y)
@@ -152,9 +188,10 @@ def _column_names(X: Any) -> list[Any]:
 
 
 def _place(column: Any, names: list[Any], n_columns: int) -> int:
-    if column in names:
+    is_bool = isinstance(column, bool)
+    if column in names and not is_bool:
         return names.index(column)
-    if isinstance(column, int | np.integer) and -n_columns <= column < n_columns:
+    if isinstance(column, int | np.integer) and not is_bool and -n_columns <= column < n_columns:
         return int(column) % n_columns
     raise ValueError(
         f"sensitive_columns names {column!r}, which X does not have; its columns are "
