@@ -130,6 +130,16 @@ def test_bound_stays_below_the_truth_even_with_a_bad_probe():
         assert found.score < 0.01
 
 
+def test_a_sure_probe_that_errs_once_costs_little():
+    rng = np.random.default_rng(12)
+    C = rng.integers(2, size=600)
+    Z = np.where(np.arange(600) == 5, 1 - C, C) * 50.0
+    found = mutual_information_report(
+        Z, C, estimator=LogisticRegression(C=1e9), n_permutations=0, random_state=0
+    )
+    assert np.log(2) - 0.03 < found.score < np.log(2)
+
+
 def test_continuous_attribute_is_scored_by_ranks():
     rng = np.random.default_rng(4)
     Z, x = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 1_000).T

@@ -113,10 +113,16 @@ def _ratios(held_out: np.ndarray, target: Target, train: np.ndarray) -> np.ndarr
 
 
 def _mixture(ratio: np.ndarray) -> np.ndarray:
-    """Return the weights of the most likely mixture, by expectation-maximisation."""
+    """Return the weights of the most likely mixture, by expectation-maximisation.
+
+    The last, "Z tells nothing", has the weight of a row at least, so that no single row that a
+    sure probe gets wrong costs more than about ln n.
+    """
     weight = np.full(ratio.shape[1], 1 / ratio.shape[1])
     for _ in range(MIXTURE_STEPS):
         weight = weight * (ratio / (ratio @ weight)[:, None]).mean(axis=0)
+    weight = len(ratio) * weight / weight.sum()
+    weight[-1] += 1
     return weight / weight.sum()
 
 
