@@ -120,10 +120,11 @@ def leakage_report(
         The attribute; of several categorical columns, the intersections are the groups.
     probe : str or scikit-learn estimator, default="panel"
         "panel" for all of "linear" (logistic or ridge regression), "boosting" (histogram
-        gradient boosting), "neighbours" (25 nearest), "network" (one hidden layer of 64) and
-        "digits" (boosting on Z's decimal digits, which finds what is hidden in small ones); the
-        name of one; or an estimator of the caller's, a classifier with `predict_proba` or, for
-        a continuous attribute, a regressor.
+        gradient boosting), "neighbours" (25 nearest), "network" (one hidden layer of 64),
+        "digits" (boosting on Z's decimal digits, which finds what is hidden in small ones) and
+        "values" (regression on the exact values that recur in a column); the name of one; or an
+        estimator of the caller's: a classifier with `predict_proba` or, for a continuous
+        attribute, a regressor.
     kind : {"auto", "categorical", "continuous"}, default="auto"
         "auto" takes one column of numbers as continuous where they have more than 20 distinct
         values, or few rows for each; two values are always categories.
