@@ -45,7 +45,7 @@ class Design:
     batch_size: int
     learning_rate: float | None
     weight_decay: float
-    n_critic_steps: int
+    n_critic_steps: int | None
     device: torch.device
     seed: int
 
@@ -70,14 +70,14 @@ class Design:
         """How to train."""
         n_batches = max(1, round(self.n_rows / self.batch_size))
         n_epochs = self.max_iter or max(_DEFAULT_EPOCHS, math.ceil(_FEWEST_STEPS / n_batches))
-        rate = self.learning_rate or (1e-4 if self.schedule == "paper" else 1e-2)
+        paper = self.schedule == "paper"
         return Settings(
             lams=self.lams,
             n_epochs=n_epochs,
             batch_size=self.batch_size,
-            learning_rate=rate,
+            learning_rate=self.learning_rate or (1e-4 if paper else 1e-2),
             weight_decay=self.weight_decay,
-            n_critic_steps=self.n_critic_steps,
+            n_critic_steps=self.n_critic_steps or (20 if paper else 3),
             critic_learning_rate=_CRITIC_LEARNING_RATE,
         )
 

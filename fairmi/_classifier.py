@@ -93,8 +93,9 @@ default="demographic_parity"
         unit is enough to hold all that a fair prediction needs.
     n_levels : int, default=17
         Values that each unit can take; fewer make a tighter certificate and coarser scores.
-    n_critic_steps : int, default=3
-        Steps of the critic for each step of the encoder (the paper's K; it used 20 and 40).
+    n_critic_steps : int, default=None
+        Steps of the critic for each step of the encoder (the paper's K). None gives 3, and 20 for
+        the paper's schedule.
     max_iter : int, default=None
         Epochs. None gives 15, or as many more as make 600 steps on a small table.
     batch_size : int, default=256
@@ -182,7 +183,7 @@ default="demographic_parity"
         "hidden_layer_sizes": ["array-like"],
         "n_components": [None, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
-        "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
+        "n_critic_steps": [None, Interval(Integral, 1, None, closed="left")],
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
@@ -210,7 +211,7 @@ default="demographic_parity"
         hidden_layer_sizes: Sequence[int] = (128,),
         n_components: int | None = None,
         n_levels: int = 17,
-        n_critic_steps: int = 3,
+        n_critic_steps: int | None = None,
         max_iter: int | None = None,
         batch_size: int = 256,
         learning_rate: float | None = None,
@@ -319,13 +320,12 @@ default="demographic_parity"
         plan = plan_sensitive(
             sensitive, weights, missing=self.missing_sensitive, argument=argument
         )
-        encoder: TableEncoder = self.encoder_ if earlier else TableEncoder()
         if not earlier:
-            encoder.fit(features, codes, weights)
-        self.classes_, self.encoder_, self.sensitive_plan_ = classes, encoder, plan
+            self.encoder_ = TableEncoder().fit(features, codes, weights)
+        self.classes_, self.sensitive_plan_ = classes, plan
         self.sensitive_values_ = list(plan.labels)
 
-        x = encoder.transform(features)
+        x = self.encoder_.transform(features)
         rows = plan.rows(sensitive, n_rows=len(y), argument=argument)
         kept, weights = merge_rows(x, np.column_stack([codes, rows.columns]), weights)
         design = self._design(n_inputs=x.shape[1], n_kept=len(kept))

@@ -92,14 +92,32 @@ class Channel(nn.Module):
         if self.n_levels is None:
             return bounded
         half = (self.n_levels - 1) / 2
-        grid = bounded.detach() * half
+        place = (bounded.detach() + 1) * half
         if width:
-            noise = torch.rand(grid.shape, generator=self.generator, device=grid.device) - 0.5
-            grid = (grid + width * noise).clamp_(-half, half)
-        # An even number of levels has its values at half-steps.
-        offset = 0.0 if self.n_levels % 2 else 0.5
-        rounded = (torch.round(grid - offset) + offset).clamp_(-half, half) / half
+            noise = torch.rand(place.shape, generator=self.generator, device=place.device) - 0.5
+            place = place + width * noise
+        rounded = place.round_().clamp_(0, self.n_levels - 1) / half - 1
         return bounded + (rounded - bounded).detach()
+
+    def law(self, bounded: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which levels noise of `width` lets each unit take.
+
+        Returns
+        -------
+        low : Tensor of shape (M, B, D), int64
+            The lower of the two levels nearest to the unit.
+        fraction : Tensor of shape (M, B, D)
+            How far the unit lies above it, in grid steps; carries the gradient.
+        above : Tensor of shape (M, B, D)
+            The chance of the higher level.
+        """
+        n_levels = self.n_levels or 0
+        place = (bounded + 1) * ((n_levels - 1) / 2)
+        low = place.detach().floor().clamp_(0, n_levels - 2)
+        fraction = place - low
+        distance = fraction.detach() - 0.5
+        above = (distance / width + 0.5).clamp_(0, 1) if width else (distance > 0).float()
+        return low.long(), fraction, above
 
 
 class Networks(nn.Module):

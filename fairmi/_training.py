@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from fairmi._networks import Networks
 from fairmi._types import Batch, EpochRecord, TrainingData
 from fairmi.dependence import DonskerVaradhan
+from fairmi.dependence.level_table import LevelTable
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Progress:
     def penalty(self) -> float:
         """Share of the full penalty weight: it rises while the critic learns to see."""
         return min(1.0, self.done / 0.2)
+
+    @property
+    def table(self) -> float:
+        """Share of the penalty that is read from the table of levels, not from the critic."""
+        return 0.7 * min(1.0, max(0.0, (self.done - 0.6) / 0.2))
 
     @property
     def noise_width(self) -> float:
@@ -168,6 +174,10 @@ class DefaultRun:
         n_models = len(settings.lams)
         self.lams = torch.tensor(settings.lams, device=data.y.device)
         self.critic = penalty.critic(n_models, networks.n_components, data, generator)
+        self.table = None
+        n_levels = networks.channel.n_levels
+        if n_levels is not None and data.log_prior is not None:
+            self.table = LevelTable(n_models, networks.n_components, n_levels, data)
         self.model_optimizer = _adamw(networks, settings.learning_rate, settings.weight_decay)
         self.critic_optimizer = _adamw(self.critic, settings.critic_learning_rate, 1e-3)
         self.n_steps = settings.n_epochs * max(1, round(data.n_rows / settings.batch_size))
@@ -195,9 +205,7 @@ class DefaultRun:
         self._train_critic(bounded.detach(), batch, width, progress)
         z = self.networks.channel(bounded, width)
         task = task_loss(self.networks.head(z), batch)
-        self.critic.requires_grad_(False)
-        value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
-        self.critic.requires_grad_(True)
+        value = self._penalty(bounded, z, batch, progress)
         loss = task + self.lams * progress.penalty * value
         self.model_optimizer.zero_grad()
         loss.sum().backward()
@@ -206,6 +214,18 @@ class DefaultRun:
         )
         self.model_optimizer.step()
         return torch.stack([task.detach(), value.detach()])
+
+    def _penalty(self, bounded: Tensor, z: Tensor, batch: Batch, progress: Progress) -> Tensor:
+        self.critic.requires_grad_(False)
+        value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
+        self.critic.requires_grad_(True)
+        if self.table is None:
+            return value
+        low, fraction, above = self.networks.channel.law(bounded, progress.noise_width)
+        if progress.table:
+            value = value.lerp(self.table.value(low, fraction, batch), progress.table)
+        self.table.update(low, above, batch)
+        return value
 
     def _train_critic(
         self, bounded: Tensor, batch: Batch, width: float, progress: Progress

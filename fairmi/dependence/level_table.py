@@ -1,0 +1,79 @@
+"""I(unit; C) of each unit of Z from running counts of its levels: what a smooth critic can't see.
+
+A critic of few hidden units is smooth in Z, so an encoder learns to hide C in how neighbouring
+levels alternate. A table of counts for each level has no such blind spot: its score
+log p(c | level) - log p(c) is the optimal critic of the bound of Donsker and Varadhan for that
+unit alone (doi 10.1002/cpa.3160360204). Dependence that only several units together show is left
+to the critic.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fairmi._types import Batch, TrainingData
+
+# Batches that the counts look back on, and rows' worth of prior that smooths each level.
+_HORIZON = 200
+_SMOOTHING = 100.0
+
+
+class LevelTable:
+    """Shares of (level, stratum, group) in the last batches, for M models and D units."""
+
+    def __init__(
+        self, n_models: int, n_components: int, n_levels: int, data: TrainingData
+    ) -> None:
+        if data.log_prior is None:
+            raise ValueError("a level table needs a discrete sensitive feature")
+        self.prior = data.log_prior.exp()
+        self.shape = (n_models, n_components, n_levels, *self.prior.shape)
+        self.shares = torch.zeros(self.shape, device=self.prior.device)
+        self.n_batches = 0
+
+    def update(self, low: Tensor, above: Tensor, batch: Batch) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        low : Tensor of shape (M, B, D), int64
+            The lower of the two levels that a unit of a row may take.
+        above : Tensor of shape (M, B, D)
+            The chance that it takes the next one.
+        """
+        weights = batch.penalty_weights[..., None]
+        flat = torch.zeros(self.shape[0], self.shape[1], self.shares[0, 0].numel())
+        flat = flat.to(self.shares.device)
+        cells = self._cells(low, batch).transpose(1, 2)
+        step = self.prior.numel()
+        flat.scatter_add_(2, cells, ((1 - above) * weights).transpose(1, 2))
+        flat.scatter_add_(2, cells + step, (above * weights).transpose(1, 2))
+        share = flat.view(self.shape) / low.shape[1]
+        self.n_batches += 1
+        keep = 1 / min(self.n_batches, _HORIZON)
+        self.shares.lerp_(share, keep)
+
+    def value(self, low: Tensor, fraction: Tensor, batch: Batch) -> Tensor:
+        """Return the sum over units of I(unit; C) in nats as the rows of a batch show it, (M,).
+
+        `fraction` (M, B, D) is how far a unit lies above `low` in grid steps; the gradient in it
+        is the difference of the scores of the two levels.
+        """
+        n_rows = low.shape[1] * min(self.n_batches, _HORIZON)
+        counts = self.shares * n_rows
+        of_level = counts.sum(-1, keepdim=True)
+        shares = (counts + _SMOOTHING * self.prior) / (of_level + _SMOOTHING)
+        scores = torch.log(shares / self.prior).flatten(2)
+        cells = self._cells(low, batch).transpose(1, 2)
+        at_low = scores.gather(2, cells).transpose(1, 2)
+        at_high = scores.gather(2, cells + self.prior.numel()).transpose(1, 2)
+        of_rows = (at_low + (at_high - at_low) * fraction).sum(2)
+        weights = batch.penalty_weights
+        total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+        return (of_rows * weights).sum(1) / total
+
+    def _cells(self, low: Tensor, batch: Batch) -> Tensor:
+        assert batch.groups is not None
+        code = batch.strata * self.prior.shape[1] + batch.groups
+        return low * self.prior.numel() + code[None, :, None]
