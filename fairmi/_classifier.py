@@ -303,8 +303,10 @@ default="demographic_parity"
         """
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
-        check_indexes(X=X, y=y, sensitive_features=sensitive_features)
+        check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
         check_indexes(X_val=X_val, y_val=y_val, sensitive_features_val=sensitive_features_val)
+        if X_val is None and not (y_val is None and sensitive_features_val is None):
+            raise ValueError("y_val and sensitive_features_val need X_val; give it, or none.")
         earlier = self._earlier_state()
         X = check_table(self, X, reset=earlier is None)
         y = check_labels(self, X, y)

@@ -174,7 +174,7 @@ def table_columns(X: Any) -> list[tuple[str, np.ndarray]]:
     if issparse(X):
         X = X.toarray()
     if isinstance(X, np.ndarray):
-        return [(str(j), X[:, j].astype(np.float64)) for j in range(X.shape[1])]
+        return [(str(j), _finite(str(j), X[:, j].astype(float))) for j in range(X.shape[1])]
     if isinstance(X, pd.DataFrame):
         named = [(str(X.columns[j]), X.iloc[:, j]) for j in range(X.shape[1])]
         return [(name, _finite(name, _pandas_values(name, column))) for name, column in named]
@@ -220,6 +220,8 @@ def _hashable(name: str, values: np.ndarray) -> np.ndarray:
 def _sparse_parts(X: Any) -> tuple[csr_array, csr_array]:
     """Return the values, missing ones as 0, and indicators of what is missing."""
     values = csr_array(X)
+    if (np.abs(values.data) > np.finfo(np.float32).max).any():
+        raise ValueError("X holds a value above 3e38 in size; replace it, or scale X.")
     missing = csr_array((np.isnan(values.data), values.indices, values.indptr), values.shape)
     missing.eliminate_zeros()
     if missing.nnz:
@@ -236,10 +238,11 @@ def _unknown_type(name: str, dtype: Any) -> ValueError:
 
 
 def _finite(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype != object and np.isinf(values).any():
+    if values.dtype != object and (np.abs(values) > np.finfo(np.float32).max).any():
+        what = "an infinite value" if np.isinf(values).any() else "a value above 3e38 in size"
         raise ValueError(
-            f"Column {name!r} of X holds an infinite value; replace it by a number, or by NaN for "
-            "a missing one."
+            f"Column {name!r} of X holds {what}; replace it by a number, or by NaN for a missing "
+            "one."
         )
     return values
 

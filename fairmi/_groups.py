@@ -71,7 +71,7 @@ def group_rows(
             f"{argument} has a missing value (NaN or None) in {n_missing} rows; "
             "drop these rows or give the missing values a label of their own."
         )
-    codes, labels = _codes_and_labels(frame)
+    codes, labels = _codes_and_labels(frame, argument)
     if len(labels) < at_least:
         seen = f"the single value {labels[0]!r}" if labels else "no rows"
         raise SensitiveFeaturesError(
@@ -136,8 +136,8 @@ def _unnamed(name: Any) -> str:
     return f"sensitive_{name}" if isinstance(name, int) else str(name)
 
 
-def _codes_and_labels(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Any, ...]]:
-    columns = [_factorize(frame.iloc[:, j]) for j in range(frame.shape[1])]
+def _codes_and_labels(frame: pd.DataFrame, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    columns = [_factorize(frame.iloc[:, j], argument) for j in range(frame.shape[1])]
     if len(columns) == 1:
         return columns[0]
     shape = tuple(max(len(labels), 1) for _, labels in columns)
@@ -150,8 +150,14 @@ def _codes_and_labels(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[Any, ...]]
     return codes.astype(np.int64), labels
 
 
-def _factorize(column: pd.Series) -> tuple[np.ndarray, tuple[Any, ...]]:
-    codes, values = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
+def _factorize(column: pd.Series, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    try:
+        codes, values = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
+    except TypeError as error:
+        raise SensitiveFeaturesError(
+            f"{argument} holds values that can't be told apart ({error}); give text, numbers or "
+            "categories."
+        ) from error
     labels = [value.item() if isinstance(value, np.generic) else value for value in values]
     try:
         order = sorted(range(len(labels)), key=lambda k: labels[k])
