@@ -41,6 +41,7 @@ def draw_frontier(table: pd.DataFrame, *, title: str) -> Figure:
         _draw_method(axes, str(name), points)
     axes.set_xlabel("Unfairness: demographic parity difference (0: equal shares selected)")
     axes.set_ylabel("Accuracy")
+    _leave_out_stray_points(axes, drawn[_Y])
     axes.set_title(f"{title}: accuracy over unfairness on unseen rows (better: up and left)")
     axes.set_xlim(left=-0.003)
     axes.grid(alpha=0.25)
@@ -79,6 +80,15 @@ def _draw_method(axes: Axes, name: str, points: pd.DataFrame) -> None:
         )
     if is_ours:
         _mark_settings(axes, points[~chosen], color)
+
+
+def _leave_out_stray_points(axes: Axes, values: pd.Series) -> None:
+    """Frame the upper 95 % of the points, and say how many lie below, so that lines stay apart."""
+    bottom = values.quantile(0.05) - 0.005
+    n_below = int((values < bottom).sum())
+    if n_below:
+        axes.set_ylim(bottom=bottom)
+        axes.set_ylabel(f"Accuracy ({n_below} of {len(values)} points are below the frame)")
 
 
 def _add_legend(figure: Figure, *, has_plain: bool) -> None:
