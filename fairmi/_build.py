@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from fairmi import _paper
 from fairmi._networks import Networks
-from fairmi._sensitive import SensitiveRows
-from fairmi._training import DefaultRun, Run, Settings
+from fairmi._sample import Sample
+from fairmi._training import DefaultRun, Run, Settings, n_batches
 from fairmi._types import TrainingData
 from fairmi.dependence import DonskerVaradhan
 
@@ -66,10 +66,15 @@ class Design:
         }
 
     @property
+    def n_batches(self) -> int:
+        """Steps of an epoch."""
+        return n_batches(self.n_rows, self.batch_size)
+
+    @property
     def settings(self) -> Settings:
         """How to train."""
-        n_batches = max(1, round(self.n_rows / self.batch_size))
-        n_epochs = self.max_iter or max(_DEFAULT_EPOCHS, math.ceil(_FEWEST_STEPS / n_batches))
+        fewest = math.ceil(_FEWEST_STEPS / self.n_batches)
+        n_epochs = self.max_iter or max(_DEFAULT_EPOCHS, fewest)
         paper = self.schedule == "paper"
         return Settings(
             lams=self.lams,
@@ -85,26 +90,32 @@ class Design:
 def build(
     design: Design, data: TrainingData, parameters: Mapping[str, np.ndarray] | None = None
 ) -> Run:
-    """Return networks, untrained or with `parameters`, and the run that trains them on `data`."""
-    generator = torch.Generator(design.device).manual_seed(design.seed)
-    networks = Networks(**design.architecture, generator=generator)
-    if parameters is not None:
-        networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
+    """Return the run of the schedule, its networks untrained or with `parameters`."""
     if design.schedule == "paper":
+        networks, generator = _networks(design, parameters)
         return _paper.PaperRun(networks, data, design.settings, generator)
+    return default_run(design, data, parameters)
+
+
+def default_run(
+    design: Design, data: TrainingData, parameters: Mapping[str, np.ndarray] | None = None
+) -> DefaultRun:
+    """Return the run of the default schedule."""
+    networks, generator = _networks(design, parameters)
     return DefaultRun(networks, data, design.settings, DonskerVaradhan(), generator)
 
 
 def training_data(
-    *,
-    x: np.ndarray | csr_array,
-    y: np.ndarray,
-    sensitive: SensitiveRows,
+    sample: Sample,
     n_groups: int | None,
-    weights: np.ndarray,
     design: Design,
+    earlier_counts: np.ndarray | None = None,
 ) -> TrainingData:
-    """Return the rows as tensors on the device, and the strata of the constraint."""
+    """Return the rows as tensors on the device, and the strata of the constraint.
+
+    `earlier_counts` (S, G) are those of a stream's rows before these: they are added to, in place.
+    """
+    sensitive, weights, y = sample.sensitive, sample.weights, sample.codes
     penalty_weights = weights * sensitive.known
     strata, n_strata = np.zeros_like(y), 1
     if design.constraint == "equalized_odds":
@@ -115,6 +126,9 @@ def training_data(
     if sensitive.groups is not None:
         shares = np.zeros((n_strata, n_groups or 0))
         np.add.at(shares, (strata, sensitive.groups), penalty_weights)
+        if earlier_counts is not None:
+            earlier_counts += shares
+            shares = earlier_counts.copy()
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), _TINY)
         log_prior = _tensor(np.log(np.maximum(shares, _TINY)), design, torch.float32)
         groups = _tensor(sensitive.groups, design, torch.int64)
@@ -122,7 +136,7 @@ def training_data(
         values = _tensor(sensitive.values, design, torch.float32)
     scale = len(weights) / weights.sum()
     return TrainingData(
-        x=x if issparse(x) else _tensor(x, design, torch.float32),
+        x=_rows_of(sample.x, design),
         y=_tensor(y, design, torch.int64),
         groups=groups,
         values=values,
@@ -173,6 +187,20 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _networks(
+    design: Design, parameters: Mapping[str, np.ndarray] | None
+) -> tuple[Networks, torch.Generator]:
+    generator = torch.Generator(design.device).manual_seed(design.seed)
+    networks = Networks(**design.architecture, generator=generator)
+    if parameters is not None:
+        networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
+    return networks, generator
+
+
+def _rows_of(x: np.ndarray | csr_array, design: Design) -> Tensor | csr_array:
+    return x if isinstance(x, csr_array) else _tensor(x, design, torch.float32)
 
 
 def _tensor(values: np.ndarray, design: Design, dtype: torch.dtype) -> Tensor:

@@ -24,28 +24,31 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._build import (
     Design,
     build,
+    default_run,
     device_of,
     inference_networks,
     one_thread,
     training_data,
 )
-from fairmi._compat import Interval, StrOptions, safe_indexing
+from fairmi._compat import Interval, StrOptions
 from fairmi._diagnosis import warn_of_blind_critic, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import sensitive_frame
 from fairmi._inputs import (
+    Given,
     check_indexes,
     check_labels,
     check_layer_sizes,
+    check_stream_classes,
     check_table,
     check_weights,
     split_columns,
 )
 from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
-from fairmi._rows import merge_rows
-from fairmi._sensitive import SensitiveRows, plan_sensitive
+from fairmi._sample import Sample
+from fairmi._sensitive import plan_sensitive
 from fairmi._training import Control, train
 from fairmi._types import TrainingData
 
@@ -143,6 +146,10 @@ default="demographic_parity"
         measure that with `fairmi.metrics.leakage_score`.
     encoder_ : TableEncoder
         What turns X into columns of numbers.
+    t_ : int
+        Steps taken.
+    sensitive_counts_ : ndarray of shape (n_strata, n_groups)
+        Summed weights of the groups, within each class for equalized odds.
     sensitive_plan_ : SensitivePlan
         How the sensitive features were read: which are continuous, which groups there are.
     parameters_ : dict of ndarray
@@ -172,6 +179,7 @@ default="demographic_parity"
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
+    __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left")],
@@ -301,45 +309,79 @@ default="demographic_parity"
         CollapseWarning
             If one class alone is predicted, or Z tells much that the critic doesn't see.
         """
-        self._validate_params()
-        check_layer_sizes(self.hidden_layer_sizes)
-        check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
+        self._check_parameters()
         check_indexes(X_val=X_val, y_val=y_val, sensitive_features_val=sensitive_features_val)
         if X_val is None and not (y_val is None and sensitive_features_val is None):
             raise ValueError("y_val and sensitive_features_val need X_val; give it, or none.")
-        earlier = self._earlier_state()
-        X = check_table(self, X, reset=earlier is None)
-        y = check_labels(self, X, y)
-        weights = check_weights(sample_weight, X)
-        features, sensitive, argument = self._sensitive(X, sensitive_features)
-        if (weights == 0).any():
-            present = np.flatnonzero(weights)
-            features, y, weights = safe_indexing(features, present), y[present], weights[present]
-            sensitive = sensitive.iloc[present].reset_index(drop=True)
-        classes = np.unique(y)
+        earlier = getattr(self, "parameters_", None) if self.warm_start else None
+        given = self._check(X, y, sensitive_features, sample_weight, reset=earlier is None)
+        classes = np.unique(given.y)
         self._check_classes(classes, earlier)
-        codes = np.searchsorted(classes, y)
-        plan = plan_sensitive(
-            sensitive, weights, missing=self.missing_sensitive, argument=argument
-        )
-        if not earlier:
-            self.encoder_ = TableEncoder().fit(features, codes, weights)
-        self.classes_, self.sensitive_plan_ = classes, plan
-        self.sensitive_values_ = list(plan.labels)
-
-        x = self.encoder_.transform(features)
-        rows = plan.rows(sensitive, n_rows=len(y), argument=argument)
-        kept, weights = merge_rows(x, np.column_stack([codes, rows.columns]), weights)
-        design = self._design(n_inputs=x.shape[1], n_kept=len(kept))
-        taken = np.arange(len(kept))
+        self._learn_encoding(given, classes, anew=earlier is None)
+        sample = self._encode(given)
+        design = self._design(sample)
         validation = None
         if X_val is not None:
-            validation = self._validation(X_val, y_val, sensitive_features_val, design)
+            validation = self._validation(X_val, y_val, sensitive_features_val)
         elif self.early_stopping:
-            taken, held_out = self._split(codes[kept], design.seed)
-            validation = self._tensors(x, codes, rows, kept[held_out], weights[held_out], design)
-        data = self._tensors(x, codes, rows, kept[taken], weights[taken], design)
-        self._train(design, data, validation, earlier)
+            sample, validation = self._split(sample, design.seed)
+        self._train(design, sample, validation, earlier)
+        return self
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train once on the next rows of data that need never be in memory at once.
+
+        The first call learns the encoding of X and the groups from its rows, so let it hold some
+        thousands in which each group is found. Critic and optimisers go on from call to call in
+        one process; a pickled model goes on with fresh ones.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight : as in `fit`
+        classes : array-like of shape (n_classes,), default=None
+            All classes; needed in the first call.
+
+        Returns
+        -------
+        MIDebiasedClassifier
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; also for a missing `classes`, a class that is not among them, a group that
+            the first call did not hold, and `schedule="paper"`, which has no streaming form.
+        """
+        self._check_parameters()
+        if self.schedule == "paper":
+            raise ValueError('schedule="paper" can\'t stream; use fit, or schedule="default".')
+        first = not hasattr(self, "parameters_")
+        given = self._check(X, y, sensitive_features, sample_weight, reset=first)
+        known = check_stream_classes(classes, given.y, None if first else self.classes_)
+        if first:
+            self._check_classes(known, None)
+            self._learn_encoding(given, known, anew=True)
+            self._stream, self.t_, self.n_iter_ = None, 0, 0
+            self.history_: list[dict[str, float]] = []
+        sample = self._encode(given)
+        design = self._design(sample)
+        data = training_data(sample, self.sensitive_plan_.n_groups, design, self.sensitive_counts_)
+        with one_thread():
+            run = getattr(self, "_stream", None)
+            if run is None:
+                run = default_run(design, data, None if first else self.parameters_)
+            record = run.feed(data, self.t_, self.n_iter_ + 1)
+        self._stream, self.t_, self.n_iter_ = run, run.step_count, record.epoch
+        self.history_ = [*self.history_, epoch_dict(record)]
+        self._store(design, run.networks)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -369,48 +411,58 @@ default="demographic_parity"
         """
         return self._represent(self._networks(), X)
 
-    def _earlier_state(self) -> dict[str, np.ndarray] | None:
-        return getattr(self, "parameters_", None) if self.warm_start else None
+    def _check_parameters(self) -> None:
+        self._validate_params()
+        check_layer_sizes(self.hidden_layer_sizes)
 
-    def _tensors(
-        self,
-        x: Any,
-        codes: np.ndarray,
-        rows: SensitiveRows,
-        chosen: np.ndarray,
-        weights: np.ndarray,
-        design: Design,
-    ) -> TrainingData:
-        return training_data(
-            x=x[chosen],
-            y=codes[chosen],
-            sensitive=rows.take(chosen),
-            n_groups=self.sensitive_plan_.n_groups,
-            weights=weights,
-            design=design,
+    def _check(self, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> Given:
+        check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
+        X = check_table(self, X, reset=reset)
+        y = check_labels(self, X, y)
+        weights = check_weights(weights, X)
+        features, frame, argument = self._sensitive(X, sensitive)
+        return Given(features, y, weights, frame, argument).counted()
+
+    def _learn_encoding(self, given: Given, classes: np.ndarray, *, anew: bool) -> None:
+        plan = plan_sensitive(
+            given.sensitive,
+            given.weights,
+            missing=self.missing_sensitive,
+            argument=given.argument,
         )
+        if anew:
+            codes = np.searchsorted(classes, given.y)
+            self.encoder_ = TableEncoder().fit(given.features, codes, given.weights)
+        self.classes_, self.sensitive_plan_ = classes, plan
+        self.sensitive_values_ = list(plan.labels)
+        n_strata = len(classes) if self.constraint == "equalized_odds" else 1
+        self.sensitive_counts_ = np.zeros((n_strata, plan.n_groups or 0))
 
-    def _validation(self, X: Any, y: Any, given: Any, design: Design) -> TrainingData:
+    def _encode(self, given: Given) -> Sample:
+        x = self.encoder_.transform(given.features)
+        codes = np.searchsorted(self.classes_, given.y)
+        rows = self.sensitive_plan_.rows(
+            given.sensitive, n_rows=len(codes), argument=given.argument
+        )
+        return Sample(x, codes, rows, given.weights).merged()
+
+    def _validation(self, X: Any, y: Any, given: Any) -> Sample:
         X = check_table(self, X, reset=False)
         y = check_labels(self, X, y, argument="y_val")
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             raise ValueError(f"y_val has classes that y does not have: {list(unseen)}.")
-        features, sensitive, argument = self._sensitive(X, given, "sensitive_features_val")
-        rows = self.sensitive_plan_.rows(sensitive, n_rows=len(y), argument=argument)
-        x = self.encoder_.transform(features)
-        everything = np.arange(len(y))
-        codes = np.searchsorted(self.classes_, y)
-        return self._tensors(x, codes, rows, everything, np.ones(len(y)), design)
+        features, frame, argument = self._sensitive(X, given, "sensitive_features_val")
+        return self._encode(Given(features, y, np.ones(len(y)), frame, argument))
 
-    def _split(self, codes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, sample: Sample, seed: int) -> tuple[Sample, Sample]:
         taken, held_out = train_test_split(
-            np.arange(len(codes)),
+            np.arange(len(sample.codes)),
             test_size=self.validation_fraction,
-            stratify=codes,
+            stratify=sample.codes,
             random_state=seed,
         )
-        return np.sort(taken), np.sort(held_out)
+        return sample.take(np.sort(taken)), sample.take(np.sort(held_out))
 
     def _sensitive(
         self, X: Any, given: Any, argument: str = "sensitive_features"
@@ -454,19 +506,19 @@ default="demographic_parity"
                 '"equalized_odds".'
             )
 
-    def _design(self, *, n_inputs: int, n_kept: int) -> Design:
+    def _design(self, sample: Sample) -> Design:
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
             n_classes=len(self.classes_),
-            n_inputs=n_inputs,
+            n_inputs=sample.x.shape[1],
             hidden_layer_sizes=tuple(int(size) for size in self.hidden_layer_sizes),
             n_components=self.n_components,
             n_levels=self.n_levels,
             dropout=self.dropout,
             lams=(float(self.lam),),
             max_iter=self.max_iter,
-            n_rows=n_kept,
+            n_rows=len(sample.codes),
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -478,10 +530,13 @@ default="demographic_parity"
     def _train(
         self,
         design: Design,
-        data: TrainingData,
-        validation: TrainingData | None,
+        sample: Sample,
+        held_out: Sample | None,
         earlier: dict[str, np.ndarray] | None,
     ) -> None:
+        n_groups = self.sensitive_plan_.n_groups
+        data = training_data(sample, n_groups, design, self.sensitive_counts_)
+        validation = None if held_out is None else training_data(held_out, n_groups, design)
         with one_thread():
             run = build(design, data, earlier)
             n_epochs = run.settings.n_epochs
@@ -490,14 +545,23 @@ default="demographic_parity"
             callbacks = list(self.callbacks or ())
             with Reporter(callbacks, show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
                 outcome = train(run, Control(report, validation, patience))
-        self.architecture_ = design.architecture
-        self.parameters_ = {
-            name: value.cpu().numpy() for name, value in run.networks.state_dict().items()
-        }
+        self._stream = None
+        self._store(design, run.networks)
         self.n_iter_ = len(outcome.history)
+        self.t_ = self.n_iter_ * design.n_batches
         self.history_ = [epoch_dict(record) for record in outcome.history]
         warn_of_stop(outcome.stopped, self.n_iter_)
         self._diagnose(data)
+
+    def _store(self, design: Design, networks: Networks) -> None:
+        self.architecture_ = design.architecture
+        self.parameters_ = {
+            name: value.cpu().numpy().copy() for name, value in networks.state_dict().items()
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the critic and the optimisers of a stream."""
+        return {k: v for k, v in super().__getstate__().items() if k != "_stream"}
 
     def _diagnose(self, data: TrainingData) -> None:
         rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))

@@ -93,7 +93,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Weights are counts of rows: a row of weight 0 is as absent.
         """
         if issparse(X):
-            self.columns_ = None
+            self.columns_: list[NumericColumn | CategoricalColumn] | None = None
             values, missing = _sparse_parts(X)
             self.missing_ = np.unique(missing.indices)
             size = abs(values).max(axis=0).toarray().ravel()
@@ -104,7 +104,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         n_numeric = sum(values.dtype != object for _, values in columns)
         n_bins = min(_MAX_BINS, _BIN_BUDGET // max(n_numeric, 1))
         classes = np.asarray(y)
-        self.columns_: list[NumericColumn | CategoricalColumn] | None = [
+        self.columns_ = [
             _categorical(name, values)
             if values.dtype == object
             else _numeric(name, values, classes, weights, n_bins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -12,8 +13,28 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
 
-from fairmi._compat import check_sample_weight
+from fairmi._compat import check_sample_weight, safe_indexing
 from fairmi._groups import sensitive_frame
+
+
+@dataclass(frozen=True)
+class Given:
+    """The checked rows of a fit, n of each; `argument` is what an error calls `sensitive`."""
+
+    features: Any
+    y: np.ndarray
+    weights: np.ndarray
+    sensitive: pd.DataFrame
+    argument: str
+
+    def counted(self) -> Given:
+        """Return the rows whose weight is not 0."""
+        if self.weights.all():
+            return self
+        rows = np.flatnonzero(self.weights)
+        sensitive = self.sensitive.iloc[rows].reset_index(drop=True)
+        features = safe_indexing(self.features, rows)
+        return Given(features, self.y[rows], self.weights[rows], sensitive, self.argument)
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
@@ -77,6 +98,29 @@ def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") 
     except ValueError as error:
         raise _naming(argument, error) from error
     return y
+
+
+def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Return the classes of a stream: those of its first call, which every y must be among."""
+    if known is None:
+        if classes is None:
+            raise ValueError(
+                "classes is None in the first call to partial_fit; give all classes that the "
+                "stream will bring, as in classes=[0, 1]."
+            )
+        known = np.unique(np.asarray(classes))
+    elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
+        raise ValueError(
+            f"classes={list(np.asarray(classes))!r} is not what the first call to partial_fit "
+            f"had: {list(known)!r}; leave it out."
+        )
+    unseen = np.setdiff1d(y, known)
+    if len(unseen):
+        raise ValueError(
+            f"y has classes {list(unseen)!r} that are not among classes={list(known)!r} of the "
+            "first call to partial_fit; name them there."
+        )
+    return known
 
 
 def check_layer_sizes(sizes: Any) -> None:

@@ -33,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where in the course of a fit a step lies, as shares that rise from 0 to 1."""
+    """What a step at the share `done` of a fit, from 0 to 1, uses of each setting."""
 
     done: float
 
@@ -56,6 +56,33 @@ class Progress:
     def noise_width(self) -> float:
         """Width of the channel's noise in grid steps: it narrows until Z is that of inference."""
         return min(1.0, max(0.0, (0.9 - self.done) / 0.6))
+
+
+@dataclass(frozen=True)
+class StreamProgress:
+    """What the step number `step` of a stream without a known end uses of each setting."""
+
+    step: int
+
+    @property
+    def learning_rate(self) -> float:
+        """A short rise, then a fall with the square root of the steps."""
+        return float(min(1.0, self.step / 50 + 0.02) / (1 + self.step / 200) ** 0.5)
+
+    @property
+    def penalty(self) -> float:
+        """As in Progress."""
+        return min(1.0, self.step / 400)
+
+    @property
+    def table(self) -> float:
+        """As in Progress."""
+        return 0.7 * min(1.0, max(0.0, (self.step - 800) / 400))
+
+    @property
+    def noise_width(self) -> float:
+        """Narrowing for ever."""
+        return 1 / (1 + self.step / 1000)
 
 
 @dataclass(frozen=True)
@@ -155,7 +182,12 @@ def _validation_score(record: EpochRecord, lams: tuple[float, ...]) -> float:
 def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
     """Yield the rows of an epoch in random order, in batches whose sizes differ by one at most."""
     order = torch.randperm(n_rows, generator=generator, device=generator.device)
-    yield from torch.tensor_split(order, max(1, round(n_rows / batch_size)))
+    yield from torch.tensor_split(order, n_batches(n_rows, batch_size))
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Return the number of minibatches of an epoch."""
+    return max(1, round(n_rows / batch_size))
 
 
 class DefaultRun:
@@ -180,8 +212,19 @@ class DefaultRun:
             self.table = LevelTable(n_models, networks.n_components, n_levels, data)
         self.model_optimizer = _adamw(networks, settings.learning_rate, settings.weight_decay)
         self.critic_optimizer = _adamw(self.critic, settings.critic_learning_rate, 1e-3)
-        self.n_steps = settings.n_epochs * max(1, round(data.n_rows / settings.batch_size))
+        steps = settings.n_epochs * n_batches(data.n_rows, settings.batch_size)
+        self.n_steps: int | None = steps
         self.step_count = 0
+
+    def feed(self, data: TrainingData, step_count: int, number: int) -> EpochRecord:
+        """Train once on the next rows of a stream, of which `step_count` steps were taken."""
+        self.data, self.n_steps, self.step_count = data, None, step_count
+        if self.table is not None and data.log_prior is not None:
+            self.table.prior = data.log_prior.exp()
+        self.networks.train()
+        record = _epoch(self, number, None)
+        self.networks.eval()
+        return record
 
     def epoch(self) -> Tensor:
         """Train for an epoch; return the mean task loss and penalty, (2, M)."""
@@ -198,7 +241,7 @@ class DefaultRun:
 
     def step(self, batch: Batch) -> Tensor:
         """Train critic, then encoder and head on a batch; return losses (2, M)."""
-        progress = Progress(self.step_count / self.n_steps)
+        progress = self._progress()
         self.step_count += 1
         bounded = self.networks.bounded(batch.x)
         width = progress.noise_width
@@ -215,7 +258,14 @@ class DefaultRun:
         self.model_optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
-    def _penalty(self, bounded: Tensor, z: Tensor, batch: Batch, progress: Progress) -> Tensor:
+    def _progress(self) -> Progress | StreamProgress:
+        if self.n_steps is None:
+            return StreamProgress(self.step_count)
+        return Progress(self.step_count / self.n_steps)
+
+    def _penalty(
+        self, bounded: Tensor, z: Tensor, batch: Batch, progress: Progress | StreamProgress
+    ) -> Tensor:
         self.critic.requires_grad_(False)
         value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
         self.critic.requires_grad_(True)
@@ -228,7 +278,7 @@ class DefaultRun:
         return value
 
     def _train_critic(
-        self, bounded: Tensor, batch: Batch, width: float, progress: Progress
+        self, bounded: Tensor, batch: Batch, width: float, progress: Progress | StreamProgress
     ) -> None:
         rate = self.settings.critic_learning_rate * max(progress.learning_rate, 0.1)
         _set_learning_rate(self.critic_optimizer, rate)
