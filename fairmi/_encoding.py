@@ -184,13 +184,11 @@ def table_columns(X: Any) -> list[tuple[str, np.ndarray]]:
 
 def _pandas_values(name: str, column: pd.Series) -> np.ndarray:
     dtype = column.dtype
-    if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+    number = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+    categorical = isinstance(dtype, pd.CategoricalDtype)  # of truths, is_bool_dtype says yes
+    if number and not (categorical or pd.api.types.is_complex_dtype(dtype)):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if (
-        isinstance(dtype, pd.CategoricalDtype)
-        or pd.api.types.is_object_dtype(dtype)
-        or pd.api.types.is_string_dtype(dtype)
-    ):
+    if categorical or pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
         values = column.astype(object).to_numpy(dtype=object, copy=True)
         values[column.isna().to_numpy()] = None
         return _hashable(name, values)
@@ -222,11 +220,13 @@ def _sparse_parts(X: Any) -> tuple[csr_array, csr_array]:
     values = csr_array(X)
     if (np.abs(values.data) > np.finfo(np.float32).max).any():
         raise ValueError("X holds a value above 3e38 in size; replace it, or scale X.")
-    missing = csr_array((np.isnan(values.data), values.indices, values.indptr), values.shape)
-    missing.eliminate_zeros()
-    if missing.nnz:
+    gaps = np.isnan(values.data)
+    rows = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))[gaps]
+    places = (rows, values.indices[gaps])
+    missing = csr_array((np.ones(gaps.sum()), places), shape=values.shape)
+    if gaps.any():
         values = values.copy()
-        values.data[np.isnan(values.data)] = 0
+        values.data[gaps] = 0
     return values, missing
 
 
