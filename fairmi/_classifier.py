@@ -18,7 +18,6 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._build import (
@@ -43,6 +42,7 @@ from fairmi._inputs import (
     check_stream_classes,
     check_table,
     check_weights,
+    seed_of,
     split_columns,
 )
 from fairmi._networks import Networks
@@ -524,7 +524,7 @@ default="demographic_parity"
             weight_decay=self.weight_decay,
             n_critic_steps=self.n_critic_steps,
             device=device_of(self.device),
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            seed=seed_of(self.random_state),
         )
 
     def _train(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
 
@@ -139,6 +141,13 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
         return check_sample_weight(sample_weight, X, ensure_non_negative=True)
     except (ValueError, TypeError) as error:
         raise _naming("sample_weight", error) from error
+
+
+def seed_of(random_state: Any) -> int:
+    """Return a seed; None draws one from the system, and no global generator is touched."""
+    if random_state is None:
+        return secrets.randbits(31)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def check_indexes(**tables: Any) -> None:
