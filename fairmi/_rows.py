@@ -48,7 +48,7 @@ def _hash(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
             for column, key in zip(np.asarray(x).T, keys, strict=True):
                 hashed += _bits(np.ascontiguousarray(column)) * key
         # A column of float64 bits mixed by itself, so that small codes fill all 64 bits.
-        others = np.ascontiguousarray(rest, dtype=np.float64).view(np.uint64)
+        others = (np.ascontiguousarray(rest, dtype=np.float64) + 0.0).view(np.uint64)
         mixed = (others ^ (others >> np.uint64(32))) * _odd(random, 1)
         return hashed + ((mixed ^ (mixed >> np.uint64(29))) * _odd(random, rest.shape[1])).sum(1)
 
