@@ -21,7 +21,11 @@ from fairmi._types import TrainingData
 from fairmi.dependence import DonskerVaradhan
 
 _DEFAULT_EPOCHS = 15
-_FEWEST_STEPS = 600
+_FEWEST_STEPS = 200
+# Regularisation of a table of few and of many rows; between them by the logarithm of the rows.
+_FEW_ROWS, _MANY_ROWS = 1_000, 30_000
+_DROPOUT = (0.5, 0.2)
+_WEIGHT_DECAY = (0.3, 0.1)
 _MOST_UNITS = 8
 _CRITIC_LEARNING_RATE = 3e-3
 _TINY = 1e-12
@@ -38,13 +42,13 @@ class Design:
     hidden_layer_sizes: tuple[int, ...]
     n_components: int | None
     n_levels: int
-    dropout: float
+    dropout: float | None
     lams: tuple[float, ...]
     max_iter: int | None
     n_rows: int
     batch_size: int
     learning_rate: float | None
-    weight_decay: float
+    weight_decay: float | None
     n_critic_steps: int | None
     device: torch.device
     seed: int
@@ -62,8 +66,14 @@ class Design:
             "n_levels": None if paper else self.n_levels,
             "head_layer_sizes": (),
             "n_outputs": 1 if self.n_classes == 2 else self.n_classes,
-            "dropout": 0.0 if paper else self.dropout,
+            "dropout": 0.0 if paper else self._by_rows(self.dropout, _DROPOUT),
         }
+
+    def _by_rows(self, given: float | None, ends: tuple[float, float]) -> float:
+        if given is not None:
+            return given
+        rows = np.log([_FEW_ROWS, _MANY_ROWS])
+        return float(np.interp(np.log(self.n_rows), rows, ends))
 
     @property
     def n_batches(self) -> int:
@@ -81,7 +91,7 @@ class Design:
             n_epochs=n_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate or (1e-4 if paper else 1e-2),
-            weight_decay=self.weight_decay,
+            weight_decay=self._by_rows(self.weight_decay, _WEIGHT_DECAY),
             n_critic_steps=self.n_critic_steps or (20 if paper else 3),
             critic_learning_rate=_CRITIC_LEARNING_RATE,
         )

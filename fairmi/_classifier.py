@@ -100,15 +100,17 @@ default="demographic_parity"
         Steps of the critic for each step of the encoder (the paper's K). None gives 3, and 20 for
         the paper's schedule.
     max_iter : int, default=None
-        Epochs. None gives 15, or as many more as make 600 steps on a small table.
+        Epochs. None gives 15, or as many more as make 200 steps on a small table.
     batch_size : int, default=256
         Rows of a step.
     learning_rate : float, default=None
         Largest step of the optimiser; None gives 0.01, and 1e-4 for the paper's schedule.
-    weight_decay : float, default=0.1
-        Decoupled weight decay (AdamW) of encoder and head.
-    dropout : float, default=0.2
-        Share of hidden units dropped in a training step.
+    weight_decay : float, default=None
+        Decoupled weight decay (AdamW) of encoder and head. None gives 0.3 up to 1,000 distinct
+        rows, 0.1 from 30,000 on, and between them a value by the logarithm of their number.
+    dropout : float, default=None
+        Share of hidden units dropped in a training step. None gives 0.5 up to 1,000 distinct
+        rows, 0.2 from 30,000 on, and between them a value by the logarithm of their number.
     early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the rows, keep the state that is best on them,
         and stop after `n_iter_no_change` epochs without a better one.
@@ -195,8 +197,8 @@ default="demographic_parity"
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [None, Interval(Real, 0, None, closed="left")],
+        "dropout": [None, Interval(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -223,8 +225,8 @@ default="demographic_parity"
         max_iter: int | None = None,
         batch_size: int = 256,
         learning_rate: float | None = None,
-        weight_decay: float = 0.1,
-        dropout: float = 0.2,
+        weight_decay: float | None = None,
+        dropout: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,

@@ -110,7 +110,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             else _numeric(name, values, classes, weights, n_bins)
             for name, values in columns
         ]
-        self.mean_ = _weighted_mean(self._encode(columns), weights)
+        means = [
+            _weighted_mean(plan.encode(values), weights)
+            for plan, (_, values) in zip(self.columns_, columns, strict=True)
+        ]
+        self.mean_ = np.concatenate(means)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -120,35 +124,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             values, missing = _sparse_parts(X)
             scaled = values @ diags_array(self.scale_)
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
-        encoded = self._encode(table_columns(X))
-        encoded -= self.mean_
-        return np.nan_to_num(encoded, copy=False, nan=0.0)
-
-    def _encode(self, columns: list[tuple[str, np.ndarray]]) -> np.ndarray:
-        # Column by column, so that no second copy of the whole is made.
-        parts = []
-        n_encoded = 0
-        for plan, (name, values) in zip(self.columns_ or (), columns, strict=True):
-            if pd.isna(values).all():
-                # Nothing to see: one row without the value has no telling type.
-                none = isinstance(plan, CategoricalColumn)
-                values = np.full(len(values), None if none else np.nan, object if none else float)
-            if (values.dtype == object) != isinstance(plan, CategoricalColumn):
-                kinds = ("numeric", "text or categorical")
-                seen, now = kinds if values.dtype == object else kinds[::-1]
-                raise ValueError(
-                    f"Column {name!r} of X was {seen} at fit and is {now} now; "
-                    "give it the type that it had."
-                )
-            part = plan.encode(values).astype(np.float32)
-            parts.append(part)
-            n_encoded += part.shape[1]
-        encoded = np.empty((len(columns[0][1]), n_encoded), dtype=np.float32)
-        start = 0
-        while parts:
-            part = parts.pop(0)
-            encoded[:, start : start + part.shape[1]] = part
-            start += part.shape[1]
+        columns = table_columns(X)
+        encoded = np.empty((len(columns[0][1]), len(self.mean_)), dtype=np.float32)
+        stop = 0
+        for plan, (name, values) in zip(self.columns_, columns, strict=True):
+            part = plan.encode(_as_at_fit(plan, name, values))
+            start, stop = stop, stop + part.shape[1]
+            encoded[:, start:stop] = np.nan_to_num(part - self.mean_[start:stop], nan=0.0)
         return encoded
 
     def __sklearn_tags__(self) -> Any:
@@ -180,6 +162,25 @@ def table_columns(X: Any) -> list[tuple[str, np.ndarray]]:
         return [(name, _finite(name, _pandas_values(name, column))) for name, column in named]
     frame = nw.from_native(X, eager_only=True)
     return [(name, _finite(name, _frame_values(name, frame[name]))) for name in frame.columns]
+
+
+def _as_at_fit(
+    plan: NumericColumn | CategoricalColumn, name: str, values: np.ndarray
+) -> np.ndarray:
+    categorical = isinstance(plan, CategoricalColumn)
+    if pd.isna(values).all():
+        # Nothing to see: one row without the value has no telling type.
+        return np.full(
+            len(values), None if categorical else np.nan, object if categorical else float
+        )
+    if (values.dtype == object) != categorical:
+        kinds = ("numeric", "text or categorical")
+        seen, now = kinds if values.dtype == object else kinds[::-1]
+        raise ValueError(
+            f"Column {name!r} of X was {seen} at fit and is {now} now; "
+            "give it the type that it had."
+        )
+    return values
 
 
 def _pandas_values(name: str, column: pd.Series) -> np.ndarray:
@@ -268,7 +269,7 @@ def _numeric(
 
 
 def _categorical(name: str, values: np.ndarray) -> CategoricalColumn:
-    missing = np.array([value is None for value in values], dtype=bool)
+    missing = pd.isna(values)
     categories = pd.unique(values[~missing])
     order: Callable[[Any], str] = str
     ordered = np.empty(len(categories), dtype=object)
@@ -276,7 +277,9 @@ def _categorical(name: str, values: np.ndarray) -> CategoricalColumn:
     return CategoricalColumn(name, ordered, bool(missing.any()))
 
 
-def _weighted_mean(encoded: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    present = ~np.isnan(encoded)
+def _weighted_mean(part: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    present = ~np.isnan(part) if part.dtype != bool else np.ones_like(part)
     total = weights @ present
-    return (weights @ np.where(present, encoded, 0) / np.where(total > 0, total, 1)).astype("f4")
+    mean = weights @ np.where(present, part, 0) / np.where(total > 0, total, 1)
+    # In float32, so that the order in which rows are summed leaves no trace.
+    return mean.astype(np.float32)
