@@ -1,0 +1,398 @@
+"""The right rows of the sensitive features arrive through all that scikit-learn routes through.
+
+Each value of X hides its row's number, so that the estimator can see, whatever rows, columns or
+repetitions it is given, whose sensitive features should have come with them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import BaggingClassifier, VotingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_selection import SequentialFeatureSelector
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    permutation_test_score,
+    validation_curve,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from fairmi import MIDebiasedClassifier
+from fairmi.metrics import make_fairness_scorer
+from fairmi.model_selection import best_under_bound
+
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+
+N = 90
+RANDOM = np.random.default_rng(0)
+SIGNAL = RANDOM.integers(0, 9, size=(N, 3))
+X = (SIGNAL * 1000 + np.arange(N)[:, None]).astype(float)
+Y = (SIGNAL[:, 0] + RANDOM.integers(0, 5, size=N) > 5).astype(int)
+S = (SIGNAL[:, 1] + RANDOM.integers(0, 5, size=N) > 5).astype(int)
+OTHER_S = S[::-1].copy()
+CV = KFold(3)
+KINDS = {"constraint": "demographic_parity", "max_iter": 2, "random_state": 0, "lam": 5.0}
+
+
+class Paired(MIDebiasedClassifier):
+    """Notes whether each row of X came with the sensitive feature of that row."""
+
+    seen: list[tuple[int, bool]] = []  # noqa: RUF012 - shared by all clones on purpose
+    truth = S
+
+    def fit(self, X, y, *, sensitive_features=None, sample_weight=None):
+        rows = np.asarray(X)[:, 0].astype(int) % 1000
+        right = np.array_equal(np.asarray(sensitive_features), Paired.truth[rows])
+        Paired.seen.append((len(rows), right))
+        return super().fit(
+            X, y, sensitive_features=sensitive_features, sample_weight=sample_weight
+        )
+
+
+@pytest.fixture
+def paired():
+    Paired.seen.clear()
+    Paired.truth = S
+    return Paired(**KINDS)
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+# Each use takes a model and what goes with X and y, and returns what the training came to.
+
+
+def pipeline(model, **given):
+    columns = ColumnTransformer([("first", "passthrough", [2, 0])], remainder="passthrough")
+    steps = Pipeline([("columns", columns), ("model", model)])
+    return steps.fit(X, Y, **given).decision_function(X)
+
+
+def grid_search(model, **given):
+    search = GridSearchCV(model, {"lam": [0.0, 5.0]}, cv=CV)
+    return search.fit(X, Y, **given).decision_function(X)
+
+
+def randomized_search(model, **given):
+    search = RandomizedSearchCV(model, {"lam": [0.0, 5.0]}, n_iter=2, cv=CV, random_state=0)
+    return search.fit(X, Y, **given).decision_function(X)
+
+
+def halving_search(model, **given):
+    search = HalvingGridSearchCV(
+        model, {"lam": [4.0, 5.0]}, cv=3, min_resources=30, random_state=0
+    )
+    return search.fit(X, Y, **given).decision_function(X)
+
+
+def validate(model, **given):
+    result = cross_validate(model, X, Y, cv=CV, params=given, return_estimator=True)
+    return np.concatenate([one.decision_function(X) for one in result["estimator"]])
+
+
+def predict(model, **given):
+    return cross_val_predict(model, X, Y, cv=CV, params=given, method="decision_function")
+
+
+def score(model, **given):
+    return cross_val_score(model, X, Y, cv=CV, params=given, scoring="neg_log_loss")
+
+
+def curve(model, **given):
+    sizes = {"train_sizes": [0.5, 1.0], "cv": CV, "scoring": "neg_log_loss"}
+    return np.hstack(learning_curve(model, X, Y, params=given, **sizes)[1:])
+
+
+def curve_of_lam(model, **given):
+    values = {"param_name": "lam", "param_range": [1, 5], "cv": CV, "scoring": "neg_log_loss"}
+    return np.hstack(validation_curve(model, X, Y, params=given, **values))
+
+
+def calibrate(model, **given):
+    return CalibratedClassifierCV(model, cv=CV).fit(X, Y, **given).predict_proba(X)
+
+
+def bagging(model, **given):
+    bag = BaggingClassifier(model, n_estimators=2, random_state=0)
+    return bag.fit(X, Y, **given).predict_proba(X)
+
+
+def voting(model, **given):
+    two = [("one", model), ("other", clone(model).set_params(lam=1))]
+    return VotingClassifier(two, voting="soft").fit(X, Y, **given).predict_proba(X)
+
+
+def one_vs_rest(model, **given):
+    return OneVsRestClassifier(model).fit(X, SIGNAL[:, 0] // 3, **given).decision_function(X)
+
+
+def feature_selection(model, **given):
+    selector = SequentialFeatureSelector(
+        model, n_features_to_select=2, cv=2, scoring="neg_log_loss"
+    )
+    return selector.fit(X, Y, **given).get_support().astype(float)
+
+
+def tuned_threshold(model, **given):
+    tuned = TunedThresholdClassifierCV(model, cv=3, thresholds=5, random_state=0)
+    return tuned.fit(X, Y, **given).estimator_.decision_function(X)
+
+
+def fixed_threshold(model, **given):
+    fixed = FixedThresholdClassifier(model, threshold=0.4)
+    return fixed.fit(X, Y, **given).estimator_.decision_function(X)
+
+
+OLD_WAYS = [
+    grid_search,
+    randomized_search,
+    halving_search,
+    validate,
+    predict,
+    score,
+    curve,
+    curve_of_lam,
+    calibrate,
+]
+ROUTED = [
+    pipeline,
+    *OLD_WAYS,
+    bagging,
+    voting,
+    one_vs_rest,
+    feature_selection,
+    tuned_threshold,
+    fixed_threshold,
+]
+
+
+def check_pairing(at_least=1):
+    assert len(Paired.seen) >= at_least
+    assert all(right for _, right in Paired.seen)
+
+
+def check_dependence(use, paired, given, names):
+    """The training's result is the same for the same sensitive features alone."""
+    first = use(clone(paired), **dict.fromkeys(names, given))
+    check_pairing()
+    again = use(clone(paired), **dict.fromkeys(names, given))
+    np.testing.assert_array_equal(first, again)
+    if use is feature_selection:  # picks columns, which may be the same
+        return
+    Paired.truth = OTHER_S
+    Paired.seen.clear()
+    assert not np.array_equal(first, use(clone(paired), **dict.fromkeys(names, OTHER_S)))
+    check_pairing()
+
+
+@pytest.mark.parametrize("use", ROUTED)
+@pytest.mark.usefixtures("routing")
+def test_routed(use, paired):
+    check_dependence(use, paired, S, ["sensitive_features"])
+
+
+@pytest.mark.parametrize("use", OLD_WAYS)
+def test_with_routing_off(use, paired):
+    check_dependence(use, paired, S, ["sensitive_features"])
+
+
+def test_pipeline_with_routing_off(paired):
+    check_dependence(pipeline, paired, S, ["model__sensitive_features"])
+
+
+@pytest.mark.usefixtures("routing")
+def test_forms_of_sensitive_features_that_are_split_and_routed():
+    model = MIDebiasedClassifier(**KINDS)
+    expected = predict(model, sensitive_features=S)
+    text = np.array(["f", "m"])[S]
+    for form in (S.tolist(), text, pd.Series(text), pd.DataFrame({"sex": text})):
+        np.testing.assert_array_equal(predict(model, sensitive_features=form), expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_cross_val_predict_is_the_loop_over_folds():
+    model = MIDebiasedClassifier(**KINDS)
+    expected = np.empty(N)
+    for train, test in CV.split(X):
+        fold = clone(model).fit(X[train], Y[train], sensitive_features=S[train])
+        expected[test] = fold.decision_function(X[test])
+    np.testing.assert_array_equal(predict(model, sensitive_features=S), expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_search_refits_on_all_rows():
+    model = MIDebiasedClassifier(**KINDS)
+    search = GridSearchCV(model, {"lam": [5.0]}, cv=CV).fit(X, Y, sensitive_features=S)
+    alone = clone(model).fit(X, Y, sensitive_features=S)
+    np.testing.assert_array_equal(search.decision_function(X), alone.decision_function(X))
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize("search", [GridSearchCV, HalvingGridSearchCV])
+def test_search_under_a_bound_with_a_fairness_scorer_in_a_pipeline(search, paired):
+    """Model and scorer ask for the sensitive features by themselves; both get the right rows."""
+
+    def gap(y_true, y_pred, *, sensitive_features):
+        rates = [y_pred[sensitive_features == g].mean() for g in (0, 1)]
+        return abs(rates[0] - rates[1])
+
+    gap.__name__ = "gap_difference"
+    steps = Pipeline(
+        [("scale", ColumnTransformer([("all", "passthrough", [0, 1, 2])])), ("model", paired)]
+    )
+    scorer = make_fairness_scorer(gap)
+    if search is HalvingGridSearchCV:
+        found = search(
+            steps,
+            {"model__lam": [0.0, 5.0]},
+            cv=3,
+            scoring=scorer,
+            min_resources=45,
+            random_state=0,
+        )
+    else:
+        found = search(
+            steps,
+            {"model__lam": [0.0, 5.0]},
+            cv=CV,
+            scoring={"accuracy": "accuracy", "gap": scorer},
+            refit=best_under_bound("gap", 1.0, maximize="accuracy"),
+        )
+    found.fit(X, Y, sensitive_features=S)
+    check_pairing(at_least=7)
+    # The score of each fold is that of its rows' own groups.
+    if search is GridSearchCV:
+        for k, (train, test) in enumerate(CV.split(X)):
+            for i, lam in enumerate([0.0, 5.0]):
+                fold = MIDebiasedClassifier(**{**KINDS, "lam": lam})
+                fold.fit(X[train], Y[train], sensitive_features=S[train])
+                predicted = fold.predict(X[test])
+                rates = [predicted[S[test] == g].mean() for g in (0, 1)]
+                expected = -abs(rates[0] - rates[1])
+                assert found.cv_results_[f"split{k}_test_gap"][i] == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_request_can_be_renamed_or_refused(paired):
+    renamed = clone(paired).set_fit_request(sensitive_features="group")
+    first = cross_val_predict(
+        renamed, X, Y, cv=CV, params={"group": S}, method="decision_function"
+    )
+    check_pairing(at_least=3)
+    np.testing.assert_array_equal(first, predict(paired, sensitive_features=S))
+    refusing = clone(paired).set_fit_request(sensitive_features=False)
+    with pytest.raises(TypeError, match="sensitive_features"):
+        predict(refusing, sensitive_features=S)
+
+
+@pytest.mark.usefixtures("routing")
+def test_weights_are_routed_where_they_are_asked_for():
+    model = MIDebiasedClassifier(**KINDS).set_fit_request(sample_weight=True)
+    weights = RANDOM.integers(1, 3, size=N)
+    given = predict(model, sensitive_features=S, sample_weight=weights)
+    expected = np.empty(N)
+    for train, test in CV.split(X):
+        fold = MIDebiasedClassifier(**KINDS).fit(
+            X[train], Y[train], sensitive_features=S[train], sample_weight=weights[train]
+        )
+        expected[test] = fold.decision_function(X[test])
+    np.testing.assert_array_equal(given, expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_validation_rows_pass_through_a_pipelines_transformers():
+    scaler = StandardScaler()
+    steps = Pipeline(
+        [("scale", scaler), ("model", MIDebiasedClassifier(**{**KINDS, "max_iter": 4}))],
+        transform_input=["X_val"],
+    )
+    steps.named_steps["model"].set_fit_request(X_val=True, y_val=True, sensitive_features_val=True)
+    validation = {"y_val": Y[60:], "sensitive_features_val": S[60:]}
+    steps.fit(X[:60], Y[:60], sensitive_features=S[:60], X_val=X[60:], **validation)
+    scaled = StandardScaler().fit(X[:60])
+    alone = MIDebiasedClassifier(**{**KINDS, "max_iter": 4}).fit(
+        scaled.transform(X[:60]),
+        Y[:60],
+        sensitive_features=S[:60],
+        X_val=scaled.transform(X[60:]),
+        **validation,
+    )
+    expected = alone.decision_function(scaled.transform(X))
+    np.testing.assert_array_equal(steps.decision_function(X), expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_permutation_test_gets_the_rows_right(paired):
+    permutation_test_score(
+        paired, X, Y, cv=CV, n_permutations=2, params={"sensitive_features": S}, random_state=0
+    )
+    check_pairing(at_least=9)
+
+
+# With columns of X that serve as sensitive features nothing need be routed.
+
+WITH_S = np.column_stack([X, S])
+FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(sex=np.array(["f", "m"])[S])
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+@pytest.mark.parametrize(
+    "use", [use for use in ROUTED if use not in (pipeline, feature_selection)]
+)
+def test_sensitive_columns_need_no_routing(monkeypatch, use, enabled):
+    monkeypatch.setattr(f"{__name__}.X", WITH_S)
+    model = MIDebiasedClassifier(**KINDS, sensitive_columns=[-1], drop_sensitive=True)
+    with sklearn.config_context(enable_metadata_routing=enabled):
+        first = use(model)
+        # The encoder does not see the column, the penalty does.
+        monkeypatch.setattr(f"{__name__}.X", np.column_stack([WITH_S[:, :3], OTHER_S]))
+        assert not np.array_equal(first, use(model))
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_sensitive_columns_by_name_in_a_pipeline_and_a_search(drop):
+    columns = ColumnTransformer(
+        [("jobs", OneHotEncoder(sparse_output=False), ["b"])],
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    model = MIDebiasedClassifier(**KINDS, sensitive_columns="sex", drop_sensitive=drop)
+    frame = FRAME.assign(b=FRAME["b"] // 3000)
+    steps = Pipeline([("columns", columns), ("model", model)])
+    search = GridSearchCV(steps, {"model__lam": [0.0, 5.0]}, cv=CV).fit(frame, Y)
+    best = search.best_estimator_[-1]
+    assert best.sensitive_values_ == ["f", "m"]
+    n_encoded = best.parameters_["encoder.layers.0.weight"].shape[1]
+    without = best.encoder_.columns_
+    assert ("sex" in [column.name for column in without]) != drop
+    assert n_encoded == len(best.encoder_.mean_)
+
+
+def test_as_a_transformer_before_another_classifier():
+    model = MIDebiasedClassifier(**KINDS, sensitive_columns="sex", n_components=2)
+    steps = Pipeline([("debias", model), ("again", sklearn.linear_model.LogisticRegression())])
+    steps.set_output(transform="pandas").fit(FRAME, Y)
+    z = steps[:-1].transform(FRAME)
+    names = ["midebiasedclassifier0", "midebiasedclassifier1"]
+    assert z.columns.tolist() == steps[:-1].get_feature_names_out().tolist() == names
+    assert z.index.equals(FRAME.index)
