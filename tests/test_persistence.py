@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from functools import cache
+
+import cloudpickle
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from scipy.sparse import csr_array
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fairmi import MIDebiasedClassifier
+from fairmi.datasets import load_adult
+
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+
+N = 120
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(N, 4))
+Y = np.array(["no", "yes"])[(X[:, 1] > 0).astype(int)]
+S = np.array(["f", "m"])[(X[:, 0] > 0).astype(int)]
+FRAME = pd.DataFrame(X, columns=list("abcd")).assign(
+    job=pd.Series(np.arange(N) % 3).map({0: "clerk", 1: "nurse", 2: None}), owner=X[:, 3] > 0
+)
+
+
+def fit(x, y=Y, s=S, **parameters):
+    model = MIDebiasedClassifier(**{"max_iter": 3, "random_state": 0, **parameters})
+    return model.fit(x, y, sensitive_features=s)
+
+
+def streamed():
+    model = MIDebiasedClassifier(random_state=0)
+    for rows in (slice(0, 60), slice(60, N)):
+        model.partial_fit(X[rows], Y[rows], classes=["no", "yes"], sensitive_features=S[rows])
+    return model
+
+
+CATEGORIES = FRAME.astype({"job": "category"})
+ARROW = FRAME.convert_dtypes(dtype_backend="pyarrow")
+MODELS = {
+    "array": lambda: (fit(X), X),
+    "frame": lambda: (fit(FRAME, lam=5), FRAME),
+    "categories": lambda: (fit(CATEGORIES), CATEGORIES),
+    "Arrow": lambda: (fit(ARROW), ARROW),
+    "sparse": lambda: (fit(csr_array(X)), csr_array(X)),
+    "three classes": lambda: (fit(X, np.arange(N) % 3), X),
+    "nullable labels": lambda: (fit(X, pd.Series(np.arange(N) % 2, dtype="Int64")), X),
+    "intersections": lambda: (fit(X, s=pd.DataFrame({"a": S, "b": Y})), X),
+    "continuous": lambda: (fit(X, s=X[:, 0]), X),
+    "paper": lambda: (fit(X, schedule="paper"), X),
+    "equalized odds": lambda: (fit(X, constraint="equalized_odds"), X),
+    "random state instance": lambda: (fit(X, random_state=np.random.RandomState(0)), X),
+    "early stopping": lambda: (fit(X, early_stopping=True), X),
+    "streamed": lambda: (streamed(), X),
+    "pipeline": lambda: (
+        make_pipeline(
+            StandardScaler(), MIDebiasedClassifier(max_iter=3, sensitive_columns=[0])
+        ).fit(X, Y),
+        X,
+    ),
+}
+
+
+@cache
+def fitted(kind):
+    return MODELS[kind]()
+
+
+def by_file(module):
+    def round_trip(model, path):
+        module.dump(model, path / "model")
+        return module.load(path / "model")
+
+    return round_trip
+
+
+def by_skops(model, path):
+    skops.io.dump(model, path / "model.skops")
+    unknown = skops.io.get_untrusted_types(file=path / "model.skops")
+    assert all(name.startswith("fairmi.") for name in unknown), unknown
+    return skops.io.load(path / "model.skops", trusted=unknown)
+
+
+WAYS = {
+    "pickle": lambda model, _: pickle.loads(pickle.dumps(model)),
+    "oldest pickle": lambda model, _: pickle.loads(pickle.dumps(model, protocol=2)),
+    "cloudpickle": lambda model, _: pickle.loads(cloudpickle.dumps(model)),
+    "joblib": by_file(joblib),
+    "skops": by_skops,
+    "deepcopy": lambda model, _: copy.deepcopy(model),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", MODELS)
+def test_round_trip_gives_bitwise_the_same_answers(tmp_path, way, kind):
+    model, table = fitted(kind)
+    back = WAYS[way](model, tmp_path)
+    for method in ("transform", "predict_proba", "decision_function", "predict"):
+        if hasattr(model, method):
+            first, second = getattr(model, method)(table), getattr(back, method)(table)
+            np.testing.assert_array_equal(second, first)
+            assert second.dtype == first.dtype
+    assert back.get_params().keys() == model.get_params().keys()
+    if kind != "pipeline":
+        assert back.history_ == model.history_
+        assert back.sensitive_values_ == model.sensitive_values_
+        np.testing.assert_array_equal(back.classes_, model.classes_)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_unfitted_model_comes_back(tmp_path, way):
+    model = MIDebiasedClassifier(lam=3, hidden_layer_sizes=[4], sensitive_columns=["sex"])
+    assert WAYS[way](model, tmp_path).get_params() == model.get_params()
+
+
+def test_pickle_is_hardly_larger_than_the_parameters():
+    """Of Adult's default network: no data, no optimiser, no graph."""
+    x, y = load_adult(return_X_y=True)
+    rows = np.arange(0, len(x), 20)
+    x, y = x.iloc[rows], np.asarray(y)[rows]
+    model = MIDebiasedClassifier(max_iter=1, random_state=0)
+    model.fit(x, y, sensitive_features=x["sex"])
+    n_bytes = sum(value.nbytes for value in model.parameters_.values())
+    assert n_bytes > 40_000
+    assert len(pickle.dumps(model)) <= 1.5 * n_bytes
+    stream = MIDebiasedClassifier(random_state=0)
+    for part in (slice(0, 1000), slice(1000, None)):
+        part_y = y[part]
+        stream.partial_fit(
+            x.iloc[part], part_y, classes=np.unique(y), sensitive_features=x["sex"].iloc[part]
+        )
+    assert len(pickle.dumps(stream)) <= 1.5 * n_bytes
+
+
+def test_copy_does_not_share_what_a_further_fit_changes():
+    model = streamed()
+    before = model.decision_function(X)
+    back = pickle.loads(pickle.dumps(model))
+    back.partial_fit(X, Y, sensitive_features=S)
+    np.testing.assert_array_equal(model.decision_function(X), before)
+    assert not np.array_equal(back.decision_function(X), before)
+
+
+def test_fresh_process_loads_it_and_gives_the_same_answers(tmp_path):
+    model, table = fitted("frame")
+    joblib.dump((model, table, model.predict_proba(table)), tmp_path / "model")
+    code = (
+        "import joblib, sys; model, table, p = joblib.load(sys.argv[1]);"
+        "assert (model.predict_proba(table) == p).all()"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "model"], check=True, timeout=120)
+
+
+def test_nothing_of_torch_is_in_the_pickle():
+    class Refusing(pickle.Unpickler):
+        def find_class(self, module, name):
+            assert not module.startswith("torch"), f"{module}.{name}"
+            return super().find_class(module, name)
+
+    for kind in MODELS:
+        Refusing(io.BytesIO(pickle.dumps(fitted(kind)[0]))).load()
