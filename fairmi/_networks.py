@@ -23,12 +23,11 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(_uniform((n_models, 1, n_out), bound, generator))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, n_in) or (M, B, n_in) to (M, B, n_out)."""
-        if x.dim() == 2 and self.weight.shape[0] == 1:
-            return torch.addmm(self.bias[0], x, self.weight[0])[None]
-        if x.dim() == 2:
-            x = x.expand(self.weight.shape[0], *x.shape)
-        return torch.baddbmm(self.bias, x, self.weight)
+        """Map (B, n_in), (1, B, n_in) or (M, B, n_in) to (M, B, n_out)."""
+        n_models = self.weight.shape[0]
+        if n_models == 1:
+            return torch.addmm(self.bias[0], x.reshape(x.shape[-2:]), self.weight[0])[None]
+        return torch.baddbmm(self.bias, x.expand(n_models, *x.shape[-2:]), self.weight)
 
 
 class StackedMLP(nn.Module):

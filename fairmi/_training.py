@@ -244,11 +244,11 @@ class DefaultRun:
         progress = self._progress()
         self.step_count += 1
         bounded = self.networks.bounded(batch.x)
-        width = progress.noise_width
-        self._train_critic(bounded.detach(), batch, width, progress)
-        z = self.networks.channel(bounded, width)
+        law = self._law(bounded, batch, progress.noise_width)
+        self._train_critic(bounded.detach(), law, batch, progress)
+        z = self.networks.channel(bounded, progress.noise_width)
         task = task_loss(self.networks.head(z), batch)
-        value = self._penalty(bounded, z, batch, progress)
+        value = self._penalty(z, law, batch, progress)
         loss = task + self.lams * progress.penalty * value
         self.model_optimizer.zero_grad()
         loss.sum().backward()
@@ -263,31 +263,55 @@ class DefaultRun:
             return StreamProgress(self.step_count)
         return Progress(self.step_count / self.n_steps)
 
+    def _law(self, bounded: Tensor, batch: Batch, width: float) -> _Law | None:
+        if self.table is None:
+            return None
+        low, fraction, above = self.networks.channel.law(bounded, width)
+        return _Law(low, fraction, self.table.count(low, above, batch))
+
     def _penalty(
-        self, bounded: Tensor, z: Tensor, batch: Batch, progress: Progress | StreamProgress
+        self, z: Tensor, law: _Law | None, batch: Batch, progress: Progress | StreamProgress
     ) -> Tensor:
         self.critic.requires_grad_(False)
         value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
         self.critic.requires_grad_(True)
-        if self.table is None:
+        if self.table is None or law is None:
             return value
-        low, fraction, above = self.networks.channel.law(bounded, progress.noise_width)
         if progress.table:
-            value = value.lerp(self.table.value(low, fraction, batch), progress.table)
-        self.table.update(low, above, batch)
+            of_table = self.table.value(law.low, law.fraction, batch)
+            value = value.lerp(of_table, progress.table)
+        self.table.update(law.counts, z.shape[1])
         return value
 
     def _train_critic(
-        self, bounded: Tensor, batch: Batch, width: float, progress: Progress | StreamProgress
+        self,
+        bounded: Tensor,
+        law: _Law | None,
+        batch: Batch,
+        progress: Progress | StreamProgress,
     ) -> None:
         rate = self.settings.critic_learning_rate * max(progress.learning_rate, 0.1)
         _set_learning_rate(self.critic_optimizer, rate)
         for _ in range(self.settings.n_critic_steps):
-            z = self.networks.channel(bounded, width)
-            value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
+            if law is not None and bounded.shape[2] == 1:
+                # All that the critic can see of one unit are its few levels.
+                counts = law.counts[:, 0]
+                value = self.penalty.value_of_counts(self.critic, counts, self.data)
+            else:
+                z = self.networks.channel(bounded, progress.noise_width)
+                value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
             self.critic_optimizer.zero_grad()
             (-value.sum()).backward()
             self.critic_optimizer.step()
+
+
+@dataclass(frozen=True)
+class _Law:
+    """Which levels a batch may take: see Channel.law and LevelTable.count."""
+
+    low: Tensor
+    fraction: Tensor
+    counts: Tensor
 
 
 def task_loss(scores: Tensor, batch: Batch) -> Tensor:

@@ -50,9 +50,7 @@ class DonskerVaradhan:
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        if data.n_strata > 1:
-            onehot = nn.functional.one_hot(batch.strata, data.n_strata).to(z.dtype)
-            z = torch.cat([z, onehot.expand(z.shape[0], -1, -1)], dim=2)
+        z = _with_stratum(z, batch.strata, data.n_strata)
         if batch.groups is not None and data.log_prior is not None:
             return exact_bound(
                 critic(z), batch.groups, data.log_prior, batch.strata, batch.penalty_weights
@@ -63,6 +61,30 @@ class DonskerVaradhan:
         joint = critic(torch.cat([z, values], dim=2))[..., 0]
         marginal = critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
         return sampled_bound(joint, marginal, batch.strata, data.n_strata, batch.penalty_weights)
+
+    def value_of_counts(self, critic: nn.Module, counts: Tensor, data: TrainingData) -> Tensor:
+        """Return `value` at a Z of one unit, of which counts of levels are given.
+
+        Parameters
+        ----------
+        critic : Module
+        counts : Tensor of shape (M, L, S, G)
+            Summed weights of rows at each level, in each stratum and group.
+        data : TrainingData
+            With discrete sensitive features.
+
+        Returns
+        -------
+        Tensor of shape (M,)
+        """
+        if data.log_prior is None:
+            raise ValueError("counts need a discrete sensitive feature")
+        n_levels, n_strata = counts.shape[1:3]
+        levels = torch.linspace(-1, 1, n_levels, device=counts.device)
+        strata = torch.arange(n_strata, device=counts.device).repeat(n_levels)
+        z = levels.repeat_interleave(n_strata)[None, :, None]
+        scores = critic(_with_stratum(z, strata, n_strata))
+        return counted_bound(scores, counts.flatten(1, 2), data.log_prior, strata)
 
 
 def exact_bound(
@@ -97,6 +119,30 @@ def exact_bound(
     return _bound(joint, marginal, strata, log_prior.shape[0], weights)
 
 
+def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor, strata: Tensor) -> Tensor:
+    """Return `exact_bound` of rows that are given as counts of equal ones.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (M, B, G)
+        The critic's scores of the B distinct (z, stratum).
+    counts : Tensor of shape (M, B, G)
+        Summed weights of the rows of each, by group.
+    log_prior : Tensor of shape (S, G)
+    strata : Tensor of shape (B,), int64
+        The stratum of each distinct row.
+
+    Returns
+    -------
+    Tensor of shape (M,)
+    """
+    weights = counts.sum(2)
+    tiny = torch.finfo(weights.dtype).tiny
+    joint = (counts * scores).sum(2) / weights.clamp_min(tiny)
+    marginal = torch.logsumexp(scores + log_prior[strata], dim=2)
+    return _bound(joint, marginal, strata, log_prior.shape[0], weights)
+
+
 def sampled_bound(
     joint: Tensor,
     marginal: Tensor,
@@ -125,6 +171,13 @@ def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
     permutation = torch.empty_like(order)
     permutation[torch.argsort(strata, stable=True)] = order
     return permutation
+
+
+def _with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
+    if n_strata == 1:
+        return z
+    onehot = nn.functional.one_hot(strata, n_strata).to(z.dtype)
+    return torch.cat([z, onehot.expand(z.shape[0], -1, -1)], dim=2)
 
 
 def _bound(

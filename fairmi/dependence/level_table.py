@@ -32,8 +32,8 @@ class LevelTable:
         self.shares = torch.zeros(self.shape, device=self.prior.device)
         self.n_batches = 0
 
-    def update(self, low: Tensor, above: Tensor, batch: Batch) -> None:
-        """Count a batch.
+    def count(self, low: Tensor, above: Tensor, batch: Batch) -> Tensor:
+        """Return the expected summed weights of a batch's rows, (M, D, L, S, G).
 
         Parameters
         ----------
@@ -43,16 +43,16 @@ class LevelTable:
             The chance that it takes the next one.
         """
         weights = batch.penalty_weights[..., None]
-        flat = torch.zeros(self.shape[0], self.shape[1], self.shares[0, 0].numel())
-        flat = flat.to(self.shares.device)
+        counts = torch.zeros_like(self.shares).flatten(2)
         cells = self._cells(low, batch).transpose(1, 2)
-        step = self.prior.numel()
-        flat.scatter_add_(2, cells, ((1 - above) * weights).transpose(1, 2))
-        flat.scatter_add_(2, cells + step, (above * weights).transpose(1, 2))
-        share = flat.view(self.shape) / low.shape[1]
+        counts.scatter_add_(2, cells, ((1 - above) * weights).transpose(1, 2))
+        counts.scatter_add_(2, cells + self.prior.numel(), (above * weights).transpose(1, 2))
+        return counts.view(self.shape)
+
+    def update(self, counts: Tensor, n_rows: int) -> None:
+        """Take the counts of a batch of `n_rows` into the running shares."""
         self.n_batches += 1
-        keep = 1 / min(self.n_batches, _HORIZON)
-        self.shares.lerp_(share, keep)
+        self.shares.lerp_(counts / n_rows, 1 / min(self.n_batches, _HORIZON))
 
     def value(self, low: Tensor, fraction: Tensor, batch: Batch) -> Tensor:
         """Return the sum over units of I(unit; C) in nats as the rows of a batch show it, (M,).
