@@ -458,12 +458,19 @@ default="demographic_parity"
         return self._encode(Given(features, y, np.ones(len(y)), frame, argument))
 
     def _split(self, sample: Sample, seed: int) -> tuple[Sample, Sample]:
-        taken, held_out = train_test_split(
-            np.arange(len(sample.codes)),
-            test_size=self.validation_fraction,
-            stratify=sample.codes,
-            random_state=seed,
-        )
+        try:
+            taken, held_out = train_test_split(
+                np.arange(len(sample.codes)),
+                test_size=self.validation_fraction,
+                stratify=sample.codes,
+                random_state=seed,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True can't hold out validation_fraction="
+                f"{self.validation_fraction!r} of X: {error} Give X_val and y_val, or no "
+                "early_stopping."
+            ) from error
         return sample.take(np.sort(taken)), sample.take(np.sort(held_out))
 
     def _sensitive(

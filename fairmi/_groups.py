@@ -103,7 +103,7 @@ def is_continuous(column: pd.Series) -> bool:
     """
     if column.dtype == object:
         column = column.infer_objects()
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    if not pd.api.types.is_any_real_numeric_dtype(column):
         return False
     counts = column.value_counts()
     if len(counts) <= 2:
@@ -126,6 +126,8 @@ def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:
             f"{argument} must be a 1-d or 2-d array, a Series or a DataFrame of real or text "
             f"values, got {array.ndim} dimensions of dtype {array.dtype}."
         )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     columns = array[:, None] if array.ndim == 1 else array
     return pd.DataFrame({f"sensitive_{j}": columns[:, j] for j in range(columns.shape[1])})
 

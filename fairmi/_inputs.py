@@ -97,7 +97,7 @@ def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") 
         )
     try:
         check_classification_targets(y)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _naming(argument, error) from error
     return y
 
@@ -212,7 +212,8 @@ def _naming(argument: str, error: Exception) -> Exception:
     text = str(error)
     if re.search(rf"\b{argument}\b", text):
         return error
-    return type(error)(f"{argument}: {text}") if type(error) in (ValueError, TypeError) else error
+    kind = ValueError if isinstance(error, ValueError) else TypeError
+    return kind(f"{argument}: {text}")
 
 
 def _plain_series(y: Any) -> Any:

@@ -300,6 +300,7 @@ SENSITIVE = {
     "truth": S[FEW].astype(bool),
     "floats": S[FEW].astype(float),
     "column": S[FEW][:, None],
+    "big-endian": S[FEW].astype(">i2"),
     "sparse": csr_array(S[FEW][:, None]),
     "series": pd.Series(S[FEW], name="sex"),
     "frame": pd.DataFrame({"sex": np.array(["f", "m"])[S[FEW]]}),
