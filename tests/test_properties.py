@@ -20,7 +20,7 @@ from fairmi import MIDebiasedClassifier
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
 
 FEW = settings(
-    max_examples=30, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 MANY = settings(
     max_examples=500, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
