@@ -5,7 +5,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fairmi import MIDebiasedClassifier
 
-
 # The checks' labels depend on column 0, and some hide values of it: so a weak penalty, and rows
 # without a sensitive feature train the task alone.
 ESTIMATOR = MIDebiasedClassifier(
