@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from fairlearn.metrics import demographic_parity_difference
+
+from fairmi import MIDebiasedClassifier
+
+
+def rows_of(seed, n=1_000):
+    rng = np.random.default_rng(seed)
+    s = rng.integers(0, 2, n)
+    X = pd.DataFrame({"a": rng.normal(size=n), "b": s + rng.normal(size=n) / 2})
+    y = X.a + X.b + rng.normal(size=n) / 2 > 0.5
+    return X, np.where(y, "yes", "no"), np.where(s, "m", "f")
+
+
+def stream(lam, n_parts=40):
+    model = MIDebiasedClassifier(lam=lam, batch_size=100, random_state=0)
+    for seed in range(n_parts):
+        X, y, s = rows_of(seed)
+        model.partial_fit(X, y, classes=["no", "yes"], sensitive_features=s)
+    return model
+
+
+def test_a_stream_learns_the_task_and_the_penalty():
+    X, y, s = rows_of(99, 5_000)
+    gaps, accuracy = {}, {}
+    for lam in (0.0, 4.0):
+        model = stream(lam)
+        predicted = model.predict(X)
+        accuracy[lam] = (predicted == y).mean()
+        gaps[lam] = demographic_parity_difference(
+            y == "yes", predicted == "yes", sensitive_features=s
+        )
+    # Measured over three seeds: accuracy 0.86 to 0.87 and 0.74 to 0.84, gaps 0.31 to 0.40 and
+    # 0.03 to 0.20; this seed has 0.40 and 0.03.
+    assert accuracy[0.0] > 0.84
+    assert accuracy[4.0] > 0.74
+    assert gaps[0.0] > 0.3
+    assert gaps[4.0] < 0.12
+
+
+def test_a_stream_goes_on_from_a_pickle_and_from_a_fit():
+    model = stream(1.0, n_parts=3)
+    X, y, s = rows_of(50)
+    steps = model.t_
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(model.predict_proba(X), again.predict_proba(X))
+    again.partial_fit(X, y, sensitive_features=s)
+    assert again.t_ == steps + 10
+    fitted = MIDebiasedClassifier(max_iter=5, random_state=0).fit(X, y, sensitive_features=s)
+    before = fitted.decision_function(X)
+    fitted.partial_fit(X, y, sensitive_features=s)
+    assert fitted.n_iter_ == 6
+    assert not np.array_equal(before, fitted.decision_function(X))
+
+
+def test_a_fit_after_a_stream_starts_anew():
+    X, y, s = rows_of(0)
+    streamed = MIDebiasedClassifier(max_iter=5, random_state=0)
+    streamed.partial_fit(X, y, classes=["no", "yes"], sensitive_features=s)
+    streamed.fit(X, y, sensitive_features=s)
+    fresh = MIDebiasedClassifier(max_iter=5, random_state=0).fit(X, y, sensitive_features=s)
+    np.testing.assert_array_equal(streamed.predict_proba(X), fresh.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"classes": None}, "classes is None in the first call"),
+        ({"classes": ["no", "other"]}, "y has classes"),
+        ({"sensitive_features": None}, "No sensitive features"),
+    ],
+)
+def test_a_bad_first_part_is_told(change, match):
+    X, y, s = rows_of(0)
+    arguments = {"classes": ["no", "yes"], "sensitive_features": s} | change
+    with pytest.raises(ValueError, match=match):
+        MIDebiasedClassifier().partial_fit(X, y, **arguments)
+
+
+def test_a_bad_later_part_is_told():
+    model = stream(1.0, n_parts=1)
+    X, y, s = rows_of(1)
+    with pytest.raises(ValueError, match="groups that the first fit did not see"):
+        model.partial_fit(X, y, sensitive_features=np.where(s == "m", "m", "x"))
+    with pytest.raises(ValueError, match="not what the first call"):
+        model.partial_fit(X, y, classes=["a", "b"], sensitive_features=s)
+    with pytest.raises(ValueError, match="can't stream"):
+        MIDebiasedClassifier(schedule="paper").partial_fit(X, y, sensitive_features=s)
