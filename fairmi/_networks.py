@@ -149,9 +149,9 @@ class Networks(nn.Module):
         # A weight near 0 passes no gradient to the one unit, and a small table has no time to
         # leave such a start: 4 of 20 fits on German then predicted one class.
         with torch.no_grad():
-            first = self.head.layers[0]
-            first.weight.copy_(torch.where(first.weight < 0, -1.0, 1.0))
-            first.bias.zero_()
+            for name, parameter in self.head.named_parameters():
+                start = parameter.sign() if name.endswith("weight") else torch.zeros(())
+                parameter.copy_(start)
 
     def bounded(self, x: Tensor) -> Tensor:
         """Return the encoder's output before the channel, (M, B, D)."""
