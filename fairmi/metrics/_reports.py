@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 0.01  # low, since an audit tests many things at once
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class LeakageReport:
 
     @property
     def flagged(self) -> bool:
-        """Whether the sample shows a leak: p_value <= 0.05."""
+        """Whether the sample shows a leak: p_value <= 0.01."""
         return self.p_value <= SIGNIFICANCE
 
     def __str__(self) -> str:

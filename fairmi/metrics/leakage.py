@@ -158,9 +158,9 @@ def leakage_report(
     *Test*: fold k is predicted by probes trained on the folds before it alone; its p-value is
     that of the largest standardised covariance of target and prediction over probes, under 999
     permutations of the target in the fold; Fisher's method combines the folds. If the rows are
-    independent draws and Z tells nothing of the attribute, p_value <= 0.05 has probability at
-    most 0.05, whatever the probes (without weights; with weights about so). The covariance is
-    used, and not the AUC, since a leak in a few rows hardly moves an AUC.
+    independent draws and Z tells nothing of the attribute, p_value <= a has probability at most
+    a, whatever the probes (without weights; with weights about so). A leak is `flagged` at 0.01.
+    The covariance is used, and not the AUC, since a leak in a few rows hardly moves an AUC.
 
     *No leakage*: `null_mean` and `null_quantile` are of the largest score over probes where the
     target is permuted against the predictions, the spread widened by the square root of 2 since
