@@ -6,6 +6,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from fairmi._errors import (
+    CollapseWarning,
+    InfeasibleBoundWarning,
+    SensitiveFeaturesError,
+    SmallGroupWarning,
+)
+
 if TYPE_CHECKING:
     from fairmi._classifier import MIDebiasedClassifier
 
@@ -14,7 +21,14 @@ __version__ = version("fairmi")
 # Loaded on first use, since these need torch and an audit of another's model does not.
 _LAZY = {"MIDebiasedClassifier": "fairmi._classifier"}
 
-__all__ = ["MIDebiasedClassifier", "__version__"]
+__all__ = [
+    "CollapseWarning",
+    "InfeasibleBoundWarning",
+    "MIDebiasedClassifier",
+    "SensitiveFeaturesError",
+    "SmallGroupWarning",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def add_compare_command(subparsers: Any) -> None:
 def run_compare(options: argparse.Namespace) -> str:
     """Compare as the options say, save what they ask for, and return the table as text."""
     from fairmi.compare import compare  # loads torch, which the other commands do without
+
+    if options.output is not None and find_spec("matplotlib") is None:
+        raise SystemExit(
+            "--output saves a picture, which needs matplotlib: pip install matplotlib"
+        )
 
     comparison = compare(options.dataset, fast=options.fast, n_jobs=options.n_jobs)
     saved = comparison.save(options.output) if options.output else []

@@ -33,7 +33,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Design:
-    """All that sets a training but its data."""
+    """All that sets a training but its data; `n_rows` is None for a stream."""
 
     schedule: str
     constraint: str
@@ -45,8 +45,8 @@ class Design:
     dropout: float | None
     lams: tuple[float, ...]
     max_iter: int | None
-    n_rows: int
-    batch_size: int
+    n_rows: int | None
+    batch_size: int | None
     learning_rate: float | None
     weight_decay: float | None
     n_critic_steps: int | None
@@ -64,7 +64,6 @@ class Design:
             "hidden_layer_sizes": self.hidden_layer_sizes,
             "n_components": _paper.N_COMPONENTS if paper else n_units,
             "n_levels": None if paper else self.n_levels,
-            "head_layer_sizes": (),
             "n_outputs": 1 if self.n_classes == 2 else self.n_classes,
             "dropout": 0.0 if paper else self._by_rows(self.dropout, _DROPOUT),
         }
@@ -73,12 +72,17 @@ class Design:
         if given is not None:
             return given
         rows = np.log([_FEW_ROWS, _MANY_ROWS])
-        return float(np.interp(np.log(self.n_rows), rows, ends))
+        return float(np.interp(np.log(self.n_rows or _MANY_ROWS), rows, ends))
 
     @property
     def n_batches(self) -> int:
         """Steps of an epoch."""
-        return n_batches(self.n_rows, self.batch_size)
+        return n_batches(self.n_rows or 1, self.settled_batch_size)
+
+    @property
+    def settled_batch_size(self) -> int:
+        """Rows of a step."""
+        return self.batch_size or (128 if self.schedule == "paper" else 256)
 
     @property
     def settings(self) -> Settings:
@@ -89,7 +93,7 @@ class Design:
         return Settings(
             lams=self.lams,
             n_epochs=n_epochs,
-            batch_size=self.batch_size,
+            batch_size=self.settled_batch_size,
             learning_rate=self.learning_rate or (1e-4 if paper else 1e-2),
             weight_decay=self._by_rows(self.weight_decay, _WEIGHT_DECAY),
             n_critic_steps=self.n_critic_steps or (20 if paper else 3),

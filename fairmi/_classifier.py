@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -36,6 +38,9 @@ from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import sensitive_frame
 from fairmi._inputs import (
     Given,
+    all_or_nothing,
+    check_architecture,
+    check_callbacks,
     check_indexes,
     check_labels,
     check_layer_sizes,
@@ -49,8 +54,8 @@ from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import plan_sensitive
-from fairmi._training import Control, train
-from fairmi._types import TrainingData
+from fairmi._training import Control, DefaultRun, is_finite, train
+from fairmi._types import EpochRecord, TrainingData
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
 
@@ -101,8 +106,8 @@ default="demographic_parity"
         the paper's schedule.
     max_iter : int, default=None
         Epochs. None gives 15, or as many more as make 200 steps on a small table.
-    batch_size : int, default=256
-        Rows of a step.
+    batch_size : int, default=None
+        Rows of a step. None gives 256, and 128 for the paper's schedule.
     learning_rate : float, default=None
         Largest step of the optimiser; None gives 0.01, and 1e-4 for the paper's schedule.
     weight_decay : float, default=None
@@ -112,8 +117,9 @@ default="demographic_parity"
         Share of hidden units dropped in a training step. None gives 0.5 up to 1,000 distinct
         rows, 0.2 from 30,000 on, and between them a value by the logarithm of their number.
     early_stopping : bool, default=False
-        Whether to hold out `validation_fraction` of the rows, keep the state that is best on them,
-        and stop after `n_iter_no_change` epochs without a better one.
+        Whether to hold out `validation_fraction` of the rows, keep the state that is best on them
+        by task loss plus `lam` times the penalty, and stop after `n_iter_no_change` epochs without
+        a better one. The first 80 % of `max_iter` do not count: the penalty is not yet in force.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     n_iter_no_change : int, default=5
@@ -154,6 +160,8 @@ default="demographic_parity"
         Summed weights of the groups, within each class for equalized odds.
     sensitive_plan_ : SensitivePlan
         How the sensitive features were read: which are continuous, which groups there are.
+    architecture_ : dict
+        Sizes of encoder, channel and head.
     parameters_ : dict of ndarray
         Weights of encoder and head.
 
@@ -195,7 +203,7 @@ default="demographic_parity"
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "n_critic_steps": [None, Interval(Integral, 1, None, closed="left")],
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [None, Interval(Integral, 1, None, closed="left")],
         "learning_rate": [None, Interval(Real, 0, None, closed="neither")],
         "weight_decay": [None, Interval(Real, 0, None, closed="left")],
         "dropout": [None, Interval(Real, 0, 1, closed="left")],
@@ -223,7 +231,7 @@ default="demographic_parity"
         n_levels: int = 17,
         n_critic_steps: int | None = None,
         max_iter: int | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         learning_rate: float | None = None,
         weight_decay: float | None = None,
         dropout: float | None = None,
@@ -281,8 +289,9 @@ default="demographic_parity"
             Two or more classes, any labels.
         sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
 (n_rows, n_sensitive), default=None
-            Groups, or continuous values (numbers of more than 20 distinct values). Several
-            categorical columns make a group of each combination. May be None only where
+            Groups, or continuous values: numbers of more than 20 distinct values, or floats of
+            more than two that are too rare for groups (one row, or fewer than 5 on average).
+            Several categorical columns make a group of each combination. May be None only where
             `sensitive_columns` names columns of X.
         sample_weight : array-like of shape (n_rows,), default=None
             Weights in the task loss and in the expectations of the mutual information; a weight
@@ -315,19 +324,23 @@ default="demographic_parity"
         check_indexes(X_val=X_val, y_val=y_val, sensitive_features_val=sensitive_features_val)
         if X_val is None and not (y_val is None and sensitive_features_val is None):
             raise ValueError("y_val and sensitive_features_val need X_val; give it, or none.")
-        earlier = getattr(self, "parameters_", None) if self.warm_start else None
-        given = self._check(X, y, sensitive_features, sample_weight, reset=earlier is None)
-        classes = np.unique(given.y)
-        self._check_classes(classes, earlier)
-        self._learn_encoding(given, classes, anew=earlier is None)
-        sample = self._encode(given)
-        design = self._design(sample)
-        validation = None
-        if X_val is not None:
-            validation = self._validation(X_val, y_val, sensitive_features_val)
-        elif self.early_stopping:
-            sample, validation = self._split(sample, design.seed)
-        self._train(design, sample, validation, earlier)
+        with all_or_nothing(self):
+            earlier = getattr(self, "parameters_", None) if self.warm_start else None
+            given = self._check(X, y, sensitive_features, sample_weight, reset=earlier is None)
+            classes = np.unique(given.y)
+            self._check_classes(classes, earlier)
+            self._learn_encoding(given, classes, anew=earlier is None)
+            sample = self._encode(given)
+            seed = seed_of(self.random_state)
+            validation = None
+            if X_val is not None:
+                validation = self._validation(X_val, y_val, sensitive_features_val)
+            elif self.early_stopping:
+                sample, validation = self._split(sample, seed)
+            design = self._design(sample, len(sample.codes), seed)
+            if earlier is not None:
+                check_architecture(design.architecture, self.architecture_)
+            self._train(design, sample, validation, earlier)
         return self
 
     def partial_fit(
@@ -343,7 +356,8 @@ default="demographic_parity"
 
         The first call learns the encoding of X and the groups from its rows, so let it hold some
         thousands in which each group is found. Critic and optimisers go on from call to call in
-        one process; a pickled model goes on with fresh ones.
+        one process; a pickled model goes on with fresh ones. It takes some 500 steps until the
+        penalty is in full force. Callbacks and the progress bar are those of `fit` alone.
 
         Parameters
         ----------
@@ -365,25 +379,21 @@ default="demographic_parity"
         self._check_parameters()
         if self.schedule == "paper":
             raise ValueError('schedule="paper" can\'t stream; use fit, or schedule="default".')
-        first = not hasattr(self, "parameters_")
-        given = self._check(X, y, sensitive_features, sample_weight, reset=first)
-        known = check_stream_classes(classes, given.y, None if first else self.classes_)
-        if first:
-            self._check_classes(known, None)
-            self._learn_encoding(given, known, anew=True)
-            self._stream, self.t_, self.n_iter_ = None, 0, 0
-            self.history_: list[dict[str, float]] = []
-        sample = self._encode(given)
-        design = self._design(sample)
-        data = training_data(sample, self.sensitive_plan_.n_groups, design, self.sensitive_counts_)
-        with one_thread():
-            run = getattr(self, "_stream", None)
-            if run is None:
-                run = default_run(design, data, None if first else self.parameters_)
-            record = run.feed(data, self.t_, self.n_iter_ + 1)
-        self._stream, self.t_, self.n_iter_ = run, run.step_count, record.epoch
-        self.history_ = [*self.history_, epoch_dict(record)]
-        self._store(design, run.networks)
+        with all_or_nothing(self):
+            first = not hasattr(self, "parameters_")
+            given = self._check(X, y, sensitive_features, sample_weight, reset=first)
+            known = check_stream_classes(classes, given.y, None if first else self.classes_)
+            if first:
+                self._check_classes(known, None)
+                self._learn_encoding(given, known, anew=True)
+                self._stream: DefaultRun | None = None
+                self.t_, self.n_iter_ = 0, 0
+                self.history_: list[dict[str, float]] = []
+            sample = self._encode(given)
+            design = self._design(sample, None, seed_of(self.random_state))
+            if not first:
+                check_architecture(design.architecture, self.architecture_)
+            self._feed(design, sample, None if first else self.parameters_)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -407,15 +417,17 @@ default="demographic_parity"
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return Z, (n_rows, n_components) float64 in [-1, 1], from which predictions are made.
+        """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
-        A row has the same Z alone and among others.
+        Its values lie on a grid in [-1, 1], and a row has the same Z alone and among others. With
+        `schedule="paper"` they are the encoder's output as it is.
         """
         return self._represent(self._networks(), X)
 
     def _check_parameters(self) -> None:
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
+        check_callbacks(self.callbacks)
 
     def _check(self, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> Given:
         check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
@@ -486,10 +498,14 @@ default="demographic_parity"
                 X, self.sensitive_columns, drop=self.drop_sensitive
             )
             return features, sensitive, f"sensitive_columns={self.sensitive_columns!r}"
+        if given is None and argument == "sensitive_features_val":
+            raise SensitiveFeaturesError(
+                "X_val is given without sensitive_features_val; give those of its rows too."
+            )
         if given is None:
             raise SensitiveFeaturesError(
-                f"No sensitive features: give fit(X, y, {argument}=...), or name columns of X in "
-                "sensitive_columns. To train without the penalty give them and set lam=0."
+                "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
+                "of X in sensitive_columns. To train without the penalty give them and set lam=0."
             )
         if self.drop_sensitive:
             raise SensitiveFeaturesError(
@@ -515,7 +531,7 @@ default="demographic_parity"
                 '"equalized_odds".'
             )
 
-    def _design(self, sample: Sample) -> Design:
+    def _design(self, sample: Sample, n_rows: int | None, seed: int) -> Design:
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
@@ -527,13 +543,13 @@ default="demographic_parity"
             dropout=self.dropout,
             lams=(float(self.lam),),
             max_iter=self.max_iter,
-            n_rows=len(sample.codes),
+            n_rows=n_rows,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             n_critic_steps=self.n_critic_steps,
             device=device_of(self.device),
-            seed=seed_of(self.random_state),
+            seed=seed,
         )
 
     def _train(
@@ -560,7 +576,27 @@ default="demographic_parity"
         self.t_ = self.n_iter_ * design.n_batches
         self.history_ = [epoch_dict(record) for record in outcome.history]
         warn_of_stop(outcome.stopped, self.n_iter_)
-        self._diagnose(data)
+        self._diagnose(data, outcome.kept)
+
+    def _feed(self, design: Design, sample: Sample, earlier: dict[str, np.ndarray] | None) -> None:
+        counts = self.sensitive_counts_.copy()
+        data = training_data(sample, self.sensitive_plan_.n_groups, design, counts)
+        with one_thread():
+            run: DefaultRun | None = getattr(self, "_stream", None)
+            if run is None:
+                run = default_run(design, data, earlier)
+            before = copy.deepcopy(run.networks.state_dict())
+            record = run.feed(data, design.settings, self.t_, self.n_iter_ + 1)
+        if is_finite(record) and all(v.isfinite().all() for v in run.networks.parameters()):
+            self._stream = run
+            self.t_, self.n_iter_ = run.step_count, record.epoch
+            self.sensitive_counts_ = counts
+            self.history_ = [*self.history_, epoch_dict(record)]
+        else:
+            run.networks.load_state_dict(before)
+            self._stream = None
+            warn_of_stop("diverged", self.n_iter_)
+        self._store(design, run.networks)
 
     def _store(self, design: Design, networks: Networks) -> None:
         self.architecture_ = design.architecture
@@ -569,10 +605,27 @@ default="demographic_parity"
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the critic and the optimisers of a stream."""
-        return {k: v for k, v in super().__getstate__().items() if k != "_stream"}
+        """Leave out the critic and the optimisers of a stream; add the version."""
+        state = {k: v for k, v in super().__getstate__().items() if k != "_stream"}
+        return state | {"_fairmi_version": version("fairmi")}
 
-    def _diagnose(self, data: TrainingData) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load a model of this or an older version; say so of a newer one.
+
+        Raises
+        ------
+        ValueError
+            If the model was saved by a newer minor version of fairmi.
+        """
+        saved = state.pop("_fairmi_version", "0.1")
+        if _minor(saved) > _minor(version("fairmi")):
+            raise ValueError(
+                f"This model was saved by fairmi {saved}, and this is {version('fairmi')}, which "
+                "can't load it; upgrade fairmi."
+            )
+        super().__setstate__(state)
+
+    def _diagnose(self, data: TrainingData, kept: EpochRecord | None) -> None:
         rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))
         networks = self._networks()
         with torch.no_grad():
@@ -581,12 +634,13 @@ default="demographic_parity"
         predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
         warn_of_one_class(predicted, len(self.classes_), self.lam)
         watched = self.lam > 0 and self.constraint == "demographic_parity"
-        if watched and rows.groups is not None and self.history_:
-            claimed = self.history_[-1]["penalty"]
-            warn_of_blind_critic(z[0].numpy(), rows.groups.cpu().numpy(), claimed)
+        if watched and rows.groups is not None and kept is not None:
+            counted = (rows.penalty_weights[0] > 0).cpu().numpy()
+            groups = rows.groups.cpu().numpy()[counted]
+            warn_of_blind_critic(z[0].numpy()[counted], groups, kept.penalty[0])
 
     def _networks(self) -> Networks:
-        check_is_fitted(self)
+        check_is_fitted(self, "parameters_")
         return inference_networks(self.architecture_, self.parameters_)
 
     def _represent(self, networks: Networks, X: Any) -> np.ndarray:
@@ -607,9 +661,13 @@ default="demographic_parity"
         return int(self.architecture_["n_components"])
 
     def __sklearn_tags__(self) -> Any:
-        """Take missing values, categories, text and sparse tables."""
+        """Take missing values, categories and sparse tables."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _minor(version_text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version_text.split(".")[:2])

@@ -11,8 +11,8 @@ import pandas as pd
 
 from fairmi._errors import SensitiveFeaturesError
 
-# Numbers are categories where they have at most this many distinct values, each held by two rows
-# or more and by this many on average; two values always are.
+# Numbers are categories where they have at most this many distinct values; floats, only where each
+# is held by two rows or more and by this many on average. Two values always are.
 MOST_CATEGORIES = 20
 FEWEST_ROWS_PER_CATEGORY = 5
 
@@ -98,8 +98,9 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
 def is_continuous(column: pd.Series) -> bool:
     """Whether a column holds numbers that are quantities, not codes of groups.
 
-    Numbers (not booleans) are quantities where they have more than 20 distinct values, or more
-    than two, one of which a single row holds or which fewer than 5 rows hold on average.
+    Numbers (not booleans) are quantities where they have more than 20 distinct values. Floats are
+    too where they have more than two, of which one is held by a single row or which fewer than 5
+    rows hold on average.
     """
     if column.dtype == object:
         column = column.infer_objects()
@@ -108,8 +109,10 @@ def is_continuous(column: pd.Series) -> bool:
     counts = column.value_counts()
     if len(counts) <= 2:
         return False
+    if len(counts) > MOST_CATEGORIES:
+        return True
     rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
-    return bool(len(counts) > MOST_CATEGORIES or rare)
+    return bool(pd.api.types.is_float_dtype(column) and rare)
 
 
 def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:

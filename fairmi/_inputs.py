@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +102,35 @@ def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") 
     except (ValueError, TypeError) as error:
         raise _naming(argument, error) from error
     return y
+
+
+@contextmanager
+def all_or_nothing(estimator: BaseEstimator) -> Iterator[None]:
+    """Give the estimator its attributes back where an error ends a fit."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
+    """Raise ValueError where a fit that goes on would need other networks than there are."""
+    for name, value in wanted.items():
+        if name != "dropout" and value != fitted[name]:
+            raise ValueError(
+                f"This fit goes on from networks of {name}={fitted[name]!r}, but the parameters "
+                f"now ask for {value!r}; set them back, or fit anew with warm_start=False."
+            )
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise ValueError where a callback can't be called."""
+    for callback in callbacks or ():
+        if not callable(callback):
+            raise ValueError(f"callbacks holds {callback!r}, which can't be called; drop it.")
 
 
 def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:

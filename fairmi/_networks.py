@@ -130,7 +130,6 @@ class Networks(nn.Module):
         hidden_layer_sizes: Sequence[int],
         n_components: int,
         n_levels: int | None,
-        head_layer_sizes: Sequence[int],
         n_outputs: int,
         dropout: float,
         generator: Generator,
@@ -141,7 +140,7 @@ class Networks(nn.Module):
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
         self.channel = Channel(n_levels, generator)
-        self.head = StackedMLP(n_models, (n_components, *head_layer_sizes, n_outputs), generator)
+        self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
         if n_components == 1:
             self._start_head()
 
@@ -160,10 +159,6 @@ class Networks(nn.Module):
     def represent(self, x: Tensor) -> Tensor:
         """Return Z as at inference, (M, B, D)."""
         return self.channel(self.bounded(x))
-
-    def predict(self, z: Tensor) -> Tensor:
-        """Return the head's scores of Z, (M, B, n_outputs)."""
-        return self.head(z)
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:

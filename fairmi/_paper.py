@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from fairmi._networks import Networks, StackedMLP
 from fairmi._training import Settings, minibatches, task_loss
 from fairmi._types import Batch, TrainingData
-from fairmi.dependence.donsker_varadhan import sampled_bound, shuffle_within
+from fairmi.dependence.donsker_varadhan import sampled_bound, shuffle_within, with_stratum
 
 N_COMPONENTS = 64
 CRITIC_LAYER_SIZES = (64, 64, 64)
@@ -33,7 +33,8 @@ class PaperRun:
         self.networks, self.data, self.settings = networks, data, settings
         self.generator = generator
         first = data.rows(torch.zeros(1, dtype=torch.int64, device=data.y.device))
-        n_in = N_COMPONENTS + _sensitive_columns(first, data).shape[1]
+        n_strata = data.n_strata if data.n_strata > 1 else 0
+        n_in = N_COMPONENTS + n_strata + _sensitive_columns(first, data).shape[1]
         sizes = (n_in, *CRITIC_LAYER_SIZES, 1)
         self.critic = StackedMLP(1, sizes, generator, negative_slope=0.01)
         rate, lam = settings.learning_rate, settings.lams[0]
@@ -88,12 +89,13 @@ class PaperRun:
             self.critic_optimizer.step()
 
     def _bound(self, z: Tensor, batch: Batch) -> Tensor:
+        z = with_stratum(z, batch.strata, self.data.n_strata)
         values = _sensitive_columns(batch, self.data)[None]
         other = shuffle_within(batch.strata, self.generator)
         joint = self.critic(torch.cat([z, values], dim=2))[..., 0]
         marginal = self.critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
-        weights = batch.penalty_weights
-        return sampled_bound(joint, marginal, batch.strata, self.data.n_strata, weights)
+        weights, strata = batch.penalty_weights, batch.strata
+        return sampled_bound(joint, marginal, strata, self.data.n_strata, weights, other)
 
 
 def _sensitive_columns(batch: Batch, data: TrainingData) -> Tensor:

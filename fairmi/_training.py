@@ -72,17 +72,17 @@ class StreamProgress:
     @property
     def penalty(self) -> float:
         """As in Progress."""
-        return min(1.0, self.step / 400)
+        return min(1.0, self.step / 200)
 
     @property
     def table(self) -> float:
         """As in Progress."""
-        return 0.7 * min(1.0, max(0.0, (self.step - 800) / 400))
+        return 0.7 * min(1.0, max(0.0, (self.step - 300) / 200))
 
     @property
     def noise_width(self) -> float:
         """Narrowing for ever."""
-        return 1 / (1 + self.step / 1000)
+        return 1 / (1 + self.step / 200)
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class Control:
     """What watches a training: validation rows, patience, and a call after each epoch.
 
     With validation rows the networks end in the state that was best on them by task loss plus λ
-    times penalty, and `patience` epochs without a better one end the training. `on_epoch` ends it
-    by returning True.
+    times penalty, and `patience` epochs without a better one end the training. Epochs before the
+    penalty is in full force do not count: their states are not yet debiased. `on_epoch` ends the
+    training by returning True.
     """
 
     on_epoch: Callable[[EpochRecord], bool]
@@ -101,10 +102,14 @@ class Control:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: `stopped` says why if it ended before its last epoch."""
+    """How a training ended: `stopped` says why if it ended before its last epoch.
+
+    `kept` is the record of the epoch whose state the networks have, None where it is the start.
+    """
 
     history: tuple[EpochRecord, ...]
     stopped: str | None
+    kept: EpochRecord | None
 
 
 class Run(Protocol):
@@ -122,6 +127,10 @@ class Run(Protocol):
         ...
 
 
+# The share of a fit from which on the penalty is in full force.
+_SETTLED = 0.8
+
+
 def train(run: Run, control: Control) -> Outcome:
     """Train the networks of `run` in place and return the history.
 
@@ -130,20 +139,23 @@ def train(run: Run, control: Control) -> Outcome:
     """
     history: list[EpochRecord] = []
     networks = run.networks
-    kept, best = copy.deepcopy(networks.state_dict()), math.inf
-    waited = 0
+    state, kept = copy.deepcopy(networks.state_dict()), None
+    best, waited = math.inf, 0
     stopped = None
     networks.train()
     try:
         for number in range(1, run.settings.n_epochs + 1):
             record = _epoch(run, number, control.validation)
-            if not all(map(math.isfinite, record.task_loss + record.penalty)):
+            if not is_finite(record):
                 stopped = "diverged"
                 break
             history.append(record)
-            score = _validation_score(record, run.settings.lams)
-            if control.validation is None or score < best:
-                kept, best, waited = copy.deepcopy(networks.state_dict()), score, 0
+            settled = number >= _SETTLED * run.settings.n_epochs
+            if control.validation is None or not settled:
+                state, kept = copy.deepcopy(networks.state_dict()), record
+            elif (score := _validation_score(record, run.settings.lams)) < best:
+                state, kept = copy.deepcopy(networks.state_dict()), record
+                best, waited = score, 0
             else:
                 waited += 1
             if control.on_epoch(record):
@@ -154,9 +166,14 @@ def train(run: Run, control: Control) -> Outcome:
                 break
     except KeyboardInterrupt:
         stopped = "interrupted"
-    networks.load_state_dict(kept)
+    networks.load_state_dict(state)
     networks.eval()
-    return Outcome(tuple(history), stopped)
+    return Outcome(tuple(history), stopped, kept)
+
+
+def is_finite(record: EpochRecord) -> bool:
+    """Whether the losses of an epoch are numbers."""
+    return all(map(math.isfinite, record.task_loss + record.penalty))
 
 
 def _epoch(run: Run, number: int, validation: TrainingData | None) -> EpochRecord:
@@ -216,8 +233,12 @@ class DefaultRun:
         self.n_steps: int | None = steps
         self.step_count = 0
 
-    def feed(self, data: TrainingData, step_count: int, number: int) -> EpochRecord:
+    def feed(
+        self, data: TrainingData, settings: Settings, step_count: int, number: int
+    ) -> EpochRecord:
         """Train once on the next rows of a stream, of which `step_count` steps were taken."""
+        self.settings = settings
+        self.lams = torch.tensor(settings.lams, device=data.y.device)
         self.data, self.n_steps, self.step_count = data, None, step_count
         if self.table is not None and data.log_prior is not None:
             self.table.prior = data.log_prior.exp()
@@ -237,6 +258,10 @@ class DefaultRun:
             batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
             z = self.networks.represent(batch.x)
             value = self.penalty.value(self.critic, z, batch, data, self.generator)
+            if self.table is not None and self.table.n_batches:
+                # Counts of training rows, read on rows that they do not hold.
+                low, fraction, _ = self.networks.channel.law(z, 0.0)
+                value = torch.maximum(value, self.table.value(low, fraction, batch))
             return torch.stack([task_loss(self.networks.head(z), batch), value])
 
     def step(self, batch: Batch) -> Tensor:

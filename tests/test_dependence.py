@@ -93,10 +93,17 @@ def test_sampled_bound_is_its_definition(n_strata):
         total = 0.0
         for s in range(n_strata):
             w_s = w * (strata == s)
-            total += (w_s * t).sum() - w_s.sum() * np.log((w_s * np.exp(u)).sum() / w_s.sum())
+            pairs = w_s * w[other]
+            mean = (pairs * np.exp(u)).sum() / pairs.sum()
+            total += (w_s * t).sum() - w_s.sum() * np.log(mean)
         expected.append(total / w.sum())
     value = sampled_bound(
-        tensor(joint), tensor(marginal), tensor(strata, torch.int64), n_strata, tensor(weights)
+        tensor(joint),
+        tensor(marginal),
+        tensor(strata, torch.int64),
+        n_strata,
+        tensor(weights),
+        tensor(other, torch.int64),
     )
     np.testing.assert_allclose(value, expected, rtol=1e-12)
 
@@ -183,6 +190,7 @@ def test_exact_marginal_is_the_mean_over_all_ways_to_pair_the_rows(strata):
                 tensor(strata, torch.int64),
                 n_strata,
                 torch.ones(1, 6, dtype=torch.float64),
+                tensor(p, torch.int64),
             )
         )
         for p in pairings
@@ -201,8 +209,9 @@ def test_gradients_are_those_of_the_value(n_strata):
         lambda t: exact_bound(t, groups, log_prior, strata, weights), (inputs,)
     )
     joint, marginal = (tensor(scores[..., k]).requires_grad_() for k in (0, 1))
+    other = shuffle_within(strata, torch.Generator().manual_seed(0))
     assert torch.autograd.gradcheck(
-        lambda t, u: sampled_bound(t, u, strata, n_strata, weights), (joint, marginal)
+        lambda t, u: sampled_bound(t, u, strata, n_strata, weights, other), (joint, marginal)
     )
 
 
@@ -334,3 +343,19 @@ def test_trained_critic_comes_close_to_the_mutual_information(kind):
         optimizer.step()
     expected = 0.5 * mutual_information(np.array([[0.45, 0.05], [0.05, 0.45]]))
     np.testing.assert_allclose(value.detach(), expected, atol=0.02)
+
+
+def test_rows_of_weight_0_lend_no_value_to_the_marginal():
+    """Of rows alike in c, whatever rows of weight 0 hold, the bound is 0: nothing to tell."""
+    values = np.where(np.arange(40) < 20, 1.0, -50.0)
+    weights = (values > 0).astype(float)[None]
+    other = RANDOM.permutation(40)
+    value = sampled_bound(
+        tensor(values[None]),
+        tensor(values[other][None]),
+        torch.zeros(40, dtype=torch.int64),
+        1,
+        tensor(weights),
+        tensor(other, torch.int64),
+    )
+    assert float(value) == pytest.approx(0)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference
+from sklearn.exceptions import ConvergenceWarning
 
 from fairmi import MIDebiasedClassifier
 
@@ -92,3 +93,37 @@ def test_a_bad_later_part_is_told():
         model.partial_fit(X, y, classes=["a", "b"], sensitive_features=s)
     with pytest.raises(ValueError, match="can't stream"):
         MIDebiasedClassifier(schedule="paper").partial_fit(X, y, sensitive_features=s)
+
+
+def test_a_part_that_diverges_is_left_out():
+    X, y, s = rows_of(0)
+    model = stream(1.0, n_parts=2)
+    before = model.predict_proba(X)
+    model.set_params(learning_rate=1e30)
+    with pytest.warns(ConvergenceWarning, match="non-finite"):
+        model.partial_fit(X, y, sensitive_features=s)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.set_params(learning_rate=None).partial_fit(X, y, sensitive_features=s)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_a_stream_takes_new_settings_but_no_new_networks():
+    X, y, s = rows_of(0)
+    model = stream(0.0, n_parts=2).set_params(n_levels=3)
+    with pytest.raises(ValueError, match="n_levels=17"):
+        model.partial_fit(X, y, sensitive_features=s)
+    first, second = stream(0.0, n_parts=2), stream(0.0, n_parts=2).set_params(lam=8.0)
+    for changed in (first, second):
+        changed.partial_fit(X, y, sensitive_features=s)
+    assert not np.array_equal(first.decision_function(X), second.decision_function(X))
+
+
+def test_a_model_of_a_newer_version_is_refused():
+    model = stream(0.0, n_parts=1)
+    state = model.__getstate__()
+    loaded = MIDebiasedClassifier.__new__(MIDebiasedClassifier)
+    with pytest.raises(ValueError, match=r"saved by fairmi 99\.0.*upgrade fairmi"):
+        loaded.__setstate__(state | {"_fairmi_version": "99.0.1"})
+    loaded.__setstate__(state)
+    X, _, _ = rows_of(0)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))

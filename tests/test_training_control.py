@@ -37,9 +37,48 @@ def test_early_stopping_waits_and_keeps_the_best_state(table):
     # Validation rows with flipped labels: the more is learnt, the worse they fare.
     model.fit(X, y, sensitive_features=s, X_val=X, y_val=~y, sensitive_features_val=s)
     scores = [criterion(record, 2.0) for record in model.history_]
-    best = int(np.argmin(scores))
-    assert model.n_iter_ == best + 1 + 3
-    assert model.score(X, y) < fit(table).score(X, y) - 0.05
+    # The first 80 % of the epochs do not count.
+    best = 159 + int(np.argmin(scores[159:]))
+    assert model.n_iter_ == best + 1 + 3 < 200
+
+
+def test_early_stopping_keeps_a_debiased_state(table):
+    X, _, s = table
+
+    def gap(model):
+        predicted = model.predict(X)
+        return abs(predicted[s == "x"].mean() - predicted[s == "y"].mean())
+
+    # Measured over three seeds: 0.26 without the penalty, 0.03 to 0.05 with it, 0.02 to 0.10
+    # with early stopping.
+    assert gap(fit(table, lam=0.0, max_iter=100)) > 0.2
+    assert gap(fit(table, lam=8.0, max_iter=100)) < 0.1
+    assert gap(fit(table, lam=8.0, max_iter=100, early_stopping=True)) < 0.13
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(table):
+    X, y, s = table
+    model = fit(table, max_iter=5)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match="y_val has classes"):
+        model.fit(
+            X * 2, ~y, sensitive_features=s, X_val=X, y_val=[3] * 600, sensitive_features_val=s
+        )
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    fresh = MIDebiasedClassifier(device="no such device")
+    with pytest.raises(ValueError, match="device"):
+        fresh.fit(X, y, sensitive_features=s)
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        fresh.predict(X)
+
+
+def test_a_fit_goes_on_only_from_networks_of_its_shape(table):
+    X, y, s = table
+    model = fit(table, warm_start=True, max_iter=5).set_params(hidden_layer_sizes=(3,))
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        model.fit(X, y, sensitive_features=s)
+    with pytest.raises(ValueError, match="callbacks holds 1"):
+        fit(table, callbacks=[1])
 
 
 def test_early_stopping_holds_rows_out(table):

@@ -50,7 +50,7 @@ class DonskerVaradhan:
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        z = _with_stratum(z, batch.strata, data.n_strata)
+        z = with_stratum(z, batch.strata, data.n_strata)
         if batch.groups is not None and data.log_prior is not None:
             return exact_bound(
                 critic(z), batch.groups, data.log_prior, batch.strata, batch.penalty_weights
@@ -60,7 +60,8 @@ class DonskerVaradhan:
         other = shuffle_within(batch.strata, generator)
         joint = critic(torch.cat([z, values], dim=2))[..., 0]
         marginal = critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
-        return sampled_bound(joint, marginal, batch.strata, data.n_strata, batch.penalty_weights)
+        weights = batch.penalty_weights
+        return sampled_bound(joint, marginal, batch.strata, data.n_strata, weights, other)
 
     def value_of_counts(self, critic: nn.Module, counts: Tensor, data: TrainingData) -> Tensor:
         """Return `value` at a Z of one unit, of which counts of levels are given.
@@ -83,7 +84,7 @@ class DonskerVaradhan:
         levels = torch.linspace(-1, 1, n_levels, device=counts.device)
         strata = torch.arange(n_strata, device=counts.device).repeat(n_levels)
         z = levels.repeat_interleave(n_strata)[None, :, None]
-        scores = critic(_with_stratum(z, strata, n_strata))
+        scores = critic(with_stratum(z, strata, n_strata))
         return counted_bound(scores, counts.flatten(1, 2), data.log_prior, strata)
 
 
@@ -149,6 +150,7 @@ def sampled_bound(
     strata: Tensor,
     n_strata: int,
     weights: Tensor,
+    other: Tensor,
 ) -> Tensor:
     """Return the bound in nats for each model from scores of true and of re-paired rows.
 
@@ -157,11 +159,13 @@ def sampled_bound(
     joint : Tensor of shape (M, B)
         T(z, c) of the rows as they are.
     marginal : Tensor of shape (M, B)
-        T(z, c') where c' is that of another row of the same stratum.
+        T(z, c') where c' is that of row `other` of the same stratum.
     strata, weights
         As in `exact_bound`.
+    other : Tensor of shape (B,), int64
+        The row that each row's c' is taken from. A pair has the product of its rows' weights.
     """
-    return _bound(joint, marginal, strata, n_strata, weights)
+    return _bound(joint, marginal, strata, n_strata, weights, weights * weights[:, other])
 
 
 def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
@@ -173,7 +177,8 @@ def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
     return permutation
 
 
-def _with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
+def with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
+    """Return Z with an indicator of the row's stratum behind it, where there are several."""
     if n_strata == 1:
         return z
     onehot = nn.functional.one_hot(strata, n_strata).to(z.dtype)
@@ -181,17 +186,30 @@ def _with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
 
 
 def _bound(
-    joint: Tensor, log_marginal: Tensor, strata: Tensor, n_strata: int, weights: Tensor
+    joint: Tensor,
+    log_marginal: Tensor,
+    strata: Tensor,
+    n_strata: int,
+    weights: Tensor,
+    pair_weights: Tensor | None = None,
 ) -> Tensor:
-    log_weights = torch.log(weights).clamp_min(_ABSENT)
-    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+    # `pair_weights` are those of the marginal term, where they are not the rows' own.
+    pairs = weights if pair_weights is None else pair_weights
+    log_pairs = torch.log(pairs).clamp_min(_ABSENT)
+    tiny = torch.finfo(weights.dtype).tiny
+    total = weights.sum(1).clamp_min(tiny)
     if n_strata == 1:
-        log_mean = torch.logsumexp(log_marginal + log_weights, dim=1) - torch.log(total)
+        of_pairs = pairs.sum(1)
+        log_mean = torch.logsumexp(log_marginal + log_pairs, dim=1)
+        log_mean = log_mean - torch.log(of_pairs.clamp_min(tiny))
         # A batch of weight 0 has the value 0, and no gradient.
-        return ((joint * weights).sum(1) - weights.sum(1) * log_mean) / total
+        value = ((joint * weights).sum(1) - weights.sum(1) * log_mean) / total
+        return value * (of_pairs > 0)
     member = strata[:, None] == torch.arange(n_strata, device=strata.device)
-    stratum_weights = (weights[..., None] * member).sum(1)
+    of_pairs = (pairs[..., None] * member).sum(1)
+    stratum_weights = (weights[..., None] * member).sum(1) * (of_pairs > 0)
+    seen = weights * (of_pairs > 0).gather(1, strata.expand(len(of_pairs), -1))
     outside = torch.where(member, 0.0, _ABSENT)
-    log_sums = torch.logsumexp((log_marginal + log_weights)[..., None] + outside, dim=1)
-    log_means = log_sums - torch.log(stratum_weights.clamp_min(torch.finfo(weights.dtype).tiny))
-    return ((joint * weights).sum(1) - (stratum_weights * log_means).sum(1)) / total
+    log_sums = torch.logsumexp((log_marginal + log_pairs)[..., None] + outside, dim=1)
+    log_means = log_sums - torch.log(of_pairs.clamp_min(tiny))
+    return ((joint * seen).sum(1) - (stratum_weights * log_means).sum(1)) / total
