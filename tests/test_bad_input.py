@@ -58,7 +58,7 @@ PARAMETERS = {
     "n_levels": [1, 0, 2.5, "3", None],
     "n_critic_steps": [0, 1.5, "3"],
     "max_iter": [0, -1, 1.5, "3"],
-    "batch_size": [0, -1, 1.5, "3", None],
+    "batch_size": [0, -1, 1.5, "3"],
     "learning_rate": [0, -1, np.nan, np.inf, "x"],
     "weight_decay": [-1, np.nan, np.inf, "x"],
     "dropout": [-0.1, 1, 1.0, np.nan, "x"],

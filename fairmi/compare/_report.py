@@ -26,8 +26,8 @@ _HEADS = {
 _FOOTNOTE = (
     "probe AUC: gradient boosting learns the sensitive value from the representation; on unseen "
     "rows, 0.5 means that nothing is left of it.\n"
-    "Adversarial: of its candidates those that no other betters on held-out training rows, a fifth "
-    "of them; not fitted again.\n"
+    "Adversarial: of its candidates those that no other betters on a held-out fifth of the "
+    "training rows; not fitted again.\n"
     "ThresholdOptimizer and CorrelationRemover read the sensitive feature at prediction too."
 )
 _PACKAGES = ("fairmi", "fairlearn", "scikit-learn", "torch", "numpy", "pandas")
