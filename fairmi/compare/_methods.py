@@ -134,7 +134,7 @@ def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Met
         Method(
             "Adversarial",
             lambda **setting: Adversarial(_adversarial(**setting), encoder()),
-            {"alpha": (0.3, 1.0, 3.0), "learning_rate": (3e-4, 1e-3, 3e-3), "width": (0, 64)},
+            {"alpha": (0.3, 1.0, 3.0), "learning_rate": (1e-3, 3e-3), "width": (0, 64)},
             {"alpha": (1.0,), "learning_rate": (1e-3,), "width": (64,)},
             screened=True,
         ),
@@ -157,7 +157,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         "fairmi, paper's schedule",
         lambda lam: _ours(lam, schedule="paper"),
-        {"lam": (0.5, 2.0)},
+        {"lam": (2.0,)},
         None,
     ),
     Method(
