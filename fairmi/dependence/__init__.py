@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from fairmi.dependence.donsker_varadhan import DonskerVaradhan
+from fairmi.dependence.penalty import Penalty
 
-__all__ = ["DonskerVaradhan"]
+__all__ = ["DonskerVaradhan", "Penalty"]

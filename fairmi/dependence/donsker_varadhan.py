@@ -9,21 +9,20 @@ Source: Donsker and Varadhan, doi 10.1002/cpa.3160360204; as a loss for networks
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._networks import StackedMLP
 from fairmi._types import Batch, TrainingData
+from fairmi.dependence.penalty import Penalty
 
 # A stratum that has no row in a batch: its term is multiplied by a weight of 0, so it need only
 # be finite.
 _ABSENT = -1e9
 
 
-@dataclass(frozen=True)
-class DonskerVaradhan:
+class DonskerVaradhan(Penalty):
     """I(Z; C) by the Donsker-Varadhan bound; within strata, I(Z; C | stratum).
 
     The critic sees Z and, where there are several, the stratum. Over discrete C it has an output
@@ -31,7 +30,8 @@ class DonskerVaradhan:
     continuous C it sees C too, and the marginal is sampled by re-pairing rows of a stratum.
     """
 
-    hidden_layer_sizes: Sequence[int] = (64, 64)
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
 
     def critic(
         self, n_models: int, n_components: int, data: TrainingData, generator: Generator

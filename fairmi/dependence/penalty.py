@@ -1,0 +1,37 @@
+"""The interface of a dependence measure that can serve as the penalty of a training."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+from torch import Generator, Tensor, nn
+
+from fairmi._types import Batch, TrainingData
+
+
+class Penalty(BaseEstimator):
+    """How much Z tells of C, for M models at once; parameters are those of `__init__`.
+
+    A penalty with a critic makes the critic's networks, its loss, and the value that the encoder
+    minimises. One without a critic gives a module that has no parameters.
+    """
+
+    # Whether the value is a mutual information, in nats.
+    is_information = True
+
+    def critic(
+        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+    ) -> nn.Module:
+        """Return M untrained critics for Z of `n_components` units."""
+        raise NotImplementedError
+
+    def critic_loss(
+        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+    ) -> Tensor:
+        """Return what a critic minimises, (M,); by default, the value negated."""
+        return -self.value(critic, z, batch, data, generator)
+
+    def value(
+        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+    ) -> Tensor:
+        """Return what the encoder minimises, (M,), at Z (M, B, D) of a batch."""
+        raise NotImplementedError
