@@ -15,16 +15,21 @@ from fairmi._errors import (
 
 if TYPE_CHECKING:
     from fairmi._classifier import MIDebiasedClassifier
+    from fairmi.path import MIDebiasedClassifierCV
 
 __version__ = version("fairmi")
 
 # Loaded on first use, since these need torch and an audit of another's model does not.
-_LAZY = {"MIDebiasedClassifier": "fairmi._classifier"}
+_LAZY = {
+    "MIDebiasedClassifier": "fairmi._classifier",
+    "MIDebiasedClassifierCV": "fairmi.path",
+}
 
 __all__ = [
     "CollapseWarning",
     "InfeasibleBoundWarning",
     "MIDebiasedClassifier",
+    "MIDebiasedClassifierCV",
     "SensitiveFeaturesError",
     "SmallGroupWarning",
     "__version__",

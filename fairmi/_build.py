@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from fairmi import _paper
-from fairmi._networks import Networks
+from fairmi._networks import Networks, repeat_models
 from fairmi._sample import Sample
 from fairmi._training import DefaultRun, Run, Settings, n_batches
 from fairmi._types import TrainingData
@@ -33,7 +33,10 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Design:
-    """All that sets a training but its data; `n_rows` is None for a stream."""
+    """All that sets a training but its data; `n_rows` is None for a stream.
+
+    For each of `lams` there are `n_starts` models, whose starting weights differ.
+    """
 
     schedule: str
     constraint: str
@@ -44,6 +47,7 @@ class Design:
     n_levels: int
     dropout: float | None
     lams: tuple[float, ...]
+    n_starts: int
     max_iter: int | None
     n_rows: int | None
     batch_size: int | None
@@ -55,11 +59,11 @@ class Design:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """Arguments of Networks, but for the generator."""
+        """Arguments of Networks for the models of one λ, but for the generator."""
         paper = self.schedule == "paper"
         n_units = self.n_components or min(self.n_classes - 1, _MOST_UNITS)
         return {
-            "n_models": len(self.lams),
+            "n_models": self.n_starts,
             "n_inputs": self.n_inputs,
             "hidden_layer_sizes": self.hidden_layer_sizes,
             "n_components": _paper.N_COMPONENTS if paper else n_units,
@@ -91,7 +95,8 @@ class Design:
         n_epochs = self.max_iter or max(_DEFAULT_EPOCHS, fewest)
         paper = self.schedule == "paper"
         return Settings(
-            lams=self.lams,
+            lams=tuple(lam for lam in self.lams for _ in range(self.n_starts)),
+            n_repeats=len(self.lams),
             n_epochs=n_epochs,
             batch_size=self.settled_batch_size,
             learning_rate=self.learning_rate or (1e-4 if paper else 1e-2),
@@ -210,6 +215,7 @@ def _networks(
     networks = Networks(**design.architecture, generator=generator)
     if parameters is not None:
         networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
+    repeat_models(networks, len(design.lams))
     return networks, generator
 
 

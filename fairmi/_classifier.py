@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -54,7 +55,7 @@ from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import plan_sensitive
-from fairmi._training import Control, DefaultRun, is_finite, train
+from fairmi._training import Control, DefaultRun, Outcome, is_finite, train
 from fairmi._types import EpochRecord, TrainingData
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
@@ -326,21 +327,13 @@ default="demographic_parity"
             raise ValueError("y_val and sensitive_features_val need X_val; give it, or none.")
         with all_or_nothing(self):
             earlier = getattr(self, "parameters_", None) if self.warm_start else None
-            given = self._check(X, y, sensitive_features, sample_weight, reset=earlier is None)
-            classes = np.unique(given.y)
-            self._check_classes(classes, earlier)
-            self._learn_encoding(given, classes, anew=earlier is None)
-            sample = self._encode(given)
-            seed = seed_of(self.random_state)
+            sample = self._prepare(X, y, sensitive_features, sample_weight, earlier)
             validation = None
             if X_val is not None:
                 validation = self._validation(X_val, y_val, sensitive_features_val)
-            elif self.early_stopping:
-                sample, validation = self._split(sample, seed)
-            design = self._design(sample, len(sample.codes), seed)
-            if earlier is not None:
-                check_architecture(design.architecture, self.architecture_)
-            self._train(design, sample, validation, earlier)
+            trained = self._train((float(self.lam),), sample, validation, earlier)
+            self._adopt(trained, 0)
+        self._warn(trained, 0)
         return self
 
     def partial_fit(
@@ -381,7 +374,7 @@ default="demographic_parity"
             raise ValueError('schedule="paper" can\'t stream; use fit, or schedule="default".')
         with all_or_nothing(self):
             first = not hasattr(self, "parameters_")
-            given = self._check(X, y, sensitive_features, sample_weight, reset=first)
+            given = self._check(X, y, sensitive_features, sample_weight, reset=first).counted()
             known = check_stream_classes(classes, given.y, None if first else self.classes_)
             if first:
                 self._check_classes(known, None)
@@ -390,7 +383,7 @@ default="demographic_parity"
                 self.t_, self.n_iter_ = 0, 0
                 self.history_: list[dict[str, float]] = []
             sample = self._encode(given)
-            design = self._design(sample, None, seed_of(self.random_state))
+            design = self._design(sample, (float(self.lam),), None, seed_of(self.random_state))
             if not first:
                 check_architecture(design.architecture, self.architecture_)
             self._feed(design, sample, None if first else self.parameters_)
@@ -435,7 +428,14 @@ default="demographic_parity"
         y = check_labels(self, X, y)
         weights = check_weights(weights, X)
         features, frame, argument = self._sensitive(X, sensitive)
-        return Given(features, y, weights, frame, argument).counted()
+        return Given(features, y, weights, frame, argument)
+
+    def _prepare(self, X: Any, y: Any, sensitive: Any, weights: Any, earlier: Any) -> Sample:
+        given = self._check(X, y, sensitive, weights, reset=earlier is None).counted()
+        classes = np.unique(given.y)
+        self._check_classes(classes, earlier)
+        self._learn_encoding(given, classes, anew=earlier is None)
+        return self._encode(given)
 
     def _learn_encoding(self, given: Given, classes: np.ndarray, *, anew: bool) -> None:
         plan = plan_sensitive(
@@ -531,7 +531,9 @@ default="demographic_parity"
                 '"equalized_odds".'
             )
 
-    def _design(self, sample: Sample, n_rows: int | None, seed: int) -> Design:
+    def _design(
+        self, sample: Sample, lams: tuple[float, ...], n_rows: int | None, seed: int
+    ) -> Design:
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
@@ -541,7 +543,8 @@ default="demographic_parity"
             n_components=self.n_components,
             n_levels=self.n_levels,
             dropout=self.dropout,
-            lams=(float(self.lam),),
+            lams=lams,
+            n_starts=1,
             max_iter=self.max_iter,
             n_rows=n_rows,
             batch_size=self.batch_size,
@@ -552,13 +555,37 @@ default="demographic_parity"
             seed=seed,
         )
 
+    def _fit_path(
+        self,
+        lams: Sequence[float],
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        sample_weight: Any,
+    ) -> tuple[list[Self], Trained]:
+        """Return a fitted copy of this estimator at each λ, all from one training."""
+        self._check_parameters()
+        with all_or_nothing(self):
+            sample = self._prepare(X, y, sensitive_features, sample_weight, None)
+            trained = self._train(tuple(map(float, lams)), sample, None, None)
+            models = [copy.copy(self).set_params(lam=float(lam)) for lam in lams]
+            for place, model in enumerate(models):
+                model._adopt(trained, place)
+        return models, trained
+
     def _train(
         self,
-        design: Design,
+        lams: tuple[float, ...],
         sample: Sample,
         held_out: Sample | None,
         earlier: dict[str, np.ndarray] | None,
-    ) -> None:
+    ) -> Trained:
+        seed = seed_of(self.random_state)
+        if held_out is None and self.early_stopping:
+            sample, held_out = self._split(sample, seed)
+        design = self._design(sample, lams, len(sample.codes), seed)
+        if earlier is not None:
+            check_architecture(design.architecture, self.architecture_)
         n_groups = self.sensitive_plan_.n_groups
         data = training_data(sample, n_groups, design, self.sensitive_counts_)
         validation = None if held_out is None else training_data(held_out, n_groups, design)
@@ -570,13 +597,21 @@ default="demographic_parity"
             callbacks = list(self.callbacks or ())
             with Reporter(callbacks, show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
                 outcome = train(run, Control(report, validation, patience))
+        return Trained(design, data, run.networks, outcome)
+
+    def _adopt(self, trained: Trained, place: int) -> None:
+        """Take over what was trained at the λ of `place` among those of the design."""
+        models = slice(place * trained.design.n_starts, (place + 1) * trained.design.n_starts)
         self._stream = None
-        self._store(design, run.networks)
-        self.n_iter_ = len(outcome.history)
-        self.t_ = self.n_iter_ * design.n_batches
-        self.history_ = [epoch_dict(record) for record in outcome.history]
-        warn_of_stop(outcome.stopped, self.n_iter_)
-        self._diagnose(data, outcome.kept)
+        self._store(trained.design, trained.networks, models)
+        self.history_ = trained.history(models.start)
+        self.n_iter_ = len(self.history_)
+        self.t_ = self.n_iter_ * trained.design.n_batches
+
+    def _warn(self, trained: Trained, place: int) -> None:
+        model = place * trained.design.n_starts
+        warn_of_stop(trained.outcome.stopped[model], self.n_iter_)
+        self._diagnose(trained.data, trained.outcome.kept[model])
 
     def _feed(self, design: Design, sample: Sample, earlier: dict[str, np.ndarray] | None) -> None:
         counts = self.sensitive_counts_.copy()
@@ -591,17 +626,18 @@ default="demographic_parity"
             self._stream = run
             self.t_, self.n_iter_ = run.step_count, record.epoch
             self.sensitive_counts_ = counts
-            self.history_ = [*self.history_, epoch_dict(record)]
+            self.history_ = [*self.history_, epoch_dict(record, 0)]
         else:
             run.networks.load_state_dict(before)
             self._stream = None
             warn_of_stop("diverged", self.n_iter_)
-        self._store(design, run.networks)
+        self._store(design, run.networks, slice(None))
 
-    def _store(self, design: Design, networks: Networks) -> None:
+    def _store(self, design: Design, networks: Networks, models: slice) -> None:
         self.architecture_ = design.architecture
         self.parameters_ = {
-            name: value.cpu().numpy().copy() for name, value in networks.state_dict().items()
+            name: value[models].cpu().numpy().copy()
+            for name, value in networks.state_dict().items()
         }
 
     def __getstate__(self) -> dict[str, Any]:
@@ -667,6 +703,21 @@ default="demographic_parity"
         tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         return tags
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one training made: models for each λ of its design."""
+
+    design: Design
+    data: TrainingData
+    networks: Networks
+    outcome: Outcome
+
+    def history(self, model: int) -> list[dict[str, float]]:
+        """Return the epochs of a model, up to where it diverged if it did."""
+        records = self.outcome.history
+        return [epoch_dict(r, model) for r in records if is_finite(r, model)]
 
 
 def _minor(version_text: str) -> tuple[int, ...]:

@@ -60,8 +60,9 @@ class StackedMLP(nn.Module):
         return last(x)
 
     def _drop(self, x: Tensor) -> Tensor:
-        keep = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.dropout
-        return x * keep / (1 - self.dropout)
+        # One mask for all models: each trains as it would alone, and its cost is paid once.
+        chance = torch.rand(x.shape[1:], generator=self.generator, device=x.device)
+        return x * (chance >= self.dropout).to(x.dtype).div_(1 - self.dropout)
 
 
 class Channel(nn.Module):
@@ -93,8 +94,9 @@ class Channel(nn.Module):
         half = (self.n_levels - 1) / 2
         place = (bounded.detach() + 1) * half
         if width:
-            noise = torch.rand(place.shape, generator=self.generator, device=place.device) - 0.5
-            place = place + width * noise
+            # One noise for all models, as in dropout.
+            noise = torch.rand(place.shape[1:], generator=self.generator, device=place.device)
+            place = place + width * (noise - 0.5)
         rounded = place.round_().clamp_(0, self.n_levels - 1) / half - 1
         return bounded + (rounded - bounded).detach()
 
@@ -112,11 +114,18 @@ class Channel(nn.Module):
         """
         n_levels = self.n_levels or 0
         place = (bounded + 1) * ((n_levels - 1) / 2)
-        low = place.detach().floor().clamp_(0, n_levels - 2)
+        # A model that diverged must not stop those beside it: its places count as 0.
+        low = place.detach().nan_to_num(0.0).floor_().clamp_(0, n_levels - 2)
         fraction = place - low
         distance = fraction.detach() - 0.5
         above = (distance / width + 0.5).clamp_(0, 1) if width else (distance > 0).float()
         return low.long(), fraction, above
+
+
+def repeat_models(module: nn.Module, times: int) -> None:
+    """Turn the S models of a module into S x `times`: all S, then all S again, and so on."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.repeat(times, *(1 for _ in parameter.shape[1:]))
 
 
 class Networks(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from types import TracebackType
 from typing import Self
 
@@ -43,20 +44,24 @@ class Reporter:
         """Show an epoch and tell the callbacks; stop where one of them returns True."""
         if not self.bar.disable:
             self.bar.set_postfix(
-                task=f"{sum(record.task_loss) / len(record.task_loss):.4f}",
-                MI=f"{sum(record.penalty) / len(record.penalty):.4f}",
+                task=f"{fmean(record.task_loss):.4f}",
+                MI=f"{fmean(record.penalty):.4f}",
                 rows_per_s=f"{self.n_rows / max(record.seconds, 1e-9):,.0f}",
             )
         self.bar.update()
-        answers = [callback(epoch_dict(record)) for callback in self.callbacks]
+        told = epoch_dict(record, None)
+        answers = [callback(dict(told)) for callback in self.callbacks]
         return any(answers)
 
 
-def epoch_dict(record: EpochRecord) -> dict[str, float]:
-    """Return the record of one model's epoch by names, without what was not measured."""
+def epoch_dict(record: EpochRecord, model: int | None) -> dict[str, float]:
+    """Return an epoch's record by names, without what was not measured.
+
+    It is that of one model, or the mean over all.
+    """
     values: dict[str, float] = {"epoch": record.epoch}
     for name in ("task_loss", "penalty", "val_task_loss", "val_penalty"):
         measured = getattr(record, name)
         if measured:
-            values[name] = measured[0]
+            values[name] = fmean(measured) if model is None else measured[model]
     return values | {"seconds": record.seconds}

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import Networks
+from fairmi._networks import Networks, repeat_models
 from fairmi._types import Batch, EpochRecord, TrainingData
 from fairmi.dependence import DonskerVaradhan
 from fairmi.dependence.level_table import LevelTable
@@ -20,9 +20,13 @@ from fairmi.dependence.level_table import LevelTable
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; `lams` has a penalty weight for each model."""
+    """How to train; `lams` has a penalty weight for each model.
+
+    The models are `n_repeats` times the same starting weights.
+    """
 
     lams: tuple[float, ...]
+    n_repeats: int
     n_epochs: int
     batch_size: int
     learning_rate: float
@@ -102,14 +106,15 @@ class Control:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: `stopped` says why if it ended before its last epoch.
+    """How a training ended.
 
-    `kept` is the record of the epoch whose state the networks have, None where it is the start.
+    For each model, `stopped` says why it ended before its last epoch, if it did, and `kept` is the
+    record of the epoch whose state the networks have, None where it is the start.
     """
 
     history: tuple[EpochRecord, ...]
-    stopped: str | None
-    kept: EpochRecord | None
+    stopped: tuple[str | None, ...]
+    kept: tuple[EpochRecord | None, ...]
 
 
 class Run(Protocol):
@@ -134,46 +139,69 @@ _SETTLED = 0.8
 def train(run: Run, control: Control) -> Outcome:
     """Train the networks of `run` in place and return the history.
 
-    Where a loss becomes non-finite, or the user interrupts, the networks get back their last good
-    state, or the best one where there are validation rows.
+    A model whose loss becomes non-finite gets back its last good state, or the best one where
+    there are validation rows, while those beside it go on. So do all where the user interrupts.
     """
+    networks, n_epochs = run.networks, run.settings.n_epochs
     history: list[EpochRecord] = []
-    networks = run.networks
-    state, kept = copy.deepcopy(networks.state_dict()), None
-    best, waited = math.inf, 0
+    keeper = _Keeper(networks, run.settings.lams)
     stopped = None
     networks.train()
     try:
-        for number in range(1, run.settings.n_epochs + 1):
+        for number in range(1, n_epochs + 1):
             record = _epoch(run, number, control.validation)
-            if not is_finite(record):
-                stopped = "diverged"
+            keeper.see(record, choosy=control.validation is not None, share=number / n_epochs)
+            if not any(keeper.alive):
                 break
             history.append(record)
-            settled = number >= _SETTLED * run.settings.n_epochs
-            if control.validation is None or not settled:
-                state, kept = copy.deepcopy(networks.state_dict()), record
-            elif (score := _validation_score(record, run.settings.lams)) < best:
-                state, kept = copy.deepcopy(networks.state_dict()), record
-                best, waited = score, 0
-            else:
-                waited += 1
             if control.on_epoch(record):
                 stopped = "callback"
-            elif control.patience is not None and waited >= control.patience:
+            elif control.patience is not None and keeper.waited >= control.patience:
                 stopped = "no change"
             if stopped is not None:
                 break
     except KeyboardInterrupt:
         stopped = "interrupted"
-    networks.load_state_dict(state)
+    networks.load_state_dict(keeper.state)
     networks.eval()
-    return Outcome(tuple(history), stopped, kept)
+    reasons = tuple(stopped if alive else "diverged" for alive in keeper.alive)
+    return Outcome(tuple(history), reasons, tuple(keeper.kept))
 
 
-def is_finite(record: EpochRecord) -> bool:
-    """Whether the losses of an epoch are numbers."""
-    return all(map(math.isfinite, record.task_loss + record.penalty))
+class _Keeper:
+    """The state that each model will end in: its last, or its best on validation rows."""
+
+    def __init__(self, networks: Networks, lams: tuple[float, ...]) -> None:
+        self.networks, self.lams = networks, lams
+        self.state = copy.deepcopy(networks.state_dict())
+        self.kept: list[EpochRecord | None] = [None] * len(lams)
+        self.alive = [True] * len(lams)
+        self.best = [math.inf] * len(lams)
+        self.waited = 0
+
+    def see(self, record: EpochRecord, *, choosy: bool, share: float) -> None:
+        """Keep the state after an epoch, at a `share` of the fit, of the models it is good for.
+
+        The choosy keep it only where it is their best on validation rows, once the penalty has
+        settled.
+        """
+        for k in range(len(self.lams)):
+            self.alive[k] &= is_finite(record, k)
+        better = list(self.alive)
+        if choosy and share >= _SETTLED:
+            scores = [_validation_score(record, k, lam) for k, lam in enumerate(self.lams)]
+            better = [a and s < b for a, s, b in zip(self.alive, scores, self.best, strict=True)]
+            self.best = [min(s, b) for s, b in zip(scores, self.best, strict=True)]
+            self.waited = 0 if any(better) else self.waited + 1
+        self.kept = [record if b else k for b, k in zip(better, self.kept, strict=True)]
+        chosen = torch.tensor(better)
+        for name, value in self.networks.state_dict().items():
+            self.state[name][chosen] = value[chosen]
+
+
+def is_finite(record: EpochRecord, model: int = 0) -> bool:
+    """Whether the losses of a model's epoch are numbers."""
+    return math.isfinite(record.task_loss[model]) and math.isfinite(record.penalty[model])
 
 
 def _epoch(run: Run, number: int, validation: TrainingData | None) -> EpochRecord:
@@ -191,9 +219,8 @@ def _epoch(run: Run, number: int, validation: TrainingData | None) -> EpochRecor
     )
 
 
-def _validation_score(record: EpochRecord, lams: tuple[float, ...]) -> float:
-    triples = zip(record.val_task_loss, lams, record.val_penalty, strict=False)
-    return sum(task + lam * max(value, 0.0) for task, lam, value in triples)
+def _validation_score(record: EpochRecord, model: int, lam: float) -> float:
+    return record.val_task_loss[model] + lam * max(record.val_penalty[model], 0.0)
 
 
 def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
@@ -222,7 +249,9 @@ class DefaultRun:
         self.penalty, self.generator = penalty, generator
         n_models = len(settings.lams)
         self.lams = torch.tensor(settings.lams, device=data.y.device)
-        self.critic = penalty.critic(n_models, networks.n_components, data, generator)
+        n_starts = n_models // settings.n_repeats
+        self.critic = penalty.critic(n_starts, networks.n_components, data, generator)
+        repeat_models(self.critic, settings.n_repeats)
         self.table = None
         n_levels = networks.channel.n_levels
         if n_levels is not None and data.log_prior is not None:

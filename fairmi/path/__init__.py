@@ -1,0 +1,8 @@
+"""The whole line of accuracy against unfairness: every λ in one training."""
+
+from __future__ import annotations
+
+from fairmi.path._path import fairness_path
+from fairmi.path._search import MIDebiasedClassifierCV
+
+__all__ = ["MIDebiasedClassifierCV", "fairness_path"]

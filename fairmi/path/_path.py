@@ -1,0 +1,122 @@
+"""Every λ in one training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fairmi._classifier import MIDebiasedClassifier
+
+# The least and the greatest λ of a default path, beside 0: below the one nothing changes, and at
+# the other little of C is left in Z (on Adult and on German alike).
+_ENDS = (0.25, 16.0)
+
+
+def fairness_path(
+    X: Any,
+    y: ArrayLike,
+    *,
+    sensitive_features: Any = None,
+    sample_weight: ArrayLike | None = None,
+    lams: int | Sequence[float] = 10,
+    **parameters: Any,
+) -> tuple[np.ndarray, list[MIDebiasedClassifier]]:
+    """Fit a classifier at each of many λ, all in one training.
+
+    All models see the same minibatches, dropout and channel noise and start from the same
+    weights, so that each is what a fit of its own would give (to rounding, which training
+    amplifies), and neighbours on the path differ by λ, not by luck.
+
+    Parameters
+    ----------
+    X, y, sensitive_features, sample_weight : as in `MIDebiasedClassifier.fit`
+    lams : int or sequence of float, default=10
+        Values of λ >= 0. An int n gives 0 and n - 1 values from 0.25 to 16 at equal ratios: from
+        no debiasing to full.
+    **parameters
+        Of `MIDebiasedClassifier`, but for `lam`, `schedule` and `warm_start`. Callbacks are told
+        the means over the models.
+
+    Returns
+    -------
+    lams : ndarray of shape (n_lams,)
+        The values of λ.
+    models : list of MIDebiasedClassifier
+        The fitted classifier of each.
+
+    Raises
+    ------
+    ValueError
+        As `MIDebiasedClassifier.fit`; also for `lams` that are not finite numbers >= 0.
+
+    References
+    ----------
+    .. [1] J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear
+       Models via Coordinate Descent", 2010, doi 10.18637/jss.v033.i01, for the idea of a path.
+       Here the values train side by side, not one after the other.
+
+    Examples
+    --------
+    >>> from fairmi.datasets import load_german
+    >>> from fairmi.path import fairness_path
+    >>> X, y = load_german(return_X_y=True)
+    >>> lams, models = fairness_path(
+    ...     X, y, sensitive_features=X["age"] > 25, lams=4, max_iter=20, random_state=0)
+    >>> lams.round(2)
+    array([ 0.  ,  0.25,  2.  , 16.  ])
+    >>> [model.lam for model in models] == lams.tolist()
+    True
+    """
+    values = check_lams(lams)
+    base = base_estimator(parameters)
+    models, trained = base._fit_path(values.tolist(), X, y, sensitive_features, sample_weight)
+    for place, model in enumerate(models):
+        model._warn(trained, place)
+    return values, models
+
+
+def check_lams(lams: Any) -> np.ndarray:
+    """Return the values of λ, (n_lams,), as given or from 0 to the greatest.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or one is not a finite number >= 0 or given twice.
+    """
+    if isinstance(lams, Integral):
+        if lams < 2:
+            raise ValueError(f"lams={lams!r} makes no path; give 2 or more, or values of λ.")
+        return np.concatenate([[0.0], np.geomspace(*_ENDS, int(lams) - 1)])
+    try:
+        values = np.asarray(lams, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"lams={lams!r} are not numbers; give an int or λ >= 0.") from error
+    usable = values.ndim == 1 and len(values) > 0 and np.isfinite(values).all()
+    if not usable or (values < 0).any() or len(np.unique(values)) < len(values):
+        raise ValueError(
+            f"lams={lams!r} must be an int, or a list of distinct finite values of λ >= 0."
+        )
+    return values
+
+
+def base_estimator(parameters: dict[str, Any]) -> MIDebiasedClassifier:
+    """Return the estimator whose copies make a path.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is one that a path can't take.
+    """
+    refused = {
+        "lam": 'give "lams"',
+        "warm_start": "a path starts anew",
+        "schedule": "a path trains by the default schedule; fit the paper's one λ at a time",
+    }
+    for name, mend in refused.items():
+        if name in parameters:
+            raise ValueError(f"{name}={parameters[name]!r} is no parameter of a path: {mend}.")
+    return MIDebiasedClassifier(**parameters)
