@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from fairmi._sample import Sample
 from fairmi._training import DefaultRun, Run, Settings, n_batches
 from fairmi._types import TrainingData
 from fairmi.dependence import DonskerVaradhan
+from fairmi.dependence.names import penalty_of
 
 _DEFAULT_EPOCHS = 15
 _FEWEST_STEPS = 200
@@ -33,7 +34,10 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Design:
-    """All that sets a training but its data; `n_rows` is None for a stream."""
+    """All that sets a training but its data; `n_rows` is None for a stream.
+
+    `lams` has λ of each model, and `factors` the share of it for each sensitive attribute.
+    """
 
     schedule: str
     constraint: str
@@ -52,6 +56,8 @@ class Design:
     n_critic_steps: int | None
     device: torch.device
     seed: int
+    penalty: Any = field(default_factory=DonskerVaradhan)
+    factors: tuple[float, ...] = (1.0,)
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -116,7 +122,23 @@ def default_run(
 ) -> DefaultRun:
     """Return the run of the default schedule."""
     networks, generator = _networks(design, parameters)
-    return DefaultRun(networks, data, design.settings, DonskerVaradhan(), generator)
+    return DefaultRun(networks, data, design.settings, design.penalty, generator, design.factors)
+
+
+def penalty_for(choice: Any, schedule: str) -> Any:
+    """Return a fresh penalty of a name or an object.
+
+    Raises
+    ------
+    ValueError
+        If there is no such penalty, it lacks a method, or the schedule can't use it.
+    """
+    if schedule == "paper" and choice != "donsker_varadhan":
+        raise ValueError(
+            'schedule="paper" minimises the Donsker-Varadhan bound alone, not '
+            f'penalty={choice!r}; set penalty="donsker_varadhan", or schedule="default".'
+        )
+    return penalty_of(choice)
 
 
 def training_data(

@@ -29,10 +29,11 @@ from fairmi._build import (
     device_of,
     inference_networks,
     one_thread,
+    penalty_for,
     training_data,
 )
-from fairmi._compat import Interval, StrOptions
-from fairmi._diagnosis import warn_of_blind_critic, warn_of_one_class, warn_of_stop
+from fairmi._compat import HasMethods, Interval, StrOptions
+from fairmi._diagnosis import warn_of_blind_critics, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import sensitive_frame
@@ -54,7 +55,7 @@ from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import plan_sensitive
-from fairmi._training import Control, DefaultRun, is_finite, train
+from fairmi._training import Control, DefaultRun, Run, is_finite, train
 from fairmi._types import EpochRecord, TrainingData
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
@@ -82,6 +83,10 @@ class MIDebiasedClassifier(
 default="demographic_parity"
         What is penalised: I(Z; C); I(Z; C | y); or I(Z; C) among the rows of the positive class
         `classes_[1]` alone.
+    penalty : str or object, default="donsker_varadhan"
+        What measures the dependence of Z and C: a name in `fairmi.dependence.PENALTIES`, or an
+        object with the methods of `fairmi.dependence.Penalty`, a torch module among them. Each
+        has a scale of λ of its own.
     schedule : {"default", "paper"}, default="default"
         "paper" is the procedure of the authors of [1]_ with 64 deterministic units, to compare
         with: its critic sees little of what its Z tells. It ignores `n_components`, `n_levels`,
@@ -194,6 +199,7 @@ default="demographic_parity"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left")],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
+        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
         "schedule": [StrOptions({"default", "paper"})],
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
@@ -222,6 +228,7 @@ default="demographic_parity"
         *,
         lam: float = 1.0,
         constraint: str = "demographic_parity",
+        penalty: Any = "donsker_varadhan",
         schedule: str = "default",
         sensitive_columns: Any = None,
         drop_sensitive: bool = False,
@@ -246,6 +253,7 @@ default="demographic_parity"
     ) -> None:
         self.lam = lam
         self.constraint = constraint
+        self.penalty = penalty
         self.schedule = schedule
         self.sensitive_columns = sensitive_columns
         self.drop_sensitive = drop_sensitive
@@ -428,6 +436,7 @@ default="demographic_parity"
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
+        penalty_for(self.penalty, self.schedule)
 
     def _check(self, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> Given:
         check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
@@ -550,6 +559,7 @@ default="demographic_parity"
             n_critic_steps=self.n_critic_steps,
             device=device_of(self.device),
             seed=seed,
+            penalty=penalty_for(self.penalty, self.schedule),
         )
 
     def _train(
@@ -576,7 +586,7 @@ default="demographic_parity"
         self.t_ = self.n_iter_ * design.n_batches
         self.history_ = [epoch_dict(record) for record in outcome.history]
         warn_of_stop(outcome.stopped, self.n_iter_)
-        self._diagnose(data, outcome.kept)
+        self._diagnose(data, outcome.kept, run)
 
     def _feed(self, design: Design, sample: Sample, earlier: dict[str, np.ndarray] | None) -> None:
         counts = self.sensitive_counts_.copy()
@@ -625,7 +635,7 @@ default="demographic_parity"
             )
         super().__setstate__(state)
 
-    def _diagnose(self, data: TrainingData, kept: EpochRecord | None) -> None:
+    def _diagnose(self, data: TrainingData, kept: EpochRecord | None, run: Run) -> None:
         rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))
         networks = self._networks()
         with torch.no_grad():
@@ -633,11 +643,8 @@ default="demographic_parity"
             scores = networks.head(z)[0].numpy()
         predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
         warn_of_one_class(predicted, len(self.classes_), self.lam)
-        watched = self.lam > 0 and self.constraint == "demographic_parity"
-        if watched and rows.groups is not None and kept is not None:
-            counted = (rows.penalty_weights[0] > 0).cpu().numpy()
-            groups = rows.groups.cpu().numpy()[counted]
-            warn_of_blind_critic(z[0].numpy()[counted], groups, kept.penalty[0])
+        if self.constraint == "demographic_parity" and kept is not None:
+            warn_of_blind_critics(z[0].numpy(), rows, run.claims(rows, kept))
 
     def _networks(self) -> Networks:
         check_is_fitted(self, "parameters_")

@@ -11,12 +11,14 @@ import polars as pl
 import pytest
 from scipy.sparse import coo_array, csr_array
 from sklearn.base import clone
+from torch import nn
 
 import fairmi._classifier
 from fairmi import MIDebiasedClassifier
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import group_rows
 from fairmi._training import train
+from fairmi.dependence import DonskerVaradhan
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -48,6 +50,7 @@ def test_good_input_reaches_training():
 
 PARAMETERS = {
     "lam": [-1, -1e-9, np.nan, np.inf, "1", None],
+    "penalty": ["mutual", None, 1, DonskerVaradhan, nn.Linear(2, 2)],
     "constraint": ["dp", None, 1],
     "schedule": ["mine", None],
     "sensitive_columns": [1.5, len],
@@ -76,7 +79,7 @@ PARAMETERS = {
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name, values in PARAMETERS.items() for value in values],
-    ids=lambda value: value.__name__ if callable(value) else str(value),
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_parameter_out_of_range(name, value):
     model = MIDebiasedClassifier(**{name: value})

@@ -17,6 +17,9 @@ class Penalty(BaseEstimator):
 
     # Whether the value is a mutual information, in nats.
     is_information = True
+    # Whether, where C is discrete, the penalty has `value_of_counts` and what a table of the
+    # levels of Z reads may stand in for its value.
+    reads_levels = False
 
     def critic(
         self, n_models: int, n_components: int, data: TrainingData, generator: Generator
