@@ -44,6 +44,7 @@ from fairmi._inputs import (
     check_callbacks,
     check_indexes,
     check_labels,
+    check_lam,
     check_layer_sizes,
     check_stream_classes,
     check_table,
@@ -77,8 +78,10 @@ class MIDebiasedClassifier(
 
     Parameters
     ----------
-    lam : float, default=1.0
+    lam : float or dict, default=1.0
         Weight λ >= 0 of the penalty. 0 trains without it; from about 8 on, little of C is left.
+        Several sensitive features are penalised jointly, as their intersections; a dict of λ by
+        name of column penalises each by itself.
     constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
 default="demographic_parity"
         What is penalised: I(Z; C); I(Z; C | y); or I(Z; C) among the rows of the positive class
@@ -99,6 +102,15 @@ default="demographic_parity"
     missing_sensitive : {"error", "category", "mask"}, default="error"
         What a missing sensitive feature is: an error, a group of its own, or a row that trains
         the task alone.
+    sensitive_kinds : dict or sequence of {"categorical", "continuous"}, default=None
+        What the sensitive features are, by name of column or in order. None, and columns that a
+        dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
+        and floats of more than two that are too rare for groups.
+    group_weight : {"balanced"}, default=None
+        "balanced" weighs rows in the penalty so that all groups, within each class for equalized
+        odds, have the same weight, however few their rows. It needs a categorical feature.
+    weighted : {"both", "task", "penalty"}, default="both"
+        What `sample_weight` weighs: the task loss, the penalty, or both.
     hidden_layer_sizes : sequence of int, default=(128,)
         Units of the encoder's hidden layers.
     n_components : int, default=None
@@ -150,6 +162,9 @@ default="demographic_parity"
         Names of the columns, where X has names that are all strings.
     sensitive_values_ : list
         The groups; a tuple for each where there are several features. Empty where continuous.
+        Where `lam` is a dict, a list of groups for each feature.
+    sensitive_kinds_ : dict
+        What each sensitive feature was taken for, "categorical" or "continuous".
     n_iter_ : int
         Epochs run.
     history_ : list of dict
@@ -162,7 +177,7 @@ default="demographic_parity"
     t_ : int
         Steps taken.
     sensitive_counts_ : ndarray of shape (n_strata, n_groups)
-        Summed weights of the groups, within each class for equalized odds.
+        Summed weights of the groups in the penalty, within each class for equalized odds.
     sensitive_plan_ : SensitivePlan
         How the sensitive features were read: which are continuous, which groups there are.
     architecture_ : dict
@@ -197,13 +212,16 @@ default="demographic_parity"
     __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "lam": [Interval(Real, 0, None, closed="left")],
+        "lam": [Interval(Real, 0, None, closed="left"), dict],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
         "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
         "schedule": [StrOptions({"default", "paper"})],
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
+        "sensitive_kinds": [None, dict, "array-like"],
+        "group_weight": [None, StrOptions({"balanced"})],
+        "weighted": [StrOptions({"both", "task", "penalty"})],
         "hidden_layer_sizes": ["array-like"],
         "n_components": [None, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
@@ -226,13 +244,16 @@ default="demographic_parity"
     def __init__(
         self,
         *,
-        lam: float = 1.0,
+        lam: float | dict[Any, float] = 1.0,
         constraint: str = "demographic_parity",
         penalty: Any = "donsker_varadhan",
         schedule: str = "default",
         sensitive_columns: Any = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
+        sensitive_kinds: Any = None,
+        group_weight: str | None = None,
+        weighted: str = "both",
         hidden_layer_sizes: Sequence[int] = (128,),
         n_components: int | None = None,
         n_levels: int = 17,
@@ -258,6 +279,9 @@ default="demographic_parity"
         self.sensitive_columns = sensitive_columns
         self.drop_sensitive = drop_sensitive
         self.missing_sensitive = missing_sensitive
+        self.sensitive_kinds = sensitive_kinds
+        self.group_weight = group_weight
+        self.weighted = weighted
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -302,8 +326,8 @@ default="demographic_parity"
             Several categorical columns make a group of each combination. May be None only where
             `sensitive_columns` names columns of X.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights in the task loss and in the expectations of the mutual information; a weight
-            of 2 is a row given twice, and of 0 a row left out.
+            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
+            says; a weight of 2 is a row given twice, and of 0 a row left out.
         X_val, y_val, sensitive_features_val : as X, y and sensitive_features, default=None
             Validation rows. With them, or with `early_stopping`, the state that is best on them
             is kept, by task loss plus `lam` times the penalty.
@@ -436,6 +460,7 @@ default="demographic_parity"
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
+        check_lam(self.lam)
         penalty_for(self.penalty, self.schedule)
 
     def _check(self, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> Given:
@@ -444,22 +469,26 @@ default="demographic_parity"
         y = check_labels(self, X, y)
         weights = check_weights(weights, X)
         features, frame, argument = self._sensitive(X, sensitive)
-        return Given(features, y, weights, frame, argument).counted()
+        in_task = np.ones_like(weights) if self.weighted == "penalty" else weights
+        in_penalty = np.ones_like(weights) if self.weighted == "task" else weights
+        return Given(features, y, in_task, frame, argument, in_penalty).counted()
 
     def _learn_encoding(self, given: Given, classes: np.ndarray, *, anew: bool) -> None:
         plan = plan_sensitive(
             given.sensitive,
-            given.weights,
+            given.penalty_weights,
             missing=self.missing_sensitive,
             argument=given.argument,
+            kinds=self.sensitive_kinds,
+            separate=isinstance(self.lam, dict),
         )
         if anew:
             codes = np.searchsorted(classes, given.y)
             self.encoder_ = TableEncoder().fit(given.features, codes, given.weights)
         self.classes_, self.sensitive_plan_ = classes, plan
-        self.sensitive_values_ = list(plan.labels)
+        self.sensitive_values_, self.sensitive_kinds_ = plan.labels, plan.kinds
         n_strata = len(classes) if self.constraint == "equalized_odds" else 1
-        self.sensitive_counts_ = np.zeros((n_strata, plan.n_groups or 0))
+        self.sensitive_counts_ = np.zeros((n_strata, sum(plan.n_groups)))
 
     def _encode(self, given: Given) -> Sample:
         x = self.encoder_.transform(given.features)
@@ -467,7 +496,7 @@ default="demographic_parity"
         rows = self.sensitive_plan_.rows(
             given.sensitive, n_rows=len(codes), argument=given.argument
         )
-        return Sample(x, codes, rows, given.weights).merged()
+        return Sample(x, codes, rows, given.weights, given.penalty_weights).merged()
 
     def _validation(self, X: Any, y: Any, given: Any) -> Sample:
         X = check_table(self, X, reset=False)
@@ -476,7 +505,8 @@ default="demographic_parity"
         if len(unseen):
             raise ValueError(f"y_val has classes that y does not have: {list(unseen)}.")
         features, frame, argument = self._sensitive(X, given, "sensitive_features_val")
-        return self._encode(Given(features, y, np.ones(len(y)), frame, argument))
+        ones = np.ones(len(y))
+        return self._encode(Given(features, y, ones, frame, argument, ones))
 
     def _split(self, sample: Sample, seed: int) -> tuple[Sample, Sample]:
         try:
@@ -541,6 +571,7 @@ default="demographic_parity"
             )
 
     def _design(self, sample: Sample, n_rows: int | None, seed: int) -> Design:
+        lam, factors = self.sensitive_plan_.weigh(self.lam)
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
@@ -550,7 +581,9 @@ default="demographic_parity"
             n_components=self.n_components,
             n_levels=self.n_levels,
             dropout=self.dropout,
-            lams=(float(self.lam),),
+            lams=(lam,),
+            factors=factors,
+            group_weight=self.group_weight,
             max_iter=self.max_iter,
             n_rows=n_rows,
             batch_size=self.batch_size,

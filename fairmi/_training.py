@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,10 @@ from fairmi.dependence.term import Law, Term
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; `lams` has a penalty weight for each model."""
+    """How to train; `lams` has a penalty weight for each model.
+
+    `factors` has the share of λ that each sensitive attribute's penalty counts with.
+    """
 
     lams: tuple[float, ...]
     n_epochs: int
@@ -28,6 +31,7 @@ class Settings:
     weight_decay: float
     n_critic_steps: int
     critic_learning_rate: float
+    factors: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -215,10 +219,7 @@ def n_batches(n_rows: int, batch_size: int) -> int:
 
 
 class DefaultRun:
-    """The state of one training by the default schedule: critics, optimisers, steps taken.
-
-    `factors` has the share of λ that each sensitive attribute's penalty counts with.
-    """
+    """The state of one training by the default schedule: critics, optimisers, steps taken."""
 
     def __init__(
         self,
@@ -227,10 +228,9 @@ class DefaultRun:
         settings: Settings,
         penalty: Any,
         generator: Generator,
-        factors: Sequence[float] = (1.0,),
     ) -> None:
         self.networks, self.data, self.settings = networks, data, settings
-        self.generator, self.factors = generator, tuple(factors)
+        self.generator = generator
         n_models = len(settings.lams)
         self.lams = torch.tensor(settings.lams, device=data.y.device)
         self.terms = [
@@ -301,7 +301,9 @@ class DefaultRun:
         with torch.no_grad():
             z = self.networks.represent(rows.x)
         claims: list[float | None] = []
-        for term, batch, factor in zip(self.terms, rows.attributes, self.factors, strict=True):
+        for term, batch, factor in zip(
+            self.terms, rows.attributes, self.settings.factors, strict=True
+        ):
             if not factor * self.settings.lams[0]:
                 claims.append(None)
             elif len(self.terms) == 1 and getattr(term.penalty, "is_information", False):
@@ -316,7 +318,7 @@ class DefaultRun:
         return Progress(self.step_count / self.n_steps)
 
     def _sum(self, values: Iterable[Tensor]) -> Tensor:
-        parts = [f * value for f, value in zip(self.factors, values, strict=True)]
+        parts = [f * value for f, value in zip(self.settings.factors, values, strict=True)]
         return torch.stack(parts).sum(0)
 
     def _train_critics(

@@ -49,13 +49,16 @@ def test_good_input_reaches_training():
 
 
 PARAMETERS = {
-    "lam": [-1, -1e-9, np.nan, np.inf, "1", None],
+    "lam": [-1, -1e-9, np.nan, np.inf, "1", None, {}, {"a": "1"}, {"a": -1}, {"a": np.inf}],
     "penalty": ["mutual", None, 1, DonskerVaradhan, nn.Linear(2, 2)],
     "constraint": ["dp", None, 1],
     "schedule": ["mine", None],
     "sensitive_columns": [1.5, len],
     "drop_sensitive": ["yes", None],
     "missing_sensitive": ["drop", None],
+    "sensitive_kinds": ["continuous", 3, ["categorical"] * 2, ["odd"], ["continuous"], {"b": "x"}],
+    "group_weight": ["even", 2],
+    "weighted": ["loss", None],
     "hidden_layer_sizes": [(0,), (-1,), (1.5,), "a", 5, None, ("a",), [[3]], (True,), (np.nan,)],
     "n_components": [0, -1, 1.5, "3"],
     "n_levels": [1, 0, 2.5, "3", None],
