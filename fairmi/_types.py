@@ -32,6 +32,18 @@ class Batch:
     penalty_weights: Tensor
     others: tuple[Batch, ...] = ()
 
+    def take(self, index: Tensor) -> Batch:
+        """Return the rows of `index`, without `others`."""
+        return Batch(
+            x=self.x[index],
+            y=self.y[index],
+            groups=None if self.groups is None else self.groups[index],
+            values=None if self.values is None else self.values[index],
+            strata=self.strata[index],
+            task_weights=self.task_weights[:, index],
+            penalty_weights=self.penalty_weights[:, index],
+        )
+
     @property
     def attributes(self) -> tuple[Batch, ...]:
         """The rows once for each sensitive attribute."""

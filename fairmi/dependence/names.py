@@ -7,10 +7,20 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
+from fairmi.dependence.characteristic import CharacteristicFunction
+from fairmi.dependence.csad import CrossSample
 from fairmi.dependence.donsker_varadhan import DonskerVaradhan
+from fairmi.dependence.hgr import HGR
+from fairmi.dependence.hsic import HSIC
+from fairmi.dependence.sliced import SlicedInfomin
 
 PENALTIES: dict[str, type] = {
     "donsker_varadhan": DonskerVaradhan,
+    "hgr": HGR,
+    "csad": CrossSample,
+    "characteristic_function": CharacteristicFunction,
+    "hsic": HSIC,
+    "sliced_infomin": SlicedInfomin,
 }
 
 _METHODS = ("critic", "critic_loss", "value")

@@ -106,7 +106,7 @@ class Term:
 
     def evaluate(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
         """Return the penalty of other rows, (M,), at Z as at inference."""
-        value = self._value(z, batch, data)
+        value = self._value_in_parts(z, batch, data)
         if self.table is not None and self.table.n_batches:
             # Counts of training rows, read on rows that they do not hold.
             low, fraction, _ = self.channel.law(z, 0.0)
@@ -133,6 +133,18 @@ class Term:
             self.penalty.critic_loss(self.critic, z, batch, self.data, self.generator),
             "critic_loss",
         )
+
+    def _value_in_parts(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
+        most = getattr(self.penalty, "most_rows", None)
+        n_rows = z.shape[1]
+        if most is None or n_rows <= most:
+            return self._value(z, batch, data)
+        order = torch.randperm(n_rows, generator=self.generator, device=z.device)
+        parts = [(z[:, index], batch.take(index)) for index in order.split(most)]
+        weights = torch.stack([rows.penalty_weights.sum(1) for _, rows in parts])
+        values = torch.stack([self._value(part, rows, data) for part, rows in parts])
+        tiny = torch.finfo(values.dtype).tiny
+        return (values * weights).sum(0) / weights.sum(0).clamp_min(tiny)
 
     def _value(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
         value = self.penalty.value(self.critic, z, batch, data, self.generator)
