@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from torch import Tensor
 from fairmi import _paper
 from fairmi._networks import Networks, repeat_models
 from fairmi._sample import Sample
+from fairmi._sensitive import AttributeRows
 from fairmi._training import DefaultRun, Run, Settings, n_batches
 from fairmi._types import TrainingData
 from fairmi.dependence import DonskerVaradhan
+from fairmi.dependence.names import penalty_of
 
 _DEFAULT_EPOCHS = 15
 _FEWEST_STEPS = 200
@@ -35,7 +37,8 @@ _TINY = 1e-12
 class Design:
     """All that sets a training but its data; `n_rows` is None for a stream.
 
-    For each of `lams` there are `n_starts` models, whose starting weights differ.
+    For each of `lams` there are `n_starts` models, whose starting weights differ; `factors` has
+    the share of λ for each sensitive attribute.
     """
 
     schedule: str
@@ -56,6 +59,9 @@ class Design:
     n_critic_steps: int | None
     device: torch.device
     seed: int
+    penalty: Any = field(default_factory=DonskerVaradhan)
+    factors: tuple[float, ...] = (1.0,)
+    group_weight: str | None = None
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -103,6 +109,7 @@ class Design:
             weight_decay=self._by_rows(self.weight_decay, _WEIGHT_DECAY),
             n_critic_steps=self.n_critic_steps or (20 if paper else 3),
             critic_learning_rate=_CRITIC_LEARNING_RATE,
+            factors=self.factors,
         )
 
 
@@ -121,49 +128,108 @@ def default_run(
 ) -> DefaultRun:
     """Return the run of the default schedule."""
     networks, generator = _networks(design, parameters)
-    return DefaultRun(networks, data, design.settings, DonskerVaradhan(), generator)
+    return DefaultRun(networks, data, design.settings, design.penalty, generator)
+
+
+def penalty_for(choice: Any, schedule: str) -> Any:
+    """Return a fresh penalty of a name or an object.
+
+    Raises
+    ------
+    ValueError
+        If there is no such penalty, it lacks a method, or the schedule can't use it.
+    """
+    if schedule == "paper" and choice != "donsker_varadhan":
+        raise ValueError(
+            'schedule="paper" minimises the Donsker-Varadhan bound alone, not '
+            f'penalty={choice!r}; set penalty="donsker_varadhan", or schedule="default".'
+        )
+    return penalty_of(choice)
 
 
 def training_data(
     sample: Sample,
-    n_groups: int | None,
+    n_groups: tuple[int, ...],
     design: Design,
     earlier_counts: np.ndarray | None = None,
 ) -> TrainingData:
     """Return the rows as tensors on the device, and the strata of the constraint.
 
-    `earlier_counts` (S, G) are those of a stream's rows before these: they are added to, in place.
+    `n_groups` are those of each sensitive attribute. `earlier_counts` (S, sum of G) are those of
+    a stream's rows before these, attribute by attribute: they are added to, in place.
     """
-    sensitive, weights, y = sample.sensitive, sample.weights, sample.codes
-    penalty_weights = weights * sensitive.known
+    _check_attributes(design, n_groups)
+    task_weights, penalty_weights = sample.both_weights.T
+    y = sample.codes
     strata, n_strata = np.zeros_like(y), 1
+    scale = len(y) / np.maximum([task_weights.sum(), penalty_weights.sum()], _TINY)
     if design.constraint == "equalized_odds":
         strata, n_strata = y, design.n_classes
     elif design.constraint == "equal_opportunity":
-        penalty_weights[y == 0] = 0
-    groups, values, log_prior = None, None, None
-    if sensitive.groups is not None:
-        shares = np.zeros((n_strata, n_groups or 0))
-        np.add.at(shares, (strata, sensitive.groups), penalty_weights)
-        if earlier_counts is not None:
-            earlier_counts += shares
-            shares = earlier_counts.copy()
-        shares /= np.maximum(shares.sum(axis=1, keepdims=True), _TINY)
-        log_prior = _tensor(np.log(np.maximum(shares, _TINY)), design, torch.float32)
-        groups = _tensor(sensitive.groups, design, torch.int64)
-    elif sensitive.values is not None:
-        values = _tensor(sensitive.values, design, torch.float32)
-    scale = len(weights) / weights.sum()
-    return TrainingData(
+        penalty_weights = penalty_weights * (y != 0)
+    rows = TrainingData(
         x=_rows_of(sample.x, design),
         y=_tensor(y, design, torch.int64),
-        groups=groups,
-        values=values,
-        log_prior=log_prior,
+        groups=None,
+        values=None,
+        log_prior=None,
         strata=_tensor(strata, design, torch.int64),
         n_strata=n_strata,
-        task_weights=_tensor(weights * scale, design, torch.float32)[None],
-        penalty_weights=_tensor(penalty_weights * scale, design, torch.float32)[None],
+        task_weights=_tensor(task_weights * scale[0], design, torch.float32)[None],
+        penalty_weights=torch.zeros(()),
+    )
+    ends = np.cumsum(n_groups)
+    counts = np.zeros((n_strata, ends[-1])) if earlier_counts is None else earlier_counts
+    parts = zip(sample.sensitive.attributes, np.split(counts, ends[:-1], axis=1), strict=True)
+    first, *others = [
+        _with_attribute(rows, attribute, penalty_weights * scale[1], seen, strata, design)
+        for attribute, seen in parts
+    ]
+    return replace(first, others=tuple(others))
+
+
+def _check_attributes(design: Design, n_groups: tuple[int, ...]) -> None:
+    if design.schedule == "paper" and len(n_groups) > 1:
+        raise ValueError(
+            'schedule="paper" has one penalty, and lam is a dict; give a number, which penalises '
+            'the intersections, or schedule="default".'
+        )
+    if design.group_weight is not None and not any(n_groups):
+        raise ValueError(
+            f'group_weight="{design.group_weight}" needs groups, but the sensitive features are '
+            "continuous, or are penalised together with a continuous one; set it to None, or give "
+            "lam as a dict, a λ for each."
+        )
+
+
+def _with_attribute(
+    rows: TrainingData,
+    attribute: AttributeRows,
+    weights: np.ndarray,
+    counts: np.ndarray,
+    strata: np.ndarray,
+    design: Design,
+) -> TrainingData:
+    # `counts` (S, G) are those of earlier rows; these rows are added, in place.
+    weights = weights * attribute.known
+    if attribute.values is not None:
+        return replace(
+            rows,
+            values=_tensor(attribute.values, design, torch.float32),
+            penalty_weights=_tensor(weights, design, torch.float32)[None],
+        )
+    assert attribute.groups is not None
+    np.add.at(counts, (strata, attribute.groups), weights)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), _TINY)
+    if design.group_weight == "balanced":
+        even = (shares > 0) / np.maximum((shares > 0).sum(axis=1, keepdims=True), 1)
+        weights = weights * (even / np.maximum(shares, _TINY))[strata, attribute.groups]
+        shares = even
+    return replace(
+        rows,
+        groups=_tensor(attribute.groups, design, torch.int64),
+        log_prior=_tensor(np.log(np.maximum(shares, _TINY)), design, torch.float32),
+        penalty_weights=_tensor(weights, design, torch.float32)[None],
     )
 
 

@@ -30,10 +30,11 @@ from fairmi._build import (
     device_of,
     inference_networks,
     one_thread,
+    penalty_for,
     training_data,
 )
-from fairmi._compat import Interval, StrOptions
-from fairmi._diagnosis import warn_of_blind_critic, warn_of_one_class, warn_of_stop
+from fairmi._compat import HasMethods, Interval, StrOptions
+from fairmi._diagnosis import warn_of_blind_critics, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import sensitive_frame
@@ -44,6 +45,7 @@ from fairmi._inputs import (
     check_callbacks,
     check_indexes,
     check_labels,
+    check_lam,
     check_layer_sizes,
     check_stream_classes,
     check_table,
@@ -54,9 +56,9 @@ from fairmi._inputs import (
 from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
-from fairmi._sensitive import plan_sensitive
-from fairmi._training import Control, DefaultRun, Outcome, is_finite, train
-from fairmi._types import EpochRecord, TrainingData
+from fairmi._sensitive import SensitivePlan, plan_sensitive
+from fairmi._training import Control, DefaultRun, Outcome, Run, is_finite, train
+from fairmi._types import TrainingData
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
 
@@ -77,12 +79,18 @@ class MIDebiasedClassifier(
 
     Parameters
     ----------
-    lam : float, default=1.0
+    lam : float or dict, default=1.0
         Weight λ >= 0 of the penalty. 0 trains without it; from about 8 on, little of C is left.
+        Several sensitive features are penalised jointly, as their intersections; a dict of λ by
+        name of column penalises each by itself.
     constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
 default="demographic_parity"
         What is penalised: I(Z; C); I(Z; C | y); or I(Z; C) among the rows of the positive class
         `classes_[1]` alone.
+    penalty : str or object, default="donsker_varadhan"
+        What measures the dependence of Z and C: a name in `fairmi.dependence.PENALTIES`, or an
+        object with the methods of `fairmi.dependence.Penalty`, a torch module among them. Each
+        has a scale of λ of its own.
     schedule : {"default", "paper"}, default="default"
         "paper" is the procedure of the authors of [1]_ with 64 deterministic units, to compare
         with: its critic sees little of what its Z tells. It ignores `n_components`, `n_levels`,
@@ -95,6 +103,15 @@ default="demographic_parity"
     missing_sensitive : {"error", "category", "mask"}, default="error"
         What a missing sensitive feature is: an error, a group of its own, or a row that trains
         the task alone.
+    sensitive_kinds : dict or sequence of {"categorical", "continuous"}, default=None
+        What the sensitive features are, by name of column or in order. None, and columns that a
+        dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
+        and floats of more than two that are too rare for groups.
+    group_weight : {"balanced"}, default=None
+        "balanced" weighs rows in the penalty so that all groups, within each class for equalized
+        odds, have the same weight, however few their rows. It needs a categorical feature.
+    weighted : {"both", "task", "penalty"}, default="both"
+        What `sample_weight` weighs: the task loss, the penalty, or both.
     hidden_layer_sizes : sequence of int, default=(128,)
         Units of the encoder's hidden layers.
     n_components : int, default=None
@@ -146,6 +163,9 @@ default="demographic_parity"
         Names of the columns, where X has names that are all strings.
     sensitive_values_ : list
         The groups; a tuple for each where there are several features. Empty where continuous.
+        Where `lam` is a dict, a list of groups for each feature.
+    sensitive_kinds_ : dict
+        What each sensitive feature was taken for, "categorical" or "continuous".
     n_iter_ : int
         Epochs run.
     history_ : list of dict
@@ -158,7 +178,7 @@ default="demographic_parity"
     t_ : int
         Steps taken.
     sensitive_counts_ : ndarray of shape (n_strata, n_groups)
-        Summed weights of the groups, within each class for equalized odds.
+        Summed weights of the groups in the penalty, within each class for equalized odds.
     sensitive_plan_ : SensitivePlan
         How the sensitive features were read: which are continuous, which groups there are.
     architecture_ : dict
@@ -193,12 +213,16 @@ default="demographic_parity"
     __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "lam": [Interval(Real, 0, None, closed="left")],
+        "lam": [Interval(Real, 0, None, closed="left"), dict],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
+        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
         "schedule": [StrOptions({"default", "paper"})],
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
+        "sensitive_kinds": [None, dict, "array-like"],
+        "group_weight": [None, StrOptions({"balanced"})],
+        "weighted": [StrOptions({"both", "task", "penalty"})],
         "hidden_layer_sizes": ["array-like"],
         "n_components": [None, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
@@ -221,12 +245,16 @@ default="demographic_parity"
     def __init__(
         self,
         *,
-        lam: float = 1.0,
+        lam: float | dict[Any, float] = 1.0,
         constraint: str = "demographic_parity",
+        penalty: Any = "donsker_varadhan",
         schedule: str = "default",
         sensitive_columns: Any = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
+        sensitive_kinds: Any = None,
+        group_weight: str | None = None,
+        weighted: str = "both",
         hidden_layer_sizes: Sequence[int] = (128,),
         n_components: int | None = None,
         n_levels: int = 17,
@@ -247,10 +275,14 @@ default="demographic_parity"
     ) -> None:
         self.lam = lam
         self.constraint = constraint
+        self.penalty = penalty
         self.schedule = schedule
         self.sensitive_columns = sensitive_columns
         self.drop_sensitive = drop_sensitive
         self.missing_sensitive = missing_sensitive
+        self.sensitive_kinds = sensitive_kinds
+        self.group_weight = group_weight
+        self.weighted = weighted
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -295,8 +327,8 @@ default="demographic_parity"
             Several categorical columns make a group of each combination. May be None only where
             `sensitive_columns` names columns of X.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weights in the task loss and in the expectations of the mutual information; a weight
-            of 2 is a row given twice, and of 0 a row left out.
+            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
+            says; a weight of 2 is a row given twice, and of 0 a row left out.
         X_val, y_val, sensitive_features_val : as X, y and sensitive_features, default=None
             Validation rows. With them, or with `early_stopping`, the state that is best on them
             is kept, by task loss plus `lam` times the penalty.
@@ -331,7 +363,7 @@ default="demographic_parity"
             validation = None
             if X_val is not None:
                 validation = self._validation(X_val, y_val, sensitive_features_val)
-            trained = self._train((float(self.lam),), sample, validation, earlier)
+            trained = self._train(None, sample, validation, earlier)
             self._adopt(trained, 0)
         self._warn(trained, 0)
         return self
@@ -383,7 +415,7 @@ default="demographic_parity"
                 self.t_, self.n_iter_ = 0, 0
                 self.history_: list[dict[str, float]] = []
             sample = self._encode(given)
-            design = self._design(sample, (float(self.lam),), None, seed_of(self.random_state))
+            design = self._design(sample, None, None, seed_of(self.random_state))
             if not first:
                 check_architecture(design.architecture, self.architecture_)
             self._feed(design, sample, None if first else self.parameters_)
@@ -421,6 +453,8 @@ default="demographic_parity"
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
+        check_lam(self.lam)
+        penalty_for(self.penalty, self.schedule)
 
     def _check(self, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> Given:
         check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
@@ -428,7 +462,9 @@ default="demographic_parity"
         y = check_labels(self, X, y)
         weights = check_weights(weights, X)
         features, frame, argument = self._sensitive(X, sensitive)
-        return Given(features, y, weights, frame, argument)
+        in_task = np.ones_like(weights) if self.weighted == "penalty" else weights
+        in_penalty = np.ones_like(weights) if self.weighted == "task" else weights
+        return Given(features, y, in_task, frame, argument, in_penalty)
 
     def _prepare(self, X: Any, y: Any, sensitive: Any, weights: Any, earlier: Any) -> Sample:
         given = self._check(X, y, sensitive, weights, reset=earlier is None).counted()
@@ -437,20 +473,25 @@ default="demographic_parity"
         self._learn_encoding(given, classes, anew=earlier is None)
         return self._encode(given)
 
-    def _learn_encoding(self, given: Given, classes: np.ndarray, *, anew: bool) -> None:
-        plan = plan_sensitive(
+    def _plan(self, given: Given) -> SensitivePlan:
+        return plan_sensitive(
             given.sensitive,
-            given.weights,
+            given.penalty_weights,
             missing=self.missing_sensitive,
             argument=given.argument,
+            kinds=self.sensitive_kinds,
+            separate=isinstance(self.lam, dict),
         )
+
+    def _learn_encoding(self, given: Given, classes: np.ndarray, *, anew: bool) -> None:
+        plan = self._plan(given)
         if anew:
             codes = np.searchsorted(classes, given.y)
             self.encoder_ = TableEncoder().fit(given.features, codes, given.weights)
         self.classes_, self.sensitive_plan_ = classes, plan
-        self.sensitive_values_ = list(plan.labels)
+        self.sensitive_values_, self.sensitive_kinds_ = plan.labels, plan.kinds
         n_strata = len(classes) if self.constraint == "equalized_odds" else 1
-        self.sensitive_counts_ = np.zeros((n_strata, plan.n_groups or 0))
+        self.sensitive_counts_ = np.zeros((n_strata, sum(plan.n_groups)))
 
     def _encode(self, given: Given) -> Sample:
         x = self.encoder_.transform(given.features)
@@ -458,7 +499,7 @@ default="demographic_parity"
         rows = self.sensitive_plan_.rows(
             given.sensitive, n_rows=len(codes), argument=given.argument
         )
-        return Sample(x, codes, rows, given.weights).merged()
+        return Sample(x, codes, rows, given.weights, given.penalty_weights).merged()
 
     def _validation(self, X: Any, y: Any, given: Any) -> Sample:
         X = check_table(self, X, reset=False)
@@ -467,7 +508,8 @@ default="demographic_parity"
         if len(unseen):
             raise ValueError(f"y_val has classes that y does not have: {list(unseen)}.")
         features, frame, argument = self._sensitive(X, given, "sensitive_features_val")
-        return self._encode(Given(features, y, np.ones(len(y)), frame, argument))
+        ones = np.ones(len(y))
+        return self._encode(Given(features, y, ones, frame, argument, ones))
 
     def _split(self, sample: Sample, seed: int) -> tuple[Sample, Sample]:
         try:
@@ -532,8 +574,9 @@ default="demographic_parity"
             )
 
     def _design(
-        self, sample: Sample, lams: tuple[float, ...], n_rows: int | None, seed: int
+        self, sample: Sample, lams: Sequence[float] | None, n_rows: int | None, seed: int
     ) -> Design:
+        lam, factors = self.sensitive_plan_.weigh(self.lam)
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
@@ -543,7 +586,9 @@ default="demographic_parity"
             n_components=self.n_components,
             n_levels=self.n_levels,
             dropout=self.dropout,
-            lams=lams,
+            lams=(lam,) if lams is None else tuple(map(float, lams)),
+            factors=factors,
+            group_weight=self.group_weight,
             n_starts=1,
             max_iter=self.max_iter,
             n_rows=n_rows,
@@ -553,6 +598,7 @@ default="demographic_parity"
             n_critic_steps=self.n_critic_steps,
             device=device_of(self.device),
             seed=seed,
+            penalty=penalty_for(self.penalty, self.schedule),
         )
 
     def _fit_path(
@@ -567,7 +613,7 @@ default="demographic_parity"
         self._check_parameters()
         with all_or_nothing(self):
             sample = self._prepare(X, y, sensitive_features, sample_weight, None)
-            trained = self._train(tuple(map(float, lams)), sample, None, None)
+            trained = self._train(lams, sample, None, None)
             models = [copy.copy(self).set_params(lam=float(lam)) for lam in lams]
             for place, model in enumerate(models):
                 model._adopt(trained, place)
@@ -575,7 +621,7 @@ default="demographic_parity"
 
     def _train(
         self,
-        lams: tuple[float, ...],
+        lams: Sequence[float] | None,
         sample: Sample,
         held_out: Sample | None,
         earlier: dict[str, np.ndarray] | None,
@@ -597,13 +643,13 @@ default="demographic_parity"
             callbacks = list(self.callbacks or ())
             with Reporter(callbacks, show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
                 outcome = train(run, Control(report, validation, patience))
-        return Trained(design, data, run.networks, outcome)
+        return Trained(design, data, run, outcome)
 
     def _adopt(self, trained: Trained, place: int) -> None:
         """Take over what was trained at the λ of `place` among those of the design."""
         models = slice(place * trained.design.n_starts, (place + 1) * trained.design.n_starts)
         self._stream = None
-        self._store(trained.design, trained.networks, models)
+        self._store(trained.design, trained.run.networks, models)
         self.history_ = trained.history(models.start)
         self.n_iter_ = len(self.history_)
         self.t_ = self.n_iter_ * trained.design.n_batches
@@ -611,7 +657,7 @@ default="demographic_parity"
     def _warn(self, trained: Trained, place: int) -> None:
         model = place * trained.design.n_starts
         warn_of_stop(trained.outcome.stopped[model], self.n_iter_)
-        self._diagnose(trained.data, trained.outcome.kept[model])
+        self._diagnose(trained, model)
 
     def _feed(self, design: Design, sample: Sample, earlier: dict[str, np.ndarray] | None) -> None:
         counts = self.sensitive_counts_.copy()
@@ -661,7 +707,8 @@ default="demographic_parity"
             )
         super().__setstate__(state)
 
-    def _diagnose(self, data: TrainingData, kept: EpochRecord | None) -> None:
+    def _diagnose(self, trained: Trained, model: int) -> None:
+        data, kept = trained.data, trained.outcome.kept[model]
         rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))
         networks = self._networks()
         with torch.no_grad():
@@ -669,11 +716,8 @@ default="demographic_parity"
             scores = networks.head(z)[0].numpy()
         predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
         warn_of_one_class(predicted, len(self.classes_), self.lam)
-        watched = self.lam > 0 and self.constraint == "demographic_parity"
-        if watched and rows.groups is not None and kept is not None:
-            counted = (rows.penalty_weights[0] > 0).cpu().numpy()
-            groups = rows.groups.cpu().numpy()[counted]
-            warn_of_blind_critic(z[0].numpy()[counted], groups, kept.penalty[0])
+        if self.constraint == "demographic_parity" and kept is not None:
+            warn_of_blind_critics(z[0].numpy(), rows, trained.run.claims(rows, kept, model))
 
     def _networks(self) -> Networks:
         check_is_fitted(self, "parameters_")
@@ -711,7 +755,7 @@ class Trained:
 
     design: Design
     data: TrainingData
-    networks: Networks
+    run: Run
     outcome: Outcome
 
     def history(self, model: int) -> list[dict[str, float]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -10,6 +12,7 @@ from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from fairmi._errors import CollapseWarning, ConvergenceWarning
+from fairmi._types import Batch
 
 _REASONS = {
     "diverged": "a loss became non-finite; lower learning_rate, or check X for extreme values",
@@ -32,7 +35,7 @@ def warn_of_stop(stopped: str | None, n_epochs: int) -> None:
         )
 
 
-def warn_of_one_class(predicted: np.ndarray, n_classes: int, lam: float) -> None:
+def warn_of_one_class(predicted: np.ndarray, n_classes: int, lam: Any) -> None:
     """Warn where every training row is given the same class."""
     if n_classes > 1 and (predicted == predicted[0]).all():
         remedy = f"lower lam={lam!r}, or raise max_iter"
@@ -44,6 +47,24 @@ def warn_of_one_class(predicted: np.ndarray, n_classes: int, lam: float) -> None
         )
 
 
+def warn_of_blind_critics(z: np.ndarray, rows: Batch, claims: Sequence[float | None]) -> None:
+    """Warn, for each discrete sensitive attribute, where its critic is blind.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n_rows, n_components)
+    rows : Batch
+        The same rows.
+    claims : sequence of float or None
+        As returned by `Run.claims`.
+    """
+    for claimed, batch in zip(claims, rows.attributes, strict=True):
+        if claimed is None or batch.groups is None:
+            continue
+        counted = (batch.penalty_weights[0] > 0).cpu().numpy()
+        warn_of_blind_critic(z[counted], batch.groups.cpu().numpy()[counted], claimed)
+
+
 def warn_of_blind_critic(z: np.ndarray, groups: np.ndarray, claimed: float) -> None:
     """Warn where a fresh probe finds in Z what the trained critic says is not there.
 
@@ -53,6 +74,10 @@ def warn_of_blind_critic(z: np.ndarray, groups: np.ndarray, claimed: float) -> N
     groups : ndarray of shape (n_rows,), codes
     claimed : float
         The trained critic's last estimate, in nats.
+
+    Warns
+    -----
+    CollapseWarning
     """
     if len(z) < 200:
         return
@@ -74,5 +99,5 @@ def warn_of_blind_critic(z: np.ndarray, groups: np.ndarray, claimed: float) -> N
             "default schedule, whose channel bounds what Z can hide, fewer n_levels, or more "
             "n_critic_steps.",
             CollapseWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +114,65 @@ def is_continuous(column: pd.Series) -> bool:
         return True
     rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
     return bool(pd.api.types.is_float_dtype(column) and rare)
+
+
+def column_kinds(
+    frame: pd.DataFrame, kinds: Any = None, *, argument: str = "sensitive_features"
+) -> np.ndarray:
+    """Return whether each column is continuous: as `kinds` says, else by `is_continuous`.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_sensitive)
+    kinds : dict, sequence or None
+        "categorical" or "continuous" by name of column, those not named by the rule, or one of
+        these words for each column in order.
+    argument : str
+        What an error names.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If `kinds` names no column, holds another word, or calls text continuous.
+    """
+    names = list(frame.columns)
+    if isinstance(kinds, str) or (kinds is not None and not hasattr(kinds, "__len__")):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds={kinds!r} must be a dict by column or a sequence, a word for each "
+            "column."
+        )
+    if kinds is None or not isinstance(kinds, Mapping):
+        if kinds is not None and len(kinds) != len(names):
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds has {len(kinds)} entries, but {argument} has {len(names)} "
+                "columns; give one for each."
+            )
+        kinds = {} if kinds is None else dict(zip(names, kinds, strict=True))
+    odd = [name for name in kinds if name not in names]
+    if odd:
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds names {odd[0]!r}, which {argument} does not have; its columns are "
+            f"{', '.join(map(repr, names))}."
+        )
+    pairs = ((frame.iloc[:, j], kinds.get(name)) for j, name in enumerate(names))
+    return np.array([_is_of_kind(column, kind, argument) for column, kind in pairs], dtype=bool)
+
+
+def _is_of_kind(column: pd.Series, kind: Any, argument: str) -> bool:
+    if kind is None:
+        return is_continuous(column)
+    if not isinstance(kind, str) or kind not in ("categorical", "continuous"):
+        raise SensitiveFeaturesError(
+            f'sensitive_kinds has {kind!r} for {column.name!r}; give "categorical" or '
+            '"continuous".'
+        )
+    held = column.infer_objects() if column.dtype == object else column
+    if kind == "continuous" and not pd.api.types.is_any_real_numeric_dtype(held):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds calls {column.name!r} continuous, but {argument} has values there "
+            f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
+        )
+    return kind == "continuous"
 
 
 def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:

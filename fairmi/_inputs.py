@@ -6,7 +6,8 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -30,15 +31,22 @@ class Given:
     weights: np.ndarray
     sensitive: pd.DataFrame
     argument: str
+    penalty_weights: np.ndarray
 
     def counted(self) -> Given:
-        """Return the rows whose weight is not 0."""
-        if self.weights.all():
+        """Return the rows whose weights are not both 0."""
+        counts = (self.weights > 0) | (self.penalty_weights > 0)
+        if counts.all():
             return self
-        rows = np.flatnonzero(self.weights)
-        sensitive = self.sensitive.iloc[rows].reset_index(drop=True)
-        features = safe_indexing(self.features, rows)
-        return Given(features, self.y[rows], self.weights[rows], sensitive, self.argument)
+        rows = np.flatnonzero(counts)
+        return replace(
+            self,
+            features=safe_indexing(self.features, rows),
+            y=self.y[rows],
+            weights=self.weights[rows],
+            sensitive=self.sensitive.iloc[rows].reset_index(drop=True),
+            penalty_weights=self.penalty_weights[rows],
+        )
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
@@ -161,8 +169,7 @@ def check_layer_sizes(sizes: Any) -> None:
     for size in sizes:
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(
-                f"hidden_layer_sizes={sizes!r} holds {size!r}; give a positive integer for each "
-                "hidden layer, such as (128,)."
+                f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."
             )
 
 
@@ -172,6 +179,16 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
         return check_sample_weight(sample_weight, X, ensure_non_negative=True)
     except (ValueError, TypeError) as error:
         raise _naming("sample_weight", error) from error
+
+
+def check_lam(lam: Any) -> None:
+    """Raise ValueError where a dict of λ by column is empty or holds no finite number >= 0."""
+    if lam == {}:
+        raise ValueError("lam={} names no sensitive feature; give a number, or λ for each.")
+    for name, value in lam.items() if isinstance(lam, dict) else ():
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not 0 <= float(value) < np.inf:
+            raise ValueError(f"lam has {value!r} for {name!r}; give a finite number >= 0.")
 
 
 def seed_of(random_state: Any) -> int:

@@ -124,7 +124,7 @@ class Channel(nn.Module):
 
 def repeat_models(module: nn.Module, times: int) -> None:
     """Turn the S models of a module into S x `times`: all S, then all S again, and so on."""
-    for parameter in module.parameters():
+    for parameter in module.parameters() if times > 1 else ():
         parameter.data = parameter.data.repeat(times, *(1 for _ in parameter.shape[1:]))
 
 

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._networks import Networks, StackedMLP
 from fairmi._training import Settings, minibatches, task_loss
-from fairmi._types import Batch, TrainingData
+from fairmi._types import Batch, EpochRecord, TrainingData
 from fairmi.dependence.donsker_varadhan import sampled_bound, shuffle_within, with_stratum
 
 N_COMPONENTS = 64
@@ -57,6 +57,10 @@ class PaperRun:
             batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
             z = self.networks.represent(batch.x)
             return torch.stack([task_loss(self.networks.head(z), batch), self._bound(z, batch)])
+
+    def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:
+        """As in Run."""
+        return kept.penalty if self.settings.lams[0] else (None,)
 
     def _step(self, index: Tensor) -> Tensor:
         batch = self.data.rows(index)

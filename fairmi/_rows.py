@@ -22,17 +22,17 @@ def merge_rows(
     x : float32 array of shape (n_rows, n_encoded), or CSR
     rest : ndarray of shape (n_rows, n_columns)
         What else tells rows apart: label and sensitive columns.
-    weights : ndarray of shape (n_rows,)
-        Rows of weight 0 are left out.
+    weights : ndarray of shape (n_rows,) or (n_rows, n_weights)
+        Rows whose weights are all 0 are left out.
     """
     # Two independent 64-bit hashes: different rows agree in both with a chance below 1e-18.
     first, second = (_hash(x, rest, seed) for seed in (0, 1))
     order = np.lexsort((second, first))
-    order = order[weights[order] > 0]
+    order = order[weights.reshape(len(weights), -1)[order].any(axis=1)]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
     starts = np.flatnonzero(new)
-    return order[starts], np.add.reduceat(weights[order], starts)
+    return order[starts], np.add.reduceat(weights[order], starts, axis=0)
 
 
 def _hash(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sensitive features as a frame -> what the penalty reads: codes of groups, or values."""
+"""Sensitive features as a frame -> what each penalty reads: codes of groups, or values."""
 
 from __future__ import annotations
 
@@ -10,35 +10,46 @@ import numpy as np
 import pandas as pd
 
 from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import Groups, group_rows, is_continuous
+from fairmi._groups import Groups, column_kinds, group_rows
 
 _MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class SensitiveRows:
+class AttributeRows:
     """Codes of groups (n,), or values (n, Q); `known` (n,) where one is there, else zeros."""
 
     groups: np.ndarray | None
     values: np.ndarray | None
     known: np.ndarray
 
-    @property
-    def columns(self) -> np.ndarray:
-        """All that tells rows apart, (n, n_columns) float64."""
-        parts = [part for part in (self.groups, self.values, self.known) if part is not None]
-        return np.column_stack(parts).astype(np.float64)
-
-    def take(self, index: np.ndarray) -> SensitiveRows:
+    def take(self, index: np.ndarray) -> AttributeRows:
         """Return the rows of `index`."""
         groups = None if self.groups is None else self.groups[index]
         values = None if self.values is None else self.values[index]
-        return SensitiveRows(groups, values, self.known[index])
+        return AttributeRows(groups, values, self.known[index])
 
 
 @dataclass(frozen=True)
-class SensitivePlan:
-    """How sensitive features were read at fit, to read later rows alike.
+class SensitiveRows:
+    """The rows of each attribute that has a penalty of its own."""
+
+    attributes: tuple[AttributeRows, ...]
+
+    @property
+    def columns(self) -> np.ndarray:
+        """All that tells rows apart, (n, n_columns) float64."""
+        parts = [p for a in self.attributes for p in (a.groups, a.values, a.known)]
+        return np.column_stack([part for part in parts if part is not None]).astype(np.float64)
+
+    def take(self, index: np.ndarray) -> SensitiveRows:
+        """Return the rows of `index`."""
+        return SensitiveRows(tuple(attribute.take(index) for attribute in self.attributes))
+
+
+@dataclass(frozen=True)
+class AttributePlan:
+    """How the columns of one attribute were read at fit, to read later rows alike.
 
     `labels` are the groups of the categorical features; `mean` and `spread` standardise the
     continuous ones. Where both kinds are there, all are values: each group is an indicator.
@@ -51,13 +62,13 @@ class SensitivePlan:
     missing: str
 
     @property
-    def n_groups(self) -> int | None:
-        """Groups G, or None where the penalty reads values."""
-        return None if self.continuous.any() else len(self.labels)
+    def n_groups(self) -> int:
+        """Groups G, or 0 where the penalty reads values."""
+        return 0 if self.continuous.any() else len(self.labels)
 
-    def rows(self, frame: pd.DataFrame, *, n_rows: int, argument: str) -> SensitiveRows:
+    def rows(self, frame: pd.DataFrame, *, argument: str) -> AttributeRows:
         """Return the rows of `frame`, whose groups must all be among those of fit."""
-        _check_shape(frame, len(self.continuous), n_rows, argument)
+        n_rows = len(frame)
         frame = _filled(frame, self.continuous, self.missing)
         known = _known(frame, self.missing, argument)
         present = frame[known]
@@ -65,13 +76,13 @@ class SensitivePlan:
         if self.labels:
             codes[known] = self._codes(present.loc[:, ~self.continuous], argument)
         if not self.continuous.any():
-            return SensitiveRows(codes, None, known)
+            return AttributeRows(codes, None, known)
         part = _quantities(present.loc[:, self.continuous], argument)
         values = np.zeros((n_rows, part.shape[1]))
         values[known] = (part - self.mean) / self.spread
         if self.labels:
             values = np.hstack([values, np.eye(len(self.labels))[codes] * known[:, None]])
-        return SensitiveRows(None, values, known)
+        return AttributeRows(None, values, known)
 
     def _codes(self, frame: pd.DataFrame, argument: str) -> np.ndarray:
         if not len(frame):
@@ -87,8 +98,80 @@ class SensitivePlan:
         return np.array([place[label] for label in groups.labels])[groups.codes]
 
 
+@dataclass(frozen=True)
+class SensitivePlan:
+    """How sensitive features were read at fit: together, or each column by a plan of its own."""
+
+    names: tuple[Any, ...]
+    plans: tuple[AttributePlan, ...]
+    separate: bool
+
+    @property
+    def n_groups(self) -> tuple[int, ...]:
+        """Groups of each attribute, 0 where its penalty reads values."""
+        return tuple(plan.n_groups for plan in self.plans)
+
+    @property
+    def kinds(self) -> dict[Any, str]:
+        """What each column is, "categorical" or "continuous"."""
+        continuous = np.concatenate([plan.continuous for plan in self.plans])
+        pairs = zip(self.names, continuous, strict=True)
+        return {name: "continuous" if is_it else "categorical" for name, is_it in pairs}
+
+    @property
+    def labels(self) -> list[Any]:
+        """The groups; where attributes are separate, a list for each."""
+        lists = [list(plan.labels) for plan in self.plans]
+        return lists if self.separate else lists[0]
+
+    def rows(self, frame: pd.DataFrame, *, n_rows: int, argument: str) -> SensitiveRows:
+        """Return the rows of `frame`, whose groups must all be among those of fit."""
+        _check_shape(frame, len(self.names), n_rows, argument)
+        parts = _attributes(frame, separate=self.separate)
+        pairs = zip(self.plans, parts, strict=True)
+        return SensitiveRows(tuple(plan.rows(part, argument=argument) for plan, part in pairs))
+
+    def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
+        """Return λ, the largest where there are several, and the share of it of each attribute.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If `lam` does not name the columns, and them alone, or is a dict now and was none at
+            the first fit, or the other way round.
+        """
+        if isinstance(lam, Mapping) != self.separate:
+            raise SensitiveFeaturesError(
+                f"lam={lam!r}: a dict in one call and a number in another can't go on from each "
+                "other; give the same kind in each."
+            )
+        if not isinstance(lam, Mapping):
+            return float(lam), (1.0,)
+        known = ", ".join(map(repr, self.names))
+        odd = [name for name in lam if name not in self.names]
+        if odd:
+            raise SensitiveFeaturesError(
+                f"lam has a weight for {odd[0]!r}, which is not among the sensitive features; "
+                f"name each of {known}."
+            )
+        unnamed = [name for name in self.names if name not in lam]
+        if unnamed:
+            raise SensitiveFeaturesError(
+                f"lam has no weight for the sensitive feature {unnamed[0]!r}; name each of "
+                f"{known}, with 0 for no penalty."
+            )
+        largest = float(max(lam.values()))
+        return largest, tuple(float(lam[name]) / (largest or 1.0) for name in self.names)
+
+
 def plan_sensitive(
-    frame: pd.DataFrame, weights: np.ndarray, *, missing: str, argument: str
+    frame: pd.DataFrame,
+    weights: np.ndarray,
+    *,
+    missing: str,
+    argument: str,
+    kinds: Any = None,
+    separate: bool = False,
 ) -> SensitivePlan:
     """Learn how to read the sensitive features of a fit.
 
@@ -96,30 +179,55 @@ def plan_sensitive(
     ----------
     frame : DataFrame of shape (n_rows, n_sensitive)
     weights : ndarray of shape (n_rows,)
+        Weights of the rows in the penalty.
     missing : {"error", "category", "mask"}
         A missing value is an error, a group of its own, or hides its row from the penalty.
     argument : str
         What an error names.
+    kinds : dict, sequence or None
+        As in `column_kinds`.
+    separate : bool
+        Whether each column is an attribute with its own penalty.
 
     Raises
     ------
     SensitiveFeaturesError
-        If a feature is missing where it must not be, is infinite, or has one value or a group of
-        one row.
+        If a feature is missing where it must not be, is infinite, has one value or a group of
+        one row, or can't be of the kind asked for.
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
-    continuous = np.array([is_continuous(frame.iloc[:, j]) for j in range(frame.shape[1])])
+    continuous = column_kinds(frame, kinds, argument=argument)
+    parts = zip(
+        _attributes(frame, separate=separate),
+        continuous[:, None] if separate else [continuous],
+        strict=True,
+    )
+    plans = [_plan(part, is_it, weights, missing, argument) for part, is_it in parts]
+    return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
+
+
+def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:
+    return [frame.iloc[:, [j]] for j in range(frame.shape[1])] if separate else [frame]
+
+
+def _plan(
+    frame: pd.DataFrame, continuous: np.ndarray, weights: np.ndarray, missing: str, argument: str
+) -> AttributePlan:
     frame = _filled(frame, continuous, missing)
     known = _known(frame, missing, argument)
-    present = frame[known]
+    present, weights = frame[known], weights[known]
     labels: tuple[Any, ...] = ()
     if not continuous.all():
         labels = _checked_groups(present.loc[:, ~continuous], argument).labels
     part = _quantities(present.loc[:, continuous], argument)
-    mean = np.average(part, axis=0, weights=weights[known])
-    spread = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=weights[known]))
+    mean = np.average(part, axis=0, weights=weights)
+    spread = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=weights))
+    if (spread == 0).any():
+        raise SensitiveFeaturesError(
+            f"{argument} has one value alone in a continuous column; drop it, or give groups."
+        )
     # In float32, so that the order in which rows are summed leaves no trace.
-    return SensitivePlan(continuous, labels, _single(mean), _single(spread), missing)
+    return AttributePlan(continuous, labels, _single(mean), _single(spread), missing)
 
 
 def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str) -> None:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import Networks, repeat_models
+from fairmi._networks import Networks
 from fairmi._types import Batch, EpochRecord, TrainingData
-from fairmi.dependence import DonskerVaradhan
-from fairmi.dependence.level_table import LevelTable
+from fairmi.dependence.term import Law, Term
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to train; `lams` has a penalty weight for each model.
 
-    The models are `n_repeats` times the same starting weights.
+    The models are `n_repeats` times the same starting weights. `factors` has the share of λ that
+    each sensitive attribute's penalty counts with.
     """
 
     lams: tuple[float, ...]
@@ -33,6 +33,7 @@ class Settings:
     weight_decay: float
     n_critic_steps: int
     critic_learning_rate: float
+    factors: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,14 @@ class Run(Protocol):
 
     def evaluate(self, data: TrainingData) -> Tensor:
         """Return task loss and penalty of other rows, through the channel of inference, (2, M)."""
+        ...
+
+    def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:
+        """Return what the penalty says is left of each sensitive attribute in Z of a model.
+
+        In nats, as `kept` has it; of a penalty that is no information, infinity where it tells
+        `rows` from shuffled ones, else 0. None where it is not penalised.
+        """
         ...
 
 
@@ -235,29 +244,33 @@ def n_batches(n_rows: int, batch_size: int) -> int:
 
 
 class DefaultRun:
-    """The state of one training by the default schedule: critic, optimisers, steps taken."""
+    """The state of one training by the default schedule: critics, optimisers, steps taken."""
 
     def __init__(
         self,
         networks: Networks,
         data: TrainingData,
         settings: Settings,
-        penalty: DonskerVaradhan,
+        penalty: Any,
         generator: Generator,
     ) -> None:
         self.networks, self.data, self.settings = networks, data, settings
-        self.penalty, self.generator = penalty, generator
+        self.generator = generator
         n_models = len(settings.lams)
         self.lams = torch.tensor(settings.lams, device=data.y.device)
-        n_starts = n_models // settings.n_repeats
-        self.critic = penalty.critic(n_starts, networks.n_components, data, generator)
-        repeat_models(self.critic, settings.n_repeats)
-        self.table = None
-        n_levels = networks.channel.n_levels
-        if n_levels is not None and data.log_prior is not None:
-            self.table = LevelTable(n_models, networks.n_components, n_levels, data)
+        self.terms = [
+            Term(
+                penalty,
+                attribute,
+                networks.channel,
+                generator,
+                n_models=n_models,
+                n_repeats=settings.n_repeats,
+                n_components=networks.n_components,
+            )
+            for attribute in data.attributes
+        ]
         self.model_optimizer = _adamw(networks, settings.learning_rate, settings.weight_decay)
-        self.critic_optimizer = _adamw(self.critic, settings.critic_learning_rate, 1e-3)
         steps = settings.n_epochs * n_batches(data.n_rows, settings.batch_size)
         self.n_steps: int | None = steps
         self.step_count = 0
@@ -269,8 +282,8 @@ class DefaultRun:
         self.settings = settings
         self.lams = torch.tensor(settings.lams, device=data.y.device)
         self.data, self.n_steps, self.step_count = data, None, step_count
-        if self.table is not None and data.log_prior is not None:
-            self.table.prior = data.log_prior.exp()
+        for term, attribute in zip(self.terms, data.attributes, strict=True):
+            term.go_on(attribute)
         self.networks.train()
         record = _epoch(self, number, None)
         self.networks.eval()
@@ -286,23 +299,20 @@ class DefaultRun:
         with torch.no_grad():
             batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
             z = self.networks.represent(batch.x)
-            value = self.penalty.value(self.critic, z, batch, data, self.generator)
-            if self.table is not None and self.table.n_batches:
-                # Counts of training rows, read on rows that they do not hold.
-                low, fraction, _ = self.networks.channel.law(z, 0.0)
-                value = torch.maximum(value, self.table.value(low, fraction, batch))
+            parts = zip(self.terms, batch.attributes, data.attributes, strict=True)
+            value = self._sum(term.evaluate(z, rows, of) for term, rows, of in parts)
             return torch.stack([task_loss(self.networks.head(z), batch), value])
 
     def step(self, batch: Batch) -> Tensor:
-        """Train critic, then encoder and head on a batch; return losses (2, M)."""
+        """Train the critics, then encoder and head on a batch; return losses (2, M)."""
         progress = self._progress()
         self.step_count += 1
         bounded = self.networks.bounded(batch.x)
-        law = self._law(bounded, batch, progress.noise_width)
-        self._train_critic(bounded.detach(), law, batch, progress)
+        laws = self._train_critics(bounded, batch, progress)
         z = self.networks.channel(bounded, progress.noise_width)
         task = task_loss(self.networks.head(z), batch)
-        value = self._penalty(z, law, batch, progress)
+        parts = zip(self.terms, laws, batch.attributes, strict=True)
+        value = self._sum(term.value(z, law, rows, progress.table) for term, law, rows in parts)
         loss = task + self.lams * progress.penalty * value
         self.model_optimizer.zero_grad()
         loss.sum().backward()
@@ -312,60 +322,47 @@ class DefaultRun:
         self.model_optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
+    def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:
+        """As in Run."""
+        with torch.no_grad():
+            z = self.networks.represent(rows.x)
+        claims: list[float | None] = []
+        for term, batch, factor in zip(
+            self.terms, rows.attributes, self.settings.factors, strict=True
+        ):
+            if not factor * self.settings.lams[model]:
+                claims.append(None)
+            elif len(self.terms) == 1 and getattr(term.penalty, "is_information", False):
+                claims.append(kept.penalty[model])
+            else:
+                claims.append(math.inf if term.sees(z, batch, model) else 0.0)
+        return tuple(claims)
+
     def _progress(self) -> Progress | StreamProgress:
         if self.n_steps is None:
             return StreamProgress(self.step_count)
         return Progress(self.step_count / self.n_steps)
 
-    def _law(self, bounded: Tensor, batch: Batch, width: float) -> _Law | None:
-        if self.table is None:
-            return None
-        low, fraction, above = self.networks.channel.law(bounded, width)
-        return _Law(low, fraction, self.table.count(low, above, batch))
+    def _sum(self, values: Iterable[Tensor]) -> Tensor:
+        parts = [f * value for f, value in zip(self.settings.factors, values, strict=True)]
+        return torch.stack(parts).sum(0)
 
-    def _penalty(
-        self, z: Tensor, law: _Law | None, batch: Batch, progress: Progress | StreamProgress
-    ) -> Tensor:
-        self.critic.requires_grad_(False)
-        value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
-        self.critic.requires_grad_(True)
-        if self.table is None or law is None:
-            return value
-        if progress.table:
-            of_table = self.table.value(law.low, law.fraction, batch)
-            value = value.lerp(of_table, progress.table)
-        self.table.update(law.counts, z.shape[1])
-        return value
-
-    def _train_critic(
-        self,
-        bounded: Tensor,
-        law: _Law | None,
-        batch: Batch,
-        progress: Progress | StreamProgress,
-    ) -> None:
-        rate = self.settings.critic_learning_rate * max(progress.learning_rate, 0.1)
-        _set_learning_rate(self.critic_optimizer, rate)
-        for _ in range(self.settings.n_critic_steps):
-            if law is not None and bounded.shape[2] == 1:
-                # All that the critic can see of one unit are its few levels.
-                counts = law.counts[:, 0]
-                value = self.penalty.value_of_counts(self.critic, counts, self.data)
-            else:
-                z = self.networks.channel(bounded, progress.noise_width)
-                value = self.penalty.value(self.critic, z, batch, self.data, self.generator)
-            self.critic_optimizer.zero_grad()
-            (-value.sum()).backward()
-            self.critic_optimizer.step()
-
-
-@dataclass(frozen=True)
-class _Law:
-    """Which levels a batch may take: see Channel.law and LevelTable.count."""
-
-    low: Tensor
-    fraction: Tensor
-    counts: Tensor
+    def _train_critics(
+        self, bounded: Tensor, batch: Batch, progress: Progress | StreamProgress
+    ) -> list[Law | None]:
+        laws = []
+        for term, rows in zip(self.terms, batch.attributes, strict=True):
+            law = term.law(bounded, rows, progress.noise_width)
+            term.train_critic(
+                bounded.detach(),
+                law,
+                rows,
+                n_steps=self.settings.n_critic_steps,
+                rate=self.settings.critic_learning_rate * max(progress.learning_rate, 0.1),
+                width=progress.noise_width,
+            )
+            laws.append(law)
+        return laws
 
 
 def task_loss(scores: Tensor, batch: Batch) -> Tensor:

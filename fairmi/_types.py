@@ -7,7 +7,7 @@ penalty compares groups; one stratum where it compares them over all rows).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.sparse import csr_array
@@ -19,7 +19,8 @@ class Batch:
     """Rows as a training step reads them.
 
     `x` (B, P), `y` (B,) codes of classes, `groups` (B,) codes of groups or None, `values` (B, Q)
-    continuous sensitive columns or None, `strata` (B,), weights (M, B) or (1, B).
+    continuous sensitive columns or None, `strata` (B,), weights (M, B) or (1, B). `others` are the
+    same rows with another sensitive attribute in place of this one.
     """
 
     x: Tensor
@@ -29,6 +30,24 @@ class Batch:
     strata: Tensor
     task_weights: Tensor
     penalty_weights: Tensor
+    others: tuple[Batch, ...] = ()
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the rows of `index`, without `others`."""
+        return Batch(
+            x=self.x[index],
+            y=self.y[index],
+            groups=None if self.groups is None else self.groups[index],
+            values=None if self.values is None else self.values[index],
+            strata=self.strata[index],
+            task_weights=self.task_weights[:, index],
+            penalty_weights=self.penalty_weights[:, index],
+        )
+
+    @property
+    def attributes(self) -> tuple[Batch, ...]:
+        """The rows once for each sensitive attribute."""
+        return (self, *self.others)
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,7 @@ class TrainingData:
 
     Shapes are those of `Batch` with N in place of B. A row whose weight is 0 does not count in
     that term. `log_prior` (S, G) is the log share of each group within each stratum, and None
-    where the sensitive columns are continuous.
+    where the sensitive columns are continuous. `others` are as in `Batch`.
     """
 
     x: Tensor | csr_array
@@ -49,6 +68,12 @@ class TrainingData:
     n_strata: int
     task_weights: Tensor
     penalty_weights: Tensor
+    others: tuple[TrainingData, ...] = ()
+
+    @property
+    def attributes(self) -> tuple[TrainingData, ...]:
+        """The rows once for each sensitive attribute."""
+        return (self, *self.others)
 
     @property
     def n_rows(self) -> int:
@@ -61,13 +86,22 @@ class TrainingData:
             x = self.x[index]
         else:
             x = torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
-        return Batch(
+        batch = Batch(
             x=x,
             y=self.y[index],
             groups=None if self.groups is None else self.groups[index],
             values=None if self.values is None else self.values[index],
             strata=self.strata[index],
             task_weights=self.task_weights[:, index],
+            penalty_weights=self.penalty_weights[:, index],
+        )
+        return replace(batch, others=tuple(other._in(batch, index) for other in self.others))
+
+    def _in(self, batch: Batch, index: Tensor) -> Batch:
+        return replace(
+            batch,
+            groups=None if self.groups is None else self.groups[index],
+            values=None if self.values is None else self.values[index],
             penalty_weights=self.penalty_weights[:, index],
         )
 

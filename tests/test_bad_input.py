@@ -11,12 +11,14 @@ import polars as pl
 import pytest
 from scipy.sparse import coo_array, csr_array
 from sklearn.base import clone
+from torch import nn
 
 import fairmi._classifier
 from fairmi import MIDebiasedClassifier
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import group_rows
 from fairmi._training import train
+from fairmi.dependence import DonskerVaradhan
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -47,12 +49,16 @@ def test_good_input_reaches_training():
 
 
 PARAMETERS = {
-    "lam": [-1, -1e-9, np.nan, np.inf, "1", None],
+    "lam": [-1, -1e-9, np.nan, np.inf, "1", None, {}, {"a": "1"}, {"a": -1}, {"a": np.inf}],
+    "penalty": ["mutual", None, 1, DonskerVaradhan, nn.Linear(2, 2)],
     "constraint": ["dp", None, 1],
     "schedule": ["mine", None],
     "sensitive_columns": [1.5, len],
     "drop_sensitive": ["yes", None],
     "missing_sensitive": ["drop", None],
+    "sensitive_kinds": ["continuous", 3, ["categorical"] * 2, ["odd"], ["continuous"], {"b": "x"}],
+    "group_weight": ["even", 2],
+    "weighted": ["loss", None],
     "hidden_layer_sizes": [(0,), (-1,), (1.5,), "a", 5, None, ("a",), [[3]], (True,), (np.nan,)],
     "n_components": [0, -1, 1.5, "3"],
     "n_levels": [1, 0, 2.5, "3", None],
@@ -76,7 +82,7 @@ PARAMETERS = {
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name, values in PARAMETERS.items() for value in values],
-    ids=lambda value: value.__name__ if callable(value) else str(value),
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_parameter_out_of_range(name, value):
     model = MIDebiasedClassifier(**{name: value})

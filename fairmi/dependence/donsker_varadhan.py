@@ -30,6 +30,8 @@ class DonskerVaradhan(Penalty):
     continuous C it sees C too, and the marginal is sampled by re-pairing rows of a stratum.
     """
 
+    reads_levels = True
+
     def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
 

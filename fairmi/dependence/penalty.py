@@ -17,6 +17,12 @@ class Penalty(BaseEstimator):
 
     # Whether the value is a mutual information, in nats.
     is_information = True
+    # Whether, where C is discrete, the penalty has `value_of_counts` and what a table of the
+    # levels of Z reads may stand in for its value.
+    reads_levels = False
+    # Rows that `value` may be given at once outside a training step; None for any number. A cost
+    # that grows with the square of the rows needs a bound.
+    most_rows: int | None = None
 
     def critic(
         self, n_models: int, n_components: int, data: TrainingData, generator: Generator

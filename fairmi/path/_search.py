@@ -25,7 +25,6 @@ from fairmi._classifier import MIDebiasedClassifier
 from fairmi._compat import Interval, StrOptions
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._inputs import all_or_nothing
-from fairmi._sensitive import plan_sensitive
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.path._folds import (
@@ -64,10 +63,10 @@ class MIDebiasedClassifierCV(
         What is held against the bound: the mean over folds, or the mean plus a standard error.
     n_jobs : int, default=None
         Processes for the folds; None is 1 unless in a `joblib.parallel_config` context.
-    constraint, sensitive_columns, drop_sensitive, missing_sensitive, hidden_layer_sizes, \
-n_components, n_levels, n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, \
-dropout, early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbose, \
-random_state
+    constraint, penalty, sensitive_columns, drop_sensitive, missing_sensitive, \
+sensitive_kinds, group_weight, weighted, hidden_layer_sizes, n_components, n_levels, \
+n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, dropout, early_stopping, \
+validation_fraction, n_iter_no_change, callbacks, device, verbose, random_state
         As in `MIDebiasedClassifier`.
 
     Attributes
@@ -136,9 +135,13 @@ random_state
         rule: str = "mean",
         n_jobs: int | None = None,
         constraint: str = "demographic_parity",
+        penalty: Any = "donsker_varadhan",
         sensitive_columns: Any = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
+        sensitive_kinds: Any = None,
+        group_weight: str | None = None,
+        weighted: str = "both",
         hidden_layer_sizes: Sequence[int] = (128,),
         n_components: int | None = None,
         n_levels: int = 17,
@@ -164,9 +167,13 @@ random_state
         self.rule = rule
         self.n_jobs = n_jobs
         self.constraint = constraint
+        self.penalty = penalty
         self.sensitive_columns = sensitive_columns
         self.drop_sensitive = drop_sensitive
         self.missing_sensitive = missing_sensitive
+        self.sensitive_kinds = sensitive_kinds
+        self.group_weight = group_weight
+        self.weighted = weighted
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -296,19 +303,15 @@ random_state
         self, base: MIDebiasedClassifier, X: Any, y: Any, sensitive: Any, weights: Any
     ) -> np.ndarray:
         given = base._check(X, y, sensitive, weights, reset=True)
-        plan = plan_sensitive(
-            given.sensitive,
-            given.weights,
-            missing=self.missing_sensitive,
-            argument=given.argument,
-        )
+        plan = base._plan(given)
         rows = plan.rows(given.sensitive, n_rows=len(given.y), argument=given.argument)
-        if rows.groups is None:
+        groups = rows.attributes[0].groups
+        if groups is None:
             raise SensitiveFeaturesError(
                 f"{given.argument} is continuous, and metric={self.metric!r} compares groups; use "
                 "fairmi.path.fairness_path, and measure its models by what fits."
             )
-        return np.where(rows.known, rows.groups, -1)
+        return np.where(rows.attributes[0].known, groups, -1)
 
     def _measures(self) -> Measures:
         score = self.scoring

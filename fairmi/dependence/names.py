@@ -1,0 +1,56 @@
+"""Penalties by name, and a user's choice of one -> a penalty of its own for a fit."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from sklearn.base import BaseEstimator, clone
+
+from fairmi.dependence.characteristic import CharacteristicFunction
+from fairmi.dependence.csad import CrossSample
+from fairmi.dependence.donsker_varadhan import DonskerVaradhan
+from fairmi.dependence.hgr import HGR
+from fairmi.dependence.hsic import HSIC
+from fairmi.dependence.sliced import SlicedInfomin
+
+PENALTIES: dict[str, type] = {
+    "donsker_varadhan": DonskerVaradhan,
+    "hgr": HGR,
+    "csad": CrossSample,
+    "characteristic_function": CharacteristicFunction,
+    "hsic": HSIC,
+    "sliced_infomin": SlicedInfomin,
+}
+
+_METHODS = ("critic", "critic_loss", "value")
+
+
+def penalty_of(choice: Any) -> Any:
+    """Return a fresh penalty: of a name in `PENALTIES`, or a copy of the object given.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the object is a class or lacks a method of `Penalty`.
+    """
+    if isinstance(choice, str):
+        if choice not in PENALTIES:
+            raise ValueError(
+                f"penalty={choice!r} is not among {', '.join(map(repr, sorted(PENALTIES)))}; give "
+                "one of these names, or an object with the methods of fairmi.dependence.Penalty."
+            )
+        return PENALTIES[choice]()
+    if isinstance(choice, type):
+        raise ValueError(
+            f"penalty={choice.__name__} is a class; give an object of it, as in "
+            f"penalty={choice.__name__}()."
+        )
+    missing = [name for name in _METHODS if not callable(getattr(choice, name, None))]
+    if missing:
+        raise ValueError(
+            f"penalty={choice!r} has no method {missing[0]!r}; give a name "
+            f"({', '.join(map(repr, sorted(PENALTIES)))}), or an object with critic, critic_loss "
+            "and value, as in fairmi.dependence.Penalty."
+        )
+    return clone(choice) if isinstance(choice, BaseEstimator) else copy.deepcopy(choice)
