@@ -189,6 +189,11 @@ def training_data(
 
 
 def _check_attributes(design: Design, n_groups: tuple[int, ...]) -> None:
+    if design.schedule == "paper" and design.n_starts > 1:
+        raise ValueError(
+            f'schedule="paper" trains one network, and n_estimators is {design.n_starts}; set it '
+            'to 1, or schedule="default".'
+        )
     if design.schedule == "paper" and len(n_groups) > 1:
         raise ValueError(
             'schedule="paper" has one penalty, and lam is a dict; give a number, which penalises '
@@ -243,6 +248,18 @@ def inference_networks(
     networks = Networks(**architecture, generator=torch.Generator())
     networks.load_state_dict({name: torch.as_tensor(v) for name, v in parameters.items()})
     return networks.double().eval()
+
+
+def units_side_by_side(networks: Networks, x: Tensor) -> Tensor:
+    """Return Z of rows x (B, P), the units of all M models beside each other, (B, M * D)."""
+    return networks.represent(x).transpose(0, 1).flatten(1)
+
+
+def mean_scores(networks: Networks, z: Tensor) -> Tensor:
+    """Return the mean over models of the head's scores, (B, K), of Z (B, M * D)."""
+    of_models = z.view(len(z), -1, networks.n_components).transpose(0, 1)
+    scores: Tensor = networks.head(of_models).mean(0)
+    return scores
 
 
 def device_of(name: str) -> torch.device:

@@ -128,9 +128,10 @@ def check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
     """Raise ValueError where a fit that goes on would need other networks than there are."""
     for name, value in wanted.items():
         if name != "dropout" and value != fitted[name]:
+            parameter = "n_estimators" if name == "n_models" else name
             raise ValueError(
-                f"This fit goes on from networks of {name}={fitted[name]!r}, but the parameters "
-                f"now ask for {value!r}; set them back, or fit anew with warm_start=False."
+                f"This fit goes on from networks of {parameter}={fitted[name]!r}, but the "
+                f"parameters now ask for {value!r}; set them back, or fit anew with warm_start=False."
             )
 
 

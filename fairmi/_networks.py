@@ -24,10 +24,9 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, n_in), (1, B, n_in) or (M, B, n_in) to (M, B, n_out)."""
-        n_models = self.weight.shape[0]
-        if n_models == 1:
-            return torch.addmm(self.bias[0], x.reshape(x.shape[-2:]), self.weight[0])[None]
-        return torch.baddbmm(self.bias, x.expand(n_models, *x.shape[-2:]), self.weight)
+        if x.dim() == 2 or len(x) < len(self.weight):
+            x = x.expand(len(self.weight), *x.shape[-2:])
+        return torch.baddbmm(self.bias, x, self.weight)
 
 
 class StackedMLP(nn.Module):
@@ -100,26 +99,26 @@ class Channel(nn.Module):
         rounded = place.round_().clamp_(0, self.n_levels - 1) / half - 1
         return bounded + (rounded - bounded).detach()
 
-    def law(self, bounded: Tensor, width: float) -> tuple[Tensor, Tensor, Tensor]:
+    def place(self, bounded: Tensor) -> Tensor:
+        """Return where units lie on the grid, 0 being its lowest level; carries the gradient."""
+        return (bounded + 1) * (((self.n_levels or 0) - 1) / 2)
+
+    def law(self, bounded: Tensor, width: float) -> tuple[Tensor, Tensor]:
         """Return which levels noise of `width` lets each unit take.
 
         Returns
         -------
         low : Tensor of shape (M, B, D), int64
             The lower of the two levels nearest to the unit.
-        fraction : Tensor of shape (M, B, D)
-            How far the unit lies above it, in grid steps; carries the gradient.
         above : Tensor of shape (M, B, D)
             The chance of the higher level.
         """
-        n_levels = self.n_levels or 0
-        place = (bounded + 1) * ((n_levels - 1) / 2)
+        place = self.place(bounded.detach())
         # A model that diverged must not stop those beside it: its places count as 0.
-        low = place.detach().nan_to_num(0.0).floor_().clamp_(0, n_levels - 2)
-        fraction = place - low
-        distance = fraction.detach() - 0.5
-        above = (distance / width + 0.5).clamp_(0, 1) if width else (distance > 0).float()
-        return low.long(), fraction, above
+        low = place.nan_to_num(0.0).floor_().clamp_(0, (self.n_levels or 0) - 2)
+        distance = place.sub_(low)
+        above = distance.sub_(0.5).div_(width).add_(0.5).clamp_(0, 1) if width else distance > 0.5
+        return low.long(), above.to(low.dtype)
 
 
 def repeat_models(module: nn.Module, times: int) -> None:

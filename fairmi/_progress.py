@@ -49,19 +49,16 @@ class Reporter:
                 rows_per_s=f"{self.n_rows / max(record.seconds, 1e-9):,.0f}",
             )
         self.bar.update()
-        told = epoch_dict(record, None)
+        told = epoch_dict(record, slice(None))
         answers = [callback(dict(told)) for callback in self.callbacks]
         return any(answers)
 
 
-def epoch_dict(record: EpochRecord, model: int | None) -> dict[str, float]:
-    """Return an epoch's record by names, without what was not measured.
-
-    It is that of one model, or the mean over all.
-    """
+def epoch_dict(record: EpochRecord, models: slice) -> dict[str, float]:
+    """Return an epoch's record by names, the mean over models, without what was not measured."""
     values: dict[str, float] = {"epoch": record.epoch}
     for name in ("task_loss", "penalty", "val_task_loss", "val_penalty"):
         measured = getattr(record, name)
         if measured:
-            values[name] = fmean(measured) if model is None else measured[model]
+            values[name] = fmean(measured[models])
     return values | {"seconds": record.seconds}

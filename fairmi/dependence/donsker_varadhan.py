@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._networks import StackedMLP
 from fairmi._types import Batch, TrainingData
+from fairmi.dependence.counted_bound import counted_bound
 from fairmi.dependence.penalty import Penalty
 
 # A stratum that has no row in a batch: its term is multiplied by a weight of 0, so it need only
@@ -83,11 +84,12 @@ class DonskerVaradhan(Penalty):
         if data.log_prior is None:
             raise ValueError("counts need a discrete sensitive feature")
         n_levels, n_strata = counts.shape[1:3]
-        levels = torch.linspace(-1, 1, n_levels, device=counts.device)
-        strata = torch.arange(n_strata, device=counts.device).repeat(n_levels)
-        z = levels.repeat_interleave(n_strata)[None, :, None]
-        scores = critic(with_stratum(z, strata, n_strata))
-        return counted_bound(scores, counts.flatten(1, 2), data.log_prior, strata)
+        z = torch.linspace(-1, 1, n_levels, device=counts.device)[None, :, None]
+        if n_strata > 1:
+            strata = torch.arange(n_strata, device=counts.device).repeat(n_levels)
+            z = with_stratum(z.repeat_interleave(n_strata, 1), strata, n_strata)
+        scores = critic(z).view(counts.shape)
+        return counted_bound(scores, counts, data.log_prior)
 
 
 def exact_bound(
@@ -118,30 +120,6 @@ def exact_bound(
     """
     index = groups[None, :, None].expand(scores.shape[0], -1, 1)
     joint = scores.gather(2, index)[..., 0]
-    marginal = torch.logsumexp(scores + log_prior[strata], dim=2)
-    return _bound(joint, marginal, strata, log_prior.shape[0], weights)
-
-
-def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor, strata: Tensor) -> Tensor:
-    """Return `exact_bound` of rows that are given as counts of equal ones.
-
-    Parameters
-    ----------
-    scores : Tensor of shape (M, B, G)
-        The critic's scores of the B distinct (z, stratum).
-    counts : Tensor of shape (M, B, G)
-        Summed weights of the rows of each, by group.
-    log_prior : Tensor of shape (S, G)
-    strata : Tensor of shape (B,), int64
-        The stratum of each distinct row.
-
-    Returns
-    -------
-    Tensor of shape (M,)
-    """
-    weights = counts.sum(2)
-    tiny = torch.finfo(weights.dtype).tiny
-    joint = (counts * scores).sum(2) / weights.clamp_min(tiny)
     marginal = torch.logsumexp(scores + log_prior[strata], dim=2)
     return _bound(joint, marginal, strata, log_prior.shape[0], weights)
 

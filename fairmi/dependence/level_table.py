@@ -54,11 +54,11 @@ class LevelTable:
         self.n_batches += 1
         self.shares.lerp_(counts / n_rows, 1 / min(self.n_batches, _HORIZON))
 
-    def value(self, low: Tensor, fraction: Tensor, batch: Batch) -> Tensor:
+    def value(self, low: Tensor, place: Tensor, batch: Batch) -> Tensor:
         """Return the sum over units of I(unit; C) in nats as the rows of a batch show it, (M,).
 
-        `fraction` (M, B, D) is how far a unit lies above `low` in grid steps; the gradient in it
-        is the difference of the scores of the two levels.
+        `place` (M, B, D) is where a unit lies on the grid, at `low` or up to a step above; the
+        gradient in it is the difference of the scores of the two levels.
         """
         n_rows = low.shape[1] * min(self.n_batches, _HORIZON)
         counts = self.shares * n_rows
@@ -68,7 +68,7 @@ class LevelTable:
         cells = self._cells(low, batch).transpose(1, 2)
         at_low = scores.gather(2, cells).transpose(1, 2)
         at_high = scores.gather(2, cells + self.prior.numel()).transpose(1, 2)
-        of_rows = (at_low + (at_high - at_low) * fraction).sum(2)
+        of_rows = (at_low + (at_high - at_low) * (place - low)).sum(2)
         weights = batch.penalty_weights
         total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
         return (of_rows * weights).sum(1) / total

@@ -18,10 +18,10 @@ _N_SHUFFLES = 9
 
 @dataclass(frozen=True)
 class Law:
-    """Which levels a batch may take: see Channel.law and LevelTable.count."""
+    """Where the units of a batch lie and which levels they may take: see Channel."""
 
+    place: Tensor
     low: Tensor
-    fraction: Tensor
     counts: Tensor
 
 
@@ -68,8 +68,8 @@ class Term:
         """
         if self.table is None:
             return None
-        low, fraction, above = self.channel.law(bounded, width)
-        return Law(low, fraction, self.table.count(low, above, batch))
+        low, above = self.channel.law(bounded, width)
+        return Law(self.channel.place(bounded), low, self.table.count(low, above, batch))
 
     def train_critic(
         self,
@@ -102,7 +102,7 @@ class Term:
         if self.table is None or law is None:
             return value
         if table_share:
-            value = value.lerp(self.table.value(law.low, law.fraction, batch), table_share)
+            value = value.lerp(self.table.value(law.low, law.place, batch), table_share)
         self.table.update(law.counts, z.shape[1])
         return value
 
@@ -111,8 +111,9 @@ class Term:
         value = self._value_in_parts(z, batch, data)
         if self.table is not None and self.table.n_batches:
             # Counts of training rows, read on rows that they do not hold.
-            low, fraction, _ = self.channel.law(z, 0.0)
-            value = torch.maximum(value, self.table.value(low, fraction, batch))
+            low, _ = self.channel.law(z, 0.0)
+            of_table = self.table.value(low, self.channel.place(z), batch)
+            value = torch.maximum(value, of_table)
         return value
 
     def sees(self, z: Tensor, batch: Batch, model: int) -> bool:

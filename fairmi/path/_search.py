@@ -65,8 +65,8 @@ class MIDebiasedClassifierCV(
         Processes for the folds; None is 1 unless in a `joblib.parallel_config` context.
     constraint, penalty, sensitive_columns, drop_sensitive, missing_sensitive, \
 sensitive_kinds, group_weight, weighted, hidden_layer_sizes, n_components, n_levels, \
-n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, dropout, early_stopping, \
-validation_fraction, n_iter_no_change, callbacks, device, verbose, random_state
+n_estimators, n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, dropout, \
+early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbose, random_state
         As in `MIDebiasedClassifier`.
 
     Attributes
@@ -145,6 +145,7 @@ validation_fraction, n_iter_no_change, callbacks, device, verbose, random_state
         hidden_layer_sizes: Sequence[int] = (128,),
         n_components: int | None = None,
         n_levels: int = 17,
+        n_estimators: int = 1,
         n_critic_steps: int | None = None,
         max_iter: int | None = None,
         batch_size: int | None = None,
@@ -177,6 +178,7 @@ validation_fraction, n_iter_no_change, callbacks, device, verbose, random_state
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
+        self.n_estimators = n_estimators
         self.n_critic_steps = n_critic_steps
         self.max_iter = max_iter
         self.batch_size = batch_size
