@@ -27,7 +27,7 @@ _FEWEST_STEPS = 200
 # Regularisation of a table of few and of many rows; between them by the logarithm of the rows.
 _FEW_ROWS, _MANY_ROWS = 1_000, 30_000
 _DROPOUT = (0.5, 0.2)
-_WEIGHT_DECAY = (0.3, 0.1)
+_WEIGHT_DECAY = (0.3, 0.6)
 _MOST_UNITS = 8
 _CRITIC_LEARNING_RATE = 3e-3
 _TINY = 1e-12

@@ -135,8 +135,9 @@ default="demographic_parity"
     learning_rate : float, default=None
         Largest step of the optimiser; None gives 0.01, and 1e-4 for the paper's schedule.
     weight_decay : float, default=None
-        Decoupled weight decay (AdamW) of encoder and head. None gives 0.3 up to 1,000 distinct
-        rows, 0.1 from 30,000 on, and between them a value by the logarithm of their number.
+        Decoupled weight decay (AdamW) of the layer that reads X. None gives 0.3 up to 1,000
+        distinct rows, 0.6 from 30,000 on, and between them a value by the logarithm of their
+        number.
     dropout : float, default=None
         Share of hidden units dropped in a training step. None gives 0.5 up to 1,000 distinct
         rows, 0.2 from 30,000 on, and between them a value by the logarithm of their number.

@@ -131,7 +131,8 @@ def check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
             parameter = "n_estimators" if name == "n_models" else name
             raise ValueError(
                 f"This fit goes on from networks of {parameter}={fitted[name]!r}, but the "
-                f"parameters now ask for {value!r}; set them back, or fit anew with warm_start=False."
+                f"parameters now ask for {value!r}; set them back, or fit anew with "
+                "warm_start=False."
             )
 
 

@@ -383,8 +383,12 @@ def task_loss(scores: Tensor, batch: Batch) -> Tensor:
     return (losses * weights).sum(1) / total
 
 
-def _adamw(module: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
-    return torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=decay, fused=True)
+def _adamw(networks: Networks, rate: float, decay: float) -> torch.optim.AdamW:
+    # Where all weights decay, those behind the first layer make Z use fewer of its levels.
+    decayed = networks.encoder.layers[0].weight
+    rest = [p for p in networks.parameters() if p is not decayed]
+    groups = [{"params": [decayed], "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

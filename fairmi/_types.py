@@ -83,7 +83,7 @@ class TrainingData:
     def rows(self, index: Tensor) -> Batch:
         """Return the rows of `index` (B,)."""
         if isinstance(self.x, Tensor):
-            x = self.x[index]
+            x = self.x.index_select(0, index)
         else:
             x = torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
         batch = Batch(
