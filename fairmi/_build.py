@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from fairmi import _paper
+from fairmi._layout import Places
 from fairmi._networks import Networks, repeat_models
 from fairmi._sample import Sample
 from fairmi._sensitive import AttributeRows
@@ -31,6 +32,8 @@ _WEIGHT_DECAY = (0.3, 0.6)
 _MOST_UNITS = 8
 _CRITIC_LEARNING_RATE = 3e-3
 _TINY = 1e-12
+# Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
+_MOST_EXPANDED = 2**26
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def training_data(
     elif design.constraint == "equal_opportunity":
         penalty_weights = penalty_weights * (y != 0)
     rows = TrainingData(
-        x=_rows_of(sample.x, design),
+        x=_rows_of(sample, design),
         y=_tensor(y, design, torch.int64),
         groups=None,
         values=None,
@@ -302,8 +305,12 @@ def _networks(
     return networks, generator
 
 
-def _rows_of(x: np.ndarray | csr_array, design: Design) -> Tensor | csr_array:
-    return x if isinstance(x, csr_array) else _tensor(x, design, torch.float32)
+def _rows_of(sample: Sample, design: Design) -> Tensor | Places | csr_array:
+    if isinstance(sample.x, csr_array) or sample.layout is None:
+        return sample.x
+    if len(sample.x) * sample.layout.width > _MOST_EXPANDED:
+        return Places(_tensor(sample.x, design, torch.float32), sample.layout)
+    return _tensor(sample.layout.expand(sample.x), design, torch.float32)
 
 
 def _tensor(values: np.ndarray, design: Design, dtype: torch.dtype) -> Tensor:

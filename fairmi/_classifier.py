@@ -504,12 +504,15 @@ default="demographic_parity"
         self.sensitive_counts_ = np.zeros((n_strata, sum(plan.n_groups)))
 
     def _encode(self, given: Given) -> Sample:
-        x = self.encoder_.transform(given.features)
+        x = self.encoder_.places(given.features)
         codes = np.searchsorted(self.classes_, given.y)
         rows = self.sensitive_plan_.rows(
             given.sensitive, n_rows=len(codes), argument=given.argument
         )
-        return Sample(x, codes, rows, given.weights, given.penalty_weights).merged()
+        sample = Sample(
+            x, codes, rows, given.weights, given.penalty_weights, self.encoder_.layout_
+        )
+        return sample.merged()
 
     def _validation(self, X: Any, y: Any, given: Any) -> Sample:
         X = check_table(self, X, reset=False)
@@ -591,7 +594,7 @@ default="demographic_parity"
             schedule=self.schedule,
             constraint=self.constraint,
             n_classes=len(self.classes_),
-            n_inputs=sample.x.shape[1],
+            n_inputs=sample.n_inputs,
             hidden_layer_sizes=tuple(int(size) for size in self.hidden_layer_sizes),
             n_components=self.n_components,
             n_levels=self.n_levels,
@@ -738,11 +741,11 @@ default="demographic_parity"
         X = check_table(self, X, reset=False)
         if self.sensitive_columns is not None and self.drop_sensitive:
             X, _ = split_columns(X, self.sensitive_columns, drop=True)
-        x = self.encoder_.transform(X)
+        x = self.encoder_.places(X)
         parts = []
         with torch.no_grad():
             for start in range(0, x.shape[0], _ROWS_AT_ONCE):
-                part = x[start : start + _ROWS_AT_ONCE]
+                part = self.encoder_.expand(x[start : start + _ROWS_AT_ONCE])
                 part = part.toarray() if hasattr(part, "toarray") else part
                 parts.append(units_side_by_side(networks, torch.as_tensor(part).double()).numpy())
         return np.concatenate(parts)

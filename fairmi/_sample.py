@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from fairmi._layout import Layout
 from fairmi._rows import merge_rows
 from fairmi._sensitive import SensitiveRows
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Encoded features (n, P), codes of classes (n,), sensitive features, weights (n,).
+    """Features, codes of classes (n,), sensitive features, weights (n,).
 
-    `weights` are those of the task loss; `penalty_weights`, where not None, of the penalty.
+    `x` has the places of a table (n, n_columns), which `layout` spreads out; of a sparse table,
+    whose layout is None, the encoded rows. `weights` are those of the task loss;
+    `penalty_weights`, where not None, of the penalty.
     """
 
     x: np.ndarray | csr_array
     codes: np.ndarray
     sensitive: SensitiveRows
     weights: np.ndarray
-    penalty_weights: np.ndarray | None = None
+    penalty_weights: np.ndarray | None
+    layout: Layout | None
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that networks read."""
+        return self.x.shape[1] if self.layout is None else self.layout.width
 
     @property
     def both_weights(self) -> np.ndarray:
@@ -33,12 +42,18 @@ class Sample:
     def take(self, index: np.ndarray) -> Sample:
         """Return the rows of `index`."""
         own = None if self.penalty_weights is None else self.penalty_weights[index]
-        sensitive = self.sensitive.take(index)
-        return Sample(self.x[index], self.codes[index], sensitive, self.weights[index], own)
+        return replace(
+            self,
+            x=self.x[index],
+            codes=self.codes[index],
+            sensitive=self.sensitive.take(index),
+            weights=self.weights[index],
+            penalty_weights=own,
+        )
 
     def merged(self) -> Sample:
         """Return each distinct row once, with the summed weights, in an order set by content."""
         rest = np.column_stack([self.codes, self.sensitive.columns])
         kept, weights = merge_rows(self.x, rest, self.both_weights)
         rows = self.take(kept)
-        return Sample(rows.x, rows.codes, rows.sensitive, weights[:, 0], weights[:, 1])
+        return replace(rows, weights=weights[:, 0], penalty_weights=weights[:, 1])

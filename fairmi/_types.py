@@ -13,6 +13,8 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from fairmi._layout import Places
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -52,14 +54,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that training reads, in tensors once (a sparse `x` stays sparse and gives dense rows).
+    """All that training reads, in tensors once.
 
-    Shapes are those of `Batch` with N in place of B. A row whose weight is 0 does not count in
-    that term. `log_prior` (S, G) is the log share of each group within each stratum, and None
-    where the sensitive columns are continuous. `others` are as in `Batch`.
+    A sparse `x` stays sparse, and a large one stays places; both give dense rows. Shapes are those
+    of `Batch` with N in place of B. A row whose weight is 0 does not count in that term.
+    `log_prior` (S, G) is the log share of each group within each stratum, and None where the
+    sensitive columns are continuous. `others` are as in `Batch`.
     """
 
-    x: Tensor | csr_array
+    x: Tensor | Places | csr_array
     y: Tensor
     groups: Tensor | None
     values: Tensor | None
@@ -84,6 +87,8 @@ class TrainingData:
         """Return the rows of `index` (B,)."""
         if isinstance(self.x, Tensor):
             x = self.x.index_select(0, index)
+        elif isinstance(self.x, Places):
+            x = self.x.rows(index)
         else:
             x = torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
         batch = Batch(

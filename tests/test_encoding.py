@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,7 +12,9 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fairmi._encoding import TableEncoder, table_columns
+from fairmi._columns import NumericColumn, table_columns
+from fairmi._encoding import TableEncoder
+from fairmi._layout import Places
 
 # Whole numbers that float32, float64 and every integer type hold alike.
 NUMBERS = st.one_of(st.none(), st.integers(-5, 100))
@@ -95,16 +98,16 @@ def test_numeric_column_is_spanned_exactly_and_in_order(values):
     encoder = TableEncoder().fit(values[:, None], y)
     knots = encoder.columns_[0].knots
     assert (np.diff(knots) > 0).all()
-    parts = encoder.columns_[0].encode(values)
+    parts = encoder.transform(values[:, None]) + encoder.layout_.mean
     ramps, steps = parts[:, : len(knots) - 1], parts[:, len(knots) - 1 :]
     # A linear function: the ramps times their widths, from the first knot on.
     spread = knots[-1] - knots[0]
     np.testing.assert_allclose(
-        ramps @ np.diff(knots) + knots[0], values, atol=1e-9 * spread + 1e-9
+        ramps @ np.diff(knots) + knots[0], values, atol=1e-5 * spread + 1e-9
     )
     assert steps.shape[1] == max(len(knots) - 2, 0)
     # Each column rises, or stays, as the value does.
-    assert (np.diff(parts[np.argsort(values)], axis=0) >= -1e-12).all()
+    assert (np.diff(parts[np.argsort(values)], axis=0) >= -1e-6).all()
     # Outside the knots nothing changes.
     ends = encoder.transform(
         np.array([[knots[0] - 1e9], [knots[0]], [knots[-1]], [knots[-1] + 1e9]])
@@ -152,7 +155,7 @@ def test_piecewise_linear_columns_let_a_linear_model_see_a_bump():
 def test_categories_are_indicators_and_what_fit_never_saw_is_missing():
     frame = pd.DataFrame({"t": ["b", "a", None, "b"]})
     encoder = TableEncoder().fit(frame, [0, 1, 0, 1])
-    shift = encoder.transform(frame) + encoder.mean_
+    shift = encoder.transform(frame) + encoder.layout_.mean
     np.testing.assert_allclose(shift, [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]], atol=1e-7)
     unseen = encoder.transform(pd.DataFrame({"t": ["c", None, np.nan]}))
     assert (unseen == encoder.transform(frame)[2]).all()
@@ -189,3 +192,27 @@ def test_columns_are_read_in_the_same_way_from_pandas_and_polars():
         assert pd.isna(columns["none"]).all()
         assert columns["b"][0] == True  # noqa: E712 - 1.0 or True
         assert pd.isna(columns["b"][1])
+
+
+@given(frames())
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_a_table_spread_out_by_batches_is_what_transform_gives(table):
+    frame, y = table
+    encoder = TableEncoder().fit(frame, y)
+    places = encoder.places(frame)
+    index = np.arange(len(frame))[::-2].copy()
+    batch = Places(torch.as_tensor(places), encoder.layout_).rows(torch.as_tensor(index))
+    np.testing.assert_array_equal(batch.numpy(), encoder.transform(frame)[index])
+
+
+@given(st.integers(2, 20), st.data())
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_a_value_just_before_a_knot_stays_before_it(n_knots, data):
+    edges = st.floats(-1e6, 1e6, allow_subnormal=False)
+    knots = np.array(
+        sorted(data.draw(st.lists(edges, min_size=n_knots, max_size=n_knots, unique=True)))
+    )
+    column = NumericColumn("x", knots, has_missing=False)
+    k = np.arange(n_knots)
+    assert (column.places(knots) == np.minimum(k, n_knots - 1)).all()
+    assert (column.places(np.nextafter(knots, -np.inf)) < np.maximum(k, 1e-9)).all()

@@ -385,7 +385,7 @@ def test_sensitive_columns_by_name_in_a_pipeline_and_a_search(drop):
     n_encoded = best.parameters_["encoder.layers.0.weight"].shape[1]
     without = best.encoder_.columns_
     assert ("sex" in [column.name for column in without]) != drop
-    assert n_encoded == len(best.encoder_.mean_)
+    assert n_encoded == best.encoder_.layout_.width
 
 
 def test_as_a_transformer_before_another_classifier():

@@ -166,4 +166,10 @@ METHODS: tuple[Method, ...] = (
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
         {"lam": (0.0, 4.0)},
     ),
+    Method(
+        "fairmi, 4 networks",
+        lambda lam: _ours(lam, n_estimators=4),
+        {"lam": (2.0, 4.0, 6.0, 8.0, 11.0, 16.0)},
+        None,
+    ),
 )

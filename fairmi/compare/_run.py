@@ -81,9 +81,11 @@ def choose_setting(
 ) -> int:
     """Return the position of the setting that serves best by cross-validation inside `train`.
 
-    The best is the most accurate of those whose demographic parity difference is within `bound`,
-    both taken over all rows of `train`, each predicted by a model that did not see it; where none
-    is within the bound, the least unfair one.
+    Those whose demographic parity difference is within `bound` come into question, and of them
+    the fairest whose accuracy is within a standard error of the best: what accuracy tells apart
+    less than that is chance (the rule of Breiman et al., *Classification and Regression Trees*,
+    1984). Where none is within the bound, it is the least unfair one. Both are taken over all rows
+    of `train`, each predicted by a model that did not see it.
     """
     if len(settings) == 1:
         return 0
@@ -101,9 +103,11 @@ def choose_setting(
                 labels[held_out] = contender.predict(unseen.X, unseen.s)
         found.append(_accuracy_and_parity(train, labels))
     within = [k for k, (_, parity) in enumerate(found) if parity <= bound]
-    if within:
-        return max(within, key=lambda k: found[k][0])
-    return min(range(len(found)), key=lambda k: found[k][1])
+    if not within:
+        return min(range(len(found)), key=lambda k: found[k][1])
+    best = max(found[k][0] for k in within)
+    error = (best * (1 - best) / len(train)) ** 0.5
+    return min((k for k in within if found[k][0] >= best - error), key=lambda k: found[k][1])
 
 
 def unbettered(points: Sequence[tuple[float, float]]) -> list[int]:
