@@ -37,6 +37,9 @@ class CriticBound(Penalty):
         Columns of Z.
     """
 
+    # Whether the critic is a density of C, and not a score of pairs, that reads any features.
+    models_c = False
+
     def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
 
@@ -70,7 +73,7 @@ class CriticBound(Penalty):
         ValueError
             If Z has a missing or infinite value, or has fewer than 20 rows.
         """
-        reader = Reader(Z, C)
+        reader = Reader(Z, C, plain_c=self.models_c)
         samples = Samples.stack([reader.read(Z, C)], reader.n_groups)
         if samples.n_rows < _FEWEST_ROWS:
             raise ValueError(

@@ -23,9 +23,13 @@ class Observations:
 
 
 class Reader:
-    """How Z and C were read at fit, to read later rows alike."""
+    """How Z and C were read at fit, to read later rows alike.
 
-    def __init__(self, Z: Any, C: Any) -> None:
+    `plain_c` asks for normal scores alone of continuous C, else features.
+    """
+
+    def __init__(self, Z: Any, C: Any, *, plain_c: bool) -> None:
+        self.plain_c = plain_c
         matrix = matrix_of(Z)
         frame = _frame(C, len(matrix))
         self.n_columns = frame.shape[1]
@@ -63,7 +67,8 @@ class Reader:
         codes = self._codes(frame) if self.labels else None
         if not self.continuous.any():
             return Observations(z, codes, None)
-        values = features(self.of_c.transform(_quantities(frame.loc[:, self.continuous])))
+        values = self.of_c.transform(_quantities(frame.loc[:, self.continuous]))
+        values = values if self.plain_c else features(values)
         if codes is not None:
             values = np.hstack([values, np.eye(len(self.labels), dtype=np.float32)[codes]])
         return Observations(z, None, values)

@@ -41,6 +41,8 @@ class BarberAgakov(CriticBound):
     True
     """
 
+    models_c = True
+
     def value(
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:

@@ -41,6 +41,8 @@ class CLUB(CriticBound):
     True
     """
 
+    models_c = True
+
     def critic_loss(
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:
