@@ -18,7 +18,8 @@ from torch import Generator, Tensor, nn
 from fairmi._networks import Networks, StackedMLP
 from fairmi._training import Settings, minibatches, task_loss
 from fairmi._types import Batch, EpochRecord, TrainingData
-from fairmi.dependence.donsker_varadhan import sampled_bound, shuffle_within, with_stratum
+from fairmi.dependence._scores import shuffle_within, with_stratum
+from fairmi.dependence.donsker_varadhan import sampled_bound
 
 N_COMPONENTS = 64
 CRITIC_LAYER_SIZES = (64, 64, 64)

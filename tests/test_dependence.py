@@ -10,7 +10,8 @@ from torch import nn
 
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence import DonskerVaradhan
-from fairmi.dependence.donsker_varadhan import exact_bound, sampled_bound, shuffle_within
+from fairmi.dependence._scores import shuffle_within
+from fairmi.dependence.donsker_varadhan import exact_bound, sampled_bound
 
 RANDOM = np.random.default_rng(0)
 

@@ -1,7 +1,7 @@
 """The Donsker-Varadhan bound of counted cells, with its gradient in closed form.
 
-A critic that sees few distinct Z is trained on their counts, not on rows. The step is then so
-small that its cost is the number of operations, so value and gradient come out of one pass.
+A critic that sees few distinct Z is trained on their counts, not on rows. Steps are so small that
+their cost is the number of operations, so value and gradient come out of one pass.
 Source of the bound: Donsker and Varadhan, doi 10.1002/cpa.3160360204.
 """
 
@@ -20,7 +20,7 @@ def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor) -> Tensor:
     ----------
     scores : Tensor of shape (M, L, S, G)
         The critic's scores of each level of Z and stratum, an output for each group.
-    counts : Tensor of shape (M, L, S, G)
+    counts : Tensor of shape (M, L, S, G) or (1, L, S, G)
         Summed weights of the rows of each cell; they carry no gradient.
     log_prior : Tensor of shape (S, G)
         Log share of each group within each stratum.
@@ -31,6 +31,26 @@ def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor) -> Tensor:
     """
     value: Tensor = _CountedBound.apply(scores, counts, log_prior)
     return value
+
+
+def row_counts(groups: Tensor, strata: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
+    """Return rows as counts of cells in which each row is a level by itself.
+
+    Parameters
+    ----------
+    groups, strata : Tensor of shape (B,), int64
+    weights : Tensor of shape (M, B) or (1, B)
+    log_prior : Tensor of shape (S, G)
+
+    Returns
+    -------
+    Tensor of shape (M, B, S, G) or (1, B, S, G)
+    """
+    n_groups = log_prior.shape[1]
+    counts = weights.new_zeros((*weights.shape, log_prior.numel()))
+    cells = (strata * n_groups + groups)[None, :, None].expand(len(weights), -1, 1)
+    counts.scatter_(2, cells, weights[..., None])
+    return counts.view(*weights.shape, *log_prior.shape)
 
 
 class _CountedBound(torch.autograd.Function):

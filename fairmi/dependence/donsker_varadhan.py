@@ -8,33 +8,41 @@ Source: Donsker and Varadhan, doi 10.1002/cpa.3160360204; as a loss for networks
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._networks import StackedMLP
 from fairmi._types import Batch, TrainingData
-from fairmi.dependence.counted_bound import counted_bound
-from fairmi.dependence.penalty import Penalty
-
-# A stratum that has no row in a batch: its term is multiplied by a weight of 0, so it need only
-# be finite.
-_ABSENT = -1e9
+from fairmi.dependence._bound import CriticBound
+from fairmi.dependence._scores import ABSENT, Scores, score, with_stratum
+from fairmi.dependence.counted_bound import counted_bound, row_counts
 
 
-class DonskerVaradhan(Penalty):
+class DonskerVaradhan(CriticBound):
     """I(Z; C) by the Donsker-Varadhan bound; within strata, I(Z; C | stratum).
 
     The critic sees Z and, where there are several, the stratum. Over discrete C it has an output
     for each group, so that one pass over Z gives the joint and the exact marginal. Over
-    continuous C it sees C too, and the marginal is sampled by re-pairing rows of a stratum.
+    continuous C it sees C too, and the marginal is sampled by re-pairing rows of a stratum; alone,
+    as an estimator, it scores all pairs of rows.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Units of the critic's hidden layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairmi.dependence import DonskerVaradhan
+    >>> rng = np.random.default_rng(0)
+    >>> C = rng.integers(2, size=2000)
+    >>> Z = np.where(rng.random(2000) < 0.9, C, 1 - C)  # 0.368 nats
+    >>> DonskerVaradhan().fit(Z, C, random_state=0).estimate(Z, C) > 0.33
+    True
     """
 
     reads_levels = True
-
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
 
     def critic(
         self, n_models: int, n_components: int, data: TrainingData, generator: Generator
@@ -43,7 +51,7 @@ class DonskerVaradhan(Penalty):
         n_in = n_components + (data.n_strata if data.n_strata > 1 else 0)
         n_out = 1
         if data.log_prior is not None:
-            n_out = data.log_prior.shape[1]
+            n_out = data.log_prior.shape[-1]
         elif data.values is not None:
             n_in += data.values.shape[1]
         sizes = (n_in, *self.hidden_layer_sizes, n_out)
@@ -53,18 +61,12 @@ class DonskerVaradhan(Penalty):
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        z = with_stratum(z, batch.strata, data.n_strata)
-        if batch.groups is not None and data.log_prior is not None:
-            return exact_bound(
-                critic(z), batch.groups, data.log_prior, batch.strata, batch.penalty_weights
-            )
-        assert batch.values is not None
-        values = batch.values.expand(z.shape[0], -1, -1)
-        other = shuffle_within(batch.strata, generator)
-        joint = critic(torch.cat([z, values], dim=2))[..., 0]
-        marginal = critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
-        weights = batch.penalty_weights
-        return sampled_bound(joint, marginal, batch.strata, data.n_strata, weights, other)
+        if batch.groups is None or batch.groups.dim() > 1 or data.log_prior is None:
+            return value_of_scores(score(critic, z, batch, data, generator))
+        scores = critic(with_stratum(z, batch.strata, data.n_strata))
+        counts = row_counts(batch.groups, batch.strata, batch.penalty_weights, data.log_prior)
+        scores = scores[:, :, None].expand(-1, -1, data.n_strata, -1)
+        return counted_bound(scores, counts, data.log_prior)
 
     def value_of_counts(self, critic: nn.Module, counts: Tensor, data: TrainingData) -> Tensor:
         """Return `value` at a Z of one unit, of which counts of levels are given.
@@ -90,6 +92,18 @@ class DonskerVaradhan(Penalty):
             z = with_stratum(z.repeat_interleave(n_strata, 1), strata, n_strata)
         scores = critic(z).view(counts.shape)
         return counted_bound(scores, counts, data.log_prior)
+
+
+def value_of_scores(scores: Scores) -> Tensor:
+    """Return the bound in nats for each model, (M,)."""
+    return _bound(
+        scores.joint,
+        scores.log_row_means(),
+        scores.strata,
+        scores.n_strata,
+        scores.weights,
+        scores.pair_weights,
+    )
 
 
 def exact_bound(
@@ -148,23 +162,6 @@ def sampled_bound(
     return _bound(joint, marginal, strata, n_strata, weights, weights * weights[:, other])
 
 
-def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
-    """Return a random permutation of the rows, (B,), that keeps each row's stratum."""
-    noise = torch.rand(strata.shape, generator=generator, device=strata.device)
-    order = torch.argsort(strata + noise)
-    permutation = torch.empty_like(order)
-    permutation[torch.argsort(strata, stable=True)] = order
-    return permutation
-
-
-def with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
-    """Return Z with an indicator of the row's stratum behind it, where there are several."""
-    if n_strata == 1:
-        return z
-    onehot = nn.functional.one_hot(strata, n_strata).to(z.dtype)
-    return torch.cat([z, onehot.expand(z.shape[0], -1, -1)], dim=2)
-
-
 def _bound(
     joint: Tensor,
     log_marginal: Tensor,
@@ -175,7 +172,7 @@ def _bound(
 ) -> Tensor:
     # `pair_weights` are those of the marginal term, where they are not the rows' own.
     pairs = weights if pair_weights is None else pair_weights
-    log_pairs = torch.log(pairs).clamp_min(_ABSENT)
+    log_pairs = torch.log(pairs).clamp_min(ABSENT)
     tiny = torch.finfo(weights.dtype).tiny
     total = weights.sum(1).clamp_min(tiny)
     if n_strata == 1:
@@ -189,7 +186,7 @@ def _bound(
     of_pairs = (pairs[..., None] * member).sum(1)
     stratum_weights = (weights[..., None] * member).sum(1) * (of_pairs > 0)
     seen = weights * (of_pairs > 0).gather(1, strata.expand(len(of_pairs), -1))
-    outside = torch.where(member, 0.0, _ABSENT)
+    outside = torch.where(member, 0.0, ABSENT)
     log_sums = torch.logsumexp((log_marginal + log_pairs)[..., None] + outside, dim=1)
     log_means = log_sums - torch.log(of_pairs.clamp_min(tiny))
     return ((joint * seen).sum(1) - (stratum_weights * log_means).sum(1)) / total

@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._networks import StackedMLP
 from fairmi._types import Batch, TrainingData
-from fairmi.dependence.donsker_varadhan import with_stratum
+from fairmi.dependence._scores import with_stratum
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.within import (
     centred,

@@ -1,0 +1,165 @@
+"""Critics on samples: M critics of M samples of one size are trained, and read, at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi._types import Batch, TrainingData
+from fairmi.dependence._observations import Observations
+
+_LEARNING_RATE = 5e-3
+_WEIGHT_DECAY = 1.0
+_BATCH = 256
+# Steps by rows, within limits.
+_ROWS_PER_STEP = 8
+_FEWEST_STEPS, _MOST_STEPS = 400, 4000
+_HELD_OUT = 0.2
+_CHECKS, _PATIENCE = 40, 15
+# Rows of which all pairs are scored at once.
+_BLOCK = 2048
+_TINY = 1e-12
+
+
+class Bound(Protocol):
+    """What is read of a bound here; see `Penalty`."""
+
+    def critic_loss(
+        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+    ) -> Tensor:
+        """Return what a critic minimises, (M,)."""
+        ...
+
+    def value(
+        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+    ) -> Tensor:
+        """Return the bound in nats, (M,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """M samples of N rows: `z` (M, N, D), and what `data` holds of C with a leading axis M."""
+
+    z: Tensor
+    data: TrainingData
+
+    @classmethod
+    def stack(cls, parts: list[Observations], n_groups: int) -> Self:
+        """Return samples of one size together; `n_groups` is 0 where C has values."""
+        z = torch.as_tensor(np.stack([part.z for part in parts]))
+        groups, values, log_prior = None, None, None
+        if n_groups:
+            codes = np.stack([part.groups for part in parts if part.groups is not None])
+            groups = torch.as_tensor(codes)
+            counts = np.stack([np.bincount(row, minlength=n_groups) for row in codes])
+            shares = np.maximum(counts / codes.shape[1], _TINY)
+            log_prior = torch.as_tensor(np.log(shares), dtype=z.dtype)[:, None]
+        else:
+            stacked = np.stack([part.values for part in parts if part.values is not None])
+            values = torch.as_tensor(stacked)
+        nothing = torch.zeros(z.shape[1], dtype=torch.int64)
+        ones = torch.ones(1, z.shape[1])
+        x = torch.zeros(z.shape[1], 0)
+        data = TrainingData(x, nothing, groups, values, log_prior, nothing, 1, ones, ones)
+        return cls(z, data)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows N of each sample."""
+        return int(self.z.shape[1])
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Batch]:
+        """Return Z and the rest of the rows of `index`, the same in each sample."""
+        data = self.data
+        batch = Batch(
+            x=self.z[0, index],
+            y=data.y[index],
+            groups=None if data.groups is None else data.groups[:, index],
+            values=None if data.values is None else data.values[:, index],
+            strata=data.strata[index],
+            task_weights=data.task_weights[:, index],
+            penalty_weights=data.penalty_weights[:, index],
+        )
+        return self.z[:, index], batch
+
+
+def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generator) -> None:
+    """Train critics in place; each ends in the state that was best on held-out rows."""
+    order = torch.randperm(samples.n_rows, generator=generator)
+    n_held = round(_HELD_OUT * samples.n_rows)
+    held, used = order[:n_held], order[n_held:]
+    n_steps = round(min(max(samples.n_rows / _ROWS_PER_STEP, _FEWEST_STEPS), _MOST_STEPS))
+    optimizer = torch.optim.AdamW(critic.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
+    best = _Best(critic, samples.z.shape[0])
+    for step in range(n_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = _LEARNING_RATE * _share_of_rate(step / n_steps)
+        size = min(_BATCH, len(used))
+        index = used[torch.randint(len(used), (size,), generator=generator)]
+        z, batch = samples.rows(index)
+        loss = bound.critic_loss(critic, z, batch, samples.data, generator)
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+        if (step + 1) % (n_steps // _CHECKS) == 0:
+            best.see(_held_out_loss(bound, critic, samples, held, generator))
+            if best.waited >= _PATIENCE:
+                break
+    best.restore()
+
+
+def read(bound: Bound, critic: nn.Module, samples: Samples) -> Tensor:
+    """Return the bound on all rows, (M,): a mean over blocks, which bound the memory."""
+    generator = torch.Generator().manual_seed(0)
+    n_blocks = -(-samples.n_rows // _BLOCK)
+    order = torch.randperm(samples.n_rows, generator=generator)
+    total = torch.zeros(samples.z.shape[0])
+    with torch.no_grad():
+        for index in torch.tensor_split(order, n_blocks):
+            z, batch = samples.rows(index)
+            value = bound.value(critic, z, batch, samples.data, generator)
+            total += value * len(index) / samples.n_rows
+    return total
+
+
+class _Best:
+    """The state of each of M critics that had the least loss so far."""
+
+    def __init__(self, critic: nn.Module, n_models: int) -> None:
+        self.critic = critic
+        self.loss = torch.full((n_models,), torch.inf)
+        self.state = [p.detach().clone() for p in critic.parameters()]
+        self.waited = 0
+
+    def see(self, loss: Tensor) -> None:
+        """Keep the present state of critics whose loss (M,) is less than any before."""
+        better = loss < self.loss
+        self.loss = torch.where(better, loss, self.loss)
+        self.waited = 0 if better.any() else self.waited + 1
+        for kept, parameter in zip(self.state, self.critic.parameters(), strict=True):
+            kept[better] = parameter.detach()[better]
+
+    def restore(self) -> None:
+        """Give the critics the states kept."""
+        with torch.no_grad():
+            for kept, parameter in zip(self.state, self.critic.parameters(), strict=True):
+                parameter.copy_(kept)
+
+
+def _held_out_loss(
+    bound: Bound, critic: nn.Module, samples: Samples, held: Tensor, generator: Generator
+) -> Tensor:
+    with torch.no_grad():
+        z, batch = samples.rows(held[:_BLOCK])
+        return bound.critic_loss(critic, z, batch, samples.data, generator)
+
+
+def _share_of_rate(done: float) -> float:
+    """Return the share of the full learning rate: a short rise, then half a cosine to 0."""
+    return min(1.0, done / 0.1 + 0.02) * 0.5 * (1 + math.cos(math.pi * done))

@@ -1,0 +1,126 @@
+"""A critic's scores of the pairs of P(Z,C) and of P(Z)P(C), for any kind of C and of critic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi._types import Batch, TrainingData
+from fairmi.dependence._critics import PairCritic
+
+# A log weight of what is not there: it need only be finite, and vanish beside all others.
+ABSENT = -1e9
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a batch's pairs; a row's K marginal pairs are its z with other values of C.
+
+    `joint` (M, B); `marginal` (M, B, K) with `log_shares`, of shape that expands to it, the log
+    probabilities of the K given z; `weights` and `pair_weights` (M or 1, B) of the rows in the
+    joint and in the marginal; `strata` (B,). The marginal is taken within strata.
+    """
+
+    joint: Tensor
+    marginal: Tensor
+    log_shares: Tensor
+    weights: Tensor
+    pair_weights: Tensor
+    strata: Tensor
+    n_strata: int
+
+    def log_row_means(self) -> Tensor:
+        """Return log E over C of exp T(z, C) at the z of each row, (M, B)."""
+        return torch.logsumexp(self.marginal + self.log_shares, dim=2)
+
+    def row_means(self, values: Tensor) -> Tensor:
+        """Return the mean over C, (M, B), of values (M, B, K) of the marginal pairs."""
+        return (values * self.log_shares.exp()).sum(2)
+
+
+def score(
+    critic: nn.Module,
+    z: Tensor,
+    batch: Batch,
+    data: TrainingData,
+    generator: Generator,
+    *,
+    own: bool = False,
+) -> Scores:
+    """Score a batch.
+
+    Over discrete C the marginal pairs are those with every group, so that the marginal is exact.
+    Over continuous C a `PairCritic` scores each z with the c of every other row of its stratum
+    (and with its `own`, where asked); another critic, which maps [z, c] to one output, with the c
+    of one row drawn by re-pairing.
+
+    Parameters
+    ----------
+    critic : Module
+    z : Tensor of shape (M, B, D)
+    batch : Batch
+        `groups` and `values` may have a leading axis M, for models of different data.
+    data : TrainingData
+    generator : Generator
+    own : bool
+        Whether a row is among its own marginal pairs, where all pairs are scored.
+    """
+    z = with_stratum(z, batch.strata, data.n_strata)
+    if batch.groups is not None and data.log_prior is not None:
+        return _exact(critic(z), batch, data.log_prior)
+    assert batch.values is not None
+    values = batch.values.expand(z.shape[0], -1, -1)
+    if isinstance(critic, PairCritic):
+        scores = critic(z, with_stratum(values, batch.strata, data.n_strata))
+        return _all_pairs(scores, batch, data.n_strata, own=own)
+    other = shuffle_within(batch.strata, generator)
+    joint = critic(torch.cat([z, values], dim=2))[..., 0]
+    marginal = critic(torch.cat([z, values[:, other]], dim=2))
+    weights = batch.penalty_weights
+    pair_weights = weights * weights[:, other]
+    shares = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
+    return Scores(joint, marginal, shares, weights, pair_weights, batch.strata, data.n_strata)
+
+
+def _exact(scores: Tensor, batch: Batch, log_prior: Tensor) -> Scores:
+    assert batch.groups is not None
+    index = batch.groups.expand(scores.shape[0], -1)[..., None]
+    joint = scores.gather(2, index)[..., 0]
+    log_shares = log_prior[..., batch.strata, :]
+    weights = batch.penalty_weights
+    n_strata = log_prior.shape[-2]
+    return Scores(joint, scores, log_shares, weights, weights, batch.strata, n_strata)
+
+
+def _all_pairs(scores: Tensor, batch: Batch, n_strata: int, *, own: bool) -> Scores:
+    weights, strata = batch.penalty_weights, batch.strata
+    joint = scores.diagonal(dim1=1, dim2=2)
+    log_weights = torch.log(weights).clamp_min(ABSENT)[:, None, :]
+    apart = torch.zeros(strata.shape * 2, dtype=torch.bool, device=strata.device)
+    if n_strata > 1:
+        apart = strata[:, None] != strata
+    if not own:
+        apart = apart | torch.eye(len(strata), dtype=torch.bool, device=strata.device)
+    log_shares = log_weights.masked_fill(apart, ABSENT)
+    log_totals = torch.logsumexp(log_shares, dim=2, keepdim=True)
+    pair_weights = weights * log_totals[..., 0].exp()
+    return Scores(joint, scores, log_shares - log_totals, weights, pair_weights, strata, n_strata)
+
+
+def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
+    """Return a random permutation of the rows, (B,), that keeps each row's stratum."""
+    noise = torch.rand(strata.shape, generator=generator, device=strata.device)
+    order = torch.argsort(strata + noise)
+    permutation = torch.empty_like(order)
+    permutation[torch.argsort(strata, stable=True)] = order
+    return permutation
+
+
+def with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
+    """Return Z with an indicator of the row's stratum behind it, where there are several."""
+    if n_strata == 1:
+        return z
+    onehot = nn.functional.one_hot(strata, n_strata).to(z.dtype)
+    return torch.cat([z, onehot.expand(z.shape[0], -1, -1)], dim=2)
