@@ -211,8 +211,16 @@ def test_all_pairs_are_within_strata_and_weighted(own, n_strata):
 @pytest.mark.parametrize("n_strata", [1, 3])
 def test_gradients_are_those_of_the_value(bound, n_strata):
     scores, *rest = random_rows(n_models=2, n_rows=7, n_strata=n_strata)
+    scores[:, range(7), rest[0]] += 3  # the critic knows something: CLUB is flat below 0
     inputs = tensor(scores).requires_grad_()
+    assert (value(bound, inputs, *rest) > 0).all()
     assert torch.autograd.gradcheck(lambda t: value(bound, t, *rest), (inputs,))
+
+
+def test_club_is_never_below_0():
+    scores, groups, *rest = random_rows(n_models=2)
+    scores[:, range(40), groups] -= 3
+    assert (value(CLUB, scores, groups, *rest) == 0).all()
 
 
 @each_bound
