@@ -213,7 +213,7 @@ def test_gradients_are_those_of_the_value(bound, n_strata):
     scores, *rest = random_rows(n_models=2, n_rows=7, n_strata=n_strata)
     scores[:, range(7), rest[0]] += 3  # the critic knows something: CLUB is flat below 0
     inputs = tensor(scores).requires_grad_()
-    assert (value(bound, inputs, *rest) > 0).all()
+    assert bound is not CLUB or (value(bound, inputs, *rest) > 0).all()
     assert torch.autograd.gradcheck(lambda t: value(bound, t, *rest), (inputs,))
 
 
