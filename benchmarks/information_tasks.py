@@ -132,7 +132,6 @@ TASKS = (
     transformed("asinh, 1 x 1, 0.75", 0.75, 1, np.arcsinh),
     transformed("half-cube, 1 x 1, 0.75", 0.75, 1, lambda x: x * np.abs(x) ** 0.5),
     transformed("normal CDF, 1 x 1, 0.75", 0.75, 1, norm.cdf),
-    transformed("half-cube, 5 x 5, 0.75", 0.75, 5, lambda x: x * np.abs(x) ** 0.5),
     spiral(0.75, 1 / 3),
     discrete_and_continuous(5),
     mixed_columns(0.5, 0.1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -20,10 +21,13 @@ _BATCH = 256
 _ROWS_PER_STEP = 8
 _FEWEST_STEPS, _MOST_STEPS = 400, 4000
 _HELD_OUT = 0.2
-_CHECKS, _PATIENCE = 40, 15
-# Rows of which all pairs are scored at once.
-_BLOCK = 2048
+_CHECKS, _PATIENCE = 25, 10
+# Rows of which all pairs are scored at once, in an estimate and to compare states of a critic.
+_BLOCK, _HELD_BLOCK = 2048, 512
 _TINY = 1e-12
+
+
+OfRows = Callable[[nn.Module, Tensor, Batch, TrainingData, Generator], Tensor]
 
 
 class Bound(Protocol):
@@ -96,7 +100,7 @@ def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generato
     held, used = order[:n_held], order[n_held:]
     n_steps = round(min(max(samples.n_rows / _ROWS_PER_STEP, _FEWEST_STEPS), _MOST_STEPS))
     optimizer = torch.optim.AdamW(critic.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
-    best = _Best(critic, samples.z.shape[0])
+    best, of_loss = _Best(critic, samples.z.shape[0]), bound.critic_loss
     for step in range(n_steps):
         for group in optimizer.param_groups:
             group["lr"] = _LEARNING_RATE * _share_of_rate(step / n_steps)
@@ -108,7 +112,7 @@ def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generato
         loss.sum().backward()
         optimizer.step()
         if (step + 1) % (n_steps // _CHECKS) == 0:
-            best.see(_held_out_loss(bound, critic, samples, held, generator))
+            best.see(_mean_over_blocks(of_loss, critic, samples, held, _HELD_BLOCK, generator))
             if best.waited >= _PATIENCE:
                 break
     best.restore()
@@ -117,15 +121,8 @@ def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generato
 def read(bound: Bound, critic: nn.Module, samples: Samples) -> Tensor:
     """Return the bound on all rows, (M,): a mean over blocks, which bound the memory."""
     generator = torch.Generator().manual_seed(0)
-    n_blocks = -(-samples.n_rows // _BLOCK)
     order = torch.randperm(samples.n_rows, generator=generator)
-    total = torch.zeros(samples.z.shape[0])
-    with torch.no_grad():
-        for index in torch.tensor_split(order, n_blocks):
-            z, batch = samples.rows(index)
-            value = bound.value(critic, z, batch, samples.data, generator)
-            total += value * len(index) / samples.n_rows
-    return total
+    return _mean_over_blocks(bound.value, critic, samples, order, _BLOCK, generator)
 
 
 class _Best:
@@ -152,12 +149,21 @@ class _Best:
                 parameter.copy_(kept)
 
 
-def _held_out_loss(
-    bound: Bound, critic: nn.Module, samples: Samples, held: Tensor, generator: Generator
+def _mean_over_blocks(
+    of_rows: OfRows,
+    critic: nn.Module,
+    samples: Samples,
+    order: Tensor,
+    size: int,
+    generator: Generator,
 ) -> Tensor:
+    total = torch.zeros(samples.z.shape[0])
     with torch.no_grad():
-        z, batch = samples.rows(held[:_BLOCK])
-        return bound.critic_loss(critic, z, batch, samples.data, generator)
+        for index in torch.tensor_split(order, -(-len(order) // size)):
+            z, batch = samples.rows(index)
+            found = of_rows(critic, z, batch, samples.data, generator)
+            total += found * len(index) / len(order)
+    return total
 
 
 def _share_of_rate(done: float) -> float:

@@ -4,7 +4,8 @@
 
 It is an upper bound at the true p(c | z), where it is I(Z; C) plus the divergence of P(Z)P(C)
 from P(Z,C): far above the information where that is large. A network q(c | z), trained by
-likelihood, is put in the place of p.
+likelihood, is put in the place of p. Where that gives less than 0, which no information is, the
+value is 0: an encoder else gains by making q predict the wrong c, without end.
 
 Source: Cheng et al., *CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information*, arXiv
 2006.12013.
@@ -55,7 +56,7 @@ class CLUB(CriticBound):
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
         joint = log_ratios(critic, z, batch, data, generator)
         marginal = marginal_log_ratios(critic, z, batch, data, generator)
-        return mean(joint - marginal, batch.penalty_weights)
+        return mean(joint - marginal, batch.penalty_weights).clamp_min(0)
 
     def _smooth_critic(
         self, n_models: int, n_components: int, data: TrainingData, generator: Generator
