@@ -11,6 +11,7 @@ from torch import nn
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence import DonskerVaradhan
 from fairmi.dependence._scores import shuffle_within
+from fairmi.dependence.counted_bound import counted_bound, row_counts
 from fairmi.dependence.donsker_varadhan import exact_bound, sampled_bound
 
 RANDOM = np.random.default_rng(0)
@@ -360,3 +361,31 @@ def test_rows_of_weight_0_lend_no_value_to_the_marginal():
         tensor(other, torch.int64),
     )
     assert float(value) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("n_strata", [1, 3])
+def test_counted_bound_is_the_exact_one_and_its_gradient_is_right(n_strata):
+    scores, groups, prior, strata, weights = random_rows(n_strata=n_strata)
+    weights[:, ::7] = 0
+    log_prior = tensor(np.log(prior))
+    counts = row_counts(
+        tensor(groups, torch.int64), tensor(strata, torch.int64), tensor(weights), log_prior
+    )
+
+    def value(scores):
+        return counted_bound(scores[:, :, None].expand(-1, -1, n_strata, -1), counts, log_prior)
+
+    single = tensor(scores).requires_grad_()
+    torch.testing.assert_close(value(single), exact(scores, groups, prior, strata, weights))
+    assert torch.autograd.gradcheck(value, single)
+
+
+def test_stratum_that_a_batch_misses_does_not_make_the_counted_bound_infinite():
+    counts = torch.rand(1, 9, 2, 3)
+    counts[:, :, 1] = 0
+    scores = torch.randn(2, 9, 2, 3, requires_grad=True)
+    value = counted_bound(scores, counts, torch.full((2, 3), -1.1))
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert scores.grad.isfinite().all()
+    assert (scores.grad[:, :, 1] == 0).all()

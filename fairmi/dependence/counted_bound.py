@@ -65,7 +65,7 @@ class _CountedBound(torch.autograd.Function):
         top = logs.amax((1, 3), keepdim=True)
         parts = torch.exp(logs - top)
         mean = parts.sum((1, 3), keepdim=True)
-        log_mean = top + torch.log(mean / of_stratum.clamp_min(tiny))
+        log_mean = top + torch.log(mean) - torch.log(of_stratum.clamp_min(tiny))
         ctx.save_for_backward((counts - of_stratum * (parts / mean)) / total)
         joint = (counts * scores).sum((1, 2, 3), keepdim=True)
         value = (joint - (of_stratum * log_mean).sum(2, keepdim=True)) / total

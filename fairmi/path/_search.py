@@ -98,7 +98,7 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
     >>> from fairmi import MIDebiasedClassifierCV
     >>> from fairmi.datasets import load_german
     >>> X, y = load_german(return_X_y=True)
-    >>> search = MIDebiasedClassifierCV(lams=[0, 4, 8], cv=3, bound=0.1, max_iter=20,
+    >>> search = MIDebiasedClassifierCV(lams=[0, 4, 8], cv=3, bound=0.2, max_iter=20,
     ...     random_state=0)
     >>> search = search.fit(X, y, sensitive_features=X["age"] > 25)
     >>> search.frontier_.columns.tolist()[:3]
