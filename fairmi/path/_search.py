@@ -103,7 +103,7 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
     >>> search = search.fit(X, y, sensitive_features=X["age"] > 25)
     >>> search.frontier_.columns.tolist()[:3]
     ['lam', 'mean_accuracy', 'se_accuracy']
-    >>> search.lam_ == search.frontier_["lam"][search.best_index_]
+    >>> bool(search.lam_ == search.frontier_["lam"][search.best_index_])
     True
     """
 
