@@ -230,9 +230,11 @@ def _with_attribute(
     np.add.at(counts, (strata, attribute.groups), weights)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), _TINY)
     if design.group_weight == "balanced":
-        even = (shares > 0) / np.maximum((shares > 0).sum(axis=1, keepdims=True), 1)
-        weights = weights * (even / np.maximum(shares, _TINY))[strata, attribute.groups]
-        shares = even
+        # Every group of every stratum has the same weight.
+        present = shares > 0
+        factors = counts.sum() / present.sum() / np.maximum(counts, _TINY)
+        weights = weights * factors[strata, attribute.groups]
+        shares = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
     return replace(
         rows,
         groups=_tensor(attribute.groups, design, torch.int64),

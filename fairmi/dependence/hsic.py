@@ -68,8 +68,8 @@ def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
     `bandwidth` is b as a share of the root mean square of d, whose rows weigh (M or 1, B).
     """
     squares = (rows[:, :, None] - rows[:, None]).square().sum(3)
-    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
-    mean = ((squares * weights[:, None]).sum(2) * weights).sum(1) / total**2
+    total = weights.sum(1).square().clamp_min(torch.finfo(weights.dtype).tiny)
+    mean = ((squares * weights[:, None]).sum(2) * weights).sum(1) / total
     scale = mean.clamp_min(torch.finfo(rows.dtype).eps)[:, None, None]
     return torch.exp(-squares / (2 * bandwidth**2 * scale))
 
