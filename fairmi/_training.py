@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -127,6 +127,7 @@ class Run(Protocol):
         ...
 
 
+_ROWS_AT_ONCE = 65_536  # of a pass over validation rows
 # The share of a fit from which on the penalty is in full force.
 _SETTLED = 0.8
 
@@ -146,7 +147,7 @@ def train(run: Run, control: Control) -> Outcome:
     try:
         for number in range(1, run.settings.n_epochs + 1):
             record = _epoch(run, number, control.validation)
-            if not is_finite(record):
+            if not (is_finite(record) and has_finite_weights(networks)):
                 stopped = "diverged"
                 break
             history.append(record)
@@ -174,6 +175,11 @@ def train(run: Run, control: Control) -> Outcome:
 def is_finite(record: EpochRecord) -> bool:
     """Whether the losses of an epoch are numbers."""
     return all(map(math.isfinite, record.task_loss + record.penalty))
+
+
+def has_finite_weights(networks: Networks) -> bool:
+    """Whether all weights are numbers: the last step of an epoch can break them unseen."""
+    return all(bool(values.isfinite().all()) for values in networks.parameters())
 
 
 def _epoch(run: Run, number: int, validation: TrainingData | None) -> EpochRecord:
@@ -255,8 +261,7 @@ class DefaultRun:
     def evaluate(self, data: TrainingData) -> Tensor:
         """Return task loss and penalty of other rows, through the channel of inference, (2, M)."""
         with torch.no_grad():
-            batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
-            z = self.networks.represent(batch.x)
+            batch, z = represented(self.networks, data)
             value = self.penalty.value(self.critic, z, batch, data, self.generator)
             if self.table is not None and self.table.n_batches:
                 # Counts of training rows, read on rows that they do not hold.
@@ -337,6 +342,17 @@ class _Law:
     low: Tensor
     fraction: Tensor
     counts: Tensor
+
+
+def represented(networks: Networks, data: TrainingData) -> tuple[Batch, Tensor]:
+    """Return all rows, their x left out, and their Z through the channel of inference.
+
+    A sparse x becomes dense some rows at a time.
+    """
+    index = torch.arange(data.n_rows, device=data.y.device)
+    z = [networks.represent(data.rows(part).x) for part in index.split(_ROWS_AT_ONCE)]
+    without = replace(data, x=data.y[:, None])
+    return without.rows(index), torch.cat(z, dim=1)
 
 
 def task_loss(scores: Tensor, batch: Batch) -> Tensor:
