@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ _CRITIC_LEARNING_RATE = 3e-3
 _TINY = 1e-12
 # Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
 _MOST_EXPANDED = 2**26
+# More than fit in memory: the error comes before the operating system ends the process.
+_MOST_WEIGHTS = 1_000_000_000
+_MOST_LEVELS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise ValueError(
             f'device={name!r} can\'t be used here: {error}. Use "auto" or "cpu".'
         ) from error
@@ -299,12 +303,33 @@ def one_thread() -> Iterator[None]:
 def _networks(
     design: Design, parameters: Mapping[str, np.ndarray] | None
 ) -> tuple[Networks, torch.Generator]:
+    _check_size(design)
     generator = torch.Generator(design.device).manual_seed(design.seed)
     networks = Networks(**design.architecture, generator=generator)
     if parameters is not None:
         networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
     repeat_models(networks, len(design.lams))
     return networks, generator
+
+
+def _check_size(design: Design) -> None:
+    sizes = design.architecture
+    n_components = sizes["n_components"]
+    widths = (sizes["n_inputs"], *sizes["hidden_layer_sizes"], n_components, sizes["n_outputs"])
+    n_models = len(design.lams) * design.n_starts
+    n_weights = n_models * sum(n_in * n_out for n_in, n_out in pairwise(widths))
+    if n_weights > _MOST_WEIGHTS:
+        raise ValueError(
+            f"hidden_layer_sizes={design.hidden_layer_sizes!r} and n_components={n_components!r} "
+            f"on {sizes['n_inputs']} encoded columns of X make {n_weights:.0e} weights in "
+            f"{n_models} networks (n_estimators={design.n_starts!r}), more than "
+            f"{_MOST_WEIGHTS:.0e}; give smaller layers, or fewer networks."
+        )
+    if n_models * (sizes["n_levels"] or 0) * n_components > _MOST_LEVELS:
+        raise ValueError(
+            f"n_levels={design.n_levels!r} for n_components={n_components!r} are more than "
+            f"{_MOST_LEVELS:.0e} values; give fewer."
+        )
 
 
 def _rows_of(sample: Sample, design: Design) -> Tensor | Places | csr_array:

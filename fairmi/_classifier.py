@@ -51,7 +51,7 @@ from fairmi._inputs import (
     check_layer_sizes,
     check_stream_classes,
     check_table,
-    check_weights,
+    named,
     seed_of,
     split_columns,
 )
@@ -59,8 +59,9 @@ from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import SensitivePlan, plan_sensitive
-from fairmi._training import Control, DefaultRun, Outcome, Run, is_finite, train
+from fairmi._training import Control, DefaultRun, Outcome, Run, finite_models, is_finite, train
 from fairmi._types import TrainingData
+from fairmi._weights import check_weights
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
 
@@ -515,14 +516,15 @@ default="demographic_parity"
         return sample.merged()
 
     def _validation(self, X: Any, y: Any, given: Any) -> Sample:
-        X = check_table(self, X, reset=False)
-        y = check_labels(self, X, y, argument="y_val")
+        X = check_table(self, X, reset=False, argument="X_val")
+        y = check_labels(self, X, y, argument="y_val", table="X_val")
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             raise ValueError(f"y_val has classes that y does not have: {list(unseen)}.")
         features, frame, argument = self._sensitive(X, given, "sensitive_features_val")
         ones = np.ones(len(y))
-        return self._encode(Given(features, y, ones, frame, argument, ones))
+        with named("X_val"):
+            return self._encode(Given(features, y, ones, frame, argument, ones))
 
     def _split(self, sample: Sample, seed: int) -> tuple[Sample, Sample]:
         try:
@@ -682,7 +684,8 @@ default="demographic_parity"
                 run = default_run(design, data, earlier)
             before = copy.deepcopy(run.networks.state_dict())
             record = run.feed(data, design.settings, self.t_, self.n_iter_ + 1)
-        if is_finite(record) and all(v.isfinite().all() for v in run.networks.parameters()):
+        losses = [is_finite(record, k) for k in range(design.n_starts)]
+        if all(losses) and all(finite_models(run.networks)):
             self._stream = run
             self.t_, self.n_iter_ = run.step_count, record.epoch
             self.sensitive_counts_ = counts
@@ -726,7 +729,7 @@ default="demographic_parity"
         rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))
         networks = self._networks()
         with torch.no_grad():
-            z = networks.represent(rows.x.double().cpu())
+            z = networks.represent(rows.x.cpu().double())
             scores = networks.head(z).mean(0).numpy()
         predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
         warn_of_one_class(predicted, len(self.classes_), self.lam)

@@ -18,7 +18,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
 
-from fairmi._compat import check_sample_weight, safe_indexing
+from fairmi._compat import safe_indexing
+from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import sensitive_frame
 
 
@@ -49,8 +50,27 @@ class Given:
         )
 
 
-def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
+def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, argument: str = "X") -> Any:
     """Return X as a DataFrame, a float array or a CSR array, its width and names checked."""
+    with named(argument):
+        return _checked_table(estimator, X, reset=reset)
+
+
+@contextmanager
+def named(argument: str) -> Iterator[None]:
+    """Give an error of what is inside the argument's name, if its text doesn't have it."""
+    try:
+        yield
+    except SensitiveFeaturesError:
+        raise
+    except (ValueError, TypeError) as error:
+        named_error = _naming(argument, error)
+        if named_error is error:
+            raise
+        raise named_error from error
+
+
+def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     _check_unique_names(X)
     if is_frame(X):
         try:
@@ -82,7 +102,9 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         ) from error
 
 
-def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") -> np.ndarray:
+def check_labels(
+    estimator: BaseEstimator, X: Any, y: Any, argument: str = "y", table: str = "X"
+) -> np.ndarray:
     """Return y as a 1-d array without missing values, as long as X."""
     if y is None:
         raise ValueError(
@@ -102,8 +124,8 @@ def check_labels(estimator: BaseEstimator, X: Any, y: Any, argument: str = "y") 
         )
     if len(y) != n_rows(X):
         raise ValueError(
-            f"{argument} has {len(y)} rows, but X has {n_rows(X)}; "
-            "give one label for each row of X."
+            f"{argument} has {len(y)} rows, but {table} has {n_rows(X)}; "
+            f"give one label for each row of {table}."
         )
     try:
         check_classification_targets(y)
@@ -173,14 +195,6 @@ def check_layer_sizes(sizes: Any) -> None:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."
             )
-
-
-def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
-    """Return a weight >= 0 for each row of X; all 1 where none are given."""
-    try:
-        return check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    except (ValueError, TypeError) as error:
-        raise _naming("sample_weight", error) from error
 
 
 def check_lam(lam: Any) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._networks import Networks, StackedMLP
-from fairmi._training import Settings, minibatches, task_loss
+from fairmi._training import Settings, minibatches, represented, task_loss
 from fairmi._types import Batch, EpochRecord, TrainingData
 from fairmi.dependence._scores import shuffle_within, with_stratum
 from fairmi.dependence.donsker_varadhan import sampled_bound
@@ -55,8 +55,7 @@ class PaperRun:
     def evaluate(self, data: TrainingData) -> Tensor:
         """Return task loss and MI estimate of other rows, (2, M)."""
         with torch.no_grad():
-            batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
-            z = self.networks.represent(batch.x)
+            batch, z = represented(self.networks, data)
             return torch.stack([task_loss(self.networks.head(z), batch), self._bound(z, batch)])
 
     def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -141,6 +141,7 @@ class Run(Protocol):
         ...
 
 
+_ROWS_AT_ONCE = 65_536  # of a pass over validation rows
 # The share of a fit from which on the penalty is in full force.
 _SETTLED = 0.8
 
@@ -194,8 +195,9 @@ class _Keeper:
         The choosy keep it only where it is their best on validation rows, once the penalty has
         settled.
         """
+        sound = finite_models(self.networks)
         for k in range(len(self.lams)):
-            self.alive[k] &= is_finite(record, k)
+            self.alive[k] &= sound[k] and is_finite(record, k)
         better = list(self.alive)
         if choosy and share >= _SETTLED:
             scores = [_validation_score(record, k, lam) for k, lam in enumerate(self.lams)]
@@ -211,6 +213,12 @@ class _Keeper:
 def is_finite(record: EpochRecord, model: int = 0) -> bool:
     """Whether the losses of a model's epoch are numbers."""
     return math.isfinite(record.task_loss[model]) and math.isfinite(record.penalty[model])
+
+
+def finite_models(networks: Networks) -> list[bool]:
+    """Whether all weights of each model are numbers: the last step can break them unseen."""
+    parts = [values.flatten(1).isfinite().all(1) for values in networks.parameters()]
+    return torch.stack(parts).all(0).tolist()
 
 
 def _epoch(run: Run, number: int, validation: TrainingData | None) -> EpochRecord:
@@ -297,8 +305,7 @@ class DefaultRun:
     def evaluate(self, data: TrainingData) -> Tensor:
         """Return task loss and penalty of other rows, through the channel of inference, (2, M)."""
         with torch.no_grad():
-            batch = data.rows(torch.arange(data.n_rows, device=data.y.device))
-            z = self.networks.represent(batch.x)
+            batch, z = represented(self.networks, data)
             parts = zip(self.terms, batch.attributes, data.attributes, strict=True)
             value = self._sum(term.evaluate(z, rows, of) for term, rows, of in parts)
             return torch.stack([task_loss(self.networks.head(z), batch), value])
@@ -363,6 +370,17 @@ class DefaultRun:
             )
             laws.append(law)
         return laws
+
+
+def represented(networks: Networks, data: TrainingData) -> tuple[Batch, Tensor]:
+    """Return all rows, their x left out, and their Z through the channel of inference.
+
+    A sparse x becomes dense some rows at a time.
+    """
+    index = torch.arange(data.n_rows, device=data.y.device)
+    z = [networks.represent(data.rows(part).x) for part in index.split(_ROWS_AT_ONCE)]
+    without = replace(data, x=data.y[:, None])
+    return without.rows(index), torch.cat(z, dim=1)
 
 
 def task_loss(scores: Tensor, batch: Batch) -> Tensor:

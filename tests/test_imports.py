@@ -29,6 +29,7 @@ LAYERS = {
     "_inputs": 4,
     "_sensitive": 4,
     "metrics": 4,
+    "_weights": 5,
     "_training": 5,
     "_sample": 5,
     "model_selection": 5,

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from functools import cache
+from types import SimpleNamespace
 
 import cloudpickle
 import joblib
@@ -13,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+import torch
 from scipy.sparse import csr_array
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import fairmi._classifier
 from fairmi import MIDebiasedClassifier
 from fairmi.datasets import load_adult
 
@@ -159,6 +162,68 @@ def test_fresh_process_loads_it_and_gives_the_same_answers(tmp_path):
         "assert (model.predict_proba(table) == p).all()"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "model"], check=True, timeout=120)
+
+
+class OnDevice(torch.Tensor):
+    """A tensor that numpy can't read until it is brought to the CPU, as one on a GPU."""
+
+    def cpu(self):
+        return torch.Tensor(self)
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+@pytest.fixture
+def trained_elsewhere(monkeypatch):
+    """What device="cuda" comes to where there is a GPU, on a machine without one."""
+    store = MIDebiasedClassifier._store
+
+    def store_from_device(self, design, networks):
+        on_device = {k: v.as_subclass(OnDevice) for k, v in networks.state_dict().items()}
+        store(self, design, SimpleNamespace(state_dict=lambda: on_device))
+
+    monkeypatch.setattr(fairmi._classifier, "device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(MIDebiasedClassifier, "_store", store_from_device)
+    return fit(X, device="cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_model_of_a_gpu_loads_where_there_is_none(trained_elsewhere, monkeypatch):
+    saved = pickle.dumps(trained_elsewhere)
+    monkeypatch.undo()
+    back = pickle.loads(saved)
+    assert back.device == "cuda"
+    expected = fit(X)
+    for method in ("transform", "predict_proba", "predict"):
+        np.testing.assert_array_equal(getattr(back, method)(X), getattr(expected, method)(X))
+    with pytest.raises(ValueError, match=r"device='cuda' can't be used here.*\"cpu\""):
+        back.partial_fit(X, Y, sensitive_features=S)
+    back.set_params(device="auto").partial_fit(X, Y, sensitive_features=S)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_model_trained_on_a_gpu_holds_numpy_alone():
+    model = fit(X, device="cuda")
+    assert all(type(value) is np.ndarray for value in model.parameters_.values())
+    assert model.predict(X).shape == (N,)
+
+
+def test_no_tensor_is_in_the_state():
+    def kinds(value):
+        yield type(value)
+        if isinstance(value, dict):
+            value = value.values()
+        elif hasattr(value, "__dict__"):
+            value = vars(value).values()
+        elif not isinstance(value, list | tuple):
+            return
+        for part in value:
+            yield from kinds(part)
+
+    for kind in MODELS:
+        state = fitted(kind)[0].__getstate__()
+        assert not [k for k in kinds(state) if k.__module__.startswith("torch")]
 
 
 def test_nothing_of_torch_is_in_the_pickle():

@@ -1,18 +1,75 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fairmi import MIDebiasedClassifier
 
-# The checks' labels depend on column 0, and some hide values of it: so a weak penalty, and rows
-# without a sensitive feature train the task alone.
+# Two parameters beside the column, without which 63 of the 68 checks of scikit-learn 1.9 pass.
+# missing_sensitive: a check writes NaN into column 0; that is an error by default, since a row
+# whose group is not known must be a choice. lam: the labels of a check are told by column 0, and
+# a full penalty rightly takes them away. max_iter is for the time of the tests alone.
 ESTIMATOR = MIDebiasedClassifier(
     sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=60
 )
+SWITCH = "SCIPY_ARRAY_API"  # read by scipy as it is imported
+
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
 
 
-@pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
 @parametrize_with_checks([ESTIMATOR])
 def test_scikit_learn_accepts_the_estimator(estimator, check):
-    check(estimator)
+    name = getattr(check, "func", check).__name__
+    if name == "check_array_api_input" and os.environ.get(SWITCH) != "1":
+        pass_in_a_process_of_its_own(name)
+    else:
+        check(estimator)
+
+
+def pass_in_a_process_of_its_own(name):
+    """With the switch on, without which scikit-learn skips the check."""
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", name]
+    found = subprocess.run(
+        command, env=os.environ | {SWITCH: "1"}, capture_output=True, text=True, timeout=300
+    )
+    assert found.returncode == 0, found.stdout
+    assert "passed" in found.stdout
+    assert "skipped" not in found.stdout
+
+
+def test_tags():
+    tags = get_tags(ESTIMATOR)
+    assert is_classifier(ESTIMATOR)
+    assert tags.target_tags.required
+    assert tags.transformer_tags is not None
+    assert tags.classifier_tags.multi_class
+    for what in ("allow_nan", "sparse", "categorical"):
+        assert getattr(tags.input_tags, what)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_html_in_a_pipeline(fitted):
+    steps = make_pipeline(StandardScaler(), clone(ESTIMATOR).set_params(lam=2.5, max_iter=1))
+    if fitted:
+        X = [[k % 2, k % 3] for k in range(60)]
+        steps.fit(X, [k % 3 > 1 for k in range(60)])
+    for page in (steps._repr_html_(), estimator_html_repr(steps)):
+        assert "MIDebiasedClassifier" in page
+        assert "StandardScaler" in page
+        assert "2.5" in page
+    assert "lam=2.5" in repr(steps)
+
+
+def test_nested_parameters():
+    steps = make_pipeline(StandardScaler(), ESTIMATOR)
+    other = clone(steps).set_params(midebiasedclassifier__lam=3.0)
+    assert other.get_params()["midebiasedclassifier__lam"] == 3.0
+    assert steps.get_params()["midebiasedclassifier__lam"] == 0.1

@@ -1,0 +1,31 @@
+"""sample_weight -> a number for each row, of a size that can be summed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fairmi._compat import check_sample_weight
+from fairmi._inputs import named
+
+_SAFE = (1e-30, 1e30)  # of the largest weight; float32 holds what lies between
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return a weight >= 0 for each row of X; all 1 where none are given.
+
+    Weights so large or small that their sums leave the range of floats are scaled to at most 1;
+    one that is then 0 is as far below the others as no number can tell.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or no number, all are 0, or there is not one for each row.
+    """
+    with named("sample_weight"):
+        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+    largest = weights.max(initial=0.0)
+    if largest == 0 or _SAFE[0] < largest < _SAFE[1]:
+        return weights
+    return np.asarray(weights / largest, dtype=np.float64)

@@ -1,0 +1,149 @@
+"""Sizes, weights and types at the edge of what makes sense: the right answer, or a clear error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.sparse import csr_array
+from sklearn.exceptions import ConvergenceWarning
+
+from fairmi import MIDebiasedClassifier, _training
+
+N = 120
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(N, 3))
+Y = (X[:, 0] + X[:, 1] > 0).astype(int)
+S = RANDOM.integers(2, size=N)
+NAMES = np.array(["a", "b"])
+
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+
+
+def fit(x=X, y=Y, s=S, *, sample_weight=None, validation=None, **parameters):
+    model = MIDebiasedClassifier(**{"max_iter": 3, "random_state": 0, **parameters})
+    return model.fit(x, y, sensitive_features=s, sample_weight=sample_weight, **(validation or {}))
+
+
+@pytest.mark.parametrize(
+    "device", ["meta", "cuda:99", "hpu", "privateuseone", "mps", "xla", "CPU", "", "cpu:x"]
+)
+def test_device_that_can_not_be_used(device):
+    with pytest.raises(ValueError, match=f"device='{device}' can't be used here"):
+        fit(device=device)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden_layer_sizes": (10**10,)},
+        {"hidden_layer_sizes": (8, 10**20, 10**20)},
+        {"hidden_layer_sizes": [10**6, 10**6]},
+        {"n_components": 10**12},
+        {"n_levels": 10**20},
+        {"n_levels": 10**5, "n_components": 10**4},
+    ],
+    ids=str,
+)
+def test_networks_that_no_memory_holds(parameters):
+    with pytest.raises(ValueError, match=next(iter(parameters))):
+        fit(**parameters)
+
+
+def test_networks_of_no_layer_and_of_many():
+    assert (fit(hidden_layer_sizes=()).predict(X) == Y).mean() > 0.5
+    assert len(fit(hidden_layer_sizes=[4] * 100).parameters_) > 200
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-300, 1e300, 1.7e308])
+def test_equal_weights_of_any_size_are_no_weights(size):
+    weighted = fit(sample_weight=np.full(N, size)).decision_function(X)
+    np.testing.assert_array_equal(weighted, fit().decision_function(X))
+
+
+def test_weights_of_all_sizes_at_once():
+    half = np.arange(N) % 2
+    mixed = fit(sample_weight=np.where(half, 1e300, 1e-300)).decision_function(X)
+    alone = fit(sample_weight=half).decision_function(X)
+    np.testing.assert_array_equal(mixed, alone)
+    one = fit(sample_weight=np.where(np.arange(N) < 1, 1e20, 1.0))
+    assert np.isfinite(one.decision_function(X)).all()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"lam": 1e300}, {"learning_rate": 1e300}, {"weight_decay": 1e300}],
+    ids=str,
+)
+def test_training_that_breaks_in_the_last_step_of_an_epoch(parameters):
+    """The losses of the epoch are numbers, the weights after it are not: they are not kept."""
+    with pytest.warns(ConvergenceWarning, match="after 0 whole epochs"):
+        model = fit(**parameters)
+    assert np.isfinite(model.decision_function(X)).all()
+
+
+LABELS = {
+    "Int64": (pd.Series(Y, dtype="Int64"), [0, 1]),
+    "boolean": (pd.Series(Y == 1, dtype="boolean"), [False, True]),
+    "Float64": (pd.Series(Y, dtype="Float64"), [0.0, 1.0]),
+    "string": (pd.Series(NAMES[Y], dtype="string"), ["a", "b"]),
+    "Arrow": (pd.Series(Y, dtype="int64[pyarrow]"), [0, 1]),
+    "unused categories": (pd.Categorical(NAMES[Y], ["z", "b", "a", "q"]), ["a", "b"]),
+    "categories of numbers": (pd.Series(pd.Categorical(Y, [5, 1, 0])), [0, 1]),
+    "enum of polars": (pl.Series(NAMES[Y].tolist(), dtype=pl.Enum(["z", "b", "a"])), ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_of_any_type(kind):
+    y, classes = LABELS[kind]
+    model = fit(y=y)
+    assert model.classes_.tolist() == classes
+    np.testing.assert_array_equal(model.predict_proba(X), fit().predict_proba(X))
+
+
+GROUPS = {
+    "unused categories": (pd.Series(pd.Categorical(NAMES[S], ["z", "b", "a"])), ["a", "b"]),
+    "frame of one column": (pd.DataFrame({"sex": S}), [0, 1]),
+    "frame of categories": (pd.DataFrame({"s": pd.Categorical(NAMES[S], ["z", "b", "a"])}), None),
+    "polars frame": (pl.DataFrame({"sex": S}), [0, 1]),
+    "enum of polars": (pl.Series(NAMES[S].tolist(), dtype=pl.Enum(["z", "b", "a"])), ["a", "b"]),
+    "column of two names": (pd.DataFrame({("a", "b"): S}), [0, 1]),
+    "sparse column": (csr_array(S[:, None]), [0, 1]),
+}
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+@pytest.mark.parametrize("missing", ["error", "category", "mask"])
+def test_sensitive_features_of_any_type(kind, missing):
+    s, labels = GROUPS[kind]
+    model = fit(s=s, missing_sensitive=missing)
+    assert model.sensitive_values_ == (labels or ["a", "b"])
+    np.testing.assert_array_equal(model.predict_proba(X), fit().predict_proba(X))
+
+
+@pytest.mark.parametrize("missing", ["error", "category", "mask"])
+def test_sensitive_features_of_one_name_are_two(missing):
+    twice = pd.DataFrame(np.column_stack([S, Y]), columns=["s", "s"])
+    model = fit(s=twice, missing_sensitive=missing)
+    assert model.sensitive_values_ == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("schedule", ["default", "paper"])
+def test_sparse_validation_rows_are_never_dense_all_at_once(monkeypatch, schedule):
+    validation = {"X_val": csr_array(X), "y_val": Y, "sensitive_features_val": S}
+    whole = fit(csr_array(X), schedule=schedule, validation=validation)
+    shapes = []
+    dense = csr_array.toarray
+
+    def noted(table):
+        shapes.append(table.shape)
+        return dense(table)
+
+    monkeypatch.setattr(_training, "_ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(csr_array, "toarray", noted)
+    parts = fit(csr_array(X), schedule=schedule, validation=validation)
+    assert {(50, 3), (20, 3)} <= set(shapes)
+    for one, other in zip(parts.history_, whole.history_, strict=True):
+        assert one["val_task_loss"] == pytest.approx(other["val_task_loss"], rel=1e-5)
