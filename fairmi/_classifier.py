@@ -44,7 +44,6 @@ from fairmi._inputs import (
     check_indexes,
     check_labels,
     check_layer_sizes,
-    check_stream_classes,
     check_table,
     named,
     seed_of,
@@ -54,6 +53,7 @@ from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import plan_sensitive
+from fairmi._stream_classes import check_stream_classes
 from fairmi._training import Control, DefaultRun, has_finite_weights, is_finite, train
 from fairmi._types import EpochRecord, TrainingData
 from fairmi._weights import check_weights

@@ -25,6 +25,7 @@ LAYERS = {
     "_progress": 1,
     "_encoding": 2,
     "_inputs": 2,
+    "_stream_classes": 3,
     "_weights": 3,
     "_sensitive": 2,
     "_training": 2,
