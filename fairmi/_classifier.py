@@ -49,7 +49,6 @@ from fairmi._inputs import (
     check_labels,
     check_lam,
     check_layer_sizes,
-    check_stream_classes,
     check_table,
     named,
     seed_of,
@@ -59,6 +58,7 @@ from fairmi._networks import Networks
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import SensitivePlan, plan_sensitive
+from fairmi._stream_classes import check_stream_classes
 from fairmi._training import Control, DefaultRun, Outcome, Run, finite_models, is_finite, train
 from fairmi._types import TrainingData
 from fairmi._weights import check_weights

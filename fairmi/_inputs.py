@@ -112,7 +112,7 @@ def check_labels(
             f"{argument} is None."
         )
     try:
-        y = column_or_1d(_plain_series(y), warn=True)
+        y = column_or_1d(plain_series(y), warn=True)
     except (ValueError, TypeError) as error:
         raise _naming(argument, error) from error
     if y.dtype.kind == "f":
@@ -163,29 +163,6 @@ def check_callbacks(callbacks: Any) -> None:
     for callback in callbacks or ():
         if not callable(callback):
             raise ValueError(f"callbacks holds {callback!r}, which can't be called; drop it.")
-
-
-def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-    """Return the classes of a stream: those of its first call, which every y must be among."""
-    if known is None:
-        if classes is None:
-            raise ValueError(
-                "classes is None in the first call to partial_fit; give all classes that the "
-                "stream will bring, as in classes=[0, 1]."
-            )
-        known = np.unique(np.asarray(classes))
-    elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
-        raise ValueError(
-            f"classes={list(np.asarray(classes))!r} is not what the first call to partial_fit "
-            f"had: {list(known)!r}; leave it out."
-        )
-    unseen = np.setdiff1d(y, known)
-    if len(unseen):
-        raise ValueError(
-            f"y has classes {list(unseen)!r} that are not among classes={list(known)!r} of the "
-            "first call to partial_fit; name them there."
-        )
-    return known
 
 
 def check_layer_sizes(sizes: Any) -> None:
@@ -280,7 +257,8 @@ def _naming(argument: str, error: Exception) -> Exception:
     return kind(f"{argument}: {text}")
 
 
-def _plain_series(y: Any) -> Any:
+def plain_series(y: Any) -> Any:
+    """Return a Series of any library as an array of values that numpy knows, if it can be one."""
     if isinstance(y, pd.api.extensions.ExtensionArray):
         y = pd.Series(y)
     native = nw.from_native(y, series_only=True, pass_through=True)

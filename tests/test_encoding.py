@@ -57,7 +57,7 @@ def forms(frame):
 
 
 @given(frames())
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=500, derandomize=True, deadline=None)
 def test_type_index_and_names_leave_no_trace(table):
     frame, y = table
     expected = encode(frame, y)
@@ -71,7 +71,7 @@ def test_type_index_and_names_leave_no_trace(table):
 
 
 @given(frames(), st.randoms(use_true_random=False))
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=500, derandomize=True, deadline=None)
 def test_order_of_rows_leaves_no_trace(table, random):
     frame, y = table
     order = list(range(len(frame)))
@@ -81,7 +81,7 @@ def test_order_of_rows_leaves_no_trace(table, random):
 
 
 @given(frames(), st.data())
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=500, derandomize=True, deadline=None)
 def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
     frame, y = table
     sizes = st.lists(st.integers(1, 2), min_size=len(y), max_size=len(y))
@@ -92,7 +92,7 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
 
 
 @given(hnp.arrays(np.float64, st.integers(30, 80), elements=st.floats(-1e6, 1e6, width=32)))
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=500, derandomize=True, deadline=None)
 def test_numeric_column_is_spanned_exactly_and_in_order(values):
     y = (values > np.median(values)).astype(int)
     encoder = TableEncoder().fit(values[:, None], y)

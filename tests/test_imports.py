@@ -30,6 +30,7 @@ LAYERS = {
     "_sensitive": 4,
     "metrics": 4,
     "_weights": 5,
+    "_stream_classes": 5,
     "_training": 5,
     "_sample": 5,
     "model_selection": 5,

@@ -1,0 +1,56 @@
+"""The classes of a stream: those of its first call, which every y must be among."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, column_or_1d
+
+from fairmi._inputs import named, plain_series
+
+
+def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Return the classes of a stream, sorted; `known` are those of its first call, if it was.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `classes` can't be read, is missing in the first call or another in a later one, or y
+        has a class that is not among them.
+    """
+    if known is None:
+        if classes is None:
+            raise ValueError(
+                "classes is None in the first call to partial_fit; give all classes that the "
+                "stream will bring, as in classes=[0, 1]."
+            )
+        known = _distinct(classes)
+    elif classes is not None:
+        given = _distinct(classes)
+        if not np.array_equal(given, known):
+            raise ValueError(
+                f"classes={given.tolist()!r} is not what the first call to partial_fit had: "
+                f"{known.tolist()!r}; leave it out."
+            )
+    members = set(known.tolist())
+    unseen = [label for label in np.unique(y).tolist() if label not in members]
+    if unseen:
+        raise ValueError(
+            f"y has classes {unseen!r} that are not among classes={known.tolist()!r} of the "
+            "first call to partial_fit; name them there."
+        )
+    return known
+
+
+def _distinct(classes: Any) -> np.ndarray:
+    with named("classes"):
+        values = column_or_1d(plain_series(classes))
+        if values.dtype.kind == "f":
+            assert_all_finite(values, input_name="classes")
+        elif pd.isna(values).any():
+            raise ValueError("classes holds a missing value; leave it out.")
+        check_classification_targets(values)
+        return np.unique(values)

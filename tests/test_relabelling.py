@@ -1,0 +1,122 @@
+"""Which label or group is called which changes nothing: of the loss exactly, of a fit nearly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairmi import MIDebiasedClassifier
+from fairmi._types import TrainingData
+from fairmi.dependence.donsker_varadhan import exact_bound
+from fairmi.dependence.level_table import LevelTable
+
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+
+FEW = settings(max_examples=5, derandomize=True, deadline=None)
+MANY = settings(max_examples=500, derandomize=True, deadline=None)
+
+
+@st.composite
+def rows_and_new_codes(draw):
+    """Rows of a training, and what each group's code becomes."""
+    n_rows, n_groups, n_strata = (draw(st.integers(*ends)) for ends in ((2, 30), (2, 5), (1, 3)))
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    new = random.permutation(n_groups)
+    weights = torch.as_tensor(random.exponential(size=(1, n_rows)))
+    data = TrainingData(
+        x=torch.as_tensor(random.normal(size=(n_rows, 1))),
+        y=torch.zeros(n_rows, dtype=torch.int64),
+        groups=torch.as_tensor(random.integers(n_groups, size=n_rows)),
+        values=None,
+        log_prior=torch.log(torch.as_tensor(random.dirichlet(np.ones(n_groups) * 9, n_strata))),
+        strata=torch.as_tensor(random.integers(n_strata, size=n_rows)),
+        n_strata=n_strata,
+        task_weights=weights,
+        penalty_weights=weights,
+    )
+    return data, torch.as_tensor(new), torch.as_tensor(random.normal(size=(1, n_rows, n_groups)))
+
+
+def relabelled(data, new):
+    old = torch.argsort(new)
+    return replace(data, groups=new[data.groups], log_prior=data.log_prior[:, old])
+
+
+@given(rows_and_new_codes())
+@MANY
+def test_codes_of_groups_do_not_matter_to_the_bound(drawn):
+    """A critic whose outputs change places with the groups gives the same value."""
+    data, new, scores = drawn
+    other = relabelled(data, new)
+    first, second = (
+        exact_bound(s, d.groups, d.log_prior, d.strata, d.penalty_weights)
+        for s, d in ((scores, data), (scores[..., torch.argsort(new)], other))
+    )
+    torch.testing.assert_close(first, second)
+
+
+@given(rows_and_new_codes())
+@MANY
+def test_codes_of_groups_do_not_matter_to_the_table_of_levels(drawn):
+    data, new, scores = drawn
+    place = torch.sigmoid(scores[..., :1]) * 3
+    low = place.floor().clamp(max=2).to(torch.int64)
+    values = []
+    for rows in (data, relabelled(data, new)):
+        batch = rows.rows(torch.arange(rows.n_rows))
+        table = LevelTable(1, 1, 4, rows)
+        table.shares = table.shares.double()
+        counts = table.count(low, place - low, batch)
+        table.update(counts, rows.n_rows)
+        values.append(table.value(low, place - low, batch))
+    torch.testing.assert_close(*values)
+
+
+def gap(predicted, s):
+    rates = [predicted[s == group].mean() for group in np.unique(s)]
+    return max(rates) - min(rates)
+
+
+@given(st.integers(0, 99), st.sampled_from([2, 3]))
+@FEW
+def test_fit_under_a_penalty_with_groups_relabelled(seed, n_groups):
+    """The critic's outputs start from other weights; what is learned is the same.
+
+    Measured over 24 draws: predictions agree in 0.94 to 1.00 of the rows, gaps by 0.05, and the
+    penalty takes 0.05 to 0.26 of the gap away.
+    """
+    random = np.random.default_rng(seed)
+    s = random.integers(n_groups, size=400)
+    x = random.normal(size=(400, 2)) + (s == 0)[:, None] * [1.2, 0.0]
+    y = (x[:, 0] + x[:, 1] > 0.5).astype(int)
+    names = np.array(["m", "x", "f"][:n_groups])
+    orders = (np.arange(n_groups), np.roll(np.arange(n_groups), 1))
+    first, second = (
+        MIDebiasedClassifier(lam=4.0, max_iter=60, random_state=0)
+        .fit(x, y, sensitive_features=names[order][s])
+        .predict(x)
+        for order in orders
+    )
+    free = MIDebiasedClassifier(lam=0.0, max_iter=60, random_state=0)
+    unfair = gap(free.fit(x, y, sensitive_features=s).predict(x), s)
+    assert (first == second).mean() > 0.9
+    assert gap(first, s) == pytest.approx(gap(second, s), abs=0.1)
+    assert max(gap(first, s), gap(second, s)) < unfair
+
+
+@given(st.integers(0, 9), st.sampled_from([0.0, 4.0]))
+@FEW
+def test_fit_with_labels_and_groups_swapped(seed, lam):
+    random = np.random.default_rng(seed)
+    s = random.integers(2, size=200)
+    x = random.normal(size=(200, 2)) + s[:, None] * [1.0, 0.0]
+    y = (x[:, 0] + x[:, 1] > 0.5).astype(int)
+    model = MIDebiasedClassifier(lam=lam, max_iter=60, random_state=0)
+    first = model.fit(x, y, sensitive_features=s).predict(x)
+    second = 1 - model.fit(x, 1 - y, sensitive_features=1 - s).predict(x)
+    assert (first == second).mean() > (0.85 if lam else 0.93)
