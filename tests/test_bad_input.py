@@ -62,6 +62,7 @@ PARAMETERS = {
     "hidden_layer_sizes": [(0,), (-1,), (1.5,), "a", 5, None, ("a",), [[3]], (True,), (np.nan,)],
     "n_components": [0, -1, 1.5, "3"],
     "n_levels": [1, 0, 2.5, "3", None],
+    "n_estimators": [0, -1, 2.5, "3", None],
     "n_critic_steps": [0, 1.5, "3"],
     "max_iter": [0, -1, 1.5, "3"],
     "batch_size": [0, -1, 1.5, "3"],

@@ -305,7 +305,7 @@ class Wrong(Covariance):
 
 
 BAD = {
-    "unknown name": ("mutual", "penalty='mutual' is not among 'characteristic_function'"),
+    "unknown name": ("mutual", "penalty='mutual' is not among 'barber_agakov'"),
     "class": (HSIC, r"penalty=HSIC is a class; .*penalty=HSIC\(\)"),
     "no methods": (nn.Linear(1, 1), "'penalty' parameter"),
     "wrong shape": (Wrong(), r"penalty=Wrong: value must return .* shape \(1,\), but gave \(\)"),
@@ -349,7 +349,9 @@ def test_rows_beyond_the_bound_are_read_in_parts():
     c = np.arange(2500) % 2
     data = data_of(c, dtype=torch.float32)
     z = torch.as_tensor(c[None, :, None] + np.random.default_rng(0).normal(size=(1, 2500, 1)))
-    term = Term(HSIC(), data, Channel(17, seeded()), seeded(), n_models=1, n_components=1)
+    term = Term(
+        HSIC(), data, Channel(17, seeded()), seeded(), n_models=1, n_repeats=1, n_components=1
+    )
     parts = float(term.evaluate(z.float(), data.rows(torch.arange(2500)), data))
     assert parts == pytest.approx(float(value(HSIC(), z[0], data_of(c))[0]), rel=0.03)
 

@@ -179,9 +179,9 @@ def trained_elsewhere(monkeypatch):
     """What device="cuda" comes to where there is a GPU, on a machine without one."""
     store = MIDebiasedClassifier._store
 
-    def store_from_device(self, design, networks):
+    def store_from_device(self, design, networks, models):
         on_device = {k: v.as_subclass(OnDevice) for k, v in networks.state_dict().items()}
-        store(self, design, SimpleNamespace(state_dict=lambda: on_device))
+        store(self, design, SimpleNamespace(state_dict=lambda: on_device), models)
 
     monkeypatch.setattr(fairmi._classifier, "device_of", lambda _: torch.device("cpu"))
     monkeypatch.setattr(MIDebiasedClassifier, "_store", store_from_device)
