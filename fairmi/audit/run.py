@@ -113,7 +113,8 @@ def audit(
     ...     model, X[1000:], y[1000:], sensitive_features=group[1000:], random_state=0
     ... )
     >>> frame = report.to_frame().query("section == 'gap'").set_index("measure")
-    >>> frame.loc["equalized_odds_difference", ["value", "low", "by_chance"]].round(2).tolist()
+    >>> found = frame.loc["equalized_odds_difference", ["value", "low", "by_chance"]]
+    >>> found.astype(float).round(2).tolist()
     [0.06, 0.0, 0.07]
     """
     answers = ask(estimator, X, y)

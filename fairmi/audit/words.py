@@ -58,7 +58,7 @@ MEANINGS = {
         "coin toss; 1: it always can."
     ),
     "p_value": (
-        "How likely such signs of a leak are where there is none. Below 0.05 is taken for a leak."
+        "How likely such signs of a leak are where there is none. Up to 0.01 is taken for a leak."
     ),
     "balanced_accuracy": "Mean share of each group's rows that the best probe recognises.",
     "mutual_information": "How much is told of the sensitive feature. 0: nothing.",
