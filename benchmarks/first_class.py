@@ -1,4 +1,4 @@
-"""How far fairmi is a scikit-learn estimator like any other: checks, routes, bad input, round trips.
+"""Count what makes fairmi a scikit-learn estimator: checks, routes, bad input, round trips.
 
 Counts are of tests that this command runs. Size and memory: `python benchmarks/streaming.py`.
 
