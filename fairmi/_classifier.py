@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -14,26 +13,16 @@ import pandas as pd
 import torch
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import check_is_fitted
 
 from fairmi._build import (
     Design,
     build,
     default_run,
     device_of,
-    inference_networks,
-    mean_scores,
     one_thread,
     penalty_for,
     training_data,
-    units_side_by_side,
 )
 from fairmi._compat import HasMethods, Interval, StrOptions
 from fairmi._diagnosis import warn_of_blind_critics, warn_of_one_class, warn_of_stop
@@ -54,7 +43,7 @@ from fairmi._inputs import (
     seed_of,
     split_columns,
 )
-from fairmi._networks import Networks
+from fairmi._model import FittedModel
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._sensitive import SensitivePlan, plan_sensitive
@@ -63,12 +52,8 @@ from fairmi._training import Control, DefaultRun, Outcome, Run, finite_models, i
 from fairmi._types import TrainingData
 from fairmi._weights import check_weights
 
-_ROWS_AT_ONCE = 65_536  # of a pass at inference
 
-
-class MIDebiasedClassifier(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
-):
+class MIDebiasedClassifier(FittedModel):
     """Classifier on a representation that keeps what predicts y and drops what tells the group.
 
     An encoder maps X to a representation Z of few units, each rounded to few levels; a head
@@ -432,34 +417,6 @@ default="demographic_parity"
             self._feed(design, sample, None if first else self.parameters_)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the class of each row, (n_rows,)."""
-        scores = self.decision_function(X)
-        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[codes]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, (n_rows, n_classes)."""
-        scores = torch.as_tensor(self.decision_function(X))
-        if scores.dim() == 1:
-            scores = torch.stack([torch.zeros_like(scores), scores], dim=1)
-        return torch.softmax(scores, dim=1).numpy()
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the head's scores of Z: log odds (n_rows,) for two classes, else one a class."""
-        networks = self._networks()
-        with torch.no_grad():
-            scores = mean_scores(networks, torch.as_tensor(self._represent(networks, X))).numpy()
-        return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return Z, (n_rows, n_estimators * n_components) float64, which predictions are made of.
-
-        Its values lie on a grid in [-1, 1], and a row has the same Z alone and among others. With
-        `schedule="paper"` they are the encoder's output as it is.
-        """
-        return self._represent(self._networks(), X)
-
     def _check_parameters(self) -> None:
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
@@ -696,34 +653,6 @@ default="demographic_parity"
             warn_of_stop("diverged", self.n_iter_)
         self._store(design, run.networks, slice(None))
 
-    def _store(self, design: Design, networks: Networks, models: slice) -> None:
-        self.architecture_ = design.architecture
-        self.parameters_ = {
-            name: value[models].cpu().numpy().copy()
-            for name, value in networks.state_dict().items()
-        }
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the critic and the optimisers of a stream; add the version."""
-        state = {k: v for k, v in super().__getstate__().items() if k != "_stream"}
-        return state | {"_fairmi_version": version("fairmi")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load a model of this or an older version; say so of a newer one.
-
-        Raises
-        ------
-        ValueError
-            If the model was saved by a newer minor version of fairmi.
-        """
-        saved = state.pop("_fairmi_version", "0.1")
-        if _minor(saved) > _minor(version("fairmi")):
-            raise ValueError(
-                f"This model was saved by fairmi {saved}, and this is {version('fairmi')}, which "
-                "can't load it; upgrade fairmi."
-            )
-        super().__setstate__(state)
-
     def _diagnose(self, trained: Trained, model: int) -> None:
         data, kept = trained.data, trained.outcome.kept[model]
         rows = data.rows(torch.arange(min(data.n_rows, 5_000), device=data.y.device))
@@ -735,35 +664,6 @@ default="demographic_parity"
         warn_of_one_class(predicted, len(self.classes_), self.lam)
         if self.constraint == "demographic_parity" and kept is not None:
             warn_of_blind_critics(z[0].numpy(), rows, trained.run.claims(rows, kept, model))
-
-    def _networks(self) -> Networks:
-        check_is_fitted(self, "parameters_")
-        return inference_networks(self.architecture_, self.parameters_)
-
-    def _represent(self, networks: Networks, X: Any) -> np.ndarray:
-        X = check_table(self, X, reset=False)
-        if self.sensitive_columns is not None and self.drop_sensitive:
-            X, _ = split_columns(X, self.sensitive_columns, drop=True)
-        x = self.encoder_.places(X)
-        parts = []
-        with torch.no_grad():
-            for start in range(0, x.shape[0], _ROWS_AT_ONCE):
-                part = self.encoder_.expand(x[start : start + _ROWS_AT_ONCE])
-                part = part.toarray() if hasattr(part, "toarray") else part
-                parts.append(units_side_by_side(networks, torch.as_tensor(part).double()).numpy())
-        return np.concatenate(parts)
-
-    @property
-    def _n_features_out(self) -> int:
-        return int(self.architecture_["n_models"] * self.architecture_["n_components"])
-
-    def __sklearn_tags__(self) -> Any:
-        """Take missing values, categories and sparse tables."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
-        tags.input_tags.categorical = True
-        return tags
 
 
 @dataclass(frozen=True)
@@ -783,7 +683,3 @@ class Trained:
             for record in self.outcome.history
             if all(is_finite(record, member) for member in members)
         ]
-
-
-def _minor(version_text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version_text.split(".")[:2])

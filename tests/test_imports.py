@@ -38,11 +38,12 @@ LAYERS = {
     "_paper": 6,
     "plot": 6,
     "_build": 7,
-    "_classifier": 8,
-    "path": 9,
-    "compare": 10,
-    "__main__": 11,
-    "__init__": 12,
+    "_model": 8,
+    "_classifier": 9,
+    "path": 10,
+    "compare": 11,
+    "__main__": 12,
+    "__init__": 13,
 }
 TRAINING_BRANCH = {
     "_columns",
@@ -57,6 +58,7 @@ TRAINING_BRANCH = {
     "_paper",
     "_sample",
     "_build",
+    "_model",
     "_classifier",
     "path",
 }
