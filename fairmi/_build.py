@@ -259,15 +259,21 @@ def inference_networks(
     return networks.double().eval()
 
 
-def units_side_by_side(networks: Networks, x: Tensor) -> Tensor:
-    """Return Z of rows x (B, P), the units of all M models beside each other, (B, M * D)."""
-    return networks.represent(x).transpose(0, 1).flatten(1)
+def representation(networks: Networks, x: Tensor) -> Tensor:
+    """Return Z of rows x (B, P): the units of one network, (B, D); of several, their mean scores.
+
+    Networks trained side by side do not know of each other: units of all of them together can tell
+    of C what none of them tells alone.
+    """
+    z = networks.represent(x)
+    return z[0] if len(z) == 1 else networks.head(z).mean(0)
 
 
-def mean_scores(networks: Networks, z: Tensor) -> Tensor:
-    """Return the mean over models of the head's scores, (B, K), of Z (B, M * D)."""
-    of_models = z.view(len(z), -1, networks.n_components).transpose(0, 1)
-    scores: Tensor = networks.head(of_models).mean(0)
+def scores_of(networks: Networks, z: Tensor) -> Tensor:
+    """Return the scores, (B, K), of the representation."""
+    if networks.n_models > 1:
+        return z
+    scores: Tensor = networks.head(z[None])[0]
     return scores
 
 

@@ -108,9 +108,9 @@ default="demographic_parity"
     n_levels : int, default=17
         Values that each unit can take; fewer make a tighter certificate and coarser scores.
     n_estimators : int, default=1
-        Networks that train side by side from different starts; scores are their mean, and Z has
-        the units of each. On small tables a few make fairer predictions at the same accuracy; a
-        certificate of more units is looser.
+        Networks that train side by side from different starts. Z is then the mean of their
+        scores, which has many values: a certificate of it is loose. On small tables a few
+        networks make fairer predictions at the same accuracy.
     n_critic_steps : int, default=None
         Steps of the critic for each step of the encoder (the paper's K). None gives 3, and 20 for
         the paper's schedule.

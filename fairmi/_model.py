@@ -15,7 +15,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._build import Design, inference_networks, mean_scores, units_side_by_side
+from fairmi._build import Design, inference_networks, representation, scores_of
 from fairmi._encoding import TableEncoder
 from fairmi._inputs import check_table, split_columns
 from fairmi._networks import Networks
@@ -50,14 +50,16 @@ class FittedModel(
         """Return the head's scores of Z: log odds (n_rows,) for two classes, else one a class."""
         networks = self._networks()
         with torch.no_grad():
-            scores = mean_scores(networks, torch.as_tensor(self._represent(networks, X))).numpy()
+            scores = scores_of(networks, torch.as_tensor(self._represent(networks, X))).numpy()
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return Z, (n_rows, n_estimators * n_components) float64, which predictions are made of.
+        """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
         Its values lie on a grid in [-1, 1], and a row has the same Z alone and among others. With
-        `schedule="paper"` they are the encoder's output as it is.
+        `schedule="paper"` they are the encoder's output as it is. Of several networks
+        (`n_estimators`) Z is the mean of their scores: one column for two classes, else one for
+        each class.
         """
         return self._represent(self._networks(), X)
 
@@ -103,12 +105,13 @@ class FittedModel(
             for start in range(0, x.shape[0], _ROWS_AT_ONCE):
                 part = self.encoder_.expand(x[start : start + _ROWS_AT_ONCE])
                 part = part.toarray() if hasattr(part, "toarray") else part
-                parts.append(units_side_by_side(networks, torch.as_tensor(part).double()).numpy())
+                parts.append(representation(networks, torch.as_tensor(part).double()).numpy())
         return np.concatenate(parts)
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.architecture_["n_models"] * self.architecture_["n_components"])
+        several = self.architecture_["n_models"] > 1
+        return int(self.architecture_["n_outputs" if several else "n_components"])
 
     def __sklearn_tags__(self) -> Any:
         """Take missing values, categories and sparse tables."""

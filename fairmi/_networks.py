@@ -156,7 +156,7 @@ class Networks(nn.Module):
         generator: Generator,
     ) -> None:
         super().__init__()
-        self.n_components = n_components
+        self.n_models, self.n_components = n_models, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )

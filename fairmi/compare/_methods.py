@@ -169,7 +169,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         "fairmi, 4 networks",
         lambda lam: _ours(lam, n_estimators=4),
-        {"lam": (2.0, 4.0, 6.0, 8.0, 11.0, 16.0)},
+        {"lam": (4.0, 6.0, 8.0, 11.0)},
         None,
     ),
 )
