@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers tell apart; the marker says the same again.
 _STYLES = {
     "fairmi": ("#D55E00", "o"),
+    "fairmi, paper's schedule": ("#A6761D", "p"),
     "ExponentiatedGradient": ("#0072B2", "s"),
     "GridSearch": ("#56B4E9", "^"),
     "ThresholdOptimizer": ("#009E73", "D"),
@@ -52,7 +53,7 @@ def draw_frontier(table: pd.DataFrame, *, title: str) -> Figure:
 
 def _draw_method(axes: Axes, name: str, points: pd.DataFrame) -> None:
     family, _, variant = name.partition(", ")
-    color, marker = _STYLES.get(family, _OTHER)
+    color, marker = _STYLES.get(name, _STYLES.get(family, _OTHER))
     is_plain, is_ours = variant == _PLAIN, name == "fairmi"
     chosen = points["setting"].str.startswith("chosen")
     line = points[~chosen].sort_values(_X) if len(points) > 1 else points
