@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
-import fairmi._classifier
+import fairmi._model
 from fairmi import MIDebiasedClassifier
 from fairmi._errors import CollapseWarning
 from fairmi._training import DefaultRun
@@ -192,7 +192,7 @@ def test_row_alone_has_the_z_that_it_has_among_others(monkeypatch, kind, schedul
     if schedule == "default":
         alone = np.vstack([model.transform(take(i)) for i in rows])
         np.testing.assert_array_equal(alone, together)
-    monkeypatch.setattr(fairmi._classifier, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(fairmi._model, "_ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.transform(table), together, rtol=1e-9, atol=1e-12)
 
 
