@@ -101,6 +101,8 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
     for ax, name in zip(axes, SWEEPS, strict=True):
         part = frame[frame.sweep == name]
         ax.loglog(part[name], part["seconds"], "o-", color="#0072B2")
+        ax.set_xticks(part[name], [f"{value:,}" for value in part[name]])
+        ax.minorticks_off()
         ax.set_xlabel({"lams": "values of λ in one path"}.get(name, name))
         ax.grid(alpha=0.3, which="both")
     axes[0].set_ylabel("seconds of a fit of one epoch")
