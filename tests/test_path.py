@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score
 
 from fairmi import InfeasibleBoundWarning, MIDebiasedClassifier, MIDebiasedClassifierCV
 from fairmi._errors import ConvergenceWarning, SensitiveFeaturesError
+from fairmi.dependence import PENALTIES
 from fairmi.path import fairness_path
 from fairmi.plot import FairnessFrontierDisplay
 
@@ -51,6 +52,19 @@ def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
             rtol=1e-3,
         )
     assert gap(models[0]) > 0.4 > 0.2 > gap(models[1])
+
+
+@pytest.mark.filterwarnings("ignore::fairmi.CollapseWarning")
+@pytest.mark.parametrize("kind", ["groups", "values"])
+@pytest.mark.parametrize("penalty", sorted(PENALTIES))
+def test_any_penalty_trains_a_path_as_it_trains_a_fit(penalty, kind):
+    c = S if kind == "groups" else X[:, 3]
+    few = {**SMALL, "penalty": penalty, "max_iter": 2, "n_estimators": 2}
+    _, models = fairness_path(X, Y, sensitive_features=c, lams=[0.0, 2.0, 1.0], **few)
+    alone = MIDebiasedClassifier(lam=2.0, **few).fit(X, Y, sensitive_features=c)
+    for name in ("task_loss", "penalty"):
+        path, fit = ([record[name] for record in m.history_] for m in (models[1], alone))
+        np.testing.assert_allclose(path, fit, rtol=0.05, atol=0.01)
 
 
 def test_default_path_spans_from_no_debiasing_to_full():

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from fairmi._networks import Channel, repeat_models
+from fairmi._networks import Channel
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence.level_table import LevelTable
 
@@ -20,7 +20,7 @@ _N_SHUFFLES = 9
 class Law:
     """Where the units of a batch lie and which levels they may take: see Channel."""
 
-    place: Tensor
+    bounded: Tensor
     low: Tensor
     counts: Tensor
 
@@ -41,8 +41,7 @@ class Term:
     ) -> None:
         self.penalty, self.data = penalty, data
         self.channel, self.generator = channel, generator
-        self.critic = penalty.critic(n_models // n_repeats, n_components, data, generator)
-        repeat_models(self.critic, n_repeats)
+        self.critic = _critics(penalty, n_models, n_repeats, n_components, data, generator)
         self.n_models = n_models
         parameters = [p for p in self.critic.parameters() if p.requires_grad]
         self.trained = parameters
@@ -69,7 +68,7 @@ class Term:
         if self.table is None:
             return None
         low, above = self.channel.law(bounded, width)
-        return Law(self.channel.place(bounded), low, self.table.count(low, above, batch))
+        return Law(bounded, low, self.table.count(low, above, batch))
 
     def train_critic(
         self,
@@ -102,7 +101,8 @@ class Term:
         if self.table is None or law is None:
             return value
         if table_share:
-            value = value.lerp(self.table.value(law.low, law.place, batch), table_share)
+            of_table = self.table.value(law.low, self.channel.place(law.bounded), batch)
+            value = value.lerp(of_table, table_share)
         self.table.update(law.counts, z.shape[1])
         return value
 
@@ -160,3 +160,25 @@ class Term:
                 f"model, shape ({self.n_models},), but gave {tuple(value.shape)}."
             )
         return value
+
+
+def _critics(
+    penalty: Any,
+    n_models: int,
+    n_repeats: int,
+    n_components: int,
+    data: TrainingData,
+    generator: Generator,
+) -> nn.Module:
+    """Return critics whose starts, and the generator after them, are those of M / `n_repeats`."""
+    few: nn.Module = penalty.critic(n_models // n_repeats, n_components, data, generator)
+    if n_repeats == 1:
+        return few
+    after = generator.get_state()
+    critics: nn.Module = penalty.critic(n_models, n_components, data, generator)
+    generator.set_state(after)
+    with torch.no_grad():
+        for parameter, start in zip(critics.parameters(), few.parameters(), strict=True):
+            times = n_repeats if len(parameter) > len(start) else 1
+            parameter.copy_(start.repeat(times, *(1 for _ in start.shape[1:])))
+    return critics
