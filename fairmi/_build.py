@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,6 @@ from fairmi._sample import Sample
 from fairmi._sensitive import AttributeRows
 from fairmi._training import DefaultRun, Run, Settings, n_batches
 from fairmi._types import TrainingData
-from fairmi.dependence import DonskerVaradhan
 from fairmi.dependence.names import penalty_of
 
 _DEFAULT_EPOCHS = 15
@@ -66,9 +65,9 @@ class Design:
     n_critic_steps: int | None
     device: torch.device
     seed: int
-    penalty: Any = field(default_factory=DonskerVaradhan)
-    factors: tuple[float, ...] = (1.0,)
-    group_weight: str | None = None
+    penalty: Any
+    factors: tuple[float, ...]
+    group_weight: str | None
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class StackedMLP(nn.Module):
         self.layers = nn.ModuleList(
             StackedLinear(n_models, n_in, n_out, generator) for n_in, n_out in pairwise(sizes)
         )
-        self.dropout = dropout
+        self.dropout_factors = _dropout_factors(dropout, generator.device) if dropout else None
         self.negative_slope = negative_slope
         self.generator = generator
 
@@ -54,27 +54,28 @@ class StackedMLP(nn.Module):
         *hidden, last = self.layers
         for layer in hidden:
             x = nn.functional.leaky_relu(layer(x), self.negative_slope)
-            if self.training and self.dropout:
-                x = self._drop(x)
+            if self.training and self.dropout_factors is not None:
+                x = x * self._mask(self.dropout_factors, x.shape[1:])
         return last(x)
 
-    def _drop(self, x: Tensor) -> Tensor:
-        # One mask for all models: each trains as it would alone, and its cost is paid once.
-        mask = _dropout_mask(x.shape[1:].numel(), self.dropout, self.generator, x.device)
-        return x * mask.view(x.shape[1:])
+    def _mask(self, factors: Tensor, shape: torch.Size) -> Tensor:
+        # One mask for all models: each trains as it would alone, and its cost is paid once. A byte
+        # is drawn for each unit, eight at a time: to draw a float takes as long as a layer.
+        n = shape.numel()
+        words = torch.empty(-(-n // 8), dtype=torch.int64, device=factors.device)
+        words.random_(-(2**63), None, generator=self.generator)
+        return factors.index_select(0, words.view(torch.uint8)[:n].int()).view(shape)
 
 
-def _dropout_mask(n: int, share: float, generator: Generator, device: torch.device) -> Tensor:
-    """Return n factors: 0 for a `share` of them, to 1/256, the others so that their mean is 1.
+def _dropout_factors(share: float, device: torch.device) -> Tensor:
+    """Return what each value of a byte does to a unit: 0 for a `share` of them, to 1/256.
 
-    A byte is drawn for each factor, eight at a time: to draw a float takes as long as a layer.
+    The others make up for it, so that the mean is 1.
     """
     dropped = min(round(share * 256), 255)
     factors = torch.full((256,), 256 / (256 - dropped), device=device)
     factors[:dropped] = 0
-    words = torch.empty(-(-n // 8), dtype=torch.int64, device=device)
-    words.random_(-(2**63), None, generator=generator)
-    return factors.index_select(0, words.view(torch.uint8)[:n].int())
+    return factors
 
 
 class Channel(nn.Module):
@@ -156,7 +157,7 @@ class Networks(nn.Module):
         generator: Generator,
     ) -> None:
         super().__init__()
-        self.n_models, self.n_components = n_models, n_components
+        self.n_components = n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
@@ -164,6 +165,11 @@ class Networks(nn.Module):
         self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
         if n_components == 1:
             self._start_head()
+
+    @property
+    def n_models(self) -> int:
+        """Models M."""
+        return int(next(self.head.parameters()).shape[0])
 
     def _start_head(self) -> None:
         # A weight near 0 passes no gradient to the one unit, and a small table has no time to

@@ -33,7 +33,7 @@ class Settings:
     weight_decay: float
     n_critic_steps: int
     critic_learning_rate: float
-    factors: tuple[float, ...] = (1.0,)
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -331,8 +331,6 @@ class DefaultRun:
 
     def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:
         """As in Run."""
-        with torch.no_grad():
-            z = self.networks.represent(rows.x)
         claims: list[float | None] = []
         for term, batch, factor in zip(
             self.terms, rows.attributes, self.settings.factors, strict=True
@@ -342,6 +340,8 @@ class DefaultRun:
             elif len(self.terms) == 1 and getattr(term.penalty, "is_information", False):
                 claims.append(kept.penalty[model])
             else:
+                with torch.no_grad():
+                    z = self.networks.represent(rows.x)
                 claims.append(math.inf if term.sees(z, batch, model) else 0.0)
         return tuple(claims)
 

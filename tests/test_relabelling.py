@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fairmi import MIDebiasedClassifier
 from fairmi._types import TrainingData
-from fairmi.dependence.donsker_varadhan import exact_bound
+from fairmi.dependence.counted_bound import exact_bound
 from fairmi.dependence.level_table import LevelTable
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")

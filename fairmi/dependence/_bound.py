@@ -13,6 +13,7 @@ from torch import Generator, nn
 
 from fairmi._types import TrainingData
 from fairmi.dependence._ascent import Samples, read, train
+from fairmi.dependence._conditional import conditional_critic
 from fairmi.dependence._critics import PairCritic, SmoothMLP
 from fairmi.dependence._observations import Reader
 from fairmi.dependence.penalty import Penalty
@@ -124,6 +125,8 @@ class CriticBound(Penalty):
     ) -> nn.Module:
         n_strata = data.n_strata if data.n_strata > 1 else 0
         hidden = tuple(self.hidden_layer_sizes)
+        if self.models_c:
+            return conditional_critic(n_models, n_components, data, hidden, generator)
         if data.log_prior is not None:
             sizes = (n_components + n_strata, *hidden, data.log_prior.shape[-1])
             return SmoothMLP(n_models, sizes, generator)

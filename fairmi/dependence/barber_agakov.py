@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._conditional import conditional_critic, log_ratios
+from fairmi.dependence._conditional import log_ratios
 from fairmi.dependence._means import mean
 
 
@@ -49,9 +49,3 @@ class BarberAgakov(CriticBound):
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
         ratios = log_ratios(critic, z, batch, data, generator)
         return mean(ratios, batch.penalty_weights)
-
-    def _smooth_critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
-    ) -> nn.Module:
-        hidden = tuple(self.hidden_layer_sizes)
-        return conditional_critic(n_models, n_components, data, hidden, generator)

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._conditional import conditional_critic, log_ratios, marginal_log_ratios
+from fairmi.dependence._conditional import log_ratios, marginal_log_ratios
 from fairmi.dependence._means import mean
 
 
@@ -57,9 +57,3 @@ class CLUB(CriticBound):
         joint = log_ratios(critic, z, batch, data, generator)
         marginal = marginal_log_ratios(critic, z, batch, data, generator)
         return mean(joint - marginal, batch.penalty_weights).clamp_min(0)
-
-    def _smooth_critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
-    ) -> nn.Module:
-        hidden = tuple(self.hidden_layer_sizes)
-        return conditional_critic(n_models, n_components, data, hidden, generator)

@@ -33,24 +33,34 @@ def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor) -> Tensor:
     return value
 
 
-def row_counts(groups: Tensor, strata: Tensor, weights: Tensor, log_prior: Tensor) -> Tensor:
-    """Return rows as counts of cells in which each row is a level by itself.
+def exact_bound(
+    scores: Tensor, groups: Tensor, log_prior: Tensor, strata: Tensor, weights: Tensor
+) -> Tensor:
+    """Return the bound in nats for each model, of rows: each is a level by itself.
 
     Parameters
     ----------
-    groups, strata : Tensor of shape (B,), int64
-    weights : Tensor of shape (M, B) or (1, B)
+    scores : Tensor of shape (M, B, G)
+        The critic's T(z, c), an output for each group.
+    groups : Tensor of shape (B,), int64
+        The group of each row.
     log_prior : Tensor of shape (S, G)
+        Log share of each group within each stratum.
+    strata : Tensor of shape (B,), int64
+        The stratum of each row; the bound is the mean over strata of the bound within each.
+    weights : Tensor of shape (M, B) or (1, B)
+        Weights of the rows, in the joint and in the marginal.
 
     Returns
     -------
-    Tensor of shape (M, B, S, G) or (1, B, S, G)
+    Tensor of shape (M,)
     """
-    n_groups = log_prior.shape[1]
+    n_strata, n_groups = log_prior.shape
     counts = weights.new_zeros((*weights.shape, log_prior.numel()))
     cells = (strata * n_groups + groups)[None, :, None].expand(len(weights), -1, 1)
     counts.scatter_(2, cells, weights[..., None])
-    return counts.view(*weights.shape, *log_prior.shape)
+    of_strata = scores[:, :, None].expand(-1, -1, n_strata, -1)
+    return counted_bound(of_strata, counts.view(*weights.shape, *log_prior.shape), log_prior)
 
 
 class _CountedBound(torch.autograd.Function):

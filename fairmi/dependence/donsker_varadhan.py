@@ -15,7 +15,7 @@ from fairmi._networks import StackedMLP
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._scores import ABSENT, Scores, score, with_stratum
-from fairmi.dependence.counted_bound import counted_bound, row_counts
+from fairmi.dependence.counted_bound import counted_bound, exact_bound
 
 
 class DonskerVaradhan(CriticBound):
@@ -64,9 +64,8 @@ class DonskerVaradhan(CriticBound):
         if batch.groups is None or batch.groups.dim() > 1 or data.log_prior is None:
             return value_of_scores(score(critic, z, batch, data, generator))
         scores = critic(with_stratum(z, batch.strata, data.n_strata))
-        counts = row_counts(batch.groups, batch.strata, batch.penalty_weights, data.log_prior)
-        scores = scores[:, :, None].expand(-1, -1, data.n_strata, -1)
-        return counted_bound(scores, counts, data.log_prior)
+        weights = batch.penalty_weights
+        return exact_bound(scores, batch.groups, data.log_prior, batch.strata, weights)
 
     def value_of_counts(self, critic: nn.Module, counts: Tensor, data: TrainingData) -> Tensor:
         """Return `value` at a Z of one unit, of which counts of levels are given.
@@ -106,38 +105,6 @@ def value_of_scores(scores: Scores) -> Tensor:
     )
 
 
-def exact_bound(
-    scores: Tensor,
-    groups: Tensor,
-    log_prior: Tensor,
-    strata: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Return the bound in nats for each model, with the marginal over C summed exactly.
-
-    Parameters
-    ----------
-    scores : Tensor of shape (M, B, G)
-        The critic's T(z, c), an output for each group.
-    groups : Tensor of shape (B,), int64
-        The group of each row.
-    log_prior : Tensor of shape (S, G)
-        Log share of each group within each stratum.
-    strata : Tensor of shape (B,), int64
-        The stratum of each row; the bound is the mean over strata of the bound within each.
-    weights : Tensor of shape (M, B) or (1, B)
-        Weights of the rows, in the joint and in the marginal.
-
-    Returns
-    -------
-    Tensor of shape (M,)
-    """
-    index = groups[None, :, None].expand(scores.shape[0], -1, 1)
-    joint = scores.gather(2, index)[..., 0]
-    marginal = torch.logsumexp(scores + log_prior[strata], dim=2)
-    return _bound(joint, marginal, strata, log_prior.shape[0], weights)
-
-
 def sampled_bound(
     joint: Tensor,
     marginal: Tensor,
@@ -154,8 +121,11 @@ def sampled_bound(
         T(z, c) of the rows as they are.
     marginal : Tensor of shape (M, B)
         T(z, c') where c' is that of row `other` of the same stratum.
-    strata, weights
-        As in `exact_bound`.
+    strata : Tensor of shape (B,), int64
+        The stratum of each row; the bound is the mean over strata of the bound within each.
+    n_strata : int
+    weights : Tensor of shape (M, B) or (1, B)
+        Weights of the rows in the joint.
     other : Tensor of shape (B,), int64
         The row that each row's c' is taken from. A pair has the product of its rows' weights.
     """
@@ -168,10 +138,9 @@ def _bound(
     strata: Tensor,
     n_strata: int,
     weights: Tensor,
-    pair_weights: Tensor | None = None,
+    pairs: Tensor,
 ) -> Tensor:
-    # `pair_weights` are those of the marginal term, where they are not the rows' own.
-    pairs = weights if pair_weights is None else pair_weights
+    # `pairs` are the weights of the marginal term.
     log_pairs = torch.log(pairs).clamp_min(ABSENT)
     tiny = torch.finfo(weights.dtype).tiny
     total = weights.sum(1).clamp_min(tiny)
