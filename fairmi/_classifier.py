@@ -40,12 +40,12 @@ from fairmi._inputs import (
     check_layer_sizes,
     check_table,
     named,
-    seed_of,
     split_columns,
 )
 from fairmi._model import FittedModel
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
+from fairmi._seed import seed_of
 from fairmi._sensitive import SensitivePlan, plan_sensitive
 from fairmi._stream_classes import check_stream_classes
 from fairmi._training import Control, DefaultRun, Outcome, Run, finite_models, is_finite, train

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,43 @@ def is_continuous(column: pd.Series) -> bool:
         return True
     rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
     return bool(pd.api.types.is_float_dtype(column) and rare)
+
+
+def codes_among(frame: pd.DataFrame, labels: Sequence[Any], *, argument: str) -> np.ndarray:
+    """Return the place of each row's group among `labels`, (n,).
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a group is not among them.
+    """
+    groups = group_rows(frame, argument=argument, at_least=0)
+    place = {label: code for code, label in enumerate(labels)}
+    unseen = [label for label in groups.labels if label not in place]
+    if unseen:
+        raise SensitiveFeaturesError(
+            f"{argument} has groups that the first fit did not see: "
+            f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, place))}. Leave "
+            "these rows out, or fit with some of them."
+        )
+    return np.array([place[label] for label in groups.labels], dtype=np.int64)[groups.codes]
+
+
+def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
+    """Return continuous columns as float64, (n, Q).
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is infinite.
+    """
+    values = frame.to_numpy(dtype=np.float64)
+    infinite = ~np.isfinite(values).all(axis=1)
+    if infinite.any():
+        raise SensitiveFeaturesError(
+            f"{argument} has an infinite value in {int(infinite.sum())} rows; drop these rows."
+        )
+    return values
 
 
 def column_kinds(

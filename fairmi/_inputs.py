@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_data
 
@@ -182,13 +180,6 @@ def check_lam(lam: Any) -> None:
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not 0 <= float(value) < np.inf:
             raise ValueError(f"lam has {value!r} for {name!r}; give a finite number >= 0.")
-
-
-def seed_of(random_state: Any) -> int:
-    """Return a seed; None draws one from the system, and no global generator is touched."""
-    if random_state is None:
-        return secrets.randbits(31)
-    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def check_indexes(**tables: Any) -> None:

@@ -20,6 +20,7 @@ from fairmi._training import Settings, minibatches, represented, task_loss
 from fairmi._types import Batch, EpochRecord, TrainingData
 from fairmi.dependence._scores import shuffle_within, with_stratum
 from fairmi.dependence.donsker_varadhan import sampled_bound
+from fairmi.dependence.within import n_sensitive_columns, sensitive_columns
 
 N_COMPONENTS = 64
 CRITIC_LAYER_SIZES = (64, 64, 64)
@@ -33,9 +34,8 @@ class PaperRun:
     ) -> None:
         self.networks, self.data, self.settings = networks, data, settings
         self.generator = generator
-        first = data.rows(torch.zeros(1, dtype=torch.int64, device=data.y.device))
         n_strata = data.n_strata if data.n_strata > 1 else 0
-        n_in = N_COMPONENTS + n_strata + _sensitive_columns(first, data).shape[1]
+        n_in = N_COMPONENTS + n_strata + n_sensitive_columns(data)
         sizes = (n_in, *CRITIC_LAYER_SIZES, 1)
         self.critic = StackedMLP(1, sizes, generator, negative_slope=0.01)
         rate, lam = settings.learning_rate, settings.lams[0]
@@ -94,19 +94,12 @@ class PaperRun:
 
     def _bound(self, z: Tensor, batch: Batch) -> Tensor:
         z = with_stratum(z, batch.strata, self.data.n_strata)
-        values = _sensitive_columns(batch, self.data)[None]
+        values = sensitive_columns(batch, self.data, z.dtype)[None]
         other = shuffle_within(batch.strata, self.generator)
         joint = self.critic(torch.cat([z, values], dim=2))[..., 0]
         marginal = self.critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
         weights, strata = batch.penalty_weights, batch.strata
         return sampled_bound(joint, marginal, strata, self.data.n_strata, weights, other)
-
-
-def _sensitive_columns(batch: Batch, data: TrainingData) -> Tensor:
-    if batch.groups is None or data.log_prior is None:
-        assert batch.values is not None
-        return batch.values
-    return nn.functional.one_hot(batch.groups, data.log_prior.shape[1]).float()
 
 
 def _adam(module: nn.Module, rate: float) -> torch.optim.Adam:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import Groups, column_kinds, group_rows
+from fairmi._groups import Groups, codes_among, column_kinds, group_rows, quantities
 
 _MISSING = "missing"
 
@@ -74,28 +74,16 @@ class AttributePlan:
         present = frame[known]
         codes = np.zeros(n_rows, dtype=np.int64)
         if self.labels:
-            codes[known] = self._codes(present.loc[:, ~self.continuous], argument)
+            categorical = present.loc[:, ~self.continuous]
+            codes[known] = codes_among(categorical, self.labels, argument=argument)
         if not self.continuous.any():
             return AttributeRows(codes, None, known)
-        part = _quantities(present.loc[:, self.continuous], argument)
+        part = quantities(present.loc[:, self.continuous], argument=argument)
         values = np.zeros((n_rows, part.shape[1]))
         values[known] = (part - self.mean) / self.spread
         if self.labels:
             values = np.hstack([values, np.eye(len(self.labels))[codes] * known[:, None]])
         return AttributeRows(None, values, known)
-
-    def _codes(self, frame: pd.DataFrame, argument: str) -> np.ndarray:
-        if not len(frame):
-            return np.zeros(0, dtype=np.int64)
-        groups = group_rows(frame, argument=argument, at_least=1)
-        place: Mapping[Any, int] = {label: k for k, label in enumerate(self.labels)}
-        unseen = [label for label in groups.labels if label not in place]
-        if unseen:
-            raise SensitiveFeaturesError(
-                f"{argument} has groups that the first fit did not see: "
-                f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, place))}."
-            )
-        return np.array([place[label] for label in groups.labels])[groups.codes]
 
 
 @dataclass(frozen=True)
@@ -219,7 +207,7 @@ def _plan(
     labels: tuple[Any, ...] = ()
     if not continuous.all():
         labels = _checked_groups(present.loc[:, ~continuous], argument).labels
-    part = _quantities(present.loc[:, continuous], argument)
+    part = quantities(present.loc[:, continuous], argument=argument)
     mean = np.average(part, axis=0, weights=weights)
     spread = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=weights))
     if (spread == 0).any():
@@ -261,16 +249,6 @@ def _known(frame: pd.DataFrame, missing: str, argument: str) -> np.ndarray:
             'groups, to "category".'
         )
     return known
-
-
-def _quantities(frame: pd.DataFrame, argument: str) -> np.ndarray:
-    values = frame.to_numpy(dtype=np.float64)
-    infinite = ~np.isfinite(values).all(axis=1)
-    if infinite.any():
-        raise SensitiveFeaturesError(
-            f"{argument} has an infinite value in {int(infinite.sum())} rows; drop these rows."
-        )
-    return values
 
 
 def _checked_groups(frame: pd.DataFrame, argument: str) -> Groups:

@@ -181,7 +181,9 @@ def test_bad_input_of_estimate_is_told():
     fitted = DonskerVaradhan((4,)).fit(Z, C, random_state=0)
     with pytest.raises(ValueError, match="Z has 1 columns, but had 2 in fit"):
         fitted.estimate(Z[:, :1], C)
-    with pytest.raises(SensitiveFeaturesError, match="C has the group 'd'"):
+    with pytest.raises(
+        SensitiveFeaturesError, match="C has groups that the first fit did not see: 'd'"
+    ):
         fitted.estimate(Z, np.where(C == "a", "d", C))
     with pytest.raises(SensitiveFeaturesError, match="C has 2 columns, but had 1"):
         fitted.estimate(Z, np.column_stack([C, C]))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, nn
 
+from fairmi._seed import seed_of
 from fairmi._types import TrainingData
 from fairmi.dependence._ascent import Samples, read, train
 from fairmi.dependence._conditional import conditional_critic
@@ -133,10 +132,3 @@ class CriticBound(Penalty):
         assert data.values is not None
         n_c = data.values.shape[-1] + n_strata
         return PairCritic(n_models, n_components + n_strata, n_c, hidden, generator)
-
-
-def seed_of(random_state: Any) -> int:
-    """Return a seed; of None, one of the system's, so that no global generator moves."""
-    if random_state is None:
-        return secrets.randbits(31)
-    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import group_rows, is_continuous, sensitive_frame
+from fairmi._groups import codes_among, column_kinds, group_rows, quantities, sensitive_frame
 from fairmi.dependence._features import NormalScores, features
 
 
@@ -33,16 +33,14 @@ class Reader:
         matrix = matrix_of(Z)
         frame = _frame(C, len(matrix))
         self.n_columns = frame.shape[1]
-        self.continuous = np.array(
-            [is_continuous(frame.iloc[:, j]) for j in range(frame.shape[1])]
-        )
+        self.continuous = column_kinds(frame)
         self.labels: tuple[Any, ...] = ()
         if not self.continuous.all():
             at_least = 1 if self.continuous.any() else 2
             groups = group_rows(frame.loc[:, ~self.continuous], argument="C", at_least=at_least)
             self.labels = groups.labels
         self.of_z = NormalScores(matrix)
-        self.of_c = NormalScores(_quantities(frame.loc[:, self.continuous]))
+        self.of_c = NormalScores(quantities(frame.loc[:, self.continuous], argument="C"))
 
     @property
     def n_groups(self) -> int:
@@ -64,25 +62,16 @@ class Reader:
                 "columns."
             )
         z = features(self.of_z.transform(matrix))
-        codes = self._codes(frame) if self.labels else None
+        codes = None
+        if self.labels:
+            codes = codes_among(frame.loc[:, ~self.continuous], self.labels, argument="C")
         if not self.continuous.any():
             return Observations(z, codes, None)
-        values = self.of_c.transform(_quantities(frame.loc[:, self.continuous]))
+        values = self.of_c.transform(quantities(frame.loc[:, self.continuous], argument="C"))
         values = values if self.plain_c else features(values)
         if codes is not None:
             values = np.hstack([values, np.eye(len(self.labels), dtype=np.float32)[codes]])
         return Observations(z, None, values)
-
-    def _codes(self, frame: Any) -> np.ndarray:
-        groups = group_rows(frame.loc[:, ~self.continuous], argument="C", at_least=1)
-        place = {label: code for code, label in enumerate(self.labels)}
-        unseen = [label for label in groups.labels if label not in place]
-        if unseen:
-            raise SensitiveFeaturesError(
-                f"C has the group {unseen[0]!r}, which fit did not see; leave its rows out, or "
-                "fit with some of them."
-            )
-        return np.array([place[label] for label in groups.labels])[groups.codes]
 
 
 def matrix_of(Z: Any) -> np.ndarray:
@@ -106,13 +95,3 @@ def _frame(C: Any, n_rows: int) -> Any:
             f"C has a missing value (NaN or None) in {int(missing.sum())} rows; drop these rows."
         )
     return frame
-
-
-def _quantities(frame: Any) -> np.ndarray:
-    values = frame.to_numpy(dtype=np.float64)
-    infinite = ~np.isfinite(values).all(axis=1)
-    if infinite.any():
-        raise SensitiveFeaturesError(
-            f"C has an infinite value in {int(infinite.sum())} rows; drop these rows."
-        )
-    return values
