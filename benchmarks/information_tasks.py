@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.special import digamma, gammaln
 from scipy.stats import norm
 
@@ -120,7 +121,7 @@ def mixed_columns(rho: float, flip: float) -> Task:
     for one, other in ((0, 1), (2, 3)):
         total = joint[one] + joint[other]
         for cell in (one, other):
-            information += np.trapezoid(joint[cell] * np.log(2 * joint[cell] / total), z)
+            information += trapezoid(joint[cell] * np.log(2 * joint[cell] / total), z)
     return Task("group C, discrete and normal Z", float(information), draw)
 
 

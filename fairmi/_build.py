@@ -16,10 +16,11 @@ from torch import Tensor
 
 from fairmi import _paper
 from fairmi._layout import Places
+from fairmi._loop import Run, Settings
 from fairmi._networks import Networks, repeat_models
 from fairmi._sample import Sample
 from fairmi._sensitive import AttributeRows
-from fairmi._training import DefaultRun, Run, Settings, n_batches
+from fairmi._training import DefaultRun, n_batches
 from fairmi._types import TrainingData
 from fairmi.dependence.names import penalty_of
 
@@ -261,8 +262,8 @@ def inference_networks(
 def representation(networks: Networks, x: Tensor) -> Tensor:
     """Return Z of rows x (B, P): the units of one network, (B, D); of several, their mean scores.
 
-    Networks trained side by side do not know of each other: units of all of them together can tell
-    of C what none of them tells alone.
+    Networks trained side by side do not know of each other: units of all of them together tell of
+    C what none of them tells alone, and more than the mean of their scores does.
     """
     z = networks.represent(x)
     return z[0] if len(z) == 1 else networks.head(z).mean(0)

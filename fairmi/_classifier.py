@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.model_selection import train_test_split
 
 from fairmi._build import (
     Design,
@@ -24,11 +23,10 @@ from fairmi._build import (
     penalty_for,
     training_data,
 )
+from fairmi._classes import check_classes, check_stream_classes
 from fairmi._compat import HasMethods, Interval, StrOptions
 from fairmi._diagnosis import warn_of_blind_critics, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import sensitive_frame
 from fairmi._inputs import (
     Given,
     all_or_nothing,
@@ -40,15 +38,15 @@ from fairmi._inputs import (
     check_layer_sizes,
     check_table,
     named,
-    split_columns,
 )
+from fairmi._loop import Control, Outcome, Run, finite_models, is_finite, train
 from fairmi._model import FittedModel
 from fairmi._progress import Reporter, epoch_dict
 from fairmi._sample import Sample
 from fairmi._seed import seed_of
 from fairmi._sensitive import SensitivePlan, plan_sensitive
-from fairmi._stream_classes import check_stream_classes
-from fairmi._training import Control, DefaultRun, Outcome, Run, finite_models, is_finite, train
+from fairmi._sensitive_columns import split_off_sensitive
+from fairmi._training import DefaultRun
 from fairmi._types import TrainingData
 from fairmi._weights import check_weights
 
@@ -109,8 +107,9 @@ default="demographic_parity"
         Values that each unit can take; fewer make a tighter certificate and coarser scores.
     n_estimators : int, default=1
         Networks that train side by side from different starts. Z is then the mean of their
-        scores, which has many values: a certificate of it is loose. On small tables a few
-        networks make fairer predictions at the same accuracy.
+        scores. A few make fairer predictions at the same accuracy, above all on small tables, but
+        the mean, which no critic sees and which has many values, tells more of C than the Z of
+        one network: keep to 1 for a fair representation, fair scores or a certificate.
     n_critic_steps : int, default=None
         Steps of the critic for each step of the encoder (the paper's K). None gives 3, and 20 for
         the paper's schedule.
@@ -405,7 +404,7 @@ default="demographic_parity"
             given = self._check(X, y, sensitive_features, sample_weight, reset=first).counted()
             known = check_stream_classes(classes, given.y, None if first else self.classes_)
             if first:
-                self._check_classes(known, None)
+                check_classes(known, self.constraint, None)
                 self._learn_encoding(given, known, anew=True)
                 self._stream: DefaultRun | None = None
                 self.t_, self.n_iter_ = 0, 0
@@ -429,7 +428,7 @@ default="demographic_parity"
         X = check_table(self, X, reset=reset)
         y = check_labels(self, X, y)
         weights = check_weights(weights, X)
-        features, frame, argument = self._sensitive(X, sensitive)
+        features, frame, argument = self._split_off(X, sensitive)
         in_task = np.ones_like(weights) if self.weighted == "penalty" else weights
         in_penalty = np.ones_like(weights) if self.weighted == "task" else weights
         return Given(features, y, in_task, frame, argument, in_penalty)
@@ -437,7 +436,7 @@ default="demographic_parity"
     def _prepare(self, X: Any, y: Any, sensitive: Any, weights: Any, earlier: Any) -> Sample:
         given = self._check(X, y, sensitive, weights, reset=earlier is None).counted()
         classes = np.unique(given.y)
-        self._check_classes(classes, earlier)
+        check_classes(classes, self.constraint, None if earlier is None else self.classes_)
         self._learn_encoding(given, classes, anew=earlier is None)
         return self._encode(given)
 
@@ -478,72 +477,17 @@ default="demographic_parity"
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             raise ValueError(f"y_val has classes that y does not have: {list(unseen)}.")
-        features, frame, argument = self._sensitive(X, given, "sensitive_features_val")
+        features, frame, argument = self._split_off(X, given, "sensitive_features_val")
         ones = np.ones(len(y))
         with named("X_val"):
             return self._encode(Given(features, y, ones, frame, argument, ones))
 
-    def _split(self, sample: Sample, seed: int) -> tuple[Sample, Sample]:
-        try:
-            taken, held_out = train_test_split(
-                np.arange(len(sample.codes)),
-                test_size=self.validation_fraction,
-                stratify=sample.codes,
-                random_state=seed,
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping=True can't hold out validation_fraction="
-                f"{self.validation_fraction!r} of X: {error} Give X_val and y_val, or no "
-                "early_stopping."
-            ) from error
-        return sample.take(np.sort(taken)), sample.take(np.sort(held_out))
-
-    def _sensitive(
+    def _split_off(
         self, X: Any, given: Any, argument: str = "sensitive_features"
     ) -> tuple[Any, pd.DataFrame, str]:
-        if self.sensitive_columns is not None:
-            if given is not None:
-                raise SensitiveFeaturesError(
-                    f"{argument} is given, and sensitive_columns={self.sensitive_columns!r} too; "
-                    "give one of them."
-                )
-            features, sensitive = split_columns(
-                X, self.sensitive_columns, drop=self.drop_sensitive
-            )
-            return features, sensitive, f"sensitive_columns={self.sensitive_columns!r}"
-        if given is None and argument == "sensitive_features_val":
-            raise SensitiveFeaturesError(
-                "X_val is given without sensitive_features_val; give those of its rows too."
-            )
-        if given is None:
-            raise SensitiveFeaturesError(
-                "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
-                "of X in sensitive_columns. To train without the penalty give them and set lam=0."
-            )
-        if self.drop_sensitive:
-            raise SensitiveFeaturesError(
-                "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
-                "them there, or drop them from X yourself."
-            )
-        return X, sensitive_frame(given, argument=argument), argument
-
-    def _check_classes(self, classes: np.ndarray, earlier: Any) -> None:
-        n = len(classes)
-        if n < 2:
-            raise ValueError(
-                f"y has 1 class, {classes[0]!r}; a classifier needs at least two classes."
-            )
-        if earlier is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start=True goes on from a fit of classes {list(self.classes_)}, but y has "
-                f"{list(classes)}; give the same classes, or set warm_start=False."
-            )
-        if self.constraint == "equal_opportunity" and n > 2:
-            raise ValueError(
-                f'constraint="equal_opportunity" needs two classes, but y has {n}; use '
-                '"equalized_odds".'
-            )
+        return split_off_sensitive(
+            X, given, self.sensitive_columns, drop=self.drop_sensitive, argument=argument
+        )
 
     def _design(
         self, sample: Sample, lams: Sequence[float] | None, n_rows: int | None, seed: int
@@ -600,7 +544,7 @@ default="demographic_parity"
     ) -> Trained:
         seed = seed_of(self.random_state)
         if held_out is None and self.early_stopping:
-            sample, held_out = self._split(sample, seed)
+            sample, held_out = sample.split(self.validation_fraction, seed)
         design = self._design(sample, lams, len(sample.codes), seed)
         if earlier is not None:
             check_architecture(design.architecture, self.architecture_)

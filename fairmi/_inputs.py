@@ -18,7 +18,6 @@ from sklearn.utils.validation import assert_all_finite, column_or_1d, validate_d
 
 from fairmi._compat import safe_indexing
 from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import sensitive_frame
 
 
 @dataclass(frozen=True)
@@ -199,30 +198,6 @@ def check_indexes(**tables: Any) -> None:
             )
 
 
-def split_columns(X: Any, columns: Any, *, drop: bool) -> tuple[Any, pd.DataFrame]:
-    """Return X, without the sensitive columns where `drop`, and these columns as a frame."""
-    names = _column_names(X)
-    wanted = [columns] if np.ndim(columns) == 0 else list(columns)
-    if not wanted:
-        raise ValueError("sensitive_columns is empty; name at least one column of X.")
-    places = [_place(column, names, len(names)) for column in wanted]
-    if is_frame(X):
-        sensitive = sensitive_frame(_columns_at(X, places))
-    else:
-        part = X[:, places]
-        part = part.toarray() if hasattr(part, "toarray") else part
-        sensitive = pd.DataFrame(part, columns=[names[j] for j in places])
-    if drop:
-        kept = [j for j in range(len(names)) if j not in places]
-        if not kept:
-            raise ValueError(
-                f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are "
-                "all that it has; give more columns, or drop_sensitive=False."
-            )
-        X = _columns_at(X, kept) if is_frame(X) else X[:, kept]
-    return X, sensitive
-
-
 def is_frame(X: Any) -> bool:
     """Whether X is a DataFrame of pandas, polars or another library that narwhals knows."""
     return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
@@ -259,28 +234,3 @@ def plain_series(y: Any) -> Any:
         values = native.to_list()
         return np.array(values, dtype=object if None in values else None)
     return y
-
-
-def _columns_at(X: Any, places: list[int]) -> Any:
-    if isinstance(X, pd.DataFrame):
-        return X.iloc[:, places]
-    frame = nw.from_native(X, eager_only=True)
-    return nw.to_native(frame[[frame.columns[j] for j in places]])
-
-
-def _column_names(X: Any) -> list[Any]:
-    if is_frame(X):
-        return list(X.columns)
-    return list(range(X.shape[1]))
-
-
-def _place(column: Any, names: list[Any], n_columns: int) -> int:
-    is_bool = isinstance(column, bool)
-    if column in names and not is_bool:
-        return names.index(column)
-    if isinstance(column, int | np.integer) and not is_bool and -n_columns <= column < n_columns:
-        return int(column) % n_columns
-    raise ValueError(
-        f"sensitive_columns names {column!r}, which X does not have; its columns are "
-        f"{', '.join(map(repr, names[:20]))}{', ...' if len(names) > 20 else ''}."
-    )

@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._build import Design, inference_networks, representation, scores_of
 from fairmi._encoding import TableEncoder
-from fairmi._inputs import check_table, split_columns
+from fairmi._inputs import check_table
 from fairmi._networks import Networks
+from fairmi._sensitive_columns import split_columns
 
 _ROWS_AT_ONCE = 65_536  # of a pass at inference
 

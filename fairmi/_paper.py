@@ -15,8 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi._loop import Settings
 from fairmi._networks import Networks, StackedMLP
-from fairmi._training import Settings, minibatches, represented, task_loss
+from fairmi._training import minibatches, represented, task_loss
 from fairmi._types import Batch, EpochRecord, TrainingData
 from fairmi.dependence._scores import shuffle_within, with_stratum
 from fairmi.dependence.donsker_varadhan import sampled_bound

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
+from sklearn.model_selection import train_test_split
 
 from fairmi._layout import Layout
 from fairmi._rows import merge_rows
@@ -50,6 +51,28 @@ class Sample:
             weights=self.weights[index],
             penalty_weights=own,
         )
+
+    def split(self, share: float, seed: int) -> tuple[Sample, Sample]:
+        """Return the rows less a `share` that is drawn evenly by class, and that share.
+
+        Raises
+        ------
+        ValueError
+            If a class has too few rows.
+        """
+        try:
+            taken, held_out = train_test_split(
+                np.arange(len(self.codes)),
+                test_size=share,
+                stratify=self.codes,
+                random_state=seed,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True can't hold out validation_fraction={share!r} of X: {error} "
+                "Give X_val and y_val, or no early_stopping."
+            ) from error
+        return self.take(np.sort(taken)), self.take(np.sort(held_out))
 
     def merged(self) -> Sample:
         """Return each distinct row once, with the summed weights, in an order set by content."""

@@ -36,15 +36,7 @@ class Batch:
 
     def take(self, index: Tensor) -> Batch:
         """Return the rows of `index`, without `others`."""
-        return Batch(
-            x=self.x[index],
-            y=self.y[index],
-            groups=None if self.groups is None else self.groups[index],
-            values=None if self.values is None else self.values[index],
-            strata=self.strata[index],
-            task_weights=self.task_weights[:, index],
-            penalty_weights=self.penalty_weights[:, index],
-        )
+        return _taken(self, self.x[index], index)
 
     @property
     def attributes(self) -> tuple[Batch, ...]:
@@ -91,15 +83,7 @@ class TrainingData:
             x = self.x.rows(index)
         else:
             x = torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
-        batch = Batch(
-            x=x,
-            y=self.y[index],
-            groups=None if self.groups is None else self.groups[index],
-            values=None if self.values is None else self.values[index],
-            strata=self.strata[index],
-            task_weights=self.task_weights[:, index],
-            penalty_weights=self.penalty_weights[:, index],
-        )
+        batch = _taken(self, x, index)
         return replace(batch, others=tuple(other._in(batch, index) for other in self.others))
 
     def _in(self, batch: Batch, index: Tensor) -> Batch:
@@ -109,6 +93,18 @@ class TrainingData:
             values=None if self.values is None else self.values[index],
             penalty_weights=self.penalty_weights[:, index],
         )
+
+
+def _taken(rows: Batch | TrainingData, x: Tensor, index: Tensor) -> Batch:
+    return Batch(
+        x=x,
+        y=rows.y[index],
+        groups=None if rows.groups is None else rows.groups[index],
+        values=None if rows.values is None else rows.values[index],
+        strata=rows.strata[index],
+        task_weights=rows.task_weights[:, index],
+        penalty_weights=rows.penalty_weights[:, index],
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.special import entr
 from scipy.stats import norm
 
@@ -44,7 +45,7 @@ def cut_normal(name: str, rho: float, n_groups: int) -> Case:
     edges = np.concatenate([[-np.inf], cuts, [np.inf]])
     cdf = norm.cdf((edges - rho * GRID[:, None]) / np.sqrt(1 - rho**2))  # of X given Z
     given_z = entr(np.diff(cdf, axis=1)).sum(axis=1)
-    truth = np.log(n_groups) - np.trapezoid(given_z * norm.pdf(GRID), GRID)
+    truth = np.log(n_groups) - trapezoid(given_z * norm.pdf(GRID), GRID)
     return Case(name, float(truth), draw)
 
 

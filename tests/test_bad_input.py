@@ -17,7 +17,7 @@ import fairmi._classifier
 from fairmi import MIDebiasedClassifier
 from fairmi._errors import SensitiveFeaturesError
 from fairmi._groups import group_rows
-from fairmi._training import train
+from fairmi._loop import train
 from fairmi.dependence import DonskerVaradhan
 
 N = 40

@@ -39,12 +39,6 @@ class HSIC(Penalty):
     def __init__(self, bandwidth: float = 0.5) -> None:
         self.bandwidth = bandwidth
 
-    def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
-    ) -> nn.Module:
-        """Return a module without parameters."""
-        return nn.Identity()
-
     def value(
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:

@@ -12,7 +12,7 @@ class Penalty(BaseEstimator):
     """How much Z tells of C, for M models at once; parameters are those of `__init__`.
 
     A penalty with a critic makes the critic's networks, its loss, and the value that the encoder
-    minimises. One without a critic gives a module that has no parameters.
+    minimises. One without a critic has `value` alone.
     """
 
     # Whether the value is a mutual information, in nats.
@@ -27,8 +27,8 @@ class Penalty(BaseEstimator):
     def critic(
         self, n_models: int, n_components: int, data: TrainingData, generator: Generator
     ) -> nn.Module:
-        """Return M untrained critics for Z of `n_components` units."""
-        raise NotImplementedError
+        """Return M untrained critics for Z of `n_components` units; by default, none."""
+        return nn.Identity()
 
     def critic_loss(
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator

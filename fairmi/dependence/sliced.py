@@ -49,12 +49,6 @@ class SlicedInfomin(Penalty):
         self.n_slices = n_slices
         self.degree = degree
 
-    def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
-    ) -> nn.Module:
-        """Return a module without parameters."""
-        return nn.Identity()
-
     def value(
         self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
     ) -> Tensor:

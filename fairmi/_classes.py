@@ -1,4 +1,4 @@
-"""The classes of a stream: those of its first call, which every y must be among."""
+"""The classes that a fit or a stream can have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
 from fairmi._inputs import named, plain_series
+
+
+def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:
+    """Raise ValueError where a fit can't have these classes, or not after those of an earlier."""
+    n = len(classes)
+    if n < 2:
+        raise ValueError(
+            f"y has 1 class, {classes[0]!r}; a classifier needs at least two classes."
+        )
+    if earlier is not None and not np.array_equal(classes, earlier):
+        raise ValueError(
+            f"warm_start=True goes on from a fit of classes {list(earlier)}, but y has "
+            f"{list(classes)}; give the same classes, or set warm_start=False."
+        )
+    if constraint == "equal_opportunity" and n > 2:
+        raise ValueError(
+            f'constraint="equal_opportunity" needs two classes, but y has {n}; use '
+            '"equalized_odds".'
+        )
 
 
 def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
