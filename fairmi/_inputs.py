@@ -71,7 +71,9 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     _check_unique_names(X)
     if is_frame(X):
         try:
-            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            # Which frames' names are read differs between versions of scikit-learn: pandas' are.
+            header = X if isinstance(X, pd.DataFrame) else pd.DataFrame(columns=list(X.columns))
+            validate_data(estimator, header, reset=reset, skip_check_array=True)
         except TypeError as error:
             raise _naming("X", error) from error
         if not X.shape[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import assert_all_finite
 
 from fairmi._compat import check_sample_weight
 from fairmi._inputs import named
@@ -25,7 +26,13 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     """
     with named("sample_weight"):
         weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-    largest = weights.max(initial=0.0)
-    if largest == 0 or _SAFE[0] < largest < _SAFE[1]:
+        # A single number for all rows, or an older scikit-learn, lets these pass.
+        assert_all_finite(weights, input_name="sample_weight")
+        if not weights.any():
+            raise ValueError(
+                "Sample weights are all 0; they must contain at least one non-zero number."
+            )
+    largest = weights.max()
+    if _SAFE[0] < largest < _SAFE[1]:
         return weights
     return np.asarray(weights / largest, dtype=np.float64)
