@@ -64,7 +64,7 @@ def epoch(run: DefaultRun, clock: Clock) -> None:
             z = networks.channel(bounded, 0.5)
             task = task_loss(networks.head(z), batch)
         with clock("penalty"):
-            value = term.value(z, law, batch, 0.5)
+            value = term.value(z, law, batch, 0.5, 50_000)
         with clock("backward"):
             run.model_optimizer.zero_grad()
             (task + run.lams * value).sum().backward()

@@ -113,9 +113,20 @@ class Channel(nn.Module):
         rounded = place.round_().clamp_(0, self.n_levels - 1) / half - 1
         return bounded + (rounded - bounded).detach()
 
+    @property
+    def steps_per_unit(self) -> float:
+        """Grid steps in a length of 1."""
+        return ((self.n_levels or 0) - 1) / 2
+
     def place(self, bounded: Tensor) -> Tensor:
-        """Return where units lie on the grid, 0 being its lowest level; carries the gradient."""
-        return (bounded + 1) * (((self.n_levels or 0) - 1) / 2)
+        """Return where units lie on the grid, 0 being its lowest level."""
+        return (bounded + 1) * self.steps_per_unit
+
+    def level(self, z: Tensor) -> Tensor:
+        """Return the number of the level that each unit of a Z of this channel has, int64."""
+        # A model that diverged must not stop those beside it: its places count as 0.
+        top = (self.n_levels or 0) - 1
+        return self.place(z.detach()).nan_to_num(0.0).round_().clamp_(0, top).long()
 
     def law(self, bounded: Tensor, width: float) -> tuple[Tensor, Tensor]:
         """Return which levels noise of `width` lets each unit take.
@@ -128,7 +139,6 @@ class Channel(nn.Module):
             The chance of the higher level.
         """
         place = self.place(bounded.detach())
-        # A model that diverged must not stop those beside it: its places count as 0.
         low = place.nan_to_num(0.0).floor_().clamp_(0, (self.n_levels or 0) - 2)
         distance = place.sub_(low)
         above = distance.sub_(0.5).div_(width).add_(0.5).clamp_(0, 1) if width else distance > 0.5

@@ -28,6 +28,11 @@ class Progress:
         return 0.7 * min(1.0, max(0.0, (self.done - 0.6) / 0.2))
 
     @property
+    def table_rows(self) -> float:
+        """Rows that the table looks back on: few, when those before had much more noise."""
+        return 51_200 - 43_520 * min(1.0, max(0.0, (self.done - 0.6) / 0.3))
+
+    @property
     def noise_width(self) -> float:
         """Width of the channel's noise in grid steps: it narrows until Z is that of inference."""
         return min(1.0, max(0.0, (0.9 - self.done) / 0.6))
@@ -53,6 +58,11 @@ class StreamProgress:
     def table(self) -> float:
         """As in Progress."""
         return 0.7 * min(1.0, max(0.0, (self.step - 300) / 200))
+
+    @property
+    def table_rows(self) -> float:
+        """As in Progress, but never few."""
+        return 51_200.0
 
     @property
     def noise_width(self) -> float:

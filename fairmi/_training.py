@@ -98,7 +98,8 @@ class DefaultRun:
         z = self.networks.channel(bounded, progress.noise_width)
         task = task_loss(self.networks.head(z), batch)
         parts = zip(self.terms, laws, batch.attributes, strict=True)
-        value = self._sum(term.value(z, law, rows, progress.table) for term, law, rows in parts)
+        share, rows_back = progress.table, progress.table_rows
+        value = self._sum(term.value(z, law, rows, share, rows_back) for term, law, rows in parts)
         loss = task + self.lams * progress.penalty * value
         self.model_optimizer.zero_grad()
         loss.sum().backward()

@@ -89,21 +89,21 @@ class TrainingData:
     def _in(self, batch: Batch, index: Tensor) -> Batch:
         return replace(
             batch,
-            groups=None if self.groups is None else self.groups[index],
-            values=None if self.values is None else self.values[index],
-            penalty_weights=self.penalty_weights[:, index],
+            groups=None if self.groups is None else self.groups.index_select(0, index),
+            values=None if self.values is None else self.values.index_select(0, index),
+            penalty_weights=self.penalty_weights.index_select(1, index),
         )
 
 
 def _taken(rows: Batch | TrainingData, x: Tensor, index: Tensor) -> Batch:
     return Batch(
         x=x,
-        y=rows.y[index],
-        groups=None if rows.groups is None else rows.groups[index],
-        values=None if rows.values is None else rows.values[index],
-        strata=rows.strata[index],
-        task_weights=rows.task_weights[:, index],
-        penalty_weights=rows.penalty_weights[:, index],
+        y=rows.y.index_select(0, index),
+        groups=None if rows.groups is None else rows.groups.index_select(0, index),
+        values=None if rows.values is None else rows.values.index_select(0, index),
+        strata=rows.strata.index_select(0, index),
+        task_weights=rows.task_weights.index_select(1, index),
+        penalty_weights=rows.penalty_weights.index_select(1, index),
     )
 
 

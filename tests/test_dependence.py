@@ -365,14 +365,14 @@ def test_rows_of_weight_0_lend_no_value_to_the_marginal():
 
 @pytest.mark.parametrize("n_strata", [1, 3])
 def test_counted_bound_is_that_of_the_rows_that_were_counted(n_strata):
-    counts = RANDOM.integers(4, size=(1, 5, n_strata, 4)).astype(float)
-    scores = RANDOM.normal(size=(3, 5, n_strata, 4))
+    counts = RANDOM.integers(4, size=(1, n_strata, 5, 4)).astype(float)
+    scores = RANDOM.normal(size=(3, n_strata, 5, 4))
     prior = RANDOM.dirichlet(np.ones(4), size=n_strata)
-    level, stratum, group = (
+    stratum, level, group = (
         part.repeat(counts.astype(int).ravel())
-        for part in np.indices((5, n_strata, 4)).reshape(3, -1)
+        for part in np.indices((n_strata, 5, 4)).reshape(3, -1)
     )
-    of_rows = exact(scores[:, level, stratum], group, prior, stratum, np.ones((1, len(level))))
+    of_rows = exact(scores[:, stratum, level], group, prior, stratum, np.ones((1, len(level))))
     log_prior = tensor(np.log(prior))
     found = counted_bound(tensor(scores), tensor(counts), log_prior)
     torch.testing.assert_close(found, of_rows)
@@ -381,11 +381,11 @@ def test_counted_bound_is_that_of_the_rows_that_were_counted(n_strata):
 
 
 def test_stratum_that_a_batch_misses_does_not_make_the_counted_bound_infinite():
-    counts = torch.rand(1, 9, 2, 3)
-    counts[:, :, 1] = 0
-    scores = torch.randn(2, 9, 2, 3, requires_grad=True)
+    counts = torch.rand(1, 2, 9, 3)
+    counts[:, 1] = 0
+    scores = torch.randn(2, 2, 9, 3, requires_grad=True)
     value = counted_bound(scores, counts, torch.full((2, 3), -1.1))
     value.sum().backward()
     assert value.isfinite().all()
     assert scores.grad.isfinite().all()
-    assert (scores.grad[:, :, 1] == 0).all()
+    assert (scores.grad[:, 1] == 0).all()

@@ -15,7 +15,7 @@ from fairmi._networks import StackedMLP
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._scores import ABSENT, Scores, score, with_stratum
-from fairmi.dependence.counted_bound import counted_bound, exact_bound
+from fairmi.dependence.counted_bound import exact_bound
 
 
 class DonskerVaradhan(CriticBound):
@@ -66,31 +66,6 @@ class DonskerVaradhan(CriticBound):
         scores = critic(with_stratum(z, batch.strata, data.n_strata))
         weights = batch.penalty_weights
         return exact_bound(scores, batch.groups, data.log_prior, batch.strata, weights)
-
-    def value_of_counts(self, critic: nn.Module, counts: Tensor, data: TrainingData) -> Tensor:
-        """Return `value` at a Z of one unit, of which counts of levels are given.
-
-        Parameters
-        ----------
-        critic : Module
-        counts : Tensor of shape (M, L, S, G)
-            Summed weights of rows at each level, in each stratum and group.
-        data : TrainingData
-            With discrete sensitive features.
-
-        Returns
-        -------
-        Tensor of shape (M,)
-        """
-        if data.log_prior is None:
-            raise ValueError("counts need a discrete sensitive feature")
-        n_levels, n_strata = counts.shape[1:3]
-        z = torch.linspace(-1, 1, n_levels, device=counts.device)[None, :, None]
-        if n_strata > 1:
-            strata = torch.arange(n_strata, device=counts.device).repeat(n_levels)
-            z = with_stratum(z.repeat_interleave(n_strata, 1), strata, n_strata)
-        scores = critic(z).view(counts.shape)
-        return counted_bound(scores, counts, data.log_prior)
 
 
 def value_of_scores(scores: Scores) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fairmi._types import Batch, TrainingData
 
-# Batches that the counts look back on, and rows' worth of prior that smooths each level.
-_HORIZON = 200
+# Batches that the counts look back on at most, and rows' worth of prior that smooths each level.
+_MOST_BATCHES = 200
 _SMOOTHING = 100.0
 
 
@@ -31,6 +31,7 @@ class LevelTable:
         self.shape = (n_models, n_components, n_levels, *self.prior.shape)
         self.shares = torch.zeros(self.shape, device=self.prior.device)
         self.n_batches = 0
+        self.window = 1.0  # batches that the shares look back on
 
     def count(self, low: Tensor, above: Tensor, batch: Batch) -> Tensor:
         """Return the expected summed weights of a batch's rows, (M, D, L, S, G).
@@ -49,29 +50,41 @@ class LevelTable:
         counts.scatter_add_(2, cells + self.prior.numel(), (above * weights).transpose(1, 2))
         return counts.view(self.shape)
 
-    def update(self, counts: Tensor, n_rows: int) -> None:
-        """Take the counts of a batch of `n_rows` into the running shares."""
+    def update(self, counts: Tensor, n_rows: int, window: float) -> None:
+        """Take the counts of a batch of `n_rows` into the shares of the last `window` rows."""
         self.n_batches += 1
-        self.shares.lerp_(counts / n_rows, 1 / min(self.n_batches, _HORIZON))
+        self.window = min(self.n_batches, _MOST_BATCHES, max(window / n_rows, 1.0))
+        self.shares.lerp_(counts / n_rows, 1 / self.window)
 
-    def value(self, low: Tensor, place: Tensor, batch: Batch) -> Tensor:
-        """Return the sum over units of I(unit; C) in nats as the rows of a batch show it, (M,).
+    def value(self, low: Tensor, place: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum over units of I(unit; C) in nats as the rows of a batch show it.
 
-        `place` (M, B, D) is where a unit lies on the grid, at `low` or up to a step above; the
-        gradient in it is the difference of the scores of the two levels.
+        Parameters
+        ----------
+        low : Tensor of shape (M, B, D), int64
+        place : Tensor of shape (M, B, D)
+            Where a unit lies on the grid, at `low` or up to a step above.
+        batch : Batch
+
+        Returns
+        -------
+        value : Tensor of shape (M,)
+        gradient : Tensor of shape (M, B, D)
+            In `place`: the difference of the scores of the two levels.
         """
-        n_rows = low.shape[1] * min(self.n_batches, _HORIZON)
+        n_rows = low.shape[1] * self.window
         counts = self.shares * n_rows
         of_level = counts.sum(-1, keepdim=True)
         shares = (counts + _SMOOTHING * self.prior) / (of_level + _SMOOTHING)
         scores = torch.log(shares / self.prior).flatten(2)
         cells = self._cells(low, batch).transpose(1, 2)
         at_low = scores.gather(2, cells).transpose(1, 2)
-        at_high = scores.gather(2, cells + self.prior.numel()).transpose(1, 2)
-        of_rows = (at_low + (at_high - at_low) * (place - low)).sum(2)
+        slope = scores.gather(2, cells + self.prior.numel()).transpose(1, 2) - at_low
         weights = batch.penalty_weights
-        total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
-        return (of_rows * weights).sum(1) / total
+        total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+        weights = (weights / total)[..., None]
+        of_rows = at_low + slope * (place - low)
+        return (of_rows * weights).sum((1, 2)), slope * weights
 
     def _cells(self, low: Tensor, batch: Batch) -> Tensor:
         assert batch.groups is not None

@@ -17,8 +17,8 @@ class Penalty(BaseEstimator):
 
     # Whether the value is a mutual information, in nats.
     is_information = True
-    # Whether, where C is discrete, the penalty has `value_of_counts` and what a table of the
-    # levels of Z reads may stand in for its value.
+    # Whether, where C is discrete, the penalty is the Donsker-Varadhan bound of its critic, which
+    # may then be read at the levels of Z, and a table of these stand in for it.
     reads_levels = False
     # Rows that `value` may be given at once outside a training step; None for any number. A cost
     # that grows with the square of the rows needs a bound.

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import Channel
+from fairmi._networks import Channel, StackedMLP
 from fairmi._types import Batch, TrainingData
+from fairmi.dependence.level_critic import LevelCritic
 from fairmi.dependence.level_table import LevelTable
 
 _CRITIC_DECAY = 1e-3
@@ -43,22 +44,26 @@ class Term:
         self.channel, self.generator = channel, generator
         self.critic = _critics(penalty, n_models, n_repeats, n_components, data, generator)
         self.n_models = n_models
-        parameters = [p for p in self.critic.parameters() if p.requires_grad]
-        self.trained = parameters
-        self.optimizer = None
-        if parameters:
-            self.optimizer = torch.optim.AdamW(parameters, weight_decay=_CRITIC_DECAY, fused=True)
-        self.table = None
+        self.trained = [p for p in self.critic.parameters() if p.requires_grad]
+        self.table, self.levels = None, None
         n_levels = channel.n_levels
         reads_levels = getattr(penalty, "reads_levels", False) and data.log_prior is not None
         if reads_levels and n_levels is not None:
             self.table = LevelTable(n_models, n_components, n_levels, data)
+            if n_components == 1 and isinstance(self.critic, StackedMLP):
+                self.levels = LevelCritic(self.critic, n_levels, data)
+        weights = self.trained if self.levels is None else [self.levels.weights]
+        self.optimizer = None
+        if weights:
+            self.optimizer = torch.optim.AdamW(weights, weight_decay=_CRITIC_DECAY, fused=True)
 
     def go_on(self, data: TrainingData) -> None:
         """Take the next rows of a stream in place of those before."""
         self.data = data
         if self.table is not None and data.log_prior is not None:
             self.table.prior = data.log_prior.exp()
+        if self.levels is not None and data.log_prior is not None:
+            self.levels.log_prior = data.log_prior
 
     def law(self, bounded: Tensor, batch: Batch, width: float) -> Law | None:
         """Return the levels that noise of `width` lets a batch take, where the penalty reads them.
@@ -85,25 +90,34 @@ class Term:
             return
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        if self.levels is not None and law is not None:
+            self.levels.train(self.optimizer, law.counts[:, 0], n_steps)
+            return
         for _ in range(n_steps):
-            loss = self._critic_loss(bounded, law, batch, width)
+            loss = self._critic_loss(bounded, batch, width)
             self.optimizer.zero_grad()
             loss.sum().backward()
             self.optimizer.step()
 
-    def value(self, z: Tensor, law: Law | None, batch: Batch, table_share: float) -> Tensor:
-        """Return what the encoder minimises, (M,), at Z (M, B, D); count the batch's levels."""
-        for parameter in self.trained:
-            parameter.requires_grad_(False)
-        value = self._value(z, batch, self.data)
-        for parameter in self.trained:
-            parameter.requires_grad_(True)
+    def value(
+        self, z: Tensor, law: Law | None, batch: Batch, table_share: float, table_rows: float
+    ) -> Tensor:
+        """Return what the encoder minimises, (M,), at Z (M, B, D); count the batch's levels.
+
+        The table has `table_share` of the value, and looks back on `table_rows` rows.
+        """
+        if self.levels is not None:
+            value = given(z, *self.levels.value(self.channel.level(z)[..., 0], batch))
+        else:
+            value = self._value_alone(z, batch)
         if self.table is None or law is None:
             return value
         if table_share:
-            of_table = self.table.value(law.low, self.channel.place(law.bounded), batch)
+            place = self.channel.place(law.bounded.detach())
+            of_table, slope = self.table.value(law.low, place, batch)
+            of_table = given(z, of_table, slope * self.channel.steps_per_unit)
             value = value.lerp(of_table, table_share)
-        self.table.update(law.counts, z.shape[1])
+        self.table.update(law.counts, z.shape[1], table_rows)
         return value
 
     def evaluate(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
@@ -112,7 +126,7 @@ class Term:
         if self.table is not None and self.table.n_batches:
             # Counts of training rows, read on rows that they do not hold.
             low, _ = self.channel.law(z, 0.0)
-            of_table = self.table.value(low, self.channel.place(z), batch)
+            of_table, _ = self.table.value(low, self.channel.place(z), batch)
             value = torch.maximum(value, of_table)
         return value
 
@@ -126,16 +140,20 @@ class Term:
                     return False
         return True
 
-    def _critic_loss(self, bounded: Tensor, law: Law | None, batch: Batch, width: float) -> Tensor:
-        if law is not None and bounded.shape[2] == 1:
-            # All that the critic can see of one unit are its few levels.
-            value: Tensor = -self.penalty.value_of_counts(self.critic, law.counts[:, 0], self.data)
-            return value
+    def _critic_loss(self, bounded: Tensor, batch: Batch, width: float) -> Tensor:
         z = self.channel(bounded, width)
         return self._checked(
             self.penalty.critic_loss(self.critic, z, batch, self.data, self.generator),
             "critic_loss",
         )
+
+    def _value_alone(self, z: Tensor, batch: Batch) -> Tensor:
+        for parameter in self.trained:
+            parameter.requires_grad_(False)
+        value = self._value(z, batch, self.data)
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        return value
 
     def _value_in_parts(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
         most = getattr(self.penalty, "most_rows", None)
@@ -182,3 +200,21 @@ def _critics(
             times = n_repeats if len(parameter) > len(start) else 1
             parameter.copy_(start.repeat(times, *(1 for _ in start.shape[1:])))
     return critics
+
+
+def given(z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    """Return a value, (M,), whose gradient in Z (M, B, D) is known."""
+    result: Tensor = _Given.apply(z, value, gradient)
+    return result
+
+
+class _Given(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grads[0][:, None, None], None, None

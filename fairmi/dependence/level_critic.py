@@ -1,0 +1,116 @@
+"""A critic of a Z of one unit, read at the unit's few levels: its steps and its penalty.
+
+All that such a critic can tell of a batch is how many rows of each group lie at each level. So it
+scores levels, not rows, and both its own gradient and that in Z have a closed form: that in Z is,
+for a row of group c at level z, the slope of T(z, c) less the mean slope under the marginal.
+Source of the bound: Donsker and Varadhan, doi 10.1002/cpa.3160360204.
+
+Its steps are so small that their cost is the number of operations. So all its weights are one
+vector, and no graph is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fairmi._networks import StackedMLP
+from fairmi._types import Batch, TrainingData
+from fairmi.dependence._scores import with_stratum
+from fairmi.dependence.counted_bound import Cells
+
+
+class LevelCritic:
+    """M critics whose input is one of `n_levels` of Z, and the stratum where there are several.
+
+    `weights` is all that an optimiser trains; the parameters of `critic` become views of it.
+    """
+
+    def __init__(self, critic: StackedMLP, n_levels: int, data: TrainingData) -> None:
+        if data.log_prior is None:
+            raise ValueError("levels are counted for a discrete sensitive feature")
+        self.log_prior, self.n_levels = data.log_prior, n_levels
+        self.negative_slope = critic.negative_slope
+        # Of StackedMLP: weight and bias of each layer in turn.
+        parameters = list(critic.parameters())
+        self.weights = torch.cat([p.detach().flatten() for p in parameters])
+        self.weights.grad = torch.zeros_like(self.weights)
+        self.layers = list(_in_pairs(self.weights, parameters))
+        self.gradients = list(_in_pairs(self.weights.grad, parameters))
+        for parameter, view in zip(parameters, (v for p in self.layers for v in p), strict=True):
+            parameter.data = view
+        n_strata, n_groups = data.log_prior.shape
+        device = data.log_prior.device
+        z = torch.linspace(-1, 1, n_levels, device=device).repeat(n_strata)[None, :, None]
+        strata = torch.arange(n_strata, device=device).repeat_interleave(n_levels)
+        inputs = with_stratum(z, strata, n_strata)
+        self.inputs = inputs.expand(len(parameters[0]), -1, -1)
+        self.shape = (len(parameters[0]), n_strata, n_levels, n_groups)
+
+    @torch.no_grad()
+    def train(self, optimizer: Optimizer, counts: Tensor, n_steps: int) -> None:
+        """Take `n_steps` on counts of levels, (M, L, S, G)."""
+        cells = Cells(counts.transpose(1, 2).contiguous(), self.log_prior)
+        for _ in range(n_steps):
+            seen, scores = self._scores()
+            self._set_gradients(seen, cells.descent(scores).flatten(1, 2))
+            optimizer.step()
+
+    @torch.no_grad()
+    def value(self, level: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the bound in nats, (M,), and its gradient in the Z of each row, (M, B, 1).
+
+        `level` (M, B), int64, is that of each row's Z.
+        """
+        assert batch.groups is not None
+        seen, scores = self._scores()
+        weights = batch.penalty_weights
+        at = (batch.strata * self.n_levels + level) * scores.shape[3] + batch.groups
+        counts = torch.zeros_like(scores).flatten(1)
+        counts.scatter_add_(1, at, weights.expand(at.shape))
+        cells = Cells(counts.view(scores.shape), self.log_prior)
+        value, log_mean = cells.value(scores)
+        pairs = torch.exp(scores + self.log_prior[:, None] - log_mean)
+        slopes = self._slopes(seen)
+        slopes = slopes - (pairs * slopes).sum(3, keepdim=True)
+        of_rows = slopes.flatten(1).gather(1, at) * weights
+        return value, (of_rows / cells.total.view(-1, 1))[..., None]
+
+    def _scores(self) -> tuple[list[Tensor], Tensor]:
+        """Return what each layer reads, and the scores of all levels, (M, S, L, G)."""
+        seen, (*hidden, (weight, bias)) = [self.inputs], self.layers
+        for w, b in hidden:
+            out = torch.baddbmm(b, seen[-1], w)
+            seen.append(torch.nn.functional.leaky_relu_(out, self.negative_slope))
+        return seen, torch.baddbmm(bias, seen[-1], weight).view(self.shape)
+
+    def _set_gradients(self, seen: list[Tensor], gradient: Tensor) -> None:
+        """Set the gradients of all weights, of a loss with that `gradient` in the scores."""
+        for number in reversed(range(len(seen))):
+            of_weight, of_bias = self.gradients[number]
+            torch.bmm(seen[number].mT, gradient, out=of_weight)
+            torch.sum(gradient, 1, keepdim=True, out=of_bias)
+            if number:
+                gradient = torch.bmm(gradient, self.layers[number][0].mT)
+                gradient.mul_(self._derivative(seen[number]))
+
+    def _slopes(self, seen: list[Tensor]) -> Tensor:
+        """Return the derivative of all scores in Z, (M, S, L, G)."""
+        (first, _), *rest = self.layers
+        slope = first[:, :1]
+        for (weight, _), after in zip(rest, seen[1:], strict=True):
+            slope = torch.bmm(slope * self._derivative(after), weight)
+        return slope.expand(-1, self.inputs.shape[1], -1).reshape(self.shape)
+
+    def _derivative(self, activated: Tensor) -> Tensor:
+        return torch.where(activated > 0, 1.0, self.negative_slope)
+
+
+def _in_pairs(vector: Tensor, like: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield views of a vector in the shapes of `like`: weight and bias of each layer."""
+    parts = vector.split([p.numel() for p in like])
+    views = [part.view(p.shape) for part, p in zip(parts, like, strict=True)]
+    yield from zip(views[::2], views[1::2], strict=True)
