@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,7 +17,7 @@ from torch import Tensor
 from fairmi import _paper
 from fairmi._layout import Places
 from fairmi._loop import Run, Settings
-from fairmi._networks import Networks, repeat_models
+from fairmi._networks import Networks
 from fairmi._sample import Sample
 from fairmi._sensitive import AttributeRows
 from fairmi._training import DefaultRun, n_batches
@@ -25,6 +25,8 @@ from fairmi._types import TrainingData
 from fairmi.dependence.names import penalty_of
 
 _DEFAULT_EPOCHS = 15
+# Shares of λ at which companions train.
+_COMPANIONS = (0.0, 0.25, 0.5)
 _FEWEST_STEPS = 200
 # Regularisation of a table of few and of many rows; between them by the logarithm of the rows.
 _FEW_ROWS, _MANY_ROWS = 1_000, 30_000
@@ -44,8 +46,9 @@ _MOST_LEVELS = 10_000_000
 class Design:
     """All that sets a training but its data; `n_rows` is None for a stream.
 
-    For each of `lams` there are `n_starts` models, whose starting weights differ; `factors` has
-    the share of λ for each sensitive attribute.
+    For each of `lams`, of which the first `n_companions` are those of companions, there are
+    `n_starts` models, whose starting weights differ; `factors` has the share of λ for each
+    sensitive attribute.
     """
 
     schedule: str
@@ -57,6 +60,7 @@ class Design:
     n_levels: int
     dropout: float | None
     lams: tuple[float, ...]
+    n_companions: int
     n_starts: int
     max_iter: int | None
     n_rows: int | None
@@ -91,6 +95,16 @@ class Design:
         rows = np.log([_FEW_ROWS, _MANY_ROWS])
         return float(np.interp(np.log(self.n_rows or _MANY_ROWS), rows, ends))
 
+    def models_of(self, place: int) -> slice:
+        """Return the models of the λ of `place` among those that were asked for."""
+        start = (self.n_companions + place) * self.n_starts
+        return slice(start, start + self.n_starts)
+
+    @property
+    def asked(self) -> slice:
+        """Models that are no companions."""
+        return slice(self.n_companions * self.n_starts, None)
+
     @property
     def n_batches(self) -> int:
         """Steps of an epoch."""
@@ -118,6 +132,17 @@ class Design:
             critic_learning_rate=_CRITIC_LEARNING_RATE,
             factors=self.factors,
         )
+
+
+def companions_of(lams: Sequence[float]) -> tuple[float, ...]:
+    """Return the values of λ to train beside `lams`, whose models are then thrown away.
+
+    All models share the encoder's hidden layers. Under a large λ alone these lose what the task
+    needs; models of small λ hold it.
+    """
+    largest = max(lams)
+    wanted = [share * largest for share in _COMPANIONS]
+    return tuple(lam for lam in wanted if min(lams) > lam)
 
 
 def build(
@@ -314,7 +339,7 @@ def _networks(
     networks = Networks(**design.architecture, generator=generator)
     if parameters is not None:
         networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
-    repeat_models(networks, len(design.lams))
+    networks.share(len(design.lams))
     return networks, generator
 
 

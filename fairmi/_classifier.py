@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from fairmi._build import (
     Design,
     build,
+    companions_of,
     default_run,
     device_of,
     one_thread,
@@ -178,12 +179,19 @@ default="demographic_parity"
     parameters_ : dict of ndarray
         Weights of encoder and head.
 
+    Notes
+    -----
+    By the default schedule `fit` trains three more models at 0, a quarter and half of `lam`, which
+    share the encoder's hidden layers with it and are then thrown away: under a large λ alone these
+    layers lose what the task needs. `partial_fit` trains none.
+
     References
     ----------
     .. [1] R. Ragonesi, R. Volpi, J. Cavazza, V. Murino, "Learning Unbiased Representations via
        Mutual Information Backpropagation", CVPR Workshops 2021, arXiv 2003.06430.
     .. [2] M. Belghazi et al., "MINE: Mutual Information Neural Estimation", ICML 2018,
        arXiv 1801.04062.
+    .. [3] R. Caruana, "Multitask Learning", 1997, doi 10.1023/A:1007379606734.
 
     Examples
     --------
@@ -493,6 +501,9 @@ default="demographic_parity"
         self, sample: Sample, lams: Sequence[float] | None, n_rows: int | None, seed: int
     ) -> Design:
         lam, factors = self.sensitive_plan_.weigh(self.lam)
+        asked = (lam,) if lams is None else tuple(map(float, lams))
+        alone = self.schedule == "paper" or n_rows is None
+        companions = () if alone else companions_of(asked)
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
@@ -502,7 +513,8 @@ default="demographic_parity"
             n_components=self.n_components,
             n_levels=self.n_levels,
             dropout=self.dropout,
-            lams=(lam,) if lams is None else tuple(map(float, lams)),
+            lams=(*companions, *asked),
+            n_companions=len(companions),
             factors=factors,
             group_weight=self.group_weight,
             n_starts=int(self.n_estimators),
@@ -557,13 +569,15 @@ default="demographic_parity"
             patience = self.n_iter_no_change if validation is not None else None
             show = bool(self.verbose)
             callbacks = list(self.callbacks or ())
-            with Reporter(callbacks, show=show, n_epochs=n_epochs, n_rows=data.n_rows) as report:
-                outcome = train(run, Control(report, validation, patience))
+            with Reporter(
+                callbacks, show=show, n_epochs=n_epochs, n_rows=data.n_rows, models=design.asked
+            ) as report:
+                outcome = train(run, Control(report, design.asked, validation, patience))
         return Trained(design, data, run, outcome)
 
     def _adopt(self, trained: Trained, place: int) -> None:
-        """Take over what was trained at the λ of `place` among those of the design."""
-        models = slice(place * trained.design.n_starts, (place + 1) * trained.design.n_starts)
+        """Take over what was trained at the λ of `place` among those asked for."""
+        models = trained.design.models_of(place)
         self._stream = None
         self._store(trained.design, trained.run.networks, models)
         self.history_ = trained.history(models)
@@ -571,10 +585,9 @@ default="demographic_parity"
         self.t_ = self.n_iter_ * trained.design.n_batches
 
     def _warn(self, trained: Trained, place: int) -> None:
-        model = place * trained.design.n_starts
-        reasons = trained.outcome.stopped[model : model + trained.design.n_starts]
-        warn_of_stop(next(filter(None, reasons), None), self.n_iter_)
-        self._diagnose(trained, model)
+        models = trained.design.models_of(place)
+        warn_of_stop(next(filter(None, trained.outcome.stopped[models]), None), self.n_iter_)
+        self._diagnose(trained, models.start)
 
     def _feed(self, design: Design, sample: Sample, earlier: dict[str, np.ndarray] | None) -> None:
         counts = self.sensitive_counts_.copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -42,10 +41,11 @@ class Control:
     With validation rows the networks end in the state that was best on them by task loss plus λ
     times penalty, and `patience` epochs without a better one end the training. Epochs before the
     penalty is in full force do not count: their states are not yet debiased. `on_epoch` ends the
-    training by returning True.
+    training by returning True. Models that are not `asked` for are not waited for.
     """
 
     on_epoch: Callable[[EpochRecord], bool]
+    asked: slice
     validation: TrainingData | None = None
     patience: int | None = None
 
@@ -94,18 +94,19 @@ def train(run: Run, control: Control) -> Outcome:
     """Train the networks of `run` in place and return the history.
 
     A model whose loss becomes non-finite gets back its last good state, or the best one where
-    there are validation rows, while those beside it go on. So do all where the user interrupts.
+    there are validation rows; those that share its hidden layers soon do too. So do all where the
+    user interrupts.
     """
     networks, n_epochs = run.networks, run.settings.n_epochs
     history: list[EpochRecord] = []
-    keeper = _Keeper(networks, run.settings.lams)
+    keeper = _Keeper(networks, run.settings.lams, control.asked)
     stopped = None
     networks.train()
     try:
         for number in range(1, n_epochs + 1):
             record = timed_epoch(run, number, control.validation)
             keeper.see(record, choosy=control.validation is not None, share=number / n_epochs)
-            if not any(keeper.alive):
+            if not any(keeper.alive[control.asked]):
                 break
             history.append(record)
             if control.on_epoch(record):
@@ -116,7 +117,7 @@ def train(run: Run, control: Control) -> Outcome:
                 break
     except KeyboardInterrupt:
         stopped = "interrupted"
-    networks.load_state_dict(keeper.state)
+    networks.separate(keeper.state)
     networks.eval()
     reasons = tuple(stopped if alive else "diverged" for alive in keeper.alive)
     return Outcome(tuple(history), reasons, tuple(keeper.kept))
@@ -125,9 +126,9 @@ def train(run: Run, control: Control) -> Outcome:
 class _Keeper:
     """The state that each model will end in: its last, or its best on validation rows."""
 
-    def __init__(self, networks: Networks, lams: tuple[float, ...]) -> None:
-        self.networks, self.lams = networks, lams
-        self.state = copy.deepcopy(networks.state_dict())
+    def __init__(self, networks: Networks, lams: tuple[float, ...], asked: slice) -> None:
+        self.networks, self.lams, self.asked = networks, lams, asked
+        self.state = networks.states()
         self.kept: list[EpochRecord | None] = [None] * len(lams)
         self.alive = [True] * len(lams)
         self.best = [math.inf] * len(lams)
@@ -147,10 +148,10 @@ class _Keeper:
             scores = [_validation_score(record, k, lam) for k, lam in enumerate(self.lams)]
             better = [a and s < b for a, s, b in zip(self.alive, scores, self.best, strict=True)]
             self.best = [min(s, b) for s, b in zip(scores, self.best, strict=True)]
-            self.waited = 0 if any(better) else self.waited + 1
+            self.waited = 0 if any(better[self.asked]) else self.waited + 1
         self.kept = [record if b else k for b, k in zip(better, self.kept, strict=True)]
         chosen = torch.tensor(better)
-        for name, value in self.networks.state_dict().items():
+        for name, value in self.networks.states().items():
             self.state[name][chosen] = value[chosen]
 
 
@@ -161,7 +162,7 @@ def is_finite(record: EpochRecord, model: int = 0) -> bool:
 
 def finite_models(networks: Networks) -> list[bool]:
     """Whether all weights of each model are numbers: the last step can break them unseen."""
-    parts = [values.flatten(1).isfinite().all(1) for values in networks.parameters()]
+    parts = [values.flatten(1).isfinite().all(1) for values in networks.states().values()]
     return torch.stack(parts).all(0).tolist()
 
 

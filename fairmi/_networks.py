@@ -6,7 +6,7 @@ Shapes: x is (B, P) where all models see the same rows, or (M, B, P); all else i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -23,10 +23,16 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(_uniform((n_models, 1, n_out), bound, generator))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, n_in), (1, B, n_in) or (M, B, n_in) to (M, B, n_out)."""
-        if x.dim() == 2 or len(x) < len(self.weight):
-            x = x.expand(len(self.weight), *x.shape[-2:])
-        return torch.baddbmm(self.bias, x, self.weight)
+        """Map (B, n_in) or (A, B, n_in) to (M, B, n_out); model m reads the x of m modulo A."""
+        n_models, n_in, n_out = self.weight.shape
+        if x.dim() == 2:
+            return torch.baddbmm(self.bias, x.expand(n_models, *x.shape), self.weight)
+        if len(x) == n_models:
+            return torch.baddbmm(self.bias, x, self.weight)
+        # Models that share an x are one product.
+        weight = self.weight.view(-1, len(x), n_in, n_out).permute(1, 2, 0, 3).flatten(2)
+        out = torch.bmm(x, weight).unflatten(2, (-1, n_out)).permute(2, 0, 1, 3).flatten(0, 1)
+        return out + self.bias
 
 
 class StackedMLP(nn.Module):
@@ -124,7 +130,7 @@ class Channel(nn.Module):
 
     def level(self, z: Tensor) -> Tensor:
         """Return the number of the level that each unit of a Z of this channel has, int64."""
-        # A model that diverged must not stop those beside it: its places count as 0.
+        # Places of a model that diverged count as 0, so that they are those of a level.
         top = (self.n_levels or 0) - 1
         return self.place(z.detach()).nan_to_num(0.0).round_().clamp_(0, top).long()
 
@@ -145,10 +151,9 @@ class Channel(nn.Module):
         return low.long(), above.to(low.dtype)
 
 
-def repeat_models(module: nn.Module, times: int) -> None:
-    """Turn the S models of a module into S x `times`: all S, then all S again, and so on."""
-    for parameter in module.parameters() if times > 1 else ():
-        parameter.data = parameter.data.repeat(times, *(1 for _ in parameter.shape[1:]))
+def repeated(values: Tensor, times: int) -> Tensor:
+    """Return a copy of values (S, ...) of S models, all S, then all S again, and so on."""
+    return values.repeat(times, *(1 for _ in values.shape[1:]))
 
 
 class Networks(nn.Module):
@@ -180,6 +185,26 @@ class Networks(nn.Module):
     def n_models(self) -> int:
         """Models M."""
         return int(next(self.head.parameters()).shape[0])
+
+    def share(self, times: int) -> None:
+        """Turn the S models into S x `times`, of which every S-th have hidden layers in common.
+
+        All S come, then all S again, and so on. Each has its own last layer of the encoder, and
+        its own head.
+        """
+        own = (self.encoder.layers[-1], self.head)
+        for parameter in (p for module in own for p in module.parameters()):
+            parameter.data = repeated(parameter.data, times)
+
+    def states(self) -> dict[str, Tensor]:
+        """Return a copy of the parameters, (M, ...), those in common once for each model."""
+        parts = self.state_dict().items()
+        return {name: repeated(value, self.n_models // len(value)) for name, value in parts}
+
+    def separate(self, states: Mapping[str, Tensor]) -> None:
+        """Give each model parameters of its own, (M, ...)."""
+        for name, parameter in self.named_parameters():
+            parameter.data = states[name].clone()
 
     def _start_head(self) -> None:
         # A weight near 0 passes no gradient to the one unit, and a small table has no time to

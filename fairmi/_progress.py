@@ -13,7 +13,10 @@ from fairmi._types import EpochRecord
 
 
 class Reporter:
-    """Called after each epoch; a context that closes its bar, and shows none unless asked."""
+    """Called after each epoch; a context that closes its bar, and shows none unless asked.
+
+    It tells the means over `models`.
+    """
 
     def __init__(
         self,
@@ -22,8 +25,9 @@ class Reporter:
         show: bool,
         n_epochs: int,
         n_rows: int,
+        models: slice,
     ) -> None:
-        self.callbacks = callbacks
+        self.callbacks, self.models = callbacks, models
         self.n_rows = n_rows
         self.bar = tqdm(total=n_epochs, unit="epoch", desc="fairmi", disable=not show)
 
@@ -44,12 +48,12 @@ class Reporter:
         """Show an epoch and tell the callbacks; stop where one of them returns True."""
         if not self.bar.disable:
             self.bar.set_postfix(
-                task=f"{fmean(record.task_loss):.4f}",
-                MI=f"{fmean(record.penalty):.4f}",
+                task=f"{fmean(record.task_loss[self.models]):.4f}",
+                MI=f"{fmean(record.penalty[self.models]):.4f}",
                 rows_per_s=f"{self.n_rows / max(record.seconds, 1e-9):,.0f}",
             )
         self.bar.update()
-        told = epoch_dict(record, slice(None))
+        told = epoch_dict(record, self.models)
         answers = [callback(dict(told)) for callback in self.callbacks]
         return any(answers)
 

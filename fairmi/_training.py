@@ -102,7 +102,9 @@ class DefaultRun:
         value = self._sum(term.value(z, law, rows, share, rows_back) for term, law, rows in parts)
         loss = task + self.lams * progress.penalty * value
         self.model_optimizer.zero_grad()
-        loss.sum().backward()
+        # Adam does not see the scale; the hidden layers that models share would serve the largest
+        # λ first.
+        (loss / (1 + self.lams)).sum().backward()
         _set_learning_rate(
             self.model_optimizer, self.settings.learning_rate * progress.learning_rate
         )

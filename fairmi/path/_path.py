@@ -27,9 +27,10 @@ def fairness_path(
 ) -> tuple[np.ndarray, list[MIDebiasedClassifier]]:
     """Fit a classifier at each of many λ, all in one training.
 
-    All models see the same minibatches, dropout and channel noise and start from the same
-    weights, so that each is what a fit of its own would give (to rounding, which training
-    amplifies), and neighbours on the path differ by λ, not by luck.
+    All models see the same minibatches, dropout and channel noise, and share the encoder's hidden
+    layers while they train; each has its own last layer, channel, head and critic. So neighbours
+    on the path differ by λ, not by luck, and hidden layers are paid once. A model that diverges
+    ends the training of all; each keeps its last good state.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def fairness_path(
     .. [1] J. Friedman, T. Hastie, R. Tibshirani, "Regularization Paths for Generalized Linear
        Models via Coordinate Descent", 2010, doi 10.18637/jss.v033.i01, for the idea of a path.
        Here the values train side by side, not one after the other.
+    .. [2] R. Caruana, "Multitask Learning", 1997, doi 10.1023/A:1007379606734, for hidden layers
+       that several tasks share.
 
     Examples
     --------
