@@ -25,8 +25,10 @@ from fairmi._types import TrainingData
 from fairmi.dependence.names import penalty_of
 
 _DEFAULT_EPOCHS = 15
-# Shares of λ at which companions train.
+# Shares of λ at which companions train; and distinct rows from which on there are some, and models
+# of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
 _COMPANIONS = (0.0, 0.25, 0.5)
+_FEWEST_SHARED_ROWS = 5_000
 _FEWEST_STEPS = 200
 # Regularisation of a table of few and of many rows; between them by the logarithm of the rows.
 _FEW_ROWS, _MANY_ROWS = 1_000, 30_000
@@ -134,12 +136,14 @@ class Design:
         )
 
 
-def companions_of(lams: Sequence[float]) -> tuple[float, ...]:
+def companions_of(lams: Sequence[float], n_rows: int | None) -> tuple[float, ...]:
     """Return the values of λ to train beside `lams`, whose models are then thrown away.
 
     All models share the encoder's hidden layers. Under a large λ alone these lose what the task
-    needs; models of small λ hold it.
+    needs; models of small λ hold it. A stream, of which `n_rows` is None, has none.
     """
+    if (n_rows or 0) < _FEWEST_SHARED_ROWS:
+        return ()
     largest = max(lams)
     wanted = [share * largest for share in _COMPANIONS]
     return tuple(lam for lam in wanted if min(lams) > lam)
@@ -340,6 +344,8 @@ def _networks(
     if parameters is not None:
         networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
     networks.share(len(design.lams))
+    if (design.n_rows or 0) < _FEWEST_SHARED_ROWS:
+        networks.separate(networks.states())
     return networks, generator
 
 

@@ -39,37 +39,19 @@ def fitted():
     return search(bound=0.2).fit(X, Y, sensitive_features=S)
 
 
-def test_model_of_a_path_is_as_good_as_a_fit_of_its_own():
-    """Measured over eight draws: accuracies differ by 0.03 at most, gaps by 0.11."""
+def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
     lams, models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 4.0], **SMALL)
     for lam, model in zip(lams, models, strict=True):
         alone = MIDebiasedClassifier(lam=lam, **SMALL).fit(X, Y, sensitive_features=S)
         assert model.lam == lam
-        assert model.score(X, Y) == pytest.approx(alone.score(X, Y), abs=0.05)
-        assert gap(model) == pytest.approx(gap(alone), abs=0.15)
+        assert (model.predict(X) == alone.predict(X)).mean() > 0.97
         assert model.n_iter_ == alone.n_iter_
-    assert gap(models[0]) > 0.35 > 0.2 > gap(models[1])
-
-
-def test_models_of_a_path_share_hidden_layers_in_training_alone():
-    _, models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 4.0], **SMALL)
-    first, second = (model.parameters_ for model in models)
-    assert first.keys() == second.keys()
-    for name in first:
-        assert first[name].shape == second[name].shape
-        own = name.startswith(("encoder.layers.1", "head"))
-        assert np.array_equal(first[name], second[name]) != own
-        assert not np.shares_memory(first[name], second[name])
-
-
-def test_a_fit_trains_companions_that_no_one_sees():
-    told = []
-    model = MIDebiasedClassifier(lam=4.0, callbacks=[told.append], **SMALL)
-    model.fit(X, Y, sensitive_features=S)
-    assert len(model.parameters_["head.layers.0.bias"]) == 1
-    assert told == model.history_
-    _, models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 1.0, 2.0, 4.0], **SMALL)
-    np.testing.assert_array_equal(models[-1].predict(X), model.predict(X))
+        np.testing.assert_allclose(
+            [r["task_loss"] for r in model.history_[:5]],
+            [r["task_loss"] for r in alone.history_[:5]],
+            rtol=1e-3,
+        )
+    assert gap(models[0]) > 0.4 > 0.2 > gap(models[1])
 
 
 @pytest.mark.filterwarnings("ignore::fairmi.CollapseWarning")
@@ -85,6 +67,55 @@ def test_any_penalty_trains_a_path_as_it_trains_a_fit(penalty, kind):
         np.testing.assert_allclose(path, fit, rtol=0.05, atol=0.01)
 
 
+def big(n=6_000):
+    random = np.random.default_rng(1)
+    s = random.integers(2, size=n)
+    x = np.column_stack([random.normal(size=(n, 3)), s + 0.3 * random.normal(size=n)])
+    return x, (x[:, 0] + 1.5 * s - 0.75 + 0.5 * random.normal(size=n) > 0).astype(int), s
+
+
+def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
+    x, y, s = big()
+    few = {**SMALL, "max_iter": 8}
+    lams, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 4.0], **few)
+    first, second = (model.parameters_ for model in models)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert first[name].shape == second[name].shape
+        own = name.startswith(("encoder.layers.1", "head"))
+        assert np.array_equal(first[name], second[name]) != own
+        assert not np.shares_memory(first[name], second[name])
+    # Measured over eight draws: accuracies differ by 0.02 at most, gaps by 0.06.
+    for lam, model in zip(lams, models, strict=True):
+        alone = MIDebiasedClassifier(lam=lam, **few).fit(x, y, sensitive_features=s)
+        assert model.score(x, y) == pytest.approx(alone.score(x, y), abs=0.04)
+        assert gap(model, x, s) == pytest.approx(gap(alone, x, s), abs=0.1)
+    assert gap(models[0], x, s) > 0.35 > 0.2 > gap(models[1], x, s)
+
+
+def test_a_fit_of_many_rows_trains_companions_that_no_one_sees():
+    x, y, s = big()
+    told = []
+    few = {**SMALL, "max_iter": 3}
+    model = MIDebiasedClassifier(lam=4.0, callbacks=[told.append], **few)
+    model.fit(x, y, sensitive_features=s)
+    assert len(model.parameters_["head.layers.0.bias"]) == 1
+    assert told == model.history_
+    _, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1.0, 2.0, 4.0], **few)
+    np.testing.assert_array_equal(models[-1].decision_function(x), model.decision_function(x))
+    _, models = fairness_path(x, y, sensitive_features=s, lams=[4.0], **few)
+    np.testing.assert_array_equal(models[0].decision_function(x), model.decision_function(x))
+
+
+@pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
+def test_path_that_shares_layers_diverges_as_one_and_keeps_a_good_state():
+    x, y, s = big()
+    few = {**SMALL, "max_iter": 3}
+    with pytest.warns(ConvergenceWarning, match="non-finite"):
+        models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1e39], **few)[1]
+    assert all(np.isfinite(model.decision_function(x)).all() for model in models)
+
+
 def test_default_path_spans_from_no_debiasing_to_full():
     lams, models = fairness_path(X, Y, sensitive_features=S, lams=5, **SMALL)
     assert lams[0] == 0
@@ -94,12 +125,14 @@ def test_default_path_spans_from_no_debiasing_to_full():
 
 
 @pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
-def test_path_that_diverges_keeps_its_last_good_state_and_warns():
+def test_model_that_diverges_leaves_those_beside_it_alone():
+    kept = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 2.0], **SMALL)[1]
     with pytest.warns(ConvergenceWarning, match="non-finite"):
         models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 2.0, 1e39], **SMALL)[1]
-    assert models[2].n_iter_ < SMALL["max_iter"]
-    for model in models:
-        assert np.isfinite(model.decision_function(X)).all()
+    for model, alone in zip(models, kept, strict=False):
+        assert (model.predict(X) == alone.predict(X)).mean() > 0.97
+    assert models[2].n_iter_ < models[0].n_iter_
+    assert np.isfinite(models[2].decision_function(X)).all()
 
 
 def test_early_stopping_keeps_the_best_state_of_each_model():
@@ -139,7 +172,7 @@ def test_search_takes_the_best_model_within_the_bound(fitted):
 
 def test_frontier_is_measured_on_rows_that_were_held_out():
     noise = RANDOM.integers(2, size=N)
-    found = search(bound=1.0, lams=[0.0, 1.0], max_iter=100).fit(X, noise, sensitive_features=S)
+    found = search(bound=1.0, lams=[0.0, 1.0]).fit(X, noise, sensitive_features=S)
     assert (found.frontier_.mean_accuracy < 0.58).all()
     assert accuracy_score(noise, found.models_[0].predict(X)) > 0.6
 
@@ -241,7 +274,7 @@ def test_members_are_averaged_and_z_is_the_mean_of_their_scores():
 def test_a_path_has_all_members_of_each_model():
     _, models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 2.0], n_estimators=3, **SMALL)
     alone = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)
-    assert (models[1].predict(X) == alone.predict(X)).mean() > 0.9
+    assert (models[1].predict(X) == alone.predict(X)).mean() > 0.97
     assert len(models[0].parameters_["head.layers.0.bias"]) == 3
 
 

@@ -308,7 +308,7 @@ BAD = {
     "unknown name": ("mutual", "penalty='mutual' is not among 'barber_agakov'"),
     "class": (HSIC, r"penalty=HSIC is a class; .*penalty=HSIC\(\)"),
     "no methods": (nn.Linear(1, 1), "'penalty' parameter"),
-    "wrong shape": (Wrong(), r"penalty=Wrong: value must return .* shape \(4,\), but gave \(\)"),
+    "wrong shape": (Wrong(), r"penalty=Wrong: value must return .* shape \(1,\), but gave \(\)"),
 }
 
 
@@ -368,4 +368,4 @@ def test_example_of_the_docs_runs_and_debiases():
         np.diff([m.transform(names["X"])[over_25 == k].mean() for k in (False, True)])[0]
         for m in (plain, names["model"])
     ]
-    assert abs(gaps[1]) < abs(gaps[0]) / 2
+    assert abs(gaps[1]) < abs(gaps[0]) / 3

@@ -27,10 +27,12 @@ def fairness_path(
 ) -> tuple[np.ndarray, list[MIDebiasedClassifier]]:
     """Fit a classifier at each of many λ, all in one training.
 
-    All models see the same minibatches, dropout and channel noise, and share the encoder's hidden
-    layers while they train; each has its own last layer, channel, head and critic. So neighbours
-    on the path differ by λ, not by luck, and hidden layers are paid once. A model that diverges
-    ends the training of all; each keeps its last good state.
+    All models start from the same weights and see the same minibatches, dropout and channel noise,
+    so that neighbours on the path differ by λ, not by luck. On fewer than 5,000 distinct rows each
+    is what a fit of its own would give, to rounding, which training amplifies. On more they share
+    the encoder's hidden layers while they train: these are then paid once. Each has its own last
+    layer, channel, head and critic; one that diverges ends the training of all, in their last
+    good state.
 
     Parameters
     ----------
