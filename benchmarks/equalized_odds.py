@@ -1,9 +1,10 @@
 """Equalized odds on Adult, sex: accuracy and EO difference, λ chosen on validation rows.
 
-Three levels of Z keep the penalty to what a decision is made of; four networks are averaged, since
-the 1,179 positive women of the training part steer one network too little. λ is the one whose
-predictions of held-out folds, all rows together, have the least EO difference of those that are
-accurate enough. The test part is read once, by models of that λ.
+Three levels of Z keep the penalty to what a decision is made of. The 1,179 positive women of the
+training part steer one network too little, and a wide one learns them by heart: then their rate
+falls on other rows. So eight networks of few units are averaged. λ is that of the least EO
+difference on held-out folds, all rows together, among those that are accurate enough. The test
+part is then read by the models of that λ.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/equalized_odds.py --output benchmarks/results/odds.csv
 """
@@ -24,17 +25,18 @@ from fairlearn.metrics import equalized_odds_difference
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from fairmi import MIDebiasedClassifier
 from fairmi.datasets import load_adult
 from fairmi.path import fairness_path
 
-LAMS = (8.0, 11.0, 14.0, 17.0)
+LAMS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0, 26.0, 32.0, 40.0)
 ENOUGH = 0.857  # accuracy on held-out rows; the aim is 0.855 on the test part
+N_FOLDS = 3
 PARAMETERS: dict[str, Any] = {
     "constraint": "equalized_odds",
     "group_weight": "balanced",
+    "hidden_layer_sizes": (32,),
     "n_levels": 3,
-    "n_estimators": 4,
+    "n_estimators": 8,
 }
 
 
@@ -55,14 +57,14 @@ def held_out(seed: int) -> pd.DataFrame:
     """Return accuracy and EO difference at each λ, each row predicted by folds without it."""
     x, y, sex = part("train")
     predicted = np.zeros((len(LAMS), len(y)), dtype=int)
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
     for fold, (taken, other) in enumerate(folds.split(x, 2 * y + (sex == "Female"))):
         _, models = fairness_path(
             x.iloc[taken],
             y[taken],
             sensitive_features=sex[taken],
             lams=LAMS,
-            random_state=3 * seed + fold,
+            random_state=N_FOLDS * seed + fold,
             **PARAMETERS,
         )
         predicted[:, other] = [model.predict(x.iloc[other]) for model in models]
@@ -71,14 +73,16 @@ def held_out(seed: int) -> pd.DataFrame:
 
 
 def tested(lam: float, seed: int) -> dict[str, float]:
-    """Return what a fit of the training part reaches on the test part."""
+    """Return what the model of λ on a path of the training part reaches on the test part."""
     x, y, sex = part("train")
-    model = MIDebiasedClassifier(lam=lam, random_state=seed, **PARAMETERS)
     start = time.perf_counter()
-    model.fit(x, y, sensitive_features=sex)
+    lams, models = fairness_path(
+        x, y, sensitive_features=sex, lams=LAMS, random_state=seed, **PARAMETERS
+    )
     seconds = time.perf_counter() - start
     x, y, sex = part("test")
-    return measure(model.predict(x), y, sex) | {"seconds": seconds}
+    chosen = models[lams.tolist().index(lam)]
+    return measure(chosen.predict(x), y, sex) | {"seconds": seconds}
 
 
 def main() -> None:

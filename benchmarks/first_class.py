@@ -30,7 +30,8 @@ TABLE = {
 
 def run(files: list[str]) -> dict[str, int]:
     """Run test files; return how many tests passed, failed, were skipped, and drawn examples."""
-    command = [sys.executable, "-m", "pytest", "-q", "--hypothesis-show-statistics"]
+    # In one process, which is where hypothesis keeps its counts.
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--hypothesis-show-statistics"]
     paths = [str(ROOT / "tests" / name) for name in files]
     done = subprocess.run(
         [*command, *paths], capture_output=True, text=True, cwd=ROOT, check=False

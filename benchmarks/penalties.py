@@ -1,4 +1,4 @@
-"""All penalties on Adult and German: accuracy, unfairness, leakage, time; and equalized odds.
+"""All penalties on Adult and German: accuracy, unfairness, leakage, time.
 
 λ of each penalty and attribute is chosen on validation rows inside the training part: of the
 accurate ones, see `choose`. The test part is read once, by the model of that λ.
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+from fairlearn.metrics import demographic_parity_difference
 from scipy.spatial.distance import pdist, squareform
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import r2_score, roc_auc_score
@@ -30,9 +30,9 @@ from threadpoolctl import threadpool_limits
 from fairmi import MIDebiasedClassifier
 from fairmi.datasets import load_adult, load_german
 from fairmi.dependence import PENALTIES
+from fairmi.path import fairness_path
 
-LAMS = (1.0, 4.0, 12.0)
-EO_LAMS = (5.0, 8.0, 11.0)
+LAMS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
 SEARCH_ROWS = 8_000
 # What a candidate may leak on validation rows: less than the bound, for the noise of both parts.
 LEAK = {"categorical": 0.54, "continuous": 0.04}
@@ -71,11 +71,11 @@ def german() -> Part:
     return Part(bunch.data, (bunch.target == "good").to_numpy().astype(int), c)
 
 
-def fit(part: Part, penalty: str, lam: float, seed: int, **parameters: Any) -> Any:
+def fit(part: Part, penalty: str, lam: float, seed: int) -> Any:
     """Return a model and the seconds of its fit."""
-    model = MIDebiasedClassifier(penalty=penalty, lam=lam, random_state=seed, **parameters)
+    model = MIDebiasedClassifier(penalty=penalty, lam=lam, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a search has candidates that collapse
+        warnings.simplefilter("ignore")  # as in `search`
         start = time.perf_counter()
         model.fit(part.x, part.y, sensitive_features=part.c)
     return model, time.perf_counter() - start
@@ -124,10 +124,20 @@ def search(part: Part, penalty: str, seed: int = 0) -> float:
     index = np.arange(len(part.y))
     taken, held_out = train_test_split(index, test_size=0.3, stratify=part.y, random_state=seed)
     train, test = part.take(taken[:SEARCH_ROWS]), part.take(held_out)
-    rows = []
-    for lam in LAMS:
-        model, _ = fit(train, penalty, lam, seed)
-        rows.append({"lam": lam, **measure(model, part.take(taken), test)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a search has candidates that collapse
+        lams, models = fairness_path(
+            train.x,
+            train.y,
+            sensitive_features=train.c,
+            penalty=penalty,
+            lams=LAMS,
+            random_state=seed,
+        )
+    rows = [
+        {"lam": lam, **measure(model, part.take(taken), test)}
+        for lam, model in zip(lams, models, strict=True)
+    ]
     return choose(pd.DataFrame(rows), "continuous" if part.c.name in CONTINUOUS else "categorical")
 
 
@@ -166,33 +176,6 @@ def german_rows(penalties: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def equalized_odds(n_seeds: int) -> list[dict[str, Any]]:
-    """Return Adult's rows for equalized odds in sex; λ is chosen on validation rows."""
-    train, test = adult("train", "sex"), adult("test", "sex")
-    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(train.x, train.y))
-    tried = {
-        lam: np.mean([odds(*map(train.take, fold), lam, 0)["eo"] for fold in folds])
-        for lam in EO_LAMS
-    }
-    print(f"equalized odds on validation rows: {tried}")
-    lam = min(tried, key=lambda lam: tried[lam])
-    rows = []
-    for seed in range(n_seeds):
-        row = {"data": "Adult, sex, equalized odds", "penalty": "donsker_varadhan", "lam": lam}
-        rows.append(show(row | {"seed": seed} | odds(train, test, lam, seed)))
-    return rows
-
-
-def odds(train: Part, test: Part, lam: float, seed: int) -> dict[str, float]:
-    """Return accuracy and the equalized odds difference of one fit, groups balanced."""
-    parameters = {"constraint": "equalized_odds", "group_weight": "balanced"}
-    model, seconds = fit(train, "donsker_varadhan", lam, seed, **parameters)
-    predicted = model.predict(test.x)
-    eo = equalized_odds_difference(test.y, predicted, sensitive_features=test.c)
-    accuracy = float((predicted == test.y).mean())
-    return {"accuracy": accuracy, "eo": float(eo), "seconds": seconds}
-
-
 def show(row: dict[str, Any]) -> dict[str, Any]:
     """Print a row as it comes, and return it."""
     print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
@@ -204,14 +187,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--penalties", nargs="+", default=list(PENALTIES), choices=list(PENALTIES))
     parser.add_argument("--seeds", type=int, default=1, help="of the table on Adult")
-    parser.add_argument("--odds-seeds", type=int, default=5, help="of equalized odds; 0 for none")
     parser.add_argument("--output", type=Path, help="write the rows to this CSV file")
     options = parser.parse_args()
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "scikit-learn", "fairlearn"))
     print(f"{machine}; {versions}; one thread")
-    rows = equalized_odds(options.odds_seeds) if options.odds_seeds else []
-    rows += german_rows(options.penalties)
+    rows = german_rows(options.penalties)
     for attribute in ("sex", "race", "age", "sex x race"):
         rows += adult_rows(attribute, options.penalties, options.seeds)
     table = pd.DataFrame(rows)
