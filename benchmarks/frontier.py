@@ -26,7 +26,7 @@ from fairmi._encoding import TableEncoder
 from fairmi.datasets import load_adult
 from fairmi.path import fairness_path
 
-LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 BOUNDS = (0.002, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.16)
 BOOSTING_BOUNDS = (0.02, 0.05)
 AT = (0.01, 0.02, 0.028, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)

@@ -108,6 +108,11 @@ class Design:
         return slice(self.n_companions * self.n_starts, None)
 
     @property
+    def shares_layers(self) -> bool:
+        """Whether models have the encoder's hidden layers in common."""
+        return (self.n_rows or 0) >= _FEWEST_SHARED_ROWS
+
+    @property
     def n_batches(self) -> int:
         """Steps of an epoch."""
         return n_batches(self.n_rows or 1, self.settled_batch_size)
@@ -344,7 +349,7 @@ def _networks(
     if parameters is not None:
         networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
     networks.share(len(design.lams))
-    if (design.n_rows or 0) < _FEWEST_SHARED_ROWS:
+    if not design.shares_layers:
         networks.separate(networks.states())
     return networks, generator
 
@@ -353,7 +358,7 @@ def _check_size(design: Design) -> None:
     sizes = design.architecture
     n_components = sizes["n_components"]
     widths = (sizes["n_inputs"], *sizes["hidden_layer_sizes"], n_components, sizes["n_outputs"])
-    n_models = len(design.lams) * design.n_starts
+    n_models = (len(design.lams) - design.n_companions) * design.n_starts
     n_weights = n_models * sum(n_in * n_out for n_in, n_out in pairwise(widths))
     if n_weights > _MOST_WEIGHTS:
         raise ValueError(

@@ -181,9 +181,9 @@ default="demographic_parity"
 
     Notes
     -----
-    On 5,000 distinct rows or more, `fit` by the default schedule trains three more models at 0, a
-    quarter and half of `lam`, which share the encoder's hidden layers with it and are then thrown
-    away: under a large λ alone these layers lose what the task needs.
+    On 5,000 distinct rows or more, `fit` by the default schedule trains companions at 0, a quarter
+    and half of λ, which share the encoder's hidden layers with the model and are then thrown away:
+    under a large λ alone these layers lose what the task needs.
 
     References
     ----------

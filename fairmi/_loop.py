@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fairmi._networks import Networks
+from fairmi._networks import Networks, repeated
 from fairmi._types import Batch, EpochRecord, TrainingData
 
 
@@ -150,9 +150,10 @@ class _Keeper:
             self.best = [min(s, b) for s, b in zip(scores, self.best, strict=True)]
             self.waited = 0 if any(better[self.asked]) else self.waited + 1
         self.kept = [record if b else k for b, k in zip(better, self.kept, strict=True)]
-        chosen = torch.tensor(better)
-        for name, value in self.networks.states().items():
-            self.state[name][chosen] = value[chosen]
+        chosen = torch.tensor(better).nonzero()[:, 0]
+        for name, value in self.networks.state_dict().items():
+            # Of what models have in common, model m has the part of m modulo their number.
+            self.state[name][chosen] = value[chosen % len(value)]
 
 
 def is_finite(record: EpochRecord, model: int = 0) -> bool:
@@ -162,7 +163,8 @@ def is_finite(record: EpochRecord, model: int = 0) -> bool:
 
 def finite_models(networks: Networks) -> list[bool]:
     """Whether all weights of each model are numbers: the last step can break them unseen."""
-    parts = [values.flatten(1).isfinite().all(1) for values in networks.states().values()]
+    sound = [values.flatten(1).isfinite().all(1) for values in networks.parameters()]
+    parts = [repeated(part, networks.n_models // len(part)) for part in sound]
     return torch.stack(parts).all(0).tolist()
 
 

@@ -1,6 +1,7 @@
 """Encoder, channel, head and critic; every layer carries a leading model axis.
 
-Shapes: x is (B, P) where all models see the same rows, or (M, B, P); all else is (M, B, ...).
+Shapes: x is (B, P) where all models see the same rows, or (M, B, P); all else is (M, B, ...), or
+(S, B, ...) in hidden layers that models have in common.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class StackedMLP(nn.Module):
         self.generator = generator
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, sizes[0]) or (M, B, sizes[0]) to (M, B, sizes[-1])."""
+        """Map (B, sizes[0]) or (A, B, sizes[0]) to (M, B, sizes[-1])."""
         *hidden, last = self.layers
         for layer in hidden:
             x = nn.functional.leaky_relu(layer(x), self.negative_slope)
@@ -65,8 +66,8 @@ class StackedMLP(nn.Module):
         return last(x)
 
     def _mask(self, factors: Tensor, shape: torch.Size) -> Tensor:
-        # One mask for all models: each trains as it would alone, and its cost is paid once. A byte
-        # is drawn for each unit, eight at a time: to draw a float takes as long as a layer.
+        # One mask for all models: none is luckier than those beside it. A byte is drawn for each
+        # unit, eight at a time: to draw a float takes as long as a layer.
         n = shape.numel()
         words = torch.empty(-(-n // 8), dtype=torch.int64, device=factors.device)
         words.random_(-(2**63), None, generator=self.generator)
@@ -204,7 +205,7 @@ class Networks(nn.Module):
     def separate(self, states: Mapping[str, Tensor]) -> None:
         """Give each model parameters of its own, (M, ...)."""
         for name, parameter in self.named_parameters():
-            parameter.data = states[name].clone()
+            parameter.data = states[name]
 
     def _start_head(self) -> None:
         # A weight near 0 passes no gradient to the one unit, and a small table has no time to

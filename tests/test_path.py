@@ -96,15 +96,25 @@ def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
 def test_a_fit_of_many_rows_trains_companions_that_no_one_sees():
     x, y, s = big()
     told = []
-    few = {**SMALL, "max_iter": 3}
+    few = {**SMALL, "max_iter": 3, "n_estimators": 2, "hidden_layer_sizes": (16, 8)}
     model = MIDebiasedClassifier(lam=4.0, callbacks=[told.append], **few)
     model.fit(x, y, sensitive_features=s)
-    assert len(model.parameters_["head.layers.0.bias"]) == 1
+    assert {len(values) for values in model.parameters_.values()} == {2}
     assert told == model.history_
     _, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1.0, 2.0, 4.0], **few)
     np.testing.assert_array_equal(models[-1].decision_function(x), model.decision_function(x))
     _, models = fairness_path(x, y, sensitive_features=s, lams=[4.0], **few)
     np.testing.assert_array_equal(models[0].decision_function(x), model.decision_function(x))
+
+
+def test_early_stopping_keeps_the_best_state_beside_companions():
+    x, y, s = big(7_000)
+    few = {**SMALL, "max_iter": 10, "early_stopping": True}
+    model = MIDebiasedClassifier(lam=4.0, **few).fit(x, y, sensitive_features=s)
+    assert {len(values) for values in model.parameters_.values()} == {1}
+    _, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1.0, 2.0, 4.0], **few)
+    np.testing.assert_array_equal(models[-1].decision_function(x), model.decision_function(x))
+    assert gap(model, x, s) < 0.25
 
 
 @pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")

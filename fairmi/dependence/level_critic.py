@@ -2,7 +2,8 @@
 
 All that such a critic can tell of a batch is how many rows of each group lie at each level. So it
 scores levels, not rows, and both its own gradient and that in Z have a closed form: that in Z is,
-for a row of group c at level z, the slope of T(z, c) less the mean slope under the marginal.
+for a row of group c at level z, the slope of T(z, c) less E over C of exp T times the slope, over
+E over P(Z)P(C) of exp T.
 Source of the bound: Donsker and Varadhan, doi 10.1002/cpa.3160360204.
 
 Its steps are so small that their cost is the number of operations. So all its weights are one
@@ -73,7 +74,8 @@ class LevelCritic:
         counts.scatter_add_(1, at, weights.expand(at.shape))
         cells = Cells(counts.view(scores.shape), self.log_prior)
         value, log_mean = cells.value(scores)
-        pairs = torch.exp(scores + self.log_prior[:, None] - log_mean)
+        # Only a level that rows without weight alone lie at can have a ratio that overflows.
+        pairs = torch.exp((scores + self.log_prior[:, None] - log_mean).clamp_max(80.0))
         slopes = self._slopes(seen)
         slopes = slopes - (pairs * slopes).sum(3, keepdim=True)
         of_rows = slopes.flatten(1).gather(1, at) * weights

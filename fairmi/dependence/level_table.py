@@ -31,7 +31,7 @@ class LevelTable:
         self.shape = (n_models, n_components, n_levels, *self.prior.shape)
         self.shares = torch.zeros(self.shape, device=self.prior.device)
         self.n_batches = 0
-        self.window = 1.0  # batches that the shares look back on
+        self.n_rows = 0.0  # that the shares look back on
 
     def count(self, low: Tensor, above: Tensor, batch: Batch) -> Tensor:
         """Return the expected summed weights of a batch's rows, (M, D, L, S, G).
@@ -53,8 +53,9 @@ class LevelTable:
     def update(self, counts: Tensor, n_rows: int, window: float) -> None:
         """Take the counts of a batch of `n_rows` into the shares of the last `window` rows."""
         self.n_batches += 1
-        self.window = min(self.n_batches, _MOST_BATCHES, max(window / n_rows, 1.0))
-        self.shares.lerp_(counts / n_rows, 1 / self.window)
+        n_batches = min(self.n_batches, _MOST_BATCHES, max(window / n_rows, 1.0))
+        self.n_rows = n_batches * n_rows
+        self.shares.lerp_(counts / n_rows, 1 / n_batches)
 
     def value(self, low: Tensor, place: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum over units of I(unit; C) in nats as the rows of a batch show it.
@@ -72,8 +73,7 @@ class LevelTable:
         gradient : Tensor of shape (M, B, D)
             In `place`: the difference of the scores of the two levels.
         """
-        n_rows = low.shape[1] * self.window
-        counts = self.shares * n_rows
+        counts = self.shares * self.n_rows
         of_level = counts.sum(-1, keepdim=True)
         shares = (counts + _SMOOTHING * self.prior) / (of_level + _SMOOTHING)
         scores = torch.log(shares / self.prior).flatten(2)

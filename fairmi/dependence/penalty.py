@@ -18,7 +18,8 @@ class Penalty(BaseEstimator):
     # Whether the value is a mutual information, in nats.
     is_information = True
     # Whether, where C is discrete, the penalty is the Donsker-Varadhan bound of its critic, which
-    # may then be read at the levels of Z, and a table of these stand in for it.
+    # may then be read at the levels of Z, and a table of these stand in for it. Each class says so
+    # for itself.
     reads_levels = False
     # Rows that `value` may be given at once outside a training step; None for any number. A cost
     # that grows with the square of the rows needs a bound.

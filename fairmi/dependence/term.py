@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import Channel, StackedMLP
+from fairmi._networks import Channel, StackedMLP, repeated
 from fairmi._types import Batch, TrainingData
 from fairmi.dependence.level_critic import LevelCritic
 from fairmi.dependence.level_table import LevelTable
@@ -47,10 +47,11 @@ class Term:
         self.trained = [p for p in self.critic.parameters() if p.requires_grad]
         self.table, self.levels = None, None
         n_levels = channel.n_levels
-        reads_levels = getattr(penalty, "reads_levels", False) and data.log_prior is not None
-        if reads_levels and n_levels is not None:
+        # Not inherited: a subclass may have another value.
+        reads_levels = vars(type(penalty)).get("reads_levels", False)
+        if reads_levels and data.log_prior is not None and n_levels is not None:
             self.table = LevelTable(n_models, n_components, n_levels, data)
-            if n_components == 1 and isinstance(self.critic, StackedMLP):
+            if n_components == 1 and type(self.critic) is StackedMLP:
                 self.levels = LevelCritic(self.critic, n_levels, data)
         weights = self.trained if self.levels is None else [self.levels.weights]
         self.optimizer = None
@@ -197,8 +198,8 @@ def _critics(
     generator.set_state(after)
     with torch.no_grad():
         for parameter, start in zip(critics.parameters(), few.parameters(), strict=True):
-            times = n_repeats if len(parameter) > len(start) else 1
-            parameter.copy_(start.repeat(times, *(1 for _ in start.shape[1:])))
+            same = parameter.shape == start.shape
+            parameter.copy_(start if same else repeated(start, n_repeats))
     return critics
 
 

@@ -31,8 +31,8 @@ def fairness_path(
     so that neighbours on the path differ by λ, not by luck. On fewer than 5,000 distinct rows each
     is what a fit of its own would give, to rounding, which training amplifies. On more they share
     the encoder's hidden layers while they train: these are then paid once. Each has its own last
-    layer, channel, head and critic; one that diverges ends the training of all, in their last
-    good state.
+    layer, head and critic; one that diverges ends the training of all, in their last good state.
+    Companions train beside them, as in `MIDebiasedClassifier`, where no small λ is among them.
 
     Parameters
     ----------
