@@ -25,7 +25,7 @@ from fairmi.path import fairness_path
 # One epoch: the time of a fit is that of its epochs, and of reading the table once.
 BASE = {"rows": 100_000, "features": 10, "groups": 2, "lams": 1}
 SWEEPS = {
-    "rows": (10_000, 100_000, 1_000_000),
+    "rows": (10_000, 100_000, 1_000_000, 10_000_000),
     "features": (5, 10, 20, 40),
     "groups": (2, 5, 20, 100),
     "lams": (1, 2, 5, 10, 20),
