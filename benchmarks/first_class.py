@@ -40,7 +40,7 @@ def run(files: list[str]) -> dict[str, int]:
     counts = {
         word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|error)", summary)
     }
-    examples = sum(map(int, re.findall(r"(\d+) passing examples", done.stdout)))
+    examples = sum(map(int, re.findall(r"- (\d+) passing", done.stdout)))
     return {key: counts.get(key, 0) for key in ("passed", "failed", "error", "skipped")} | {
         "drawn examples": examples
     }
