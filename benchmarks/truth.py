@@ -152,6 +152,7 @@ def information(repetitions: int, jobs: int) -> Iterator[Row]:
             "mean width of interval": (high - low).mean(),
             "interval holds truth": held,
             "interval's low end is not above truth": (low <= case.truth).mean(),
+            "low end is at most a width above truth": (low - case.truth <= high - low).mean(),
         }
         for measure, value in figures.items():
             yield Row("information", case.name, n, repetitions, measure, float(value))

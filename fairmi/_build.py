@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,28 +13,17 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from fairmi import _paper
+from fairmi._design import Design
 from fairmi._layout import Places
-from fairmi._loop import Run, Settings
+from fairmi._loop import Run
 from fairmi._networks import Networks
+from fairmi._paper import PaperRun
 from fairmi._sample import Sample
 from fairmi._sensitive import AttributeRows
-from fairmi._training import DefaultRun, n_batches
+from fairmi._training import DefaultRun
 from fairmi._types import TrainingData
 from fairmi.dependence.names import penalty_of
 
-_DEFAULT_EPOCHS = 15
-# Shares of λ at which companions train; and distinct rows from which on there are some, and models
-# of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
-_COMPANIONS = (0.0, 0.25, 0.5)
-_FEWEST_SHARED_ROWS = 5_000
-_FEWEST_STEPS = 200
-# Regularisation of a table of few and of many rows; between them by the logarithm of the rows.
-_FEW_ROWS, _MANY_ROWS = 1_000, 30_000
-_DROPOUT = (0.5, 0.2)
-_WEIGHT_DECAY = (0.3, 0.6)
-_MOST_UNITS = 8
-_CRITIC_LEARNING_RATE = 3e-3
 _TINY = 1e-12
 # Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
 _MOST_EXPANDED = 2**26
@@ -44,123 +32,13 @@ _MOST_WEIGHTS = 1_000_000_000
 _MOST_LEVELS = 10_000_000
 
 
-@dataclass(frozen=True)
-class Design:
-    """All that sets a training but its data; `n_rows` is None for a stream.
-
-    For each of `lams`, of which the first `n_companions` are those of companions, there are
-    `n_starts` models, whose starting weights differ; `factors` has the share of λ for each
-    sensitive attribute.
-    """
-
-    schedule: str
-    constraint: str
-    n_classes: int
-    n_inputs: int
-    hidden_layer_sizes: tuple[int, ...]
-    n_components: int | None
-    n_levels: int
-    dropout: float | None
-    lams: tuple[float, ...]
-    n_companions: int
-    n_starts: int
-    max_iter: int | None
-    n_rows: int | None
-    batch_size: int | None
-    learning_rate: float | None
-    weight_decay: float | None
-    n_critic_steps: int | None
-    device: torch.device
-    seed: int
-    penalty: Any
-    factors: tuple[float, ...]
-    group_weight: str | None
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Arguments of Networks for the models of one λ, but for the generator."""
-        paper = self.schedule == "paper"
-        n_units = self.n_components or min(self.n_classes - 1, _MOST_UNITS)
-        return {
-            "n_models": self.n_starts,
-            "n_inputs": self.n_inputs,
-            "hidden_layer_sizes": self.hidden_layer_sizes,
-            "n_components": _paper.N_COMPONENTS if paper else n_units,
-            "n_levels": None if paper else self.n_levels,
-            "n_outputs": 1 if self.n_classes == 2 else self.n_classes,
-            "dropout": 0.0 if paper else self._by_rows(self.dropout, _DROPOUT),
-        }
-
-    def _by_rows(self, given: float | None, ends: tuple[float, float]) -> float:
-        if given is not None:
-            return given
-        rows = np.log([_FEW_ROWS, _MANY_ROWS])
-        return float(np.interp(np.log(self.n_rows or _MANY_ROWS), rows, ends))
-
-    def models_of(self, place: int) -> slice:
-        """Return the models of the λ of `place` among those that were asked for."""
-        start = (self.n_companions + place) * self.n_starts
-        return slice(start, start + self.n_starts)
-
-    @property
-    def asked(self) -> slice:
-        """Models that are no companions."""
-        return slice(self.n_companions * self.n_starts, None)
-
-    @property
-    def shares_layers(self) -> bool:
-        """Whether models have the encoder's hidden layers in common."""
-        return (self.n_rows or 0) >= _FEWEST_SHARED_ROWS
-
-    @property
-    def n_batches(self) -> int:
-        """Steps of an epoch."""
-        return n_batches(self.n_rows or 1, self.settled_batch_size)
-
-    @property
-    def settled_batch_size(self) -> int:
-        """Rows of a step."""
-        return self.batch_size or (128 if self.schedule == "paper" else 256)
-
-    @property
-    def settings(self) -> Settings:
-        """How to train."""
-        fewest = math.ceil(_FEWEST_STEPS / self.n_batches)
-        n_epochs = self.max_iter or max(_DEFAULT_EPOCHS, fewest)
-        paper = self.schedule == "paper"
-        return Settings(
-            lams=tuple(lam for lam in self.lams for _ in range(self.n_starts)),
-            n_repeats=len(self.lams),
-            n_epochs=n_epochs,
-            batch_size=self.settled_batch_size,
-            learning_rate=self.learning_rate or (1e-4 if paper else 1e-2),
-            weight_decay=self._by_rows(self.weight_decay, _WEIGHT_DECAY),
-            n_critic_steps=self.n_critic_steps or (20 if paper else 3),
-            critic_learning_rate=_CRITIC_LEARNING_RATE,
-            factors=self.factors,
-        )
-
-
-def companions_of(lams: Sequence[float], n_rows: int | None) -> tuple[float, ...]:
-    """Return the values of λ to train beside `lams`, whose models are then thrown away.
-
-    All models share the encoder's hidden layers. Under a large λ alone these lose what the task
-    needs; models of small λ hold it. A stream, of which `n_rows` is None, has none.
-    """
-    if (n_rows or 0) < _FEWEST_SHARED_ROWS:
-        return ()
-    largest = max(lams)
-    wanted = [share * largest for share in _COMPANIONS]
-    return tuple(lam for lam in wanted if min(lams) > lam)
-
-
 def build(
     design: Design, data: TrainingData, parameters: Mapping[str, np.ndarray] | None = None
 ) -> Run:
     """Return the run of the schedule, its networks untrained or with `parameters`."""
     if design.schedule == "paper":
         networks, generator = _networks(design, parameters)
-        return _paper.PaperRun(networks, data, design.settings, generator)
+        return PaperRun(networks, data, design.settings, generator)
     return default_run(design, data, parameters)
 
 
@@ -348,7 +226,7 @@ def _networks(
     networks = Networks(**design.architecture, generator=generator)
     if parameters is not None:
         networks.load_state_dict({k: torch.as_tensor(v) for k, v in parameters.items()})
-    networks.share(len(design.lams))
+    networks.share(design.settings.n_repeats)
     if not design.shares_layers:
         networks.separate(networks.states())
     return networks, generator
@@ -358,7 +236,7 @@ def _check_size(design: Design) -> None:
     sizes = design.architecture
     n_components = sizes["n_components"]
     widths = (sizes["n_inputs"], *sizes["hidden_layer_sizes"], n_components, sizes["n_outputs"])
-    n_models = (len(design.lams) - design.n_companions) * design.n_starts
+    n_models = len(design.lams) * design.n_starts
     n_weights = n_models * sum(n_in * n_out for n_in, n_out in pairwise(widths))
     if n_weights > _MOST_WEIGHTS:
         raise ValueError(

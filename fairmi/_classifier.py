@@ -15,9 +15,7 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
 from fairmi._build import (
-    Design,
     build,
-    companions_of,
     default_run,
     device_of,
     one_thread,
@@ -26,6 +24,7 @@ from fairmi._build import (
 )
 from fairmi._classes import check_classes, check_stream_classes
 from fairmi._compat import HasMethods, Interval, StrOptions
+from fairmi._design import Design
 from fairmi._diagnosis import warn_of_blind_critics, warn_of_one_class, warn_of_stop
 from fairmi._encoding import TableEncoder
 from fairmi._inputs import (
@@ -501,8 +500,6 @@ default="demographic_parity"
         self, sample: Sample, lams: Sequence[float] | None, n_rows: int | None, seed: int
     ) -> Design:
         lam, factors = self.sensitive_plan_.weigh(self.lam)
-        asked = (lam,) if lams is None else tuple(map(float, lams))
-        companions = () if self.schedule == "paper" else companions_of(asked, n_rows)
         return Design(
             schedule=self.schedule,
             constraint=self.constraint,
@@ -512,8 +509,7 @@ default="demographic_parity"
             n_components=self.n_components,
             n_levels=self.n_levels,
             dropout=self.dropout,
-            lams=(*companions, *asked),
-            n_companions=len(companions),
+            lams=(lam,) if lams is None else tuple(map(float, lams)),
             factors=factors,
             group_weight=self.group_weight,
             n_starts=int(self.n_estimators),

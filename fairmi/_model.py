@@ -15,7 +15,8 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._build import Design, inference_networks, representation, scores_of
+from fairmi._build import inference_networks, representation, scores_of
+from fairmi._design import Design
 from fairmi._encoding import TableEncoder
 from fairmi._inputs import check_table
 from fairmi._networks import Networks

@@ -7,10 +7,10 @@ Source of the bound: Donsker and Varadhan, doi 10.1002/cpa.3160360204.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from fairmi.dependence._given import given
 
 
 class Cells:
@@ -60,8 +60,9 @@ def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor) -> Tensor:
     -------
     Tensor of shape (M,)
     """
-    value: Tensor = _CountedBound.apply(scores, Cells(counts, log_prior))
-    return value
+    cells = Cells(counts, log_prior)
+    fixed = scores.detach()
+    return given(scores, cells.value(fixed)[0], -cells.descent(fixed))
 
 
 def exact_bound(
@@ -94,15 +95,3 @@ def exact_bound(
     counts.scatter_(1, cells.expand(len(weights), -1), weights)
     of_strata = scores[:, None].expand(-1, n_strata, -1, -1)
     return counted_bound(of_strata, counts.view(-1, n_strata, n_rows, n_groups), log_prior)
-
-
-class _CountedBound(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, cells: Cells) -> Tensor:
-        ctx.save_for_backward(cells.descent(scores))
-        return cells.value(scores)[0]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (descent,) = ctx.saved_tensors
-        return descent * -grads[0].view(-1, 1, 1, 1), None

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._networks import Channel, StackedMLP, repeated
 from fairmi._types import Batch, TrainingData
+from fairmi.dependence._given import given
 from fairmi.dependence.level_critic import LevelCritic
 from fairmi.dependence.level_table import LevelTable
 
@@ -201,21 +202,3 @@ def _critics(
             same = parameter.shape == start.shape
             parameter.copy_(start if same else repeated(start, n_repeats))
     return critics
-
-
-def given(z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    """Return a value, (M,), whose gradient in Z (M, B, D) is known."""
-    result: Tensor = _Given.apply(z, value, gradient)
-    return result
-
-
-class _Given(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grads[0][:, None, None], None, None
