@@ -1,6 +1,6 @@
 """Train on a Parquet file by row groups, never holding more than one of them in memory.
 
-Needs pyarrow.
+Needs pyarrow: pip install pyarrow.
 """
 
 from __future__ import annotations
