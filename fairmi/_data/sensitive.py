@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import Groups, codes_among, column_kinds, group_rows, quantities
+from fairmi._data.groups import Groups, codes_among, column_kinds, group_rows, quantities
+from fairmi.exceptions import SensitiveFeaturesError
 
 _MISSING = "missing"
 
@@ -150,6 +150,17 @@ class SensitivePlan:
             )
         largest = float(max(lam.values()))
         return largest, tuple(float(lam[name]) / (largest or 1.0) for name in self.names)
+
+
+def plan_to_plain(plan: SensitivePlan) -> dict[str, Any]:
+    """Return what a plan holds, to save it."""
+    return {**vars(plan), "plans": [dict(vars(part)) for part in plan.plans]}
+
+
+def plan_from_plain(plain: Mapping[str, Any]) -> SensitivePlan:
+    """Return a plan that was saved."""
+    plans = tuple(AttributePlan(**part) for part in plain["plans"])
+    return SensitivePlan(tuple(plain["names"]), plans, plain["separate"])
 
 
 def plan_sensitive(

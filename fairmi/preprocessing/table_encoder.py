@@ -9,8 +9,17 @@ from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._columns import Column, as_at_fit, categorical_column, numeric_column, table_columns
-from fairmi._layout import Layout, layout_of
+from fairmi._data.saved_format import of_this_format, with_format
+from fairmi._data.values import table_columns
+from fairmi.preprocessing.encoded_columns import (
+    Column,
+    as_at_fit,
+    categorical_column,
+    column_from_plain,
+    column_to_plain,
+    numeric_column,
+)
+from fairmi.preprocessing.layout import Layout, layout_of
 
 # Bins of all numeric columns together: a wide table gets fewer a column, so that its width stays.
 _BIN_BUDGET = 2048
@@ -65,18 +74,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         weights = np.ones(len(classes))
         if sample_weight is not None:
             weights = np.asarray(sample_weight, float)
-        self.columns_, places = [], []
+        self.columns_, positions = [], []
         for name, values in table_columns(X):
             if values.dtype == object:
                 column: Column = categorical_column(name, values)
             else:
                 column = numeric_column(name, values, classes, weights, n_bins)
             self.columns_.append(column)
-            places.append(column.places(values))
-        self.layout_ = layout_of(self.columns_, places, weights)
+            positions.append(column.positions(values))
+        self.layout_ = layout_of(self.columns_, positions, weights)
         return self
 
-    def places(self, X: Any) -> Any:
+    def positions(self, X: Any) -> Any:
         """Return where each value lies among the knots or categories of its column.
 
         Returns
@@ -90,20 +99,42 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             scaled = values @ diags_array(self.scale_)
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
         n_rows = X.shape[0]
-        places = np.empty((n_rows, len(self.columns_)), dtype=np.float32)
+        positions = np.empty((n_rows, len(self.columns_)), dtype=np.float32)
         for j, (column, (name, values)) in enumerate(
             zip(self.columns_, table_columns(X), strict=True)
         ):
-            places[:, j] = column.places(as_at_fit(column, name, values))
-        return places
+            positions[:, j] = column.positions(as_at_fit(column, name, values))
+        return positions
 
     def transform(self, X: Any) -> Any:
         """Return the encoded rows: ndarray (n_rows, n_encoded) float32, or csr_array if sparse."""
-        return self.expand(self.places(X))
+        return self.expand(self.positions(X))
 
-    def expand(self, places: Any) -> Any:
-        """Return the encoded rows of `places`."""
-        return places if self.layout_ is None else self.layout_.expand(places)
+    def expand(self, positions: Any) -> Any:
+        """Return the encoded rows of `positions`."""
+        return positions if self.layout_ is None else self.layout_.expand(positions)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain data alone: arrays, numbers and strings."""
+        state = dict(super().__getstate__())
+        if state.get("columns_") is not None:
+            state["columns_"] = [column_to_plain(column) for column in self.columns_ or ()]
+            state["layout_"] = vars(self.layout_)
+        return with_format(state)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over saved data.
+
+        Raises
+        ------
+        ValueError
+            If it was saved in another format.
+        """
+        state = of_this_format(state, "TableEncoder")
+        if state.get("columns_") is not None:
+            state["columns_"] = [column_from_plain(plain) for plain in state["columns_"]]
+            state["layout_"] = Layout(**state["layout_"])
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         """Take missing values, categories, text and sparse tables; need y."""
@@ -116,6 +147,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
+# Saved models name the public place of a class, which stays where its file moves.
+TableEncoder.__module__ = "fairmi.preprocessing"
+
+
 def _sparse_parts(X: Any) -> tuple[csr_array, csr_array]:
     """Return the values, missing ones as 0, and indicators of what is missing."""
     values = csr_array(X)
@@ -123,8 +158,8 @@ def _sparse_parts(X: Any) -> tuple[csr_array, csr_array]:
         raise ValueError("X holds a value above 3e38 in size; replace it, or scale X.")
     gaps = np.isnan(values.data)
     rows = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))[gaps]
-    places = (rows, values.indices[gaps])
-    missing = csr_array((np.ones(gaps.sum()), places), shape=values.shape)
+    positions = (rows, values.indices[gaps])
+    missing = csr_array((np.ones(gaps.sum()), positions), shape=values.shape)
     if gaps.any():
         values = values.copy()
         values.data[gaps] = 0

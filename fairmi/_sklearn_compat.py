@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -16,6 +19,17 @@ __all__ = [
     "Interval",
     "StrOptions",
     "check_sample_weight",
+    "in_search",
     "safe_indexing",
     "validate_params",
 ]
+
+
+def in_search() -> bool:
+    """Whether scikit-learn's searches or cross-validation called, however far up."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "sklearn.model_selection._validation":
+            return True
+        frame = frame.f_back
+    return False

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import assert_all_finite
 
-from fairmi._compat import check_sample_weight
-from fairmi._inputs import named
+from fairmi._data.tables import named
+from fairmi._sklearn_compat import check_sample_weight
 
 _SAFE = (1e-30, 1e30)  # of the largest weight; float32 holds what lies between
 

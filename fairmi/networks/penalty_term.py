@@ -8,18 +8,19 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import Channel, StackedMLP, repeated
-from fairmi._types import Batch, TrainingData
-from fairmi.dependence._given import given
+from fairmi._layers import StackedMLP, repeated
+from fairmi.dependence._known_gradient import given
 from fairmi.dependence.level_critic import LevelCritic
 from fairmi.dependence.level_table import LevelTable
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.networks.channel import Channel
 
 _CRITIC_DECAY = 1e-3
 _N_SHUFFLES = 9
 
 
 @dataclass(frozen=True)
-class Law:
+class LevelProbabilities:
     """Where the units of a batch lie and which levels they may take: see Channel."""
 
     bounded: Tensor
@@ -27,13 +28,13 @@ class Law:
     counts: Tensor
 
 
-class Term:
+class PenaltyTerm:
     """One sensitive attribute's part of the loss, for M models; `penalty` as in `Penalty`."""
 
     def __init__(
         self,
         penalty: Any,
-        data: TrainingData,
+        sensitive: SensitiveBatch,
         channel: Channel,
         generator: Generator,
         *,
@@ -41,47 +42,48 @@ class Term:
         n_repeats: int,
         n_components: int,
     ) -> None:
-        self.penalty, self.data = penalty, data
+        self.penalty = penalty
         self.channel, self.generator = channel, generator
-        self.critic = _critics(penalty, n_models, n_repeats, n_components, data, generator)
+        self.critic = _critics(penalty, n_models, n_repeats, n_components, sensitive, generator)
         self.n_models = n_models
         self.trained = [p for p in self.critic.parameters() if p.requires_grad]
-        self.table, self.levels = None, None
+        self.table, self.level_critic = None, None
         n_levels = channel.n_levels
         # Not inherited: a subclass may have another value.
         reads_levels = vars(type(penalty)).get("reads_levels", False)
-        if reads_levels and data.log_prior is not None and n_levels is not None:
-            self.table = LevelTable(n_models, n_components, n_levels, data)
+        if reads_levels and sensitive.log_prior is not None and n_levels is not None:
+            self.table = LevelTable(n_models, n_components, n_levels, sensitive)
             if n_components == 1 and type(self.critic) is StackedMLP:
-                self.levels = LevelCritic(self.critic, n_levels, data)
-        weights = self.trained if self.levels is None else [self.levels.weights]
+                self.level_critic = LevelCritic(self.critic, n_levels, sensitive)
+        weights = self.trained if self.level_critic is None else [self.level_critic.weights]
         self.optimizer = None
         if weights:
             self.optimizer = torch.optim.AdamW(weights, weight_decay=_CRITIC_DECAY, fused=True)
 
-    def go_on(self, data: TrainingData) -> None:
-        """Take the next rows of a stream in place of those before."""
-        self.data = data
-        if self.table is not None and data.log_prior is not None:
-            self.table.prior = data.log_prior.exp()
-        if self.levels is not None and data.log_prior is not None:
-            self.levels.log_prior = data.log_prior
+    def go_on(self, sensitive: SensitiveBatch) -> None:
+        """Take the group shares of a stream's rows so far."""
+        if self.table is not None and sensitive.log_prior is not None:
+            self.table.prior = sensitive.log_prior.exp()
+        if self.level_critic is not None and sensitive.log_prior is not None:
+            self.level_critic.log_prior = sensitive.log_prior
 
-    def law(self, bounded: Tensor, batch: Batch, width: float) -> Law | None:
+    def level_probabilities(
+        self, bounded: Tensor, sensitive: SensitiveBatch, width: float
+    ) -> LevelProbabilities | None:
         """Return the levels that noise of `width` lets a batch take, where the penalty reads them.
 
         `bounded` (M, B, D) are the units before the channel.
         """
         if self.table is None:
             return None
-        low, above = self.channel.law(bounded, width)
-        return Law(bounded, low, self.table.count(low, above, batch))
+        low, above = self.channel.level_probabilities(bounded, width)
+        return LevelProbabilities(bounded, low, self.table.count(low, above, sensitive))
 
     def train_critic(
         self,
         bounded: Tensor,
-        law: Law | None,
-        batch: Batch,
+        levels: LevelProbabilities | None,
+        sensitive: SensitiveBatch,
         *,
         n_steps: int,
         rate: float,
@@ -92,85 +94,92 @@ class Term:
             return
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if self.levels is not None and law is not None:
-            self.levels.train(self.optimizer, law.counts[:, 0], n_steps)
+        if self.level_critic is not None and levels is not None:
+            self.level_critic.train(self.optimizer, levels.counts[:, 0], n_steps)
             return
         for _ in range(n_steps):
-            loss = self._critic_loss(bounded, batch, width)
+            loss = self._critic_loss(bounded, sensitive, width)
             self.optimizer.zero_grad()
             loss.sum().backward()
             self.optimizer.step()
 
     def value(
-        self, z: Tensor, law: Law | None, batch: Batch, table_share: float, table_rows: float
+        self,
+        z: Tensor,
+        levels: LevelProbabilities | None,
+        sensitive: SensitiveBatch,
+        table_share: float,
+        table_rows: float,
     ) -> Tensor:
         """Return what the encoder minimises, (M,), at Z (M, B, D); count the batch's levels.
 
         The table has `table_share` of the value, and looks back on `table_rows` rows.
         """
-        if self.levels is not None:
-            value = given(z, *self.levels.value(self.channel.level(z)[..., 0], batch))
+        if self.level_critic is not None:
+            value = given(z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive))
         else:
-            value = self._value_alone(z, batch)
-        if self.table is None or law is None:
+            value = self._value_alone(z, sensitive)
+        if self.table is None or levels is None:
             return value
         if table_share:
-            place = self.channel.place(law.bounded.detach())
-            of_table, slope = self.table.value(law.low, place, batch)
+            position = self.channel.position(levels.bounded.detach())
+            of_table, slope = self.table.value(levels.low, position, sensitive)
             of_table = given(z, of_table, slope * self.channel.steps_per_unit)
             value = value.lerp(of_table, table_share)
-        self.table.update(law.counts, z.shape[1], table_rows)
+        self.table.update(levels.counts, z.shape[1], table_rows)
         return value
 
-    def evaluate(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
-        """Return the penalty of other rows, (M,), at Z as at inference."""
-        value = self._value_in_parts(z, batch, data)
-        if self.table is not None and self.table.n_batches:
-            # Counts of training rows, read on rows that they do not hold.
-            low, _ = self.channel.law(z, 0.0)
-            of_table, _ = self.table.value(low, self.channel.place(z), batch)
-            value = torch.maximum(value, of_table)
-        return value
+    def sees(self, z: Tensor, sensitive: SensitiveBatch, model: int) -> bool:
+        """Whether the penalty of a model is larger at Z (M, B, D) than at shuffled rows of it.
 
-    def sees(self, z: Tensor, batch: Batch, model: int) -> bool:
-        """Whether the penalty of a model is larger at Z (M, B, D) than at shuffled rows of it."""
+        Z is that of inference, and the rows any.
+        """
         with torch.no_grad():
-            value = self.evaluate(z, batch, self.data)[model]
+            value = self._at_inference(z, sensitive)[model]
             for _ in range(_N_SHUFFLES):
                 order = torch.randperm(z.shape[1], generator=self.generator, device=z.device)
-                if self.evaluate(z[:, order], batch, self.data)[model] >= value:
+                if self._at_inference(z[:, order], sensitive)[model] >= value:
                     return False
         return True
 
-    def _critic_loss(self, bounded: Tensor, batch: Batch, width: float) -> Tensor:
+    def _at_inference(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        value = self._value_in_parts(z, sensitive)
+        if self.table is not None and self.table.n_batches:
+            # Counts of training rows, read on rows that they do not hold.
+            low, _ = self.channel.level_probabilities(z, 0.0)
+            of_table, _ = self.table.value(low, self.channel.position(z), sensitive)
+            value = torch.maximum(value, of_table)
+        return value
+
+    def _critic_loss(self, bounded: Tensor, sensitive: SensitiveBatch, width: float) -> Tensor:
         z = self.channel(bounded, width)
         return self._checked(
-            self.penalty.critic_loss(self.critic, z, batch, self.data, self.generator),
+            self.penalty.critic_loss(self.critic, z, sensitive, self.generator),
             "critic_loss",
         )
 
-    def _value_alone(self, z: Tensor, batch: Batch) -> Tensor:
+    def _value_alone(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
         for parameter in self.trained:
             parameter.requires_grad_(False)
-        value = self._value(z, batch, self.data)
+        value = self._value(z, sensitive)
         for parameter in self.trained:
             parameter.requires_grad_(True)
         return value
 
-    def _value_in_parts(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
-        most = getattr(self.penalty, "most_rows", None)
+    def _value_in_parts(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        most = getattr(self.penalty, "max_rows", None)
         n_rows = z.shape[1]
         if most is None or n_rows <= most:
-            return self._value(z, batch, data)
+            return self._value(z, sensitive)
         order = torch.randperm(n_rows, generator=self.generator, device=z.device)
-        parts = [(z[:, index], batch.take(index)) for index in order.split(most)]
-        weights = torch.stack([rows.penalty_weights.sum(1) for _, rows in parts])
-        values = torch.stack([self._value(part, rows, data) for part, rows in parts])
+        parts = [(z[:, index], sensitive.take(index)) for index in order.split(most)]
+        weights = torch.stack([rows.weights.sum(1) for _, rows in parts])
+        values = torch.stack([self._value(part, rows) for part, rows in parts])
         tiny = torch.finfo(values.dtype).tiny
         return (values * weights).sum(0) / weights.sum(0).clamp_min(tiny)
 
-    def _value(self, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
-        value = self.penalty.value(self.critic, z, batch, data, self.generator)
+    def _value(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        value = self.penalty.value(self.critic, z, sensitive, self.generator)
         return self._checked(value, "value")
 
     def _checked(self, value: Tensor, method: str) -> Tensor:
@@ -187,15 +196,15 @@ def _critics(
     n_models: int,
     n_repeats: int,
     n_components: int,
-    data: TrainingData,
+    sensitive: SensitiveBatch,
     generator: Generator,
 ) -> nn.Module:
     """Return critics whose starts, and the generator after them, are those of M / `n_repeats`."""
-    few: nn.Module = penalty.critic(n_models // n_repeats, n_components, data, generator)
+    few: nn.Module = penalty.critic(n_models // n_repeats, n_components, sensitive, generator)
     if n_repeats == 1:
         return few
     after = generator.get_state()
-    critics: nn.Module = penalty.critic(n_models, n_components, data, generator)
+    critics: nn.Module = penalty.critic(n_models, n_components, sensitive, generator)
     generator.set_state(after)
     with torch.no_grad():
         for parameter, start in zip(critics.parameters(), few.parameters(), strict=True):

@@ -1,4 +1,4 @@
-"""Equal rows become one row of the summed weight, in an order that only the rows' content sets.
+"""The checked rows of a fit, encoded; equal rows are one row of the summed weight.
 
 So a weight of 2 is exactly a repeated row, a weight of 0 exactly an absent one, and a fit does
 not depend on the order in which rows came.
@@ -6,10 +6,53 @@ not depend on the order in which rows came.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
+
+from fairmi._data.fit_input import FitInput
+from fairmi._data.sensitive import SensitiveRows
+from fairmi.preprocessing.layout import Layout
+from fairmi.preprocessing.table_encoder import TableEncoder
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Distinct rows, n of each.
+
+    `x` has the bin positions of a table (n, n_columns), which `layout` spreads out; of a sparse
+    table, whose layout is None, the encoded rows. `codes` (n,) are those of classes.
+    """
+
+    x: np.ndarray | csr_array
+    codes: np.ndarray
+    sensitive: SensitiveRows
+    task_weights: np.ndarray
+    penalty_weights: np.ndarray
+    layout: Layout | None
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that networks read."""
+        return self.x.shape[1] if self.layout is None else self.layout.width
+
+
+def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
+    """Return the distinct rows of a fit, in an order that only their content sets."""
+    x = encoder.positions(given.features)
+    told_apart = np.column_stack([given.codes, given.sensitive.columns])
+    both = np.column_stack([given.task_weights, given.penalty_weights])
+    kept, weights = merge_rows(x, told_apart, both)
+    return EncodedRows(
+        x=x[kept],
+        codes=given.codes[kept],
+        sensitive=given.sensitive.take(kept),
+        task_weights=weights[:, 0],
+        penalty_weights=weights[:, 1],
+        layout=encoder.layout_,
+    )
 
 
 def merge_rows(

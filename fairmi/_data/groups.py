@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
 # is held by two rows or more and by this many on average. Two values always are.

@@ -1,4 +1,4 @@
-"""What a step of the default schedule uses of each setting, by how far a fit has come."""
+"""What a training step uses of each setting, by how far the training has come."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a step at the share `done` of a fit, from 0 to 1, uses of each setting."""
+class Schedule:
+    """A training with a known end, of which the share `done`, from 0 to 1, is behind."""
 
     done: float
 
@@ -39,8 +39,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class StreamProgress:
-    """What the step number `step` of a stream without a known end uses of each setting."""
+class StreamSchedule:
+    """A stream without a known end, after `step` steps."""
 
     step: int
 
@@ -51,17 +51,17 @@ class StreamProgress:
 
     @property
     def penalty(self) -> float:
-        """As in Progress."""
+        """As in Schedule."""
         return min(1.0, self.step / 200)
 
     @property
     def table(self) -> float:
-        """As in Progress."""
+        """As in Schedule."""
         return 0.7 * min(1.0, max(0.0, (self.step - 300) / 200))
 
     @property
     def table_rows(self) -> float:
-        """As in Progress, but never few."""
+        """As in Schedule, but never few."""
         return 51_200.0
 
     @property

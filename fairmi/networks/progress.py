@@ -9,7 +9,7 @@ from typing import Self
 
 from tqdm.auto import tqdm
 
-from fairmi._types import EpochRecord
+from fairmi.networks.loop import EpochRecord
 
 
 class Reporter:
@@ -59,10 +59,10 @@ class Reporter:
 
 
 def epoch_dict(record: EpochRecord, models: slice) -> dict[str, float]:
-    """Return an epoch's record by names, the mean over models, without what was not measured."""
-    values: dict[str, float] = {"epoch": record.epoch}
-    for name in ("task_loss", "penalty", "val_task_loss", "val_penalty"):
-        measured = getattr(record, name)
-        if measured:
-            values[name] = fmean(measured[models])
-    return values | {"seconds": record.seconds}
+    """Return an epoch's record by names, the mean over models."""
+    return {
+        "epoch": record.epoch,
+        "task_loss": fmean(record.task_loss[models]),
+        "penalty": fmean(record.penalty[models]),
+        "seconds": record.seconds,
+    }

@@ -1,6 +1,9 @@
-"""Exceptions and warnings of fairmi: small, and each message states the remedy."""
+"""Errors and warnings of fairmi; each message states the fix."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -10,11 +13,17 @@ __all__ = [
     "InfeasibleBoundWarning",
     "SensitiveFeaturesError",
     "SmallGroupWarning",
+    "StoppedFitError",
+    "warn_again",
 ]
 
 
 class SensitiveFeaturesError(ValueError):
     """The sensitive features are missing, malformed, or carry a single value."""
+
+
+class StoppedFitError(RuntimeError):
+    """A fit diverged inside a search, which must not score what is left of it."""
 
 
 class CollapseWarning(ConvergenceWarning):
@@ -27,3 +36,9 @@ class InfeasibleBoundWarning(UserWarning):
 
 class SmallGroupWarning(UserWarning):
     """A group has too few rows for its figures to say anything."""
+
+
+def warn_again(found: Iterable[tuple[str, str]], stacklevel: int = 1) -> None:
+    """Give the warnings that a fitted model keeps, as (name of the category, message)."""
+    for category, message in found:
+        warnings.warn(message, globals()[category], stacklevel=stacklevel + 2)

@@ -1,15 +1,49 @@
-"""The classes that a fit or a stream can have."""
+"""y in any form -> a checked array, and the classes that a fit or a stream can have."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
-from fairmi._inputs import named, plain_series
+from fairmi._data.tables import n_rows, named, naming
+
+
+def check_labels(
+    estimator: BaseEstimator, X: Any, y: Any, argument: str = "y", table: str = "X"
+) -> np.ndarray:
+    """Return y as a 1-d array without missing values, as long as X."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target "
+            f"{argument} is None."
+        )
+    try:
+        y = column_or_1d(plain_series(y), warn=True)
+    except (ValueError, TypeError) as error:
+        raise naming(argument, error) from error
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name=argument)
+    elif pd.isna(y).any():
+        raise ValueError(
+            f"Input {argument} contains NaN in {int(pd.isna(y).sum())} rows; drop the rows "
+            "without a label."
+        )
+    if len(y) != n_rows(X):
+        raise ValueError(
+            f"{argument} has {len(y)} rows, but {table} has {n_rows(X)}; "
+            f"give one label for each row of {table}."
+        )
+    try:
+        check_classification_targets(y)
+    except (ValueError, TypeError) as error:
+        raise naming(argument, error) from error
+    return y
 
 
 def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:
@@ -73,3 +107,16 @@ def _distinct(classes: Any) -> np.ndarray:
             raise ValueError("classes holds a missing value; leave it out.")
         check_classification_targets(values)
         return np.unique(values)
+
+
+def plain_series(y: Any) -> Any:
+    """Return a Series of any library as an array of values that numpy knows, if it can be one."""
+    if isinstance(y, pd.api.extensions.ExtensionArray):
+        y = pd.Series(y)
+    native = nw.from_native(y, series_only=True, pass_through=True)
+    if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
+        return y.to_numpy(dtype=object) if y.isna().any() else np.array(y.tolist())
+    if isinstance(native, nw.Series) and not isinstance(y, pd.Series):
+        values = native.to_list()
+        return np.array(values, dtype=object if None in values else None)
+    return y
