@@ -20,9 +20,8 @@ from fairmi._network_base import (
 )
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
-from fairmi.networks.loop import Outcome, run_epochs
+from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
 from fairmi.networks.model import device_of
-from fairmi.networks.progress import Reporter, epoch_dict
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.networks.trainer import one_thread
 from fairmi.preprocessing import TableEncoder

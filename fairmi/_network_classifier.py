@@ -24,8 +24,8 @@ from fairmi._network_base import (
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
+from fairmi.networks.loop import Reporter, epoch_dict
 from fairmi.networks.model import device_of
-from fairmi.networks.progress import Reporter, epoch_dict
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder
