@@ -24,8 +24,8 @@ _REASONS = {
 _FOUND = 0.05
 _CLAIMED_SHARE = 0.25
 _MAX_ROWS, _MIN_ROWS = 5_000, 200
-# Distinct values of Z that a table tells apart, and rows' worth of prior that smooths each.
-_MAX_CELLS, _SMOOTHING = 256, 10.0
+# Distinct values of Z that a table tells apart.
+_MAX_CELLS = 256
 
 Told = list[tuple[str, str]]
 """Warnings as (name of the category in fairmi.exceptions, message)."""
@@ -93,7 +93,8 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
     if len(values) <= _MAX_CELLS:
         counts = np.zeros((len(values), len(shares)))
         np.add.at(counts, (cells.ravel()[fit], groups[fit]), 1)
-        smooth = (counts + _SMOOTHING * shares) / (counts.sum(1, keepdims=True) + _SMOOTHING)
+        prior = len(shares)  # rows' worth of it, one for each group
+        smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
         predicted = smooth[cells.ravel()[held_out], groups[held_out]]
     else:
         probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
