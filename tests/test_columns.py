@@ -177,5 +177,5 @@ def test_an_error_shows_some_names_of_many():
 
 
 def test_an_error_names_the_argument_it_was_given_for():
-    with pytest.raises(ValueError, match="^columns names 'sex'"):
+    with pytest.raises(ValueError, match=r"^columns names 'sex'"):
         column_positions(X, "sex", argument="columns")
