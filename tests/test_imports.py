@@ -27,7 +27,7 @@ LAYERS = {
     "_progress": 3,
     "dependence": 4,
     "_encoding": 4,
-    "_inputs": 4,
+    "_inputs": 3,
     "_sensitive": 4,
     "metrics": 4,
     "_weights": 5,

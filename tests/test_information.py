@@ -192,7 +192,7 @@ def test_labels_of_any_kind_and_frames_are_taken():
     C, y, Z = rng.integers(2, size=(3, 500))
     plain = conditional_mutual_information_score(Z, C, y)
     frame = pd.DataFrame({"z": np.array(["u", "v"])[Z]}, index=np.arange(500) + 7)
-    words = pd.Series(np.array(["no", "yes"])[y])
+    words = pd.Series(np.array(["no", "yes"])[y], index=frame.index)
     assert conditional_mutual_information_score(frame, C.astype(str), words) == plain
 
 

@@ -200,7 +200,7 @@ def test_names_of_groups_and_kind_of_table_do_not_matter():
     found = leakage_report(Z, c, probe="linear", random_state=0)
     named = leakage_report(
         pd.DataFrame(Z, index=np.arange(150) * 2),
-        pd.Series(np.array(["blue", "red"])[c], index=np.arange(150)),
+        pd.Series(np.array(["blue", "red"])[c], index=np.arange(150) * 2),
         probe="linear",
         random_state=0,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from fairmi._inputs import check_indexes
 from fairmi.metrics import _scores
 from fairmi.metrics._atoms import Atoms, atoms_p_value, most_permutations
 from fairmi.metrics._independence import independence_p_value, permuted_sums
@@ -46,6 +47,7 @@ class Sample:
         random_state: Any,
     ) -> Sample:
         """Check the arguments of a report and split the rows."""
+        check_indexes(Z=Z, sensitive_features=sensitive_features, sample_weight=sample_weight)
         matrix = as_matrix(Z)
         target = as_target(sensitive_features, len(matrix), kind=kind).standardised()
         seed = int(check_random_state(random_state).randint(2**31 - 1))

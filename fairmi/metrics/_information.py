@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from fairmi._inputs import check_indexes
 from fairmi.metrics._log_ratio import (
     LogRatios,
     normal_scores,
@@ -47,6 +48,7 @@ class InformationTask:
         random: np.random.RandomState,
     ) -> InformationTask:
         """Check the arguments of a report, and choose the estimator."""
+        check_indexes(Z=Z, C=C, y=y)
         matrix = as_matrix(Z)
         target = as_target(C, len(matrix), kind=kind, argument="C")
         strata = [np.arange(len(matrix))] if y is None else _strata(y, len(matrix))

@@ -11,6 +11,7 @@ import numpy as np
 
 from fairmi._compat import Interval, validate_params
 from fairmi._groups import group_rows
+from fairmi._inputs import check_indexes
 from fairmi.metrics._binomial import difference_upper_bound
 from fairmi.metrics._matrix import as_matrix, cells
 
@@ -147,6 +148,7 @@ def certify(Z: Any, sensitive_features: Any, *, confidence: float = 0.95) -> Cer
     >>> round(certificate.distance, 3), round(certificate.bound, 3)
     (0.031, 0.057)
     """
+    check_indexes(Z=Z, sensitive_features=sensitive_features)
     matrix = as_matrix(Z)
     groups = group_rows(sensitive_features, n_rows=len(matrix))
     codes = cells(matrix)

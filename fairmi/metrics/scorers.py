@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._compat import StrOptions, validate_params
 from fairmi._errors import SensitiveFeaturesError
+from fairmi._inputs import check_indexes
 from fairmi.metrics._columns import columns_of
 from fairmi.metrics._comparable import comparable_groups
 from fairmi.metrics._labels import label_codes
@@ -152,6 +153,12 @@ class FairnessScorer:
         sample_weight: Any = None,
     ) -> float:
         """Return the metric of what the estimator says of X, negated if lower is better."""
+        check_indexes(
+            X=X,
+            y_true=y_true,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+        )
         if self.sensitive_columns is not None:
             sensitive_features = columns_of(
                 X, self.sensitive_columns, argument="sensitive_columns"
