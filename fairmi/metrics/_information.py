@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import chi2
 
 from fairmi._inputs import check_indexes
@@ -17,6 +16,7 @@ from fairmi.metrics._log_ratio import (
     probe_log_ratios,
 )
 from fairmi.metrics._matrix import as_matrix, cells
+from fairmi.metrics._strata import strata_of
 from fairmi.metrics._target import Target, as_target
 
 CONFIDENCE = 0.95
@@ -51,7 +51,7 @@ class InformationTask:
         check_indexes(Z=Z, C=C, y=y)
         matrix = as_matrix(Z)
         target = as_target(C, len(matrix), kind=kind, argument="C")
-        strata = [np.arange(len(matrix))] if y is None else _strata(y, len(matrix))
+        strata = [rows for _, rows in strata_of(y, len(matrix))]
         if target.continuous and isinstance(estimator, str) and estimator == "plugin":
             raise ValueError(
                 'estimator="plugin" needs a categorical C, but C is continuous; give '
@@ -103,13 +103,3 @@ def _few_cells(Z: np.ndarray, target: Target, n_strata: int) -> bool:
         return False
     n_cells = (cells(Z).max() + 1) * len(target.labels) * n_strata
     return len(Z) >= LEAST_ROWS_PER_CELL * n_cells
-
-
-def _strata(y: Any, n_rows: int) -> list[np.ndarray]:
-    codes, values = pd.factorize(np.asarray(y, dtype=object).reshape(-1), use_na_sentinel=True)
-    if len(codes) != n_rows or (codes < 0).any():
-        raise ValueError(
-            f"y has {len(codes)} rows, {int((codes < 0).sum())} of them missing; give a label for "
-            f"each of the {n_rows} rows of Z."
-        )
-    return [np.flatnonzero(codes == k) for k in range(len(values))]
