@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from truth_certificates import certificates
+from truth_gaps import many_groups
 from truth_rows import Row
 
 from fairmi.datasets import load_adult
@@ -159,6 +160,7 @@ TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     **{f"false_alarms_{n}": partial(false_alarms, n) for n in SIZES},
     "information": information,
     "certificates": certificates,
+    "many_groups": many_groups,
 }
 
 
