@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from truth_certificates import certificates
+from truth_clusters import clusters
 from truth_gaps import many_groups
 from truth_rows import Row
 
@@ -161,6 +162,7 @@ TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     "information": information,
     "certificates": certificates,
     "many_groups": many_groups,
+    "clusters": clusters,
 }
 
 

@@ -77,6 +77,7 @@ def test_p_value_is_uniform_when_blocks_are_independent():
         independence_p_value(
             [rng.normal(size=(12, 1)) for _ in range(3)],
             [rng.normal(size=(2, 12, 1)) for _ in range(3)],
+            [lambda rng: rng.permutation(12)] * 3,
             rng,
         )
         for _ in range(120)
@@ -86,7 +87,12 @@ def test_p_value_is_uniform_when_blocks_are_independent():
 
 def test_constant_predictions_say_nothing():
     target = np.random.default_rng(2).normal(size=(30, 1))
-    p = independence_p_value([target], [np.full((1, 30, 1), 0.3)], np.random.default_rng(0))
+    p = independence_p_value(
+        [target],
+        [np.full((1, 30, 1), 0.3)],
+        [lambda rng: rng.permutation(30)],
+        np.random.default_rng(0),
+    )
     assert p == 1.0
 
 
@@ -115,7 +121,7 @@ def test_auc_error_is_that_of_many_samples():
     c = np.repeat([0, 1], [60, 40])[:, None]
     scores = [_scores.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)]
     spread = np.std([score.value for score in scores])
-    assert np.mean([score.standard_error for score in scores]) == pytest.approx(spread, rel=0.1)
+    assert np.mean([score.standard_error() for score in scores]) == pytest.approx(spread, rel=0.1)
 
 
 def test_r2_is_that_of_scikit_learn():

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from fairmi._inputs import check_indexes
+from fairmi.metrics._clusters import cluster_codes, exchange, warn_of_repeated_rows
 from fairmi.metrics._log_ratio import (
     LogRatios,
     normal_scores,
@@ -34,6 +35,7 @@ class InformationTask:
     probe: Any
     cv: int
     seed: int
+    clusters: np.ndarray | None
 
     @classmethod
     def make(
@@ -45,10 +47,11 @@ class InformationTask:
         estimator: Any,
         kind: str,
         cv: int,
+        clusters: Any,
         random: np.random.RandomState,
     ) -> InformationTask:
         """Check the arguments of a report, and choose the estimator."""
-        check_indexes(Z=Z, C=C, y=y)
+        check_indexes(Z=Z, C=C, y=y, clusters=clusters)
         matrix = as_matrix(Z)
         target = as_target(C, len(matrix), kind=kind, argument="C")
         strata = [rows for _, rows in strata_of(y, len(matrix))]
@@ -57,21 +60,30 @@ class InformationTask:
                 'estimator="plugin" needs a categorical C, but C is continuous; give '
                 'estimator="panel", or kind="categorical" if its values are categories.'
             )
+        owners = cluster_codes(clusters, len(matrix))
+        if owners is not None and isinstance(estimator, str) and estimator == "plugin":
+            raise ValueError(
+                'estimator="plugin" corrects its bias for independent rows, so that clusters make '
+                'it too high; give estimator="panel".'
+            )
+        if owners is None:
+            warn_of_repeated_rows(matrix, target.values)
         plugin = isinstance(estimator, str) and (
             estimator == "plugin"
-            or (estimator == "auto" and _few_cells(matrix, target, len(strata)))
+            or (estimator == "auto" and owners is None and _few_cells(matrix, target, len(strata)))
         )
         probe = "panel" if isinstance(estimator, str) and estimator == "auto" else estimator
         seed = int(random.randint(2**31 - 1))
-        return cls(matrix, target, strata, plugin, probe, cv, seed)
+        return cls(matrix, target, strata, plugin, probe, cv, seed, owners)
 
     def estimate(self, target: Target, n_jobs: int | None) -> LogRatios:
         """Return the log ratios of all rows, in the order of the strata."""
         return LogRatios.combine(
-            [self._stratum(self.Z[rows], target.rows(rows), n_jobs) for rows in self.strata]
+            [self._stratum(rows, target.rows(rows), n_jobs) for rows in self.strata]
         )
 
-    def _stratum(self, Z: np.ndarray, target: Target, n_jobs: int | None) -> LogRatios:
+    def _stratum(self, rows: np.ndarray, target: Target, n_jobs: int | None) -> LogRatios:
+        Z, owners = self.Z[rows], self._owners(rows)
         if len(np.unique(target.values)) < 2:
             return LogRatios(np.zeros(len(Z)))
         if self.plugin:
@@ -79,21 +91,38 @@ class InformationTask:
         if target.continuous:
             target = normal_scores(target, np.random.default_rng(self.seed))
         return probe_log_ratios(
-            Z, target, probe=self.probe, cv=self.cv, seed=self.seed, n_jobs=n_jobs
+            Z,
+            target,
+            probe=self.probe,
+            cv=self.cv,
+            seed=self.seed,
+            clusters=owners,
+            n_jobs=n_jobs,
         )
+
+    def _owners(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.clusters is None else self.clusters[rows]
+
+    def interval(self, found: LogRatios) -> tuple[float, float]:
+        """Return the 95 % interval of what `estimate` found; clusters are whole."""
+        if self.clusters is None:
+            return found.interval()
+        return found.interval(self.clusters[np.concatenate(self.strata)])
 
     def permuted(self, random: np.random.RandomState) -> Target:
         """Return the target permuted within each stratum."""
         values = self.target.values.copy()
         for rows in self.strata:
-            values[rows] = random.permutation(values[rows])
+            order = exchange(self._owners(rows), values[rows, None])
+            values[rows] = values[rows][order(random)]
         return Target(self.target.kind, values, self.target.labels)
 
     def null_bound(self, found: LogRatios) -> float:
         """Return what the estimate exceeds in at most 5 % of independent samples."""
         n = len(self.Z)
         if not self.plugin:
-            return float(-self.cv * np.log(1 - CONFIDENCE) / n)
+            largest = 1 if self.clusters is None else int(np.bincount(self.clusters).max())
+            return float(-self.cv * largest * np.log(1 - CONFIDENCE) / n)
         freedom = max(2 * n * found.bias, 0)
         return float((chi2.ppf(CONFIDENCE, freedom) - freedom) / (2 * n)) if freedom else 0.0
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import norm
 
+from fairmi.metrics._clusters import cluster_sums
 from fairmi.metrics._target import Target
 from fairmi.metrics.probes import choose_probes, fit_predict, split_rows
 
@@ -42,10 +43,10 @@ class LogRatios:
         """The estimate; it can be below 0."""
         return float(self.values.mean() - self.bias)
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval, no end below 0."""
-        variance = self.values.var() / len(self.values) + self.excess
+    def interval(self, clusters: np.ndarray | None = None) -> tuple[float, float]:
+        """Return the 95 % interval, no end below 0; rows of a cluster are one draw together."""
+        sums = cluster_sums(self.values - self.values.mean(), clusters)
+        variance = (sums**2).sum() / len(self.values) ** 2 + self.excess
         error = NORMAL_95 * float(np.sqrt(variance))
         return max(self.mean - error, 0.0), max(self.mean + error, 0.0)
 
@@ -67,14 +68,21 @@ def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
 
 
 def probe_log_ratios(
-    Z: np.ndarray, target: Target, *, probe: Any, cv: int, seed: int, n_jobs: int | None
+    Z: np.ndarray,
+    target: Target,
+    *,
+    probe: Any,
+    cv: int,
+    seed: int,
+    clusters: np.ndarray | None,
+    n_jobs: int | None,
 ) -> LogRatios:
     """Return held-out log ratios of a mixture of the probes and of "Z tells nothing".
 
     Rows of a fold are predicted by probes trained on the others, mixed by the weights that are
     most likely on the others.
     """
-    folds = split_rows(target, cv, seed)
+    folds = split_rows(target, cv, seed, clusters)
     rows = np.arange(len(Z))
     splits = [(np.setdiff1d(rows, fold, assume_unique=True), fold) for fold in folds]
     predictions = fit_predict(

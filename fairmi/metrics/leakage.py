@@ -48,6 +48,7 @@ def leakage_score(
     kind: str = "auto",
     cv: int = 5,
     sample_weight: Any = None,
+    clusters: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> float:
@@ -61,7 +62,7 @@ def leakage_score(
         A representation, scores, or predictions.
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         See `leakage_report`.
-    probe, kind, cv, sample_weight, random_state, n_jobs
+    probe, kind, cv, sample_weight, clusters, random_state, n_jobs
         See `leakage_report`.
 
     Returns
@@ -91,6 +92,7 @@ def leakage_score(
         kind=kind,
         cv=cv,
         sample_weight=sample_weight,
+        clusters=clusters,
         random_state=random_state,
     )
     probes = choose_probes(probe, sample.target)
@@ -107,6 +109,7 @@ def leakage_report(
     kind: str = "auto",
     cv: int = 5,
     sample_weight: Any = None,
+    clusters: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> LeakageReport:
@@ -134,6 +137,9 @@ def leakage_report(
     sample_weight : array-like of shape (n_rows,), default=None
         Weights of rows, in training and in scores. A probe that takes none is trained on rows
         drawn in proportion.
+    clusters : array-like of shape (n_rows,), default=None
+        Labels of rows that belong together, such as one person's. Folds, permutations and
+        intervals are by whole clusters.
     random_state : int, RandomState instance or None, default=None
         Seed of folds, probes and permutations.
     n_jobs : int or None, default=None
@@ -202,6 +208,7 @@ def leakage_report(
         kind=kind,
         cv=cv,
         sample_weight=sample_weight,
+        clusters=clusters,
         random_state=random_state,
     )
     probes = choose_probes(probe, sample.target)
@@ -249,7 +256,13 @@ def _probe_leakage(
 ) -> ProbeLeakage:
     value = _score(sample, by_fold)
     error = NORMAL_95 * float(
-        np.linalg.norm(sample.shares() * [s.standard_error for s in by_fold])
+        np.linalg.norm(
+            sample.shares()
+            * [
+                score.standard_error(sample.owners(fold))
+                for score, fold in zip(by_fold, sample.folds, strict=True)
+            ]
+        )
     )
     return ProbeLeakage(
         probe=probe.name,
