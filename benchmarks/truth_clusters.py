@@ -1,4 +1,4 @@
-"""Persons of several rows, of which Z tells nothing of their group: how often a leak is flagged."""
+"""Persons of several rows, Z independent of their group: how often a leak is flagged."""
 
 from __future__ import annotations
 

@@ -332,6 +332,12 @@ def test_too_many_values_are_said_to_certify_nothing():
     assert "no classifier on this Z differs" in str(certify(np.zeros(60), np.arange(60) % 2))
 
 
+def test_missing_values_are_values_too():
+    group = np.repeat([0, 1], 50)
+    assert certify(np.where(group, np.nan, 0.5), group).distance == 1.0
+    assert certify(2**60 + group, group).distance == 1.0  # beyond what floats tell apart
+
+
 def test_text_and_frames_are_values_too():
     rng = np.random.default_rng(5)
     group, Z = rng.integers(2, size=200), rng.integers(3, size=200)
@@ -342,7 +348,7 @@ def test_text_and_frames_are_values_too():
 @pytest.mark.parametrize(
     ("Z", "group", "error", "match"),
     [
-        ([0, 1, np.nan], [0, 1, 1], ValueError, "Z has a missing or infinite value in 1 rows"),
+        ([0, 1, np.inf], [0, 1, 1], ValueError, "Z has an infinite value in 1 rows"),
         (np.zeros((2, 2, 2)), [0, 1], ValueError, "Z has 3 dimensions"),
         (np.zeros((0, 2)), [], ValueError, "Z has shape"),
         ([0, 1, 1], [0, 1], SensitiveFeaturesError, "has 2 rows"),
@@ -371,6 +377,7 @@ def test_confidence_is_a_probability(confidence):
             "1 of them missing",
         ),
         ({"against": "everyone"}, "against"),
+        ({"Z": [0, 1, np.nan, 0], "against": "thresholds"}, "Z has a missing value in 1 rows"),
         ({"n_candidates": 0}, "n_candidates"),
         ({"clusters": [0, 1]}, "clusters has shape"),
         ({"clusters": [0, 1, None, 2]}, "clusters has a missing value in 1 rows"),
@@ -379,4 +386,4 @@ def test_confidence_is_a_probability(confidence):
 )
 def test_what_is_asked_must_be_whole(arguments, match):
     with pytest.raises(ValueError, match=match):
-        certify([0, 1, 1, 0], [0, 1, 0, 1], **arguments)
+        certify(**{"Z": [0, 1, 1, 0], "sensitive_features": [0, 1, 0, 1]} | arguments)

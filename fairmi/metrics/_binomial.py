@@ -70,8 +70,8 @@ class DifferenceLimit:
 
     def _largest_on_grid(self, rank: float, fewest: np.ndarray) -> float:
         """Return the largest such t for a few pairs (p, q): a lower bound."""
-        centre = np.linspace(0.0, 1.0, 17)
-        low, high = np.full(17, -1.0), np.ones(17)
+        centre = np.linspace(0.0, 1.0, 33)
+        low, high = np.full(33, -1.0), np.ones(33)
         for _ in range(14):
             t = (low + high) / 2
             middle = np.abs(t) / 2 + centre * (1 - np.abs(t))
@@ -92,6 +92,8 @@ class DifferenceLimit:
             kept = self._probability(low, high - t, fewest) > self.error
             low, high = low[kept], high[kept]
             if kept.any() and high[0] - low[0] < self._step / 4:
+                return True
+            if (self._probability(low, low - t, fewest) > self.error).any():  # a p that has it
                 return True
             middle = (low + high) / 2
             low, high = np.concatenate([low, middle]), np.concatenate([middle, high])

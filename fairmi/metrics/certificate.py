@@ -231,7 +231,7 @@ def certify(
     """
     check_indexes(Z=Z, sensitive_features=sensitive_features, y=y, clusters=clusters)
     _check_y(y, constraint)
-    matrix = as_matrix(Z)
+    matrix = as_matrix(Z, allow_missing=against == "classifiers")
     groups = group_rows(sensitive_features, n_rows=len(matrix))
     strata = strata_of(y, len(matrix))
     counted = _counted_rows(clusters, len(matrix), random_state)

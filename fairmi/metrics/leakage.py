@@ -119,16 +119,17 @@ def leakage_report(
     ----------
     Z : array-like of shape (n_rows, n_columns) or (n_rows,)
         A representation, scores, or predictions, on rows that the model under audit didn't see
-        in training.
+        in training. A missing value is seen as such: where Z lacks values may tell.
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         The attribute; of several categorical columns, the intersections are the groups.
     probe : str or scikit-learn estimator, default="panel"
         "panel" for all of "linear" (logistic or ridge regression), "boosting" (histogram
         gradient boosting), "neighbours" (25 nearest), "network" (one hidden layer of 64),
-        "digits" (boosting on Z's decimal digits, which finds what is hidden in small ones) and
-        "values" (regression on the exact values that recur in a column); the name of one; or an
-        estimator of the caller's: a classifier with `predict_proba` or, for a continuous
-        attribute, a regressor.
+        "digits" (boosting on Z's decimal and binary digits, which finds what is hidden in small
+        ones), "waves" (boosting on waves over columns, their sums and differences, which finds
+        narrow stripes) and "values" (regression on the exact values that recur in a column); the
+        name of one; or an estimator of the caller's: a classifier with `predict_proba` or, for a
+        continuous attribute, a regressor.
     kind : {"auto", "categorical", "continuous"}, default="auto"
         "auto" takes one column of numbers as continuous where they have more than 20 distinct
         values, or few rows for each; two values are always categories.
@@ -179,6 +180,8 @@ def leakage_report(
     *No leakage*: `null_mean` and `null_quantile` are of the largest score over probes where the
     target is permuted against the predictions, the spread widened by the square root of 2 since
     cross-fitted folds are correlated.
+
+    *Given y*: Z may tell nothing alone and all with the label. `conditional_leakage_report` looks.
 
     What no probe finds is no proof that nothing is there: `certify` gives one where Z has few
     values. That deterministic representations leak what their own critic doesn't see, [2]_

@@ -25,6 +25,7 @@ from sklearn.utils.validation import has_fit_parameter
 from fairmi._errors import SensitiveFeaturesError
 from fairmi.metrics._digits import DigitSelector
 from fairmi.metrics._target import Target
+from fairmi.metrics._waves import WaveSelector
 
 NEIGHBOURS = 25
 LEAST_TO_HOLD_BACK = 20  # rows of each group from which a part is held back for early stopping
@@ -90,6 +91,10 @@ def _digits(task: Task) -> Any:
     return make_pipeline(DigitSelector(task.continuous), _boosting(task))
 
 
+def _waves(task: Task) -> Any:
+    return make_pipeline(WaveSelector(task.continuous, task.seed), _boosting(task))
+
+
 def _values(task: Task) -> Any:
     indicators = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist")
     return make_pipeline(indicators, Ridge() if task.continuous else LogisticRegression())
@@ -103,6 +108,7 @@ PANEL = {
         Probe("neighbours", _neighbours, 5_000),
         Probe("network", _network, 10_000),
         Probe("digits", _digits, 20_000),
+        Probe("waves", _waves, 20_000),
         Probe("values", _values, 100_000),
     )
 }
