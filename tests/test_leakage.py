@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -259,6 +261,30 @@ def test_continuous_attribute_is_scored_by_r2():
     assert np.isnan(found.balanced_accuracy)
     nothing = leakage_report(rng.normal(size=400), age, probe="linear", random_state=0)
     assert nothing.score < nothing.null_quantile
+
+
+def test_spread_of_a_continuous_attribute_counts():
+    """Its mean is the same everywhere: text, verdict and score speak of the spread."""
+    rng = np.random.default_rng(16)
+    Z, e = rng.normal(size=(2, 500))
+    found = leakage_report(Z, np.exp(0.7 * Z) * e, probe="boosting", random_state=0)
+    assert found.metric == "r2_of_spread"
+    assert found.flagged
+    assert found.score > 0.15 > found.null_quantile
+    assert "r2_of_spread" in str(found)
+    assert str(found).count("a leak") == 1
+    assert [p.probe for p in found.probes] == ["boosting", "boosting, of the spread"]
+    nothing = leakage_report(Z, e, probe="boosting", random_state=0)
+    assert not nothing.flagged
+
+
+def test_text_agrees_with_the_score():
+    found = leakage_report(*planted("plain", 300), probe="linear", random_state=0)
+    assert found.flagged
+    low = replace(found, score=found.null_quantile - 0.01)
+    assert "a leak, in too few rows to raise the score" in str(low)
+    assert "no proof of a leak, though the score is high" in str(replace(found, p_value=0.2))
+    assert "no leak found" in str(replace(low, p_value=0.2))
 
 
 @pytest.mark.parametrize(

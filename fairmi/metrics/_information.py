@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.stats import chi2
 
 from fairmi._inputs import check_indexes
 from fairmi.metrics._clusters import cluster_codes, exchange, warn_of_repeated_rows
+from fairmi.metrics._densities import density_ratios
 from fairmi.metrics._log_ratio import (
     LogRatios,
     normal_scores,
@@ -17,8 +20,16 @@ from fairmi.metrics._log_ratio import (
     probe_log_ratios,
 )
 from fairmi.metrics._matrix import as_matrix, cells
+from fairmi.metrics._nearest import (
+    CHOICE_ERROR,
+    MOST_COLUMNS,
+    MOST_ROWS,
+    is_larger,
+    nearest_log_ratios,
+)
 from fairmi.metrics._strata import strata_of
 from fairmi.metrics._target import Target, as_target
+from fairmi.metrics.probes import Split
 
 CONFIDENCE = 0.95
 LEAST_ROWS_PER_CELL = 5  # on average, for the plug-in estimate to be chosen
@@ -88,17 +99,24 @@ class InformationTask:
             return LogRatios(np.zeros(len(Z)))
         if self.plugin:
             return plugin_log_ratios(cells(Z), target)
+        settings: dict[str, Any] = {"seed": self.seed, "n_jobs": n_jobs}
+        more = None
         if target.continuous:
+            values = target.values
             target = normal_scores(target, np.random.default_rng(self.seed))
-        return probe_log_ratios(
-            Z,
-            target,
-            probe=self.probe,
-            cv=self.cv,
-            seed=self.seed,
-            clusters=owners,
-            n_jobs=n_jobs,
+            if self._panel:
+                more = partial(_further, Z, values, target.values, settings)
+        found = probe_log_ratios(
+            Z, target, probe=self.probe, cv=self.cv, clusters=owners, more=more, **settings
         )
+        if not (target.continuous and self._panel and owners is None and _near(Z)):
+            return found
+        nearest = nearest_log_ratios(Z, target.values, np.random.default_rng(self.seed))
+        return nearest if is_larger(nearest, found) else found
+
+    @property
+    def _panel(self) -> bool:
+        return isinstance(self.probe, str) and self.probe == "panel"
 
     def _owners(self, rows: np.ndarray) -> np.ndarray | None:
         return None if self.clusters is None else self.clusters[rows]
@@ -122,9 +140,25 @@ class InformationTask:
         n = len(self.Z)
         if not self.plugin:
             largest = 1 if self.clusters is None else int(np.bincount(self.clusters).max())
-            return float(-self.cv * largest * np.log(1 - CONFIDENCE) / n)
+            error = 1 - CONFIDENCE - CHOICE_ERROR * (self.target.continuous and self._panel)
+            return float(-self.cv * largest * np.log(error) / n)
         freedom = max(2 * n * found.bias, 0)
         return float((chi2.ppf(CONFIDENCE, freedom) - freedom) / (2 * n)) if freedom else 0.0
+
+
+def _further(
+    Z: np.ndarray,
+    values: np.ndarray,
+    scores: np.ndarray,
+    settings: dict[str, Any],
+    splits: Sequence[Split],
+) -> np.ndarray:
+    return density_ratios(Z, values, scores, splits, **settings)
+
+
+def _near(Z: np.ndarray) -> bool:
+    """Whether Z is of so few columns, and rows, that nearest neighbours serve."""
+    return Z.shape[1] <= MOST_COLUMNS and len(Z) <= MOST_ROWS
 
 
 def _few_cells(Z: np.ndarray, target: Target, n_strata: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +12,26 @@ from scipy.stats import norm
 
 from fairmi.metrics._clusters import cluster_sums
 from fairmi.metrics._target import Target
-from fairmi.metrics.probes import choose_probes, fit_predict, split_rows
+from fairmi.metrics.probes import Split, choose_probes, fit_predict, split_rows
 
 NORMAL_95 = 1.959964
 MIXTURE_STEPS = 200
+
+Densities = Callable[[Sequence[Split]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class LogRatios:
     """Estimates of the rows' log ratios, whose mean less `bias` estimates the information.
 
-    `excess` is the variance of that mean beyond what the spread of `values` tells.
+    `excess` is the variance of that mean beyond what the spread of `values` tells, and
+    `estimator` the kind of estimate.
     """
 
     values: np.ndarray
     bias: float = 0.0
     excess: float = 0.0
+    estimator: str = "probe"
 
     @classmethod
     def combine(cls, parts: Sequence[LogRatios]) -> LogRatios:
@@ -36,7 +40,9 @@ class LogRatios:
         share = np.array([len(part.values) for part in parts]) / len(values)
         bias = share @ [part.bias for part in parts]
         excess = share**2 @ [part.excess for part in parts]
-        return cls(values, float(bias), float(excess))
+        kinds = {part.estimator for part in parts}
+        estimator = next(kind for kind in ("nearest", "plugin", "probe") if kind in kinds)
+        return cls(values, float(bias), float(excess), estimator)
 
     @property
     def mean(self) -> float:
@@ -64,7 +70,7 @@ def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
     by_z, by_c = np.bincount(codes), np.bincount(c)
     values = np.log(by_cell[cell.reshape(-1)] * n / (by_z[codes] * by_c[c]))
     freedom = int(len(by_cell) - (by_z > 0).sum() - (by_c > 0).sum() + 1)
-    return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2))
+    return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2), "plugin")
 
 
 def probe_log_ratios(
@@ -76,11 +82,12 @@ def probe_log_ratios(
     seed: int,
     clusters: np.ndarray | None,
     n_jobs: int | None,
+    more: Densities | None = None,
 ) -> LogRatios:
     """Return held-out log ratios of a mixture of the probes and of "Z tells nothing".
 
     Rows of a fold are predicted by probes trained on the others, mixed by the weights that are
-    most likely on the others.
+    most likely on the others. `more` gives further ratios q(c | z) / p(c) from the splits.
     """
     folds = split_rows(target, cv, seed, clusters)
     rows = np.arange(len(Z))
@@ -98,9 +105,10 @@ def probe_log_ratios(
     for p, by_fold in enumerate(predictions):
         for fold, prediction in zip(folds, by_fold, strict=True):
             held_out[p, fold] = prediction
+    further = np.empty((len(Z), 0)) if more is None else more(splits)
     values = np.empty(len(Z))
     for train, test in splits:
-        ratio = _ratios(held_out, target, train)
+        ratio = np.hstack([further, _ratios(held_out, target, train)])
         values[test] = np.log(ratio[test] @ _mixture(ratio[train]))
     return LogRatios(values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -17,6 +18,7 @@ from fairmi.metrics._cross_fit import (
     null_scores,
     p_value,
 )
+from fairmi.metrics._log_ratio import normal_scores
 from fairmi.metrics._reports import LeakageReport, ProbeLeakage
 from fairmi.metrics._scores import Score
 from fairmi.metrics._target import Target
@@ -69,7 +71,7 @@ def leakage_score(
     -------
     float
         ROC AUC for two groups (0.5: nothing is recovered), its one-vs-rest macro average for
-        more, R2 (0: nothing) for a continuous attribute.
+        more; for a continuous attribute R2 (0: nothing), of its value or of its spread.
 
     Raises
     ------
@@ -95,9 +97,13 @@ def leakage_score(
         clusters=clusters,
         random_state=random_state,
     )
-    probes = choose_probes(probe, sample.target)
-    scores = fold_scores(sample, sample.predict(probes, sample.splits, n_jobs))
-    return max(_score(sample, by_fold) for by_fold in scores)
+    return max(
+        _score(part, by_fold)
+        for part in _parts(sample)
+        for by_fold in fold_scores(
+            part, part.predict(choose_probes(probe, part.target), part.splits, n_jobs)
+        )
+    )
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -170,6 +176,10 @@ def leakage_report(
     a, whatever the probes (without weights; with weights about so). A leak is `flagged` at 0.01.
     The covariance is used, and not the AUC, since a leak in a few rows hardly moves an AUC.
 
+    *A continuous attribute* is tested twice, for its value and for its spread (how far it lies
+    from the median, of ranks made normal), and the larger R2 counts; `p_value` is twice the
+    smaller one.
+
     *Recurring values*: with the panel, where two rows or more share a value of a column or a
     whole row of Z, the dependence of the attribute on these values is tested too, on all rows at
     once, by a sequential permutation test [3]_; it has two thirds of the error and the probes
@@ -214,6 +224,23 @@ def leakage_report(
         clusters=clusters,
         random_state=random_state,
     )
+    return _worst([_measured(part, probe, n_jobs) for part in _parts(sample)])
+
+
+def _parts(sample: Sample) -> list[Sample]:
+    """Return the sample and, where the attribute is continuous, one whose target is its spread.
+
+    That is the distance from the median, of ranks made normal: what moves it may not move the
+    mean.
+    """
+    if not sample.target.continuous:
+        return [sample]
+    scores = normal_scores(sample.target, sample.generator()).values
+    spread = Target("continuous", np.abs(scores), ())
+    return [sample, replace(sample, target=spread.standardised())]
+
+
+def _measured(sample: Sample, probe: Any, n_jobs: int | None) -> LeakageReport:
     probes = choose_probes(probe, sample.target)
     predictions = sample.predict(probes, sample.early_splits + sample.splits, n_jobs)
     n_early = len(sample.early_splits)
@@ -241,6 +268,22 @@ def leakage_report(
         labels=sample.target.labels,
         n_rows=len(sample.Z),
         probes=by_probe,
+    )
+
+
+def _worst(parts: list[LeakageReport]) -> LeakageReport:
+    """Return the report of the larger score, at the p-value and the chance level of both."""
+    if len(parts) == 1:
+        return parts[0]
+    by_score = max(range(2), key=lambda k: parts[k].score)
+    spread = tuple(replace(p, probe=f"{p.probe}, of the spread") for p in parts[1].probes)
+    return replace(
+        parts[by_score],
+        metric=("r2", "r2_of_spread")[by_score],
+        null_mean=max(part.null_mean for part in parts),
+        null_quantile=max(part.null_quantile for part in parts),
+        p_value=min(1.0, 2 * min(part.p_value for part in parts)),
+        probes=parts[0].probes + spread,
     )
 
 
