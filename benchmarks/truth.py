@@ -2,7 +2,7 @@
 
     python benchmarks/truth.py --repetitions 20 --jobs 2 --output benchmarks/results/truth.csv
 
-At 20 repetitions all takes about 15 minutes of one core, nearly half of it for false alarms at
+At 20 repetitions all takes about an hour of one core, half of it for false alarms at
 50,000 rows. `--tables` makes some of the tables; `--output` keeps what it has of the others.
 """
 

