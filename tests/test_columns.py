@@ -81,6 +81,7 @@ REFUSED = [
     ([pd.NA], EVERY_KIND, "<NA>"),
     ([pd.NaT], EVERY_KIND, "NaT"),
     ([["sex"]], EVERY_KIND, "['sex']"),
+    ([-1, [0]], EVERY_KIND, "[0]"),
     (np.array([[0, 1]]), EVERY_KIND, "array([0, 1])"),
     ([b"sex"], EVERY_KIND, "b'sex'"),
 ]

@@ -25,7 +25,7 @@ def gap_figures(
     cells = count_cells(groups.codes, len(groups), answers.true, answers.predicted)
     table = rates_of(cells.outcomes, answers.rated_classes)
     point = defined_rates(answers, answers.predicted, cells, table, groups.codes)
-    draws = draw_rates(cells, [table], n_boot, rng)[0]
+    sizes = cells.counts @ table.bottom
     fair = {
         given: draw_fair_rates(cells, table, n_boot, rng, given_label=given)
         for given in (False, True)
@@ -34,7 +34,7 @@ def gap_figures(
     for criterion, names in CRITERIA.items():
         at = table.where(*names)
         alike = fair[criterion in GIVEN_LABEL]
-        arrays = (point[:, at], draws[..., at], alike[..., at])
+        arrays = (point[:, at], sizes[:, at], alike[..., at])
         make = [_difference] if criterion == "accuracy" else [_difference, _ratio]
         figures += [f(criterion, *arrays, confidence, groups) for f in make]
     return figures
@@ -43,12 +43,12 @@ def gap_figures(
 def _difference(
     criterion: str,
     point: np.ndarray,
-    draws: np.ndarray,
+    sizes: np.ndarray,
     alike: np.ndarray,
     confidence: float,
     groups: Groups,
 ) -> Figure:
-    interval = gap_interval(draws, confidence)
+    interval = gap_interval(point, sizes, confidence)
     return Figure(
         "gap",
         f"{criterion}_difference",
@@ -64,15 +64,15 @@ def _difference(
 def _ratio(
     criterion: str,
     point: np.ndarray,
-    draws: np.ndarray,
+    sizes: np.ndarray,
     alike: np.ndarray,
     confidence: float,
     groups: Groups,
 ) -> Figure:
     """Return the smallest ratio: that of the largest difference of logarithms."""
+    interval = gap_interval(point, sizes, confidence, ratio=True)
     with np.errstate(divide="ignore"):
-        point, draws, alike = np.log(point), np.log(draws), np.log(alike)
-    interval = gap_interval(draws, confidence)
+        point, alike = np.log(point), np.log(alike)
     return Figure(
         "gap",
         f"{criterion}_ratio",

@@ -15,6 +15,7 @@ from fairlearn.metrics import MetricFrame
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._data.columns import sensitive_columns_of
+from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._comparable import comparable_groups
@@ -156,6 +157,12 @@ class FairnessScorer:
         sample_weight: Any = None,
     ) -> float:
         """Return the metric of what the estimator says of X, negated if lower is better."""
+        check_indexes(
+            X=X,
+            y_true=y_true,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+        )
         if self.sensitive_columns is not None:
             sensitive_features = sensitive_columns_of(X, self.sensitive_columns)
         if sensitive_features is None:
