@@ -22,10 +22,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fairmi.audit import audit
-from fairmi.audit.answers import ask
-from fairmi.audit.counts import count_cells, draw_rates, rates_of
-from fairmi.audit.differences import gap_figures
-from fairmi.audit.gaps import largest_gap, quantile_interval
+from fairmi.audit.figures.asking import ask
+from fairmi.audit.figures.disparities import disparity_figures
+from fairmi.audit.figures.intervals import max_disparity, quantile_interval
+from fairmi.audit.figures.outcomes import count_outcomes, draw_rates, rates_of
 from fairmi.datasets import load_adult
 from fairmi.metrics._comparable import comparable_groups
 
@@ -54,18 +54,18 @@ def main() -> None:
     report, wall, cpu = timed(lambda: audit(model, test.data, test.target, **options))
     print(f"audit with representation, scores, predictions and baseline: {spent(wall, cpu)}")
 
-    answers = ask(model, test.data, test.target)
+    predictions = ask(model, test.data, test.target)
     groups = comparable_groups(sex, len(sex))
     settings = {"confidence": 0.95, "n_boot": N_DRAWS, "rng": np.random.default_rng(0)}
-    _, ours, cpu = timed(lambda: gap_figures(answers, groups, **settings))
+    _, ours, cpu = timed(lambda: disparity_figures(predictions, groups, **settings))
     print(f"all gaps with intervals and chance, {N_DRAWS} draws: {spent(ours, cpu)}")
 
-    frame, theirs, cpu = timed(lambda: fairlearn_intervals(answers, sex, N_FAIRLEARN))
+    frame, theirs, cpu = timed(lambda: fairlearn_intervals(predictions, sex, N_FAIRLEARN))
     print(f"fairlearn's MetricFrame, 3 metrics, n_boot={N_FAIRLEARN}: {spent(theirs, cpu)}")
     print(
         f"ratio of wall times: {theirs / ours:.0f}, at {N_DRAWS / N_FAIRLEARN:.0f} times the draws"
     )
-    print_agreement(report, answers, groups, frame)
+    print_agreement(report, predictions, groups, frame)
 
 
 def encoder() -> Any:
@@ -82,13 +82,13 @@ def fitted(X: Any, y: Any) -> Representing:
     return Representing([(str(k), step) for k, step in enumerate(steps)]).fit(X, y)
 
 
-def fairlearn_intervals(answers: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
+def fairlearn_intervals(predictions: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
     """Return fairlearn's own bootstrap of three rates."""
     metrics = [accuracy_score, selection_rate, true_positive_rate]
     return MetricFrame(
         metrics={metric.__name__: metric for metric in metrics},
-        y_true=answers.true,
-        y_pred=answers.predicted,
+        y_true=predictions.true,
+        y_pred=predictions.predicted,
         sensitive_features=sensitive_features,
         n_boot=n_boot,
         ci_quantiles=[0.025, 0.975],
@@ -96,15 +96,15 @@ def fairlearn_intervals(answers: Any, sensitive_features: Any, n_boot: int) -> M
     )
 
 
-def print_agreement(report: Any, answers: Any, groups: Any, frame: MetricFrame) -> None:
+def print_agreement(report: Any, predictions: Any, groups: Any, frame: MetricFrame) -> None:
     """Compare intervals of the demographic parity difference on the same predictions."""
     low, high = (ends["selection_rate"] for ends in frame.difference_ci())
-    cells = count_cells(groups.codes, len(groups), answers.true, answers.predicted)
-    table = rates_of(cells.outcomes, answers.rated_classes)
+    cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
+    table = rates_of(cells.outcomes, predictions.rated_classes)
     draws = draw_rates(cells, [table], N_DRAWS, np.random.default_rng(0))[0]
-    plain = quantile_interval(largest_gap(draws[..., table.where("selection_rate")]), 0.95)
+    plain = quantile_interval(max_disparity(draws[..., table.where("selection_rate")]), 0.95)
     name = "demographic_parity_difference"
-    (found,) = [f for f in report.section("gap") if f.measure == name]
+    (found,) = [f for f in report.section("disparity") if f.measure == name]
     print("demographic parity difference of sex, 95 % interval:")
     print(f"  fairlearn, {N_FAIRLEARN} resamples of rows   {low:.4f} to {high:.4f}")
     print(f"  quantiles of {N_DRAWS} draws of counts  {plain.low:.4f} to {plain.high:.4f}")

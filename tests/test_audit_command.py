@@ -14,7 +14,7 @@ from fairmi.audit.command import add_audit_command
 
 @pytest.fixture(autouse=True)
 def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leaks.FOLDS", 10**9)
+    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
 
 
 @pytest.fixture

@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fairmi.audit.counts import count_cells, draw_fair_rates, draw_rates, rates_of
-from fairmi.audit.gaps import (
+from fairmi.audit.figures.intervals import (
     CRITERIA,
-    gap_interval,
+    disparity_interval,
     joint_interval,
-    largest_gap,
+    max_disparity,
     quantile_interval,
     share_interval,
 )
+from fairmi.audit.figures.outcomes import count_outcomes, draw_fair_rates, draw_rates, rates_of
 
 
 def sample(rng, sizes, share, hit, false_alarm):
@@ -22,16 +22,20 @@ def sample(rng, sizes, share, hit, false_alarm):
     return group, label.astype(int), (rng.random(len(group)) < chance).astype(int)
 
 
+def count(group, n_groups, label, predicted):
+    return count_outcomes(group, n_groups, label, np.eye(2)[predicted])
+
+
 def test_draws_of_counts_are_what_resampled_rows_give():
     rng = np.random.default_rng(0)
     group, label, predicted = sample(rng, [150, 250], [0.3, 0.5], [0.8, 0.6], [0.1, 0.3])
-    cells = count_cells(group, 2, label, predicted)
+    cells = count(group, 2, label, predicted)
     table = rates_of(cells.outcomes, [1])
     draws = draw_rates(cells, [table], 3000, rng)[0]
     slow = []
     for _ in range(3000):
         rows = rng.integers(len(group), size=len(group))
-        again = count_cells(group[rows], 2, label[rows], predicted[rows])
+        again = count(group[rows], 2, label[rows], predicted[rows])
         slow.append(table.of(again.counts))
     np.testing.assert_allclose(draws.mean(axis=0), np.mean(slow, axis=0), atol=0.01)
     np.testing.assert_allclose(draws.std(axis=0), np.std(slow, axis=0), rtol=0.08)
@@ -64,26 +68,26 @@ def test_intervals_of_gaps_cover_them(sizes, model):
     covered = dict.fromkeys(truth, 0)
     for _ in range(200):
         group, label, predicted = sample(rng, sizes, share, hit, miss)
-        cells = count_cells(group, len(sizes), label, predicted)
+        cells = count(group, len(sizes), label, predicted)
         table = rates_of(cells.outcomes, [1])
         draws = draw_rates(cells, [table], 500, rng)[0]
         for criterion, gap in truth.items():
-            found = gap_interval(draws[..., table.where(*CRITERIA[criterion])], 0.95)
+            found = disparity_interval(draws[..., table.where(*CRITERIA[criterion])], 0.95)
             covered[criterion] += found.low - 1e-9 <= gap <= found.high + 1e-9
     assert min(covered.values()) >= 180, covered
 
 
 def test_quantiles_of_the_gap_itself_never_reach_fairness():
-    """Why gap_interval is not the plain percentile interval that others report."""
+    """Why disparity_interval is not the plain percentile interval that others report."""
     rng = np.random.default_rng(2)
     reached = plain_reached = 0
     for _ in range(50):
         group, label, predicted = sample(rng, [500, 1000], **FAIR)
-        cells = count_cells(group, 2, label, predicted)
+        cells = count(group, 2, label, predicted)
         table = rates_of(cells.outcomes, [1])
         draws = draw_rates(cells, [table], 500, rng)[0][..., table.where("true_positive_rate")]
-        reached += gap_interval(draws, 0.95).low == 0
-        plain_reached += quantile_interval(largest_gap(draws), 0.95).low == 0
+        reached += disparity_interval(draws, 0.95).low == 0
+        plain_reached += quantile_interval(max_disparity(draws), 0.95).low == 0
     assert plain_reached == 0
     assert reached >= 42
 
@@ -93,12 +97,12 @@ def test_a_fair_model_stays_below_what_chance_explains():
     above = 0
     for _ in range(200):
         group, label, predicted = sample(rng, [200, 400], **FAIR)
-        cells = count_cells(group, 2, label, predicted)
+        cells = count(group, 2, label, predicted)
         table = rates_of(cells.outcomes, [1])
         at = table.where("true_positive_rate", "false_positive_rate")
         fair = draw_fair_rates(cells, table, 300, rng, given_label=True)[..., at]
-        gap = largest_gap(table.of(cells.counts)[:, at])
-        above += gap > np.quantile(largest_gap(fair), 0.95)
+        gap = max_disparity(table.of(cells.counts)[:, at])
+        above += gap > np.quantile(max_disparity(fair), 0.95)
     assert above <= 20
 
 
@@ -126,8 +130,8 @@ def test_joint_intervals_hold_jointly_and_one_alone_is_the_percentile_interval()
         ([[-np.inf], [-1.0]], np.inf),
     ],
 )
-def test_largest_gap(rates, gap):
-    np.testing.assert_allclose(largest_gap(np.array(rates)), gap)
+def test_max_disparity(rates, gap):
+    np.testing.assert_allclose(max_disparity(np.array(rates)), gap)
 
 
 def test_share_interval_is_wilsons():

@@ -1,4 +1,4 @@
-"""Rates by group -> the largest gap between groups, and intervals that hold for it."""
+"""Rates by group -> the largest disparity between groups, and intervals that hold for it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ class Interval:
     high: float
 
 
-def largest_gap(rates: np.ndarray) -> np.ndarray:
+def max_disparity(rates: np.ndarray) -> np.ndarray:
     """Largest less smallest over groups, then the largest over rates: (..., groups, rates) -> ...
 
     A group for which a rate is undefined (NaN) has no part in it.
     """
     defined = ~np.isnan(rates)
-    most = np.where(defined, rates, -np.inf).max(axis=-2)
-    least = np.where(defined, rates, np.inf).min(axis=-2)
+    largest = np.where(defined, rates, -np.inf).max(axis=-2)
+    smallest = np.where(defined, rates, np.inf).min(axis=-2)
     with np.errstate(invalid="ignore"):
-        gap = np.where(most == least, 0.0, most - least)  # equal are also two logs of 0
-    gap = np.where(defined.sum(axis=-2) > 1, gap, np.nan)
-    nothing = np.isnan(gap).all(axis=-1)
-    return np.where(nothing, np.nan, np.where(np.isnan(gap), -np.inf, gap).max(axis=-1))
+        apart = np.where(
+            largest == smallest, 0.0, largest - smallest
+        )  # equal are also two logs of 0
+    apart = np.where(defined.sum(axis=-2) > 1, apart, np.nan)
+    nothing = np.isnan(apart).all(axis=-1)
+    return np.where(nothing, np.nan, np.where(np.isnan(apart), -np.inf, apart).max(axis=-1))
 
 
-def gap_interval(draws: np.ndarray, confidence: float) -> Interval:
-    """Return an interval for the largest gap, from draws of shape (n_draws, groups, rates).
+def disparity_interval(draws: np.ndarray, confidence: float) -> Interval:
+    """Return an interval for the largest disparity, from draws (n_draws, groups, rates).
 
-    The differences of all pairs of groups get intervals that hold jointly; the largest gap then
-    lies between the largest of their lower and the largest of their upper ends. Unlike quantiles
-    of the gap itself, which is never below 0, this reaches 0 where the groups may be alike.
+    The differences of all pairs of groups get intervals that hold jointly; the largest disparity
+    then lies between the largest of their lower and the largest of their upper ends. Unlike
+    quantiles of the disparity itself, which is never below 0, this reaches 0 where the groups may
+    be alike.
     """
     n_groups = draws.shape[1]
     one, other = np.triu_indices(n_groups, k=1)

@@ -14,12 +14,12 @@ from fairlearn.metrics import (
 from sklearn.metrics import accuracy_score
 
 from fairmi._groups import Groups
-from fairmi.audit.answers import Answers
-from fairmi.audit.counts import Cells, Rates, count_cells, rates_of
-from fairmi.audit.gaps import share_interval
+from fairmi.audit.figures.intervals import share_interval
+from fairmi.audit.figures.outcomes import OutcomeCounts, Rates, count_outcomes, rates_of
+from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.records import Figure
 
-FEWEST_ROWS = 30  # a rate over fewer rows than this says nothing
+MIN_ROWS = 30  # a rate over fewer rows than this says nothing
 
 
 def group_name(label: object) -> str:
@@ -32,54 +32,65 @@ def attribute_name(groups: Groups) -> str:
     return " & ".join(groups.names)
 
 
-def fairlearn_rates(answers: Answers, predicted: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return fairlearn's rates by group, shape (n_groups, n_rates), in the order of `rates_of`."""
-    frames = [_frame({"accuracy": accuracy_score}, answers.true, predicted, group)]
+def fairlearn_rates(predictions: Predictions, group: np.ndarray) -> np.ndarray:
+    """Return fairlearn's rates by group, shape (n_groups, n_rates), in the order of `rates_of`.
+
+    A row that gets its prediction at random stands in for each by the weight of its probability.
+    """
+    row, predicted = np.nonzero(predictions.shares)
+    true, group = predictions.true[row], group[row]
+    weight = predictions.shares[row, predicted] if predictions.random else None
+    frames = [_frame({"accuracy": accuracy_score}, true, predicted, group, weight)]
     rates = {
         "selection_rate": selection_rate,
         "true_positive_rate": true_positive_rate,
         "false_positive_rate": false_positive_rate,
     }
     frames += [
-        _frame(rates, answers.true == k, predicted == k, group) for k in answers.rated_classes
+        _frame(rates, true == k, predicted == k, group, weight) for k in predictions.rated_classes
     ]
     return np.column_stack([frame.by_group.to_numpy(dtype=float) for frame in frames])
 
 
 def _frame(
-    metrics: dict[str, Any], true: np.ndarray, predicted: np.ndarray, group: np.ndarray
+    metrics: dict[str, Any],
+    true: np.ndarray,
+    predicted: np.ndarray,
+    group: np.ndarray,
+    weight: np.ndarray | None,
 ) -> MetricFrame:
     return MetricFrame(
         metrics=metrics,
         y_true=true.astype(int),
         y_pred=predicted.astype(int),
         sensitive_features=group,
+        sample_params={name: {"sample_weight": weight} for name in metrics if weight is not None},
     )
 
 
-def overall_figures(answers: Answers, confidence: float) -> list[Figure]:
+def overall_figures(predictions: Predictions, confidence: float) -> list[Figure]:
     """Return the rates over all rows."""
-    everyone = np.zeros(len(answers.true), dtype=np.int64)
-    cells = count_cells(everyone, 1, answers.true, answers.predicted)
-    table = rates_of(cells.outcomes, answers.rated_classes)
-    values = defined_rates(answers, answers.predicted, cells, table, everyone)
-    return _rate_figures("overall", answers, cells, table, values, [""], "", confidence)
+    everyone = np.zeros(len(predictions.true), dtype=np.int64)
+    cells = count_outcomes(everyone, 1, predictions.true, predictions.shares)
+    table = rates_of(cells.outcomes, predictions.rated_classes)
+    values = defined_rates(predictions, cells, table, everyone)
+    return _rate_figures("overall", predictions, cells, table, values, [""], "", confidence)
 
 
-def group_figures(answers: Answers, groups: Groups, confidence: float) -> list[Figure]:
+def group_figures(predictions: Predictions, groups: Groups, confidence: float) -> list[Figure]:
     """Return the rates of each group; NaN where a group has no row that a rate could count."""
-    cells = count_cells(groups.codes, len(groups), answers.true, answers.predicted)
-    table = rates_of(cells.outcomes, answers.rated_classes)
-    values = defined_rates(answers, answers.predicted, cells, table, groups.codes)
+    cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
+    table = rates_of(cells.outcomes, predictions.rated_classes)
+    values = defined_rates(predictions, cells, table, groups.codes)
     names = [group_name(label) for label in groups.labels]
     where = attribute_name(groups)
-    return _rate_figures("group", answers, cells, table, values, names, where, confidence)
+    return _rate_figures("group", predictions, cells, table, values, names, where, confidence)
 
 
 def _rate_figures(
     section: str,
-    answers: Answers,
-    cells: Cells,
+    predictions: Predictions,
+    cells: OutcomeCounts,
     table: Rates,
     values: np.ndarray,
     names: list[str],
@@ -98,24 +109,25 @@ def _rate_figures(
                     value=float(values[g, r]),
                     low=interval.low,
                     high=interval.high,
-                    n=int(bottom[g, r]),
+                    n=round(bottom[g, r]),
                     attribute=attribute,
                     group=group,
-                    subject=_class_name(answers, table.classes[r]),
+                    subject=class_name(predictions, table.classes[r]),
                 )
             )
     return figures
 
 
-def _class_name(answers: Answers, k: int) -> str:
-    return "" if k < 0 or len(answers.classes) == 2 else str(answers.classes[k])
+def class_name(predictions: Predictions, k: int) -> str:
+    """Return the class that a rate is of, where there are several; "" for all classes (-1)."""
+    return "" if k < 0 or len(predictions.rated_classes) == 1 else str(predictions.classes[k])
 
 
 def defined_rates(
-    answers: Answers, predicted: np.ndarray, cells: Cells, table: Rates, group: np.ndarray
+    predictions: Predictions, cells: OutcomeCounts, table: Rates, group: np.ndarray
 ) -> np.ndarray:
     """Return fairlearn's rates by group, NaN in place of its 0 for a rate of no rows."""
-    values = fairlearn_rates(answers, predicted, group)
+    values = fairlearn_rates(predictions, group)
     return np.where(cells.counts @ table.bottom > 0, values, np.nan)
 
 
@@ -125,14 +137,14 @@ def small_groups(figures: list[Figure]) -> str:
         f"{f.attribute} = {f.group} ({f.n} rows{_of_label(f)})"
         for f in figures
         if f.section == "group"
-        and f.n < FEWEST_ROWS
+        and f.n < MIN_ROWS
         and f.measure in ("accuracy", "true_positive_rate")
     ]
     if not small:
         return ""
     listed = ", ".join(small[:6]) + (f", and {len(small) - 6} more" if len(small) > 6 else "")
     return (
-        f"Fewer than {FEWEST_ROWS} rows, too few for a rate to say anything: {listed}. "
+        f"Fewer than {MIN_ROWS} rows, too few for a rate to say anything: {listed}. "
         "Gather more rows of these groups, or merge groups."
     )
 
