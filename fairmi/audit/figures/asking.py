@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_regressor
-from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from fairmi.audit.figures.labels import check_labels, check_same_labels
+from fairmi.audit.figures.models import FittedModel, check_classifier
 from fairmi.audit.figures.predictions import Predictions, rated_codes
 from fairmi.metrics._labels import label_codes
 
@@ -33,9 +29,9 @@ def ask(
         If y isn't one label for each row of X, holds one class only, or the estimator does not
         predict labels like those of y.
     """
-    _check_classifier(estimator, "estimator")
+    check_classifier(estimator, "estimator")
     true = check_labels(y, "y")
-    model = _Model(estimator, X, sensitive_features, seed)
+    model = FittedModel(estimator, X, sensitive_features, seed)
     predicted = model.predict("estimator")
     if predicted.shape != true.shape:
         raise ValueError(
@@ -75,8 +71,8 @@ def ask_baseline(
     """
     model = None
     if hasattr(baseline, "predict") or not hasattr(baseline, "__len__"):
-        _check_classifier(baseline, "baseline")
-        model = _Model(baseline, X, sensitive_features, seed)
+        check_classifier(baseline, "baseline")
+        model = FittedModel(baseline, X, sensitive_features, seed)
         predicted = model.predict("baseline")
     else:
         predicted = check_labels(baseline, "baseline")
@@ -91,97 +87,6 @@ def ask_baseline(
     codes = order[np.searchsorted(known, predicted, sorter=order)]
     shares = model.shares(codes, known) if model else np.eye(len(known))[codes]
     return Predictions(known, predictions.rated_classes, true, codes, shares)
-
-
-class _Model:
-    """A fitted classifier on some rows, called with what the signatures of its methods ask for.
-
-    Some methods want sensitive features at prediction (fairlearn's ThresholdOptimizer), or a seed,
-    since they decide at random (that one, and ExponentiatedGradient). What decides in the end may
-    stand inside a search or a pipeline, which hides the signature.
-    """
-
-    def __init__(self, estimator: Any, X: Any, sensitive_features: Any, seed: int) -> None:
-        inner, inner_X = _unwrapped(estimator, X)
-        asks = _asked(inner.predict)
-        self.estimator, self.X = (inner, inner_X) if asks else (estimator, X)
-        self.inner, self.inner_X = inner, inner_X
-        self.options = {"sensitive_features": sensitive_features, "random_state": seed}
-
-    def predict(self, argument: str) -> np.ndarray:
-        """Return the predictions, shape (n_rows,)."""
-        predicted = np.asarray(self._call(self.estimator.predict, self.X))
-        if predicted.ndim == 2 and predicted.shape[1] == 1:
-            predicted = predicted[:, 0]
-        if predicted.ndim != 1:
-            raise ValueError(
-                f"{argument} predicts an array of shape {predicted.shape}; the audit is of one "
-                "label a row: give each column of it as y_pred."
-            )
-        return check_labels(predicted, f"the prediction of {argument}")
-
-    def shares(self, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return the probability of each prediction: those of a random classifier where it tells.
-
-        fairlearn's two have a private method for it, whose columns are of the labels 0 and 1.
-        """
-        method = getattr(self.inner, "_pmf_predict", None)
-        if method is not None and classes.tolist() == [0, 1]:
-            shares = np.asarray(self._call(method, self.inner_X), dtype=float)
-            if shares.shape == (len(codes), 2):
-                shares = np.clip(shares, 0, 1)
-                return shares / shares.sum(axis=1, keepdims=True)
-        return np.eye(len(classes))[codes]
-
-    def _call(self, method: Any, X: Any) -> Any:
-        return method(X, **{name: self.options[name] for name in _asked(method)})
-
-
-def _unwrapped(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what decides inside of searches and pipelines, and X as it gets it."""
-    best = getattr(estimator, "best_estimator_", None)
-    if best is not None:
-        return _unwrapped(best, X)
-    if isinstance(estimator, Pipeline):
-        last = estimator.steps[-1][1]
-        if hasattr(last, "_pmf_predict") or _asked(getattr(last, "predict", None)):
-            return _unwrapped(last, estimator[:-1].transform(X) if len(estimator) > 1 else X)
-    return estimator, X
-
-
-def _asked(method: Any) -> list[str]:
-    """Return which of these two a method's signature names."""
-    try:
-        names = signature(method).parameters
-    except (TypeError, ValueError):
-        return []
-    return [name for name in ("sensitive_features", "random_state") if name in names]
-
-
-def _check_classifier(estimator: Any, argument: str) -> None:
-    if not hasattr(estimator, "predict"):
-        raise ValueError(
-            f"{argument} must be a fitted classifier with a predict method, got {estimator!r}."
-        )
-    if _regresses(estimator):
-        raise ValueError(
-            f"{argument} is a regressor ({type(estimator).__name__}), and the audit is of "
-            "classifiers; cut its predictions into classes and give these, as in "
-            "audit(y=y, y_pred=model.predict(X) > 0.5, sensitive_features=...)."
-        )
-    try:
-        check_is_fitted(estimator)
-    except TypeError:  # not of scikit-learn's kind: whether it is fitted shows in predict
-        return
-    except NotFittedError as error:
-        raise NotFittedError(f"{argument} is not fitted; call its fit first.") from error
-
-
-def _regresses(estimator: Any) -> bool:
-    try:
-        return bool(is_regressor(estimator))
-    except (AttributeError, TypeError):  # not of scikit-learn's kind
-        return getattr(estimator, "_estimator_type", None) == "regressor"
 
 
 def _scores(estimator: Any, X: Any) -> tuple[np.ndarray | None, bool]:

@@ -13,7 +13,7 @@ from fairmi.audit.render.words import name_of
 
 MAX_ROWS = 40  # of a picture; larger tables go without one
 MAX_LINES = 5
-MAX_LABEL = 26  # letters
+MAX_LABEL = 24  # letters
 OF_RELIABILITY = (
     f"The picture has the largest groups, at most {MAX_LINES}, and bins of 10 rows or more."
 )

@@ -19,8 +19,8 @@ MARKS: tuple[list[tuple[float, float]], ...] = (  # corners; none for a circle
 )
 TEXT = f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}"'
 ROW = 26
-AXIS = 200
-CHARACTER = 7.2  # width of a letter at that size, generously
+AXIS = 170
+CHARACTER = 7.6  # width of a letter at that size, generously
 
 
 @dataclass(frozen=True)

@@ -74,14 +74,14 @@ def _disparities(audit: AuditRecord, attribute: str) -> Laid:
     rows: list[tuple[Cell, ...]] = [
         (
             name_of(f.measure),
+            disparity_verdict(f),
             number(f.value),
             interval(f),
             number(f.by_chance),
-            disparity_verdict(f),
         )
         for f in audit.section("disparity", attribute)
     ]
-    return ("measure", "value", _confidence(audit), "by chance", "difference"), rows, 1
+    return ("measure", "difference", "value", _confidence(audit), "by chance"), rows, 1
 
 
 def _conditional(audit: AuditRecord, attribute: str) -> Laid:
@@ -93,16 +93,16 @@ def _conditional(audit: AuditRecord, attribute: str) -> Laid:
         rows.append(
             (
                 part,
+                conditional_verdict(figure),
                 f"{figure.n:,}",
                 _of_group(often),
                 _of_group(seldom),
                 number(figure.value),
                 interval(figure),
-                conditional_verdict(figure),
             )
         )
-    header = ("within", "rows", "selected most", "selected least", "difference")
-    return (*header, _confidence(audit), "found"), rows, 1
+    header = ("within", "difference", "rows", "selected most", "selected least", "apart by")
+    return (*header, _confidence(audit)), rows, 1
 
 
 def extreme_groups(audit: AuditRecord, figure: Figure) -> tuple[Figure, Figure]:
@@ -128,15 +128,15 @@ def _changes(audit: AuditRecord, attribute: str) -> Laid:
     rows: list[tuple[Cell, ...]] = [
         (
             name_of(f.measure),
+            change_verdict(f),
             number(theirs[f.measure] + f.value),
             number(theirs[f.measure]),
             number(f.value, signed=True),
             interval(f, signed=True),
-            change_verdict(f),
         )
         for f in audit.section("change", "") + audit.section("change", attribute)
     ]
-    header = ("measure", "model", "baseline", "change", _confidence(audit), "finding")
+    header = ("measure", "finding", "model", "baseline", "change", _confidence(audit))
     return header, rows, 1
 
 
@@ -150,16 +150,16 @@ def _calibrations(audit: AuditRecord, attribute: str) -> Laid:
         rows.append(
             (
                 group,
+                calibration_verdict(error, excess),
                 f"{error.n:,}",
                 number(error.value),
                 number(error.by_chance),
                 number(excess.value, signed=True),
                 interval(excess, signed=True),
-                calibration_verdict(error, excess),
             )
         )
     names = [name_of(m) for m in ("expected_calibration_error", "mean_score_excess")]
-    header = ("group", "rows", names[0], "by chance", names[1], _confidence(audit), "off")
+    header = ("group", "error", "rows", names[0], "by chance", names[1], _confidence(audit))
     return header, rows, 1
 
 
@@ -172,16 +172,16 @@ def _leaks(audit: AuditRecord, attribute: str) -> Laid:
             (
                 score.subject,
                 score.condition or "all",
+                leakage_verdict(score, p_value),
                 score,
                 number(score.by_chance),
                 number(accuracy.value),
                 p_text(p_value.value),
-                leakage_verdict(score, p_value),
             )
         )
     names = list(dict.fromkeys(name_of(score.measure) for score, _, _ in found))
-    header = ("from", "rows of", " or ".join(names), "by chance", "balanced accuracy")
-    return (*header, "p-value", "leak"), rows, 2
+    header = ("from", "rows of", "leak", " or ".join(names), "by chance", "balanced accuracy")
+    return (*header, "p-value"), rows, 2
 
 
 def leaks_of(audit: AuditRecord, attribute: str) -> list[tuple[Figure, Figure, Figure]]:
@@ -201,10 +201,10 @@ def leaks_of(audit: AuditRecord, attribute: str) -> list[tuple[Figure, Figure, F
 
 def _informations(audit: AuditRecord, attribute: str) -> Laid:
     rows: list[tuple[Cell, ...]] = [
-        (f.subject, f.condition or "by itself", f, number(f.by_chance), information_verdict(f))
+        (f.subject, f.condition or "by itself", information_verdict(f), f, number(f.by_chance))
         for f in audit.section("information", attribute)
     ]
-    return ("from", "how", name_of("mutual_information"), "by chance", "information"), rows, 2
+    return ("from", "how", "information", name_of("mutual_information"), "by chance"), rows, 2
 
 
 def _certificates(audit: AuditRecord, attribute: str) -> Laid:

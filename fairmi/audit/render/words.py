@@ -102,7 +102,7 @@ INTRODUCTION = {
     "calibration": (
         "Whether a score means the same in every group. 'By chance' is the largest error that "
         "calibrated scores are likely to show on as many rows; it and the intervals hold for all "
-        "groups at once. Scores are called off where the error is beyond chance, and unclear "
+        "groups at once. An error is found where it is beyond chance, and unclear "
         "where the interval of the mean alone leaves out 0."
     ),
     "leakage": (
