@@ -9,10 +9,10 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-from fairmi._compat import Interval, validate_params
-from fairmi._errors import SmallGroupWarning
-from fairmi._groups import Groups, sensitive_frame
-from fairmi._inputs import check_indexes
+from fairmi._sklearn_compat import Interval, validate_params
+from fairmi.exceptions import SmallGroupWarning
+from fairmi._data.groups import Groups, sensitive_frame
+from fairmi._data.tables import check_indexes
 from fairmi.audit.figures.about import about, missing_parts
 from fairmi.audit.figures.asking import ask, ask_baseline
 from fairmi.audit.figures.measure import Settings, measure

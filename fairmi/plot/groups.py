@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._inputs import check_indexes
+from fairmi._data.tables import check_indexes
 from fairmi.audit.figures.outcomes import RATES
 from fairmi.audit.figures.predictions import given_predictions
 from fairmi.audit.figures.rates import group_figures

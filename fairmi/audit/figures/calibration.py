@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.figures.intervals import share_interval
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import attribute_name, group_name

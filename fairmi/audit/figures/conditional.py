@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.figures.intervals import Interval, share_interval
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import MIN_ROWS, attribute_name, class_name, group_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.figures.intervals import (
     CRITERIA,
     GIVEN_LABEL,

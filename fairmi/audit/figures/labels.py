@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.multiclass import type_of_target
 
-from fairmi._inputs import plain_series
+from fairmi._data.labels import plain_series
 
 
 def check_labels(values: Any, argument: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure

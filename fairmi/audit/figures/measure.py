@@ -10,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.figures.calibration import calibration_figures
 from fairmi.audit.figures.conditional import conditional_figures
 from fairmi.audit.figures.disparities import (

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._groups import sensitive_frame
+from fairmi._data.groups import sensitive_frame
 from fairmi.audit.figures.labels import check_labels
 
 

@@ -13,7 +13,7 @@ from fairlearn.metrics import (
 )
 from sklearn.metrics import accuracy_score
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.figures.intervals import share_interval
 from fairmi.audit.figures.outcomes import OutcomeCounts, Rates, count_outcomes, rates_of
 from fairmi.audit.figures.predictions import Predictions

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._groups import sensitive_frame
+from fairmi._data.columns import sensitive_columns_of
+from fairmi._data.groups import sensitive_frame
 from fairmi.audit.figures.predictions import Predictions
-from fairmi.metrics._columns import columns_of
 
 BINS = 4  # quantile bins of a numeric column
 MAX_VALUES = 10  # distinct numbers up to which a column is taken value by value
@@ -64,7 +64,7 @@ def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition]
         names = [conditions] if isinstance(conditions, str) else list(conditions)
         if X is None:
             raise ValueError(f"conditions={names} are columns of X, but X is None; give X too.")
-        frame = _frame(columns_of(X, names, argument="conditions"), names)
+        frame = _frame(sensitive_columns_of(X, names, argument="conditions"), names)
     else:
         frame = _frame(conditions)
     if len(frame) != n_rows:
