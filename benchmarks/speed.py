@@ -27,11 +27,11 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
 from fairmi import MIDebiasedClassifier, MIDebiasedClassifierCV
-from fairmi.preprocessing import TableEncoder
 from fairmi.datasets import load_adult
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.path import fairness_path
+from fairmi.preprocessing import TableEncoder
 
 LAM = 4.0
 METRIC = "demographic_parity_difference"

@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
 from fairmi.audit import audit
+from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
 
 RNG = np.random.default_rng(0)
 X, Y = make_classification(1200, 6, flip_y=0.2, random_state=0)

@@ -15,10 +15,9 @@ from torch import nn
 
 import fairmi._network_classifier
 from fairmi import MIDebiasedClassifier
-from fairmi.exceptions import SensitiveFeaturesError
 from fairmi._data.groups import group_rows
-from fairmi.networks.loop import run_epochs
 from fairmi.dependence import DonskerVaradhan
+from fairmi.exceptions import SensitiveFeaturesError
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))

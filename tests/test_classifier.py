@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 import fairmi._model
 from fairmi import MIDebiasedClassifier
-from fairmi.exceptions import CollapseWarning
 from fairmi._training import DefaultRun
+from fairmi.exceptions import CollapseWarning
 
 # Short trainings may well predict one class; the tests of warnings ask for them by name.
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")

@@ -12,8 +12,8 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
 from fairmi import InfeasibleBoundWarning, MIDebiasedClassifier, MIDebiasedClassifierCV
-from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
 from fairmi.dependence import PENALTIES
+from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
 from fairmi.path import fairness_path
 from fairmi.plot import FairnessFrontierDisplay
 

@@ -13,13 +13,13 @@ from sklearn.base import clone
 from torch import nn
 
 from fairmi import MIDebiasedClassifier
-from fairmi.exceptions import CollapseWarning
 from fairmi._networks import Channel
 from fairmi._types import TrainingData
 from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty
 from fairmi.dependence.hgr import correlation
 from fairmi.dependence.hsic import gaussian_kernel, hsic
 from fairmi.dependence.term import Term
+from fairmi.exceptions import CollapseWarning
 
 NAMES = ["hgr", "csad", "characteristic_function", "hsic", "sliced_infomin"]
 KINDS = ["groups", "values"]

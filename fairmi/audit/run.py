@@ -9,10 +9,9 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-from fairmi._sklearn_compat import Interval, validate_params
-from fairmi.exceptions import SmallGroupWarning
 from fairmi._data.groups import Groups, sensitive_frame
 from fairmi._data.tables import check_indexes
+from fairmi._sklearn_compat import Interval, validate_params
 from fairmi.audit.figures.about import about, missing_parts
 from fairmi.audit.figures.asking import ask, ask_baseline
 from fairmi.audit.figures.measure import Settings, measure
@@ -20,6 +19,7 @@ from fairmi.audit.figures.predictions import Predictions, given_predictions
 from fairmi.audit.figures.rates import small_groups
 from fairmi.audit.figures.strata import conditions_of, label_condition
 from fairmi.audit.report import Audit
+from fairmi.exceptions import SmallGroupWarning
 from fairmi.metrics._comparable import comparable_groups
 
 __all__ = ["audit"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from fairmi._data.groups import Groups
-from fairmi.audit.figures.intervals import Interval, share_interval
+from fairmi.audit.figures.intervals import share_intervals
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import MIN_ROWS, attribute_name, class_name, group_name
 from fairmi.audit.figures.strata import Condition
@@ -96,17 +95,13 @@ def _strata(predictions: Predictions, groups: Groups, condition: Condition) -> l
 
 
 def _disparity(stratum: Stratum, level: float, named: dict[str, Any]) -> Figure:
-    rate = stratum.selected / stratum.rows
-    ends = [
-        difference_interval(stratum.selected[[a, b]], stratum.rows[[a, b]], level)
-        for a, b in combinations(range(len(rate)), 2)
-    ]
+    low, high = difference_intervals(stratum.selected, stratum.rows, level)
     return Figure(
         "conditional",
         "demographic_parity_difference",
-        float(np.ptp(rate)),
-        max(max(end.low, -end.high, 0.0) for end in ends),
-        max(max(abs(end.low), abs(end.high)) for end in ends),
+        float(np.ptp(stratum.selected / stratum.rows)),
+        float(max(low.max(), 0.0)),
+        float(high.max()),
         n=int(stratum.rows.sum()),
         **named,
     )
@@ -117,30 +112,32 @@ def _group_figures(
 ) -> list[Figure]:
     """Return each group's selection rate in the part, and how often its label is positive."""
     figures = []
-    for i, code in enumerate(stratum.groups):
-        n = int(stratum.rows[i])
-        of_group = {**named, "n": n, "group": group_name(groups.labels[code])}
-        for measure, count in (
-            ("selection_rate", stratum.selected),
-            ("base_rate", stratum.positive),
-        ):
-            ends = share_interval(count[i], n, confidence)
-            figures.append(
-                Figure("conditional group", measure, count[i] / n, ends.low, ends.high, **of_group)
-            )
+    counts = {"selection_rate": stratum.selected, "base_rate": stratum.positive}
+    for measure, count in counts.items():
+        low, high = share_intervals(count, stratum.rows, confidence)
+        ends = np.column_stack([count / stratum.rows, low, high]).tolist()
+        for code, n, numbers in zip(stratum.groups, stratum.rows, ends, strict=True):
+            of_group = {**named, "n": int(n), "group": group_name(groups.labels[code])}
+            figures.append(Figure("conditional group", measure, *numbers, **of_group))
     return figures
 
 
-def difference_interval(hits: np.ndarray, n: np.ndarray, confidence: float) -> Interval:
-    """Return Newcombe's hybrid score interval for the first less the second share hits / n.
+def difference_intervals(
+    hits: np.ndarray, n: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Newcombe's hybrid score intervals for the differences of shares hits / n.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_shares, n_shares)
+        Ends of the interval for the share of the row less that of the column.
 
     References
     ----------
     R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
     """
-    share_a, share_b = hits / n
-    a, b = (share_interval(*counts, confidence) for counts in zip(hits, n, strict=True))
-    difference = share_a - share_b
-    down = np.hypot(share_a - a.low, b.high - share_b)
-    up = np.hypot(a.high - share_a, share_b - b.low)
-    return Interval(float(difference - down), float(difference + up))
+    share = hits / n
+    low, high = share_intervals(hits, n, confidence)
+    difference = share[:, None] - share
+    down, up = share - low, high - share
+    return difference - np.hypot(down[:, None], up), difference + np.hypot(up[:, None], down)

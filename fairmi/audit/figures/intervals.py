@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 # What each criterion compares between groups.
 CRITERIA = {
@@ -94,16 +94,24 @@ def quantile_interval(draws: np.ndarray, confidence: float) -> Interval:
 
 
 def share_interval(top: float, bottom: float, confidence: float) -> Interval:
-    """Return Wilson's score interval for the share top / bottom of a count.
+    """Return Wilson's score interval for the share top / bottom of a count."""
+    if not bottom:
+        return Interval(np.nan, np.nan)
+    low, high = share_intervals(np.array([top]), np.array([bottom]), confidence)
+    return Interval(float(low[0]), float(high[0]))
+
+
+def share_intervals(
+    top: np.ndarray, bottom: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of Wilson's score interval for each share top / bottom of a count.
 
     References
     ----------
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    if not bottom:
-        return Interval(np.nan, np.nan)
-    z2 = norm.isf((1 - confidence) / 2) ** 2
+    z2 = ndtri((1 - confidence) / 2) ** 2
     share = top / bottom
     centre = (share + z2 / (2 * bottom)) / (1 + z2 / bottom)
     half = np.sqrt(z2 * (share * (1 - share) / bottom + z2 / (4 * bottom**2))) / (1 + z2 / bottom)
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)

@@ -51,8 +51,8 @@ def check_same_labels(
     """Raise ValueError where y has none of the classes of what `name` says has predicted."""
     if not np.isin(true, classes).any():
         raise ValueError(
-            f"y has labels such as {true[0]!r}, but {name} has labels such as "
-            f"{predicted[0]!r}; give y in the form of the predictions."
+            f"y has labels such as {true.tolist()[0]!r}, but {name} has labels such as "
+            f"{predicted.tolist()[0]!r}; give y in the form of the predictions."
         )
 
 

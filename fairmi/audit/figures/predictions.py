@@ -110,8 +110,9 @@ def rated_codes(classes: np.ndarray, pos_label: Any) -> tuple[int, ...]:
         If there is one class alone, or `pos_label` is none of them.
     """
     if len(classes) < 2:
+        only = classes.tolist()[0]
         raise ValueError(
-            f"y and the predictions hold the single class {classes[0]!r}; rates need rows of two "
+            f"y and the predictions hold the single class {only!r}; rates need rows of two "
             "classes or more."
         )
     if pos_label is not None:
