@@ -199,7 +199,7 @@ def test_leaks_are_found_and_independence_is_not_called_one():
 @pytest.mark.usefixtures("probes")
 def test_a_group_too_small_to_probe_is_no_error():
     s = S[TEST].copy()
-    s[:3] = "c"
+    s[:2] = "c"
     with pytest.warns(SmallGroupWarning):
         report = audit_test(s=s)
     assert any("no probe was trained" in note for note in report.notes)

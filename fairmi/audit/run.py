@@ -54,12 +54,12 @@ def audit(
 ) -> Audit:
     """Measure how fair a fitted classifier is, on rows that it was not trained on.
 
-    By group: fairlearn's rates, the disparities between groups over all rows and within parts of
-    them, and calibration. Then what the representation, the scores and the predictions tell of
-    the sensitive features, by themselves and given the label: what a fresh probe recovers, mutual
-    information in nats, and, where a representation has few values, a bound on the demographic
-    parity difference of anything that is computed from it. Each with an interval, and with the
-    value that chance alone gives on as many rows.
+    By group: rates as fairlearn defines them, the disparities between groups over all rows and
+    within parts of them, and calibration. Then what the representation, the scores and the
+    predictions tell of the sensitive features, by themselves and given the label: what a fresh
+    probe recovers, mutual information in nats, and, where a representation has few values, a
+    bound on the demographic parity difference of anything that is computed from it. Each with an
+    interval, and with the value that chance alone gives on as many rows.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import attribute_name, group_name
 
-PACKAGES = ("fairmi", "fairlearn", "scikit-learn", "numpy")
+PACKAGES = ("fairmi", "scikit-learn", "numpy")
 MAX_NAME = 120
 GIVEN = "predictions that were given"
 

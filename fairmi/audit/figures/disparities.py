@@ -21,7 +21,7 @@ from fairmi.audit.figures.outcomes import (
     rates_of,
 )
 from fairmi.audit.figures.predictions import Predictions
-from fairmi.audit.figures.rates import attribute_name, defined_rates
+from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
 
 
@@ -36,7 +36,7 @@ def disparity_figures(
     """Return the difference and the ratio between groups by each criterion."""
     cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
     table = rates_of(cells.outcomes, predictions.rated_classes)
-    point = defined_rates(predictions, cells, table, groups.codes)
+    point = table.of(cells.counts)
     draws = draw_rates(cells, [table], n_boot, rng)[0]
     fair = {
         given: draw_fair_rates(cells, table, n_boot, rng, given_label=given)
@@ -163,7 +163,7 @@ class _Pair:
         cells: OutcomeCounts = count_outcomes(codes, n_groups, predictions.true, *shares)
         tables = [rates_of(cells.outcomes, predictions.rated_classes, column) for column in (1, 2)]
         self.table: Rates = tables[0]
-        self.points = [defined_rates(p, cells, tables[0], codes) for p in both]
+        self.points = [table.of(cells.counts) for table in tables]
         self.draws = draw_rates(cells, tables, n_boot, rng)
 
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from fairlearn.metrics import (
-    MetricFrame,
-    false_positive_rate,
-    selection_rate,
-    true_positive_rate,
-)
-from sklearn.metrics import accuracy_score
 
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.intervals import share_interval
@@ -32,59 +23,21 @@ def attribute_name(groups: Groups) -> str:
     return " & ".join(groups.names)
 
 
-def fairlearn_rates(predictions: Predictions, group: np.ndarray) -> np.ndarray:
-    """Return fairlearn's rates by group, shape (n_groups, n_rates), in the order of `rates_of`.
-
-    A row that gets its prediction at random stands in for each by the weight of its probability.
-    """
-    row, predicted = np.nonzero(predictions.shares)
-    true, group = predictions.true[row], group[row]
-    weight = predictions.shares[row, predicted] if predictions.random else None
-    frames = [_frame({"accuracy": accuracy_score}, true, predicted, group, weight)]
-    rates = {
-        "selection_rate": selection_rate,
-        "true_positive_rate": true_positive_rate,
-        "false_positive_rate": false_positive_rate,
-    }
-    frames += [
-        _frame(rates, true == k, predicted == k, group, weight) for k in predictions.rated_classes
-    ]
-    return np.column_stack([frame.by_group.to_numpy(dtype=float) for frame in frames])
-
-
-def _frame(
-    metrics: dict[str, Any],
-    true: np.ndarray,
-    predicted: np.ndarray,
-    group: np.ndarray,
-    weight: np.ndarray | None,
-) -> MetricFrame:
-    return MetricFrame(
-        metrics=metrics,
-        y_true=true.astype(int),
-        y_pred=predicted.astype(int),
-        sensitive_features=group,
-        sample_params={name: {"sample_weight": weight} for name in metrics if weight is not None},
-    )
-
-
 def overall_figures(predictions: Predictions, confidence: float) -> list[Figure]:
     """Return the rates over all rows."""
     everyone = np.zeros(len(predictions.true), dtype=np.int64)
     cells = count_outcomes(everyone, 1, predictions.true, predictions.shares)
     table = rates_of(cells.outcomes, predictions.rated_classes)
-    values = defined_rates(predictions, cells, table, everyone)
-    return _rate_figures("overall", predictions, cells, table, values, [""], "", confidence)
+    return _rate_figures("overall", predictions, cells, table, [""], "", confidence)
 
 
 def group_figures(predictions: Predictions, groups: Groups, confidence: float) -> list[Figure]:
     """Return the rates of each group; NaN where a group has no row that a rate could count."""
     cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
     table = rates_of(cells.outcomes, predictions.rated_classes)
-    values = defined_rates(predictions, cells, table, groups.codes)
     names = [group_name(label) for label in groups.labels]
     where = attribute_name(groups)
-    return _rate_figures("group", predictions, cells, table, values, names, where, confidence)
+    return _rate_figures("group", predictions, cells, table, names, where, confidence)
 
 
 def _rate_figures(
@@ -92,12 +45,12 @@ def _rate_figures(
     predictions: Predictions,
     cells: OutcomeCounts,
     table: Rates,
-    values: np.ndarray,
     names: list[str],
     attribute: str,
     confidence: float,
 ) -> list[Figure]:
     top, bottom = cells.counts @ table.top, cells.counts @ table.bottom
+    values = table.of(cells.counts)
     figures = []
     for g, group in enumerate(names):
         for r, measure in enumerate(table.names):
@@ -121,14 +74,6 @@ def _rate_figures(
 def class_name(predictions: Predictions, k: int) -> str:
     """Return the class that a rate is of, where there are several; "" for all classes (-1)."""
     return "" if k < 0 or len(predictions.rated_classes) == 1 else str(predictions.classes[k])
-
-
-def defined_rates(
-    predictions: Predictions, cells: OutcomeCounts, table: Rates, group: np.ndarray
-) -> np.ndarray:
-    """Return fairlearn's rates by group, NaN in place of its 0 for a rate of no rows."""
-    values = fairlearn_rates(predictions, group)
-    return np.where(cells.counts @ table.bottom > 0, values, np.nan)
 
 
 def small_groups(figures: list[Figure]) -> str:
