@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # The marker says the same again as the colour.
 _STYLES = {
     "fairmi": (palette.VERMILION, "o"),
-    "fairmi, paper's schedule": (palette.BROWN, "p"),
+    "MI backpropagation as published": (palette.BROWN, "p"),
     "ExponentiatedGradient": (palette.BLUE, "s"),
     "GridSearch": (palette.SKY, "^"),
     "ThresholdOptimizer": (palette.GREEN, "D"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import fairlearn.metrics
@@ -13,9 +14,9 @@ import sklearn.metrics
 from fairlearn.metrics import MetricFrame
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from fairmi._data.columns import sensitive_columns_of
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._columns import columns_of
 from fairmi.metrics._comparable import comparable_groups
 from fairmi.metrics._labels import label_codes, positive_code
 
@@ -43,7 +44,7 @@ ONE_CLASS = (
         "aggregate": [StrOptions(set(AGGREGATES)), None],
         "greater_is_better": ["boolean", None],
         "response_method": [StrOptions(set(RESPONSES))],
-        "sensitive_columns": ["array-like", str, None],
+        "sensitive_columns": ["array-like", str, Integral, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -54,7 +55,7 @@ def make_fairness_scorer(
     greater_is_better: bool | None = None,
     response_method: str = "predict",
     pos_label: Any = None,
-    sensitive_columns: Sequence[str | int] | None = None,
+    sensitive_columns: str | int | Sequence[str | int] | None = None,
 ) -> FairnessScorer:
     """Make a scorer of a fairness metric, for GridSearchCV, cross_validate and their kin.
 
@@ -80,7 +81,7 @@ def make_fairness_scorer(
     pos_label : label, default=None
         The class that the metric is of, in the form that the estimator was fitted on. By default
         the second of ``estimator.classes_``; of more than two, see Notes.
-    sensitive_columns : list of str or int, default=None
+    sensitive_columns : str, int or list of these, default=None
         Columns of X that serve as sensitive features: names, or positions.
 
     Returns
@@ -124,8 +125,10 @@ def make_fairness_scorer(
         raise ValueError(
             f"greater_is_better can't be told from the name {name!r}; give True or False."
         )
-    if isinstance(sensitive_columns, str):
-        sensitive_columns = [sensitive_columns]
+    columns: tuple[str | int, ...] | None = None
+    if sensitive_columns is not None:
+        single = isinstance(sensitive_columns, str | int)
+        columns = (sensitive_columns,) if single else tuple(sensitive_columns)
     return FairnessScorer(
         metric=function,
         name=name,
@@ -133,7 +136,7 @@ def make_fairness_scorer(
         greater_is_better=bool(usual if greater_is_better is None else greater_is_better),
         response_method=response_method,
         pos_label=pos_label,
-        sensitive_columns=None if sensitive_columns is None else tuple(sensitive_columns),
+        sensitive_columns=columns,
     )
 
 
@@ -161,9 +164,7 @@ class FairnessScorer:
     ) -> float:
         """Return the metric of what the estimator says of X, negated if lower is better."""
         if self.sensitive_columns is not None:
-            sensitive_features = columns_of(
-                X, self.sensitive_columns, argument="sensitive_columns"
-            )
+            sensitive_features = sensitive_columns_of(X, self.sensitive_columns)
         if sensitive_features is None:
             raise SensitiveFeaturesError(
                 f"sensitive_features did not reach {self!r}. Give sensitive_columns, where "
