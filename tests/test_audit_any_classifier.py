@@ -10,6 +10,7 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference
 from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.reductions import DemographicParity, ExponentiatedGradient
+from joblib import parallel_config
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -167,6 +168,12 @@ def test_twelve_groups_are_one_table():
     assert len({f.group for f in report.section("group")}) == 12
     expected = demographic_parity_difference(Y, MODEL.predict(X), sensitive_features=s)
     assert value(report) == pytest.approx(expected)
+
+
+def test_side_by_side_gives_the_same_figures():
+    with parallel_config("threading"):
+        together = audited(MODEL, n_jobs=2)
+    assert together.figures == audited(MODEL).figures
 
 
 def test_progress_shows_only_where_asked(capsys):

@@ -121,11 +121,12 @@ def audit(
 
     Notes
     -----
-    Rates by group have Wilson's intervals. Differences and ratios have bootstrap intervals from
-    multinomial draws of the counts by group, label and prediction, which is what resampling rows
-    comes to. They are made of joint intervals for all pairs of groups, so that they reach down to
-    no difference where the groups may be alike, which quantiles of the difference itself never do.
-    With more than two classes each is taken against the rest, and the largest disparity counts.
+    Rates by group have Wilson's intervals. Differences and ratios have Newcombe's intervals [2]_
+    of exact limits, for all pairs of groups at once by the studentised range [4]_, so that they
+    reach down to no difference where the groups may be alike. Changes from a baseline have
+    bootstrap intervals from multinomial draws of the counts by group, label and prediction, which
+    is what resampling rows comes to. With more than two classes each is taken against the rest,
+    and the largest disparity counts.
 
     Within parts of the rows, the intervals of a sensitive feature hold for all parts and pairs of
     groups at once: Newcombe's intervals [2]_, by Bonferroni's inequality [3]_.
@@ -140,6 +141,8 @@ def audit(
     .. [2] R. G. Newcombe, Interval estimation for the difference between independent proportions,
        Statistics in Medicine 17 (1998), method 10.
     .. [3] O. J. Dunn, Multiple comparisons among means, JASA 56 (1961).
+    .. [4] A. Agresti, M. Bini, B. Bertaccini, E. Ryu, Simultaneous Confidence Intervals for
+       Comparing Binomial Parameters, Biometrics 64 (2008).
 
     Examples
     --------
@@ -156,7 +159,7 @@ def audit(
     >>> frame = report.to_frame().query("section == 'disparity'").set_index("measure")
     >>> found = frame.loc["equalized_odds_difference", ["value", "low", "by_chance"]]
     >>> found.astype(float).round(2).tolist()
-    [0.06, 0.0, 0.07]
+    [0.06, 0.0, 0.06]
     """
     check_indexes(
         X=X,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.groups import Groups
-from fairmi.audit.figures.intervals import share_intervals
+from fairmi.audit.figures.intervals import share_intervals, square_and_add
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import MIN_ROWS, attribute_name, class_name, group_name
 from fairmi.audit.figures.strata import Condition
@@ -136,8 +136,4 @@ def difference_intervals(
     ----------
     R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
     """
-    share = hits / n
-    low, high = share_intervals(hits, n, confidence)
-    difference = share[:, None] - share
-    down, up = share - low, high - share
-    return difference - np.hypot(down[:, None], up), difference + np.hypot(up[:, None], down)
+    return square_and_add(hits / n, *share_intervals(hits, n, confidence))

@@ -37,7 +37,7 @@ def disparity_figures(
     cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
     table = rates_of(cells.outcomes, predictions.rated_classes)
     point = table.of(cells.counts)
-    draws = draw_rates(cells, [table], n_boot, rng)[0]
+    sizes = cells.counts @ table.bottom
     fair = {
         given: draw_fair_rates(cells, table, n_boot, rng, given_label=given)
         for given in (False, True)
@@ -46,7 +46,7 @@ def disparity_figures(
     for criterion, names in CRITERIA.items():
         at = table.where(*names)
         alike = fair[criterion in GIVEN_LABEL]
-        arrays = (point[:, at], draws[..., at], alike[..., at])
+        arrays = (point[:, at], sizes[:, at], alike[..., at])
         make = [_difference] if criterion == "accuracy" else [_difference, _ratio]
         figures += [f(criterion, *arrays, confidence, groups) for f in make]
     return figures
@@ -55,12 +55,12 @@ def disparity_figures(
 def _difference(
     criterion: str,
     point: np.ndarray,
-    draws: np.ndarray,
+    sizes: np.ndarray,
     alike: np.ndarray,
     confidence: float,
     groups: Groups,
 ) -> Figure:
-    interval = disparity_interval(draws, confidence)
+    interval = disparity_interval(point, sizes, confidence)
     return Figure(
         "disparity",
         f"{criterion}_difference",
@@ -76,15 +76,15 @@ def _difference(
 def _ratio(
     criterion: str,
     point: np.ndarray,
-    draws: np.ndarray,
+    sizes: np.ndarray,
     alike: np.ndarray,
     confidence: float,
     groups: Groups,
 ) -> Figure:
     """Return the smallest ratio: that of the largest difference of logarithms."""
+    interval = disparity_interval(point, sizes, confidence, ratio=True)
     with np.errstate(divide="ignore"):
-        point, draws, alike = np.log(point), np.log(draws), np.log(alike)
-    interval = disparity_interval(draws, confidence)
+        point, alike = np.log(point), np.log(alike)
     return Figure(
         "disparity",
         f"{criterion}_ratio",

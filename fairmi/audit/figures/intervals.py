@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import betainccinv, betaincinv, ndtri
+from scipy.stats import norm, studentized_range
 
 # What each criterion compares between groups.
 CRITERIA = {
@@ -14,6 +16,7 @@ CRITERIA = {
     "equal_opportunity": ("true_positive_rate",),
     "accuracy": ("accuracy",),
 }
+TINY = 1e-17  # stands for a rate of 0 where logarithms are compared
 GIVEN_LABEL = ("equalized_odds", "equal_opportunity")
 
 
@@ -42,45 +45,79 @@ def max_disparity(rates: np.ndarray) -> np.ndarray:
     return np.where(nothing, np.nan, np.where(np.isnan(apart), -np.inf, apart).max(axis=-1))
 
 
-def disparity_interval(draws: np.ndarray, confidence: float) -> Interval:
-    """Return an interval for the largest disparity, from draws (n_draws, groups, rates).
+def disparity_interval(
+    rates: np.ndarray, sizes: np.ndarray, confidence: float, *, ratio: bool = False
+) -> Interval:
+    """Return an interval for the largest disparity, from rates of shape (groups, rates).
+
+    `sizes` has the number of rows of each rate, 0 where it is undefined. With `ratio` the
+    disparity is that of the rates' logarithms.
 
     The differences of all pairs of groups get intervals that hold jointly; the largest disparity
     then lies between the largest of their lower and the largest of their upper ends. Unlike
     quantiles of the disparity itself, which is never below 0, this reaches 0 where the groups may
     be alike.
     """
-    n_groups = draws.shape[1]
-    one, other = np.triu_indices(n_groups, k=1)
-    with np.errstate(invalid="ignore"):
-        difference = draws[:, one] - draws[:, other]
-    difference[np.isneginf(draws[:, one]) & np.isneginf(draws[:, other])] = 0.0  # logs of 0, 0
-    difference = difference.reshape(len(draws), -1)
-    difference = difference[:, ~np.isnan(difference).all(axis=0)]
-    if not difference.shape[1]:
+    defined = [r for r in range(rates.shape[1]) if (sizes[:, r] > 0).sum() > 1]
+    if not defined:
         return Interval(np.nan, np.nan)
-    undefined = np.isnan(difference)  # a draw without the label: it moves no end of an interval
-    if undefined.any():
-        difference = np.where(undefined, np.nanmedian(difference, axis=0), difference)
-    low, high = joint_interval(difference, confidence)
-    return Interval(
-        float(np.maximum(np.maximum(low, -high), 0.0).max()),
-        float(np.maximum(np.abs(low), np.abs(high)).max()),
+    error = (1 - confidence) / len(defined)
+    low, high = zip(
+        *(_pairs_interval(rates[:, r], sizes[:, r], error, ratio) for r in defined), strict=True
     )
+    return Interval(max(low), max(high))
 
 
-def joint_interval(draws: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return an interval for each column of `draws` such that all hold at once.
+def _pairs_interval(
+    rate: np.ndarray, size: np.ndarray, error: float, ratio: bool
+) -> tuple[float, float]:
+    """Return the largest lower and the largest upper end of all pairs' joint intervals, or 0.
 
-    The same number of draws is cut from both ends of every column, as many as leave the share
-    `confidence` of draws (rows) untouched. One column alone gets the plain percentile interval.
+    A pair's interval is Newcombe's: the limits of the two rates, squared and added. The limits
+    are Clopper and Pearson's, at the level that makes all pairs hold: the quantile of the
+    studentised range, as for Tukey's comparisons of means.
+
+    References
+    ----------
+    A. Agresti, M. Bini, B. Bertaccini, E. Ryu, Simultaneous Confidence Intervals for Comparing
+    Binomial Parameters, Biometrics 64 (2008), doi:10.1111/j.1541-0420.2008.00990.x.
     """
-    n_draws = len(draws)
-    ordered = np.sort(draws, axis=0)
-    rank = np.argsort(np.argsort(draws, axis=0, kind="stable"), axis=0, kind="stable")
-    depth = np.minimum(rank, n_draws - 1 - rank).min(axis=1)
-    cut = int(np.sort(depth)[int((1 - confidence) * n_draws)])
-    return ordered[cut], ordered[n_draws - 1 - cut]
+    rate, size = rate[size > 0], size[size > 0]
+    low, high = _share_limits(rate * size, size, _joint_tail(len(rate), error))
+    lower, upper = square_and_add(rate, low, high)
+    if ratio:
+        differs = lower > 0  # a ratio of 1 is a difference of 0
+        with np.errstate(divide="ignore"):
+            log_rate = np.log(np.maximum(rate, TINY))
+            lower, upper = square_and_add(log_rate, np.log(low), np.log(high))
+        lower = np.where(differs, lower, 0.0)
+    return max(0.0, float(lower.max())), max(0.0, float(upper.max()))
+
+
+@lru_cache(maxsize=64)
+def _joint_tail(n_groups: int, error: float) -> float:
+    """Return what is left beyond each limit of each group, for all pairs to hold jointly."""
+    return float(norm.sf(studentized_range.isf(error, n_groups, np.inf) / np.sqrt(2)))
+
+
+def square_and_add(
+    value: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return limits of the differences of all pairs of values from the limits of each value."""
+    down, up = value - low, high - value
+    difference = value[:, None] - value
+    lower = difference - np.hypot(down[:, None], up)
+    upper = difference + np.hypot(up[:, None], down)
+    np.fill_diagonal(upper, 0.0)
+    return lower, upper
+
+
+def _share_limits(top: np.ndarray, size: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return Clopper and Pearson's limits of shares top / size, `tail` beyond each."""
+    rest = size - top
+    low = np.where(top > 0, betaincinv(np.maximum(top, TINY), rest + 1, tail), 0.0)
+    high = np.where(rest > 0, betainccinv(top + 1, np.maximum(rest, TINY), tail), 1.0)
+    return low, high
 
 
 def quantile_interval(draws: np.ndarray, confidence: float) -> Interval:

@@ -154,8 +154,8 @@ def _method(about: dict[str, Any]) -> str:
     return (
         f"<p>Intervals hold with {100 * about['confidence']:g} % confidence each, where the text "
         "above a table doesn't say that they hold together. Rates have Wilson's intervals; "
-        f"differences and ratios have intervals from {about['draws']:,} bootstrap draws, jointly "
-        f"for all pairs of groups. Made with {escape(versions)}.</p>"
+        "differences and ratios have Newcombe's, jointly for all pairs of groups; changes have "
+        f"intervals from {about['draws']:,} bootstrap draws. Made with {escape(versions)}.</p>"
     )
 
 

@@ -28,7 +28,7 @@ def as_text(audit: AuditRecord) -> str:
     overall = [f for f in audit.section("overall") if not f.subject]
     head.append(", ".join(f"{name_of(f.measure)} {_cell(f)}" for f in overall))
     lines = [line for text in head for line in textwrap.wrap(text, WIDTH)]
-    short = [f"{s.topic}: {s.verdict}. {s.text}" for s in statements(audit)]
+    short = [f"{s.topic} by {s.attribute}: {s.verdict}. {s.text}" for s in statements(audit)]
     todo = [f"- {step}" for step in next_steps(audit)]
     blocks = [
         "\n".join(lines),
@@ -41,7 +41,7 @@ def as_text(audit: AuditRecord) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  "))
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
 
 
 def _block(table: Table) -> str:
