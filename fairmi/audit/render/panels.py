@@ -12,6 +12,7 @@ from fairmi.audit.render.tables import MAX_PARTS
 from fairmi.audit.render.words import name_of
 
 MAX_ROWS = 40  # of a picture; larger tables go without one
+MAX_PANELS = 16
 MAX_LINES = 5
 MAX_LABEL = 24  # letters
 OF_RELIABILITY = (
@@ -38,15 +39,16 @@ Panels = tuple[dict[str, list[Dot]], str]
 
 
 def _rates(figures: Sequence[Figure]) -> Panels:
-    by_class = sorted({f.subject for f in figures if f.subject})
+    """One panel for each rate, and with more than two classes for each rate of each class."""
+    keys = dict.fromkeys((f.measure, f.subject) for f in figures)
     panels = {
-        name_of(measure): [
-            _dot(f"{f.group}, {f.subject}" if f.subject else f.group, f)
-            for f in figures
-            if f.measure == measure
+        name_of(measure) + (f" of {subject}" if subject else ""): [
+            _dot(f.group, f) for f in figures if (f.measure, f.subject) == (measure, subject)
         ]
-        for measure in (RATES[1:] if by_class else RATES)
+        for measure, subject in sorted(keys, key=lambda key: (RATES.index(key[0]), key[1]))
     }
+    if len(panels) > MAX_PANELS:
+        panels = {}
     return panels, "By group, with intervals; the numbers are in the table below."
 
 

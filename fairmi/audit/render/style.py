@@ -14,7 +14,8 @@ STYLE = f"""
 .fairmi-audit p {{ margin: .3em 0 .8em; max-width: 46em; }}
 .fairmi-audit .wide {{ overflow-x: auto; margin: .6em 0; }}
 .fairmi-audit .wide:focus-visible {{ outline: 2px solid {INK}; outline-offset: 2px; }}
-.fairmi-audit .panels {{ display: flex; flex-wrap: wrap; gap: .4em 1.5em; max-width: 760px; }}
+.fairmi-audit .panels {{ display: flex; flex-wrap: wrap; gap: .4em 1.5em; max-width: 812px; }}
+.fairmi-audit svg {{ max-width: 100%; height: auto; }}
 .fairmi-audit table {{ border-collapse: collapse; font-size: .9em; background: none;
   color: inherit; font-variant-numeric: tabular-nums; }}
 .fairmi-audit caption {{ text-align: left; font-weight: 600; padding: 0 0 .4em; color: inherit; }}
@@ -22,7 +23,7 @@ STYLE = f"""
   vertical-align: top; background: none; }}
 .fairmi-audit td {{ white-space: nowrap; }}
 .fairmi-audit thead th {{ border-bottom: 1px solid {GREY}; font-weight: 600; }}
-.fairmi-audit tbody th {{ font-weight: 400; }}
+.fairmi-audit tbody th {{ font-weight: 400; min-width: 7em; }}
 .fairmi-audit tbody th, .fairmi-audit td {{ border-bottom: 1px solid {GRID}; }}
 .fairmi-audit .left {{ text-align: left; }}
 .fairmi-audit small {{ color: {PALE_INK}; display: block; white-space: nowrap; }}
