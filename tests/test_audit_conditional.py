@@ -167,6 +167,23 @@ def test_columns_are_split_by_value_or_quarter(column, names):
     assert notes == []
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("sensitive_area", "sensitive_area"), ("label", "column label"), (3, "column 3")],
+)
+def test_columns_keep_their_names_but_for_y_s(name, shown):
+    table = pd.DataFrame({name: ["a", "b"] * 4})
+    (condition,), _ = conditions_of(table, "auto", 8)
+    assert condition.names == (f"{shown} = a", f"{shown} = b")
+
+
+def test_positions_are_shown_by_name_where_there_is_one():
+    table = pd.DataFrame({"x": np.arange(8), "area": ["a", "b"] * 4})
+    for conditions in (["area"], [1], [-1]):
+        (condition,), _ = conditions_of(table, conditions, 8)
+        assert condition.names == ("area = a", "area = b")
+
+
 def test_quarters_are_even():
     values = np.random.default_rng(0).normal(size=1000)
     (condition,), _ = conditions_of(values[:, None], "auto", 1000)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fairmi._data.columns import sensitive_columns_of
 from fairmi._data.groups import sensitive_frame
+from fairmi._data.tables import is_frame
 from fairmi.audit.figures.predictions import Predictions
 
 BINS = 4  # quantile bins of a numeric column
@@ -64,14 +65,15 @@ def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition]
         names = [conditions] if isinstance(conditions, str) else list(conditions)
         if X is None:
             raise ValueError(f"conditions={names} are columns of X, but X is None; give X too.")
-        frame = _frame(sensitive_columns_of(X, names, argument="conditions"), names)
+        part = sensitive_columns_of(X, names, argument="conditions")
+        frame = _frame(part, list(part.columns))
     else:
         frame = _frame(conditions)
     if len(frame) != n_rows:
         raise ValueError(
             f"conditions has {len(frame)} rows, but y has {n_rows}; give one row for each label."
         )
-    return [_condition(str(name), frame.iloc[:, j]) for j, name in enumerate(frame)], []
+    return [_condition(name, frame.iloc[:, j]) for j, name in enumerate(frame)], []
 
 
 def _names_columns(conditions: Any) -> bool:
@@ -81,10 +83,19 @@ def _names_columns(conditions: Any) -> bool:
 
 
 def _frame(table: Any, names: list[Any] | None = None) -> pd.DataFrame:
+    """Return the columns by name, or as "column 3" where they have none."""
     frame = sensitive_frame(table, argument="conditions")
-    if names is not None and not all(isinstance(name, str) for name in names):
-        frame.columns = [name if isinstance(name, str) else f"column {name}" for name in names]
-    return frame.rename(columns=lambda name: str(name).replace("sensitive_", "column ", 1))
+    if names is None and isinstance(table, pd.Series):
+        names = [table.name if table.name is not None else 0]
+    if names is None:
+        names = list(table.columns if is_frame(table) else range(frame.shape[1]))
+    frame.columns = [_name(name) for name in names]
+    return frame
+
+
+def _name(name: Any) -> str:
+    plain = isinstance(name, str) and name != LABEL  # that is y's
+    return name if plain else f"column {name}"
 
 
 def _condition(name: str, column: pd.Series) -> Condition:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from fairmi.audit.records import AuditRecord, Figure
-from fairmi.audit.render.summary import next_steps, statements
+from fairmi.audit.render.advice import next_steps
+from fairmi.audit.render.summary import statements
 from fairmi.audit.render.tables import Cell, Table, tables_of
 from fairmi.audit.render.words import name_of, number
 
