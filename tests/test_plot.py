@@ -85,6 +85,12 @@ def test_frontier_of_predictions():
     assert [text.get_text() for text in display.ax_.texts] == ["nobody", "model"]
 
 
+def test_frontier_names_all_that_stand_apart():
+    points = [0.2, 0.1, 0.02, 0.15], [0.86, 0.85, 0.83, 0.82]
+    display = FairnessFrontierDisplay(*points, labels=list("abcd"), chosen=1).plot()
+    assert [text.get_text() for text in display.ax_.texts] == ["c", "b", "a"]
+
+
 def test_frontier_leaves_out_what_failed():
     display = FairnessFrontierDisplay([0.1, np.nan, 0.2], [0.8, 0.9, np.nan]).plot()
     np.testing.assert_array_equal(display.frontier(), [0])

@@ -156,6 +156,7 @@ class FairnessFrontierDisplay:
 
     def _name(self, ax: Any, front: np.ndarray) -> None:
         """Write names beside the candidates, leaving out one that would cover the last."""
+        ax.autoscale_view()  # else the limits are those of empty axes until the first draw
         points = ax.transAxes.inverted().transform(
             ax.transData.transform(np.column_stack([self.unfairness[front], self.score[front]]))
         )

@@ -201,8 +201,10 @@ def _leakage(audit: AuditRecord, attribute: str) -> Statement | None:
             f"{number(score.value)} ({interval(score)}; p-value {p_text(p.value)})."
         )
     if verdict != FOUND:
-        names = ", ".join(dict.fromkeys(score.subject for score, _, _ in leaks))
-        sentences = [f"No test finds that {names} tell {attribute}, which is no proof of it."]
+        names = " or ".join(dict.fromkeys(score.subject for score, _, _ in leaks))
+        sentences = [
+            f"No test finds that its {names} tell {attribute}; that is no proof that they don't."
+        ]
         if verdict == UNCLEAR:
             sentences.append("A probe's score is beyond chance, though.")
     return Statement("leakage", attribute, verdict, " ".join(sentences))
