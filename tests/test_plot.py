@@ -126,6 +126,14 @@ def test_groups_of_more_classes():
     assert len(display.ax_.get_xticks()) == 10
 
 
+def test_groups_of_the_label_that_is_named():
+    display = GroupMetricsDisplay.from_estimator(MODEL, X, Y, sensitive_features=S, pos_label=0)
+    rates = {(f.measure, f.group): f.value for f in display.figures}
+    for group in ("a", "b"):
+        selected = (MODEL.predict(X)[group == S] == 0).mean()
+        assert rates["selection_rate", group] == pytest.approx(selected)
+
+
 def test_training():
     display = TrainingDisplay.from_estimator(SimpleNamespace(history_=HISTORY))
     assert set(display.curves()) == {"task_loss", "penalty", "val_accuracy"}

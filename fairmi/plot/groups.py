@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.tables import check_indexes
+from fairmi.audit.figures.models import FittedModel
 from fairmi.audit.figures.outcomes import RATES
 from fairmi.audit.figures.predictions import given_predictions
 from fairmi.audit.figures.rates import group_figures
@@ -53,14 +54,20 @@ class GroupMetricsDisplay:
         y: Any,
         *,
         sensitive_features: Any,
+        pos_label: Any = None,
         confidence: float = 0.95,
         ax: Any = None,
     ) -> GroupMetricsDisplay:
-        """Draw the rates of a fitted classifier on X and y."""
+        """Draw the rates of a fitted classifier on X and y, those of `pos_label` if it is given.
+
+        A `predict` that asks for sensitive features gets them.
+        """
+        model = FittedModel(estimator, X, sensitive_features, seed=0)
         return cls.from_predictions(
             y,
-            estimator.predict(X),
+            model.predict("estimator"),
             sensitive_features=sensitive_features,
+            pos_label=pos_label,
             confidence=confidence,
             ax=ax,
         )
@@ -72,12 +79,13 @@ class GroupMetricsDisplay:
         y_pred: Any,
         *,
         sensitive_features: Any,
+        pos_label: Any = None,
         confidence: float = 0.95,
         ax: Any = None,
     ) -> GroupMetricsDisplay:
         """Draw the rates of predictions; several sensitive features make intersections."""
         check_indexes(y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features)
-        predictions = given_predictions(y_true, y_pred)
+        predictions = given_predictions(y_true, y_pred, pos_label=pos_label)
         groups = comparable_groups(sensitive_features, len(predictions.true))
         return cls(group_figures(predictions, groups, confidence)).plot(ax=ax)
 
