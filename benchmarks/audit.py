@@ -21,8 +21,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from common.data import adult, first_rows
 from common.machine import parser, print_machine
 from fairmi.audit import audit
-from fairmi.audit.answers import ask
-from fairmi.audit.differences import gap_figures
+from fairmi.audit.figures.asking import ask
+from fairmi.audit.figures.disparities import disparity_figures
 from fairmi.metrics._comparable import comparable_groups
 
 N_DRAWS = 1000
@@ -51,13 +51,13 @@ def main() -> None:
     report, wall, cpu = timed(lambda: audit(model, test.x, test.y, **options))
     print(f"audit with representation, scores, predictions and baseline: {spent(wall, cpu)}")
 
-    answers = ask(model, test.x, test.y)
+    predictions = ask(model, test.x, test.y)
     groups = comparable_groups(test.c, len(test.c))
     settings = {"confidence": 0.95, "n_boot": N_DRAWS, "rng": np.random.default_rng(0)}
-    _, ours, cpu = timed(lambda: gap_figures(answers, groups, **settings))
+    _, ours, cpu = timed(lambda: disparity_figures(predictions, groups, **settings))
     print(f"all gaps with intervals and chance, {N_DRAWS} draws: {spent(ours, cpu)}")
 
-    frame, theirs, cpu = timed(lambda: fairlearn_intervals(answers, test.c, N_FAIRLEARN))
+    frame, theirs, cpu = timed(lambda: fairlearn_intervals(predictions, test.c, N_FAIRLEARN))
     print(f"fairlearn's MetricFrame, 3 metrics, n_boot={N_FAIRLEARN}: {spent(theirs, cpu)}")
     times = N_DRAWS / N_FAIRLEARN
     print(f"ratio of wall times: {theirs / ours:.0f}, at {times:.0f} times the draws")
@@ -78,13 +78,13 @@ def fitted(X: Any, y: Any) -> Representing:
     return Representing([(str(k), step) for k, step in enumerate(steps)]).fit(X, y)
 
 
-def fairlearn_intervals(answers: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
+def fairlearn_intervals(predictions: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
     """Return fairlearn's own bootstrap of three rates."""
     metrics = [accuracy_score, selection_rate, true_positive_rate]
     return MetricFrame(
         metrics={metric.__name__: metric for metric in metrics},
-        y_true=answers.true,
-        y_pred=answers.predicted,
+        y_true=predictions.true,
+        y_pred=predictions.predicted,
         sensitive_features=sensitive_features,
         n_boot=n_boot,
         ci_quantiles=[0.025, 0.975],
@@ -96,7 +96,7 @@ def print_agreement(report: Any, frame: MetricFrame) -> None:
     """Compare intervals of the demographic parity difference on the same predictions."""
     low, high = (ends["selection_rate"] for ends in frame.difference_ci())
     name = "demographic_parity_difference"
-    (found,) = [f for f in report.section("gap") if f.measure == name]
+    (found,) = [f for f in report.section("disparity") if f.measure == name]
     print("demographic parity difference of sex, 95 % interval:")
     print(f"  fairlearn, {N_FAIRLEARN} resamples of rows  {low:.4f} to {high:.4f}")
     print(f"  the audit's                     {found.low:.4f} to {found.high:.4f}")

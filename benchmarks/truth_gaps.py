@@ -8,7 +8,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from truth_rows import Row
 
-from fairmi.audit.gaps import gap_interval
+from fairmi.audit.figures.intervals import disparity_interval
 
 SIZES = ((2, 200), (10, 200), (20, 200), (40, 100), (100, 100), (100, 1_000))
 
@@ -48,6 +48,6 @@ def _gaps(share: np.ndarray, n_rows: int, seed: int) -> tuple[float, float, floa
     rng = np.random.default_rng(seed)
     rates = (rng.binomial(n_rows, share) / n_rows)[:, None]
     sizes = np.full(rates.shape, float(n_rows))
-    found = gap_interval(rates, sizes, 0.95)
-    ratio = gap_interval(rates, sizes, 0.95, ratio=True)
+    found = disparity_interval(rates, sizes, 0.95)
+    ratio = disparity_interval(rates, sizes, 0.95, ratio=True)
     return found.low, found.high, float(np.exp(-ratio.low))

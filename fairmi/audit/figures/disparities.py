@@ -5,26 +5,38 @@ from __future__ import annotations
 import numpy as np
 
 from fairmi._data.groups import Groups
-from fairmi.audit.answers import Answers
-from fairmi.audit.counts import Cells, Rates, count_cells, draw_fair_rates, draw_rates, rates_of
-from fairmi.audit.criteria import attribute_name, defined_rates
-from fairmi.audit.gaps import (
+from fairmi.audit.figures.intervals import (
     CRITERIA,
     GIVEN_LABEL,
-    gap_interval,
-    largest_gap,
+    disparity_interval,
+    max_disparity,
     quantile_interval,
 )
+from fairmi.audit.figures.outcomes import (
+    OutcomeCounts,
+    Rates,
+    count_outcomes,
+    draw_fair_rates,
+    draw_rates,
+    rates_of,
+)
+from fairmi.audit.figures.predictions import Predictions
+from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
 
 
-def gap_figures(
-    answers: Answers, groups: Groups, *, confidence: float, n_boot: int, rng: np.random.Generator
+def disparity_figures(
+    predictions: Predictions,
+    groups: Groups,
+    *,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
 ) -> list[Figure]:
     """Return the difference and the ratio between groups by each criterion."""
-    cells = count_cells(groups.codes, len(groups), answers.true, answers.predicted)
-    table = rates_of(cells.outcomes, answers.rated_classes)
-    point = defined_rates(answers, answers.predicted, cells, table, groups.codes)
+    cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
+    table = rates_of(cells.outcomes, predictions.rated_classes)
+    point = table.of(cells.counts)
     sizes = cells.counts @ table.bottom
     fair = {
         given: draw_fair_rates(cells, table, n_boot, rng, given_label=given)
@@ -48,14 +60,14 @@ def _difference(
     confidence: float,
     groups: Groups,
 ) -> Figure:
-    interval = gap_interval(point, sizes, confidence)
+    interval = disparity_interval(point, sizes, confidence)
     return Figure(
-        "gap",
+        "disparity",
         f"{criterion}_difference",
-        value=float(largest_gap(point)),
+        value=float(max_disparity(point)),
         low=interval.low,
         high=interval.high,
-        by_chance=_at_most(largest_gap(alike), confidence),
+        by_chance=_at_most(max_disparity(alike), confidence),
         n=len(groups.codes),
         attribute=attribute_name(groups),
     )
@@ -70,30 +82,30 @@ def _ratio(
     groups: Groups,
 ) -> Figure:
     """Return the smallest ratio: that of the largest difference of logarithms."""
-    interval = gap_interval(point, sizes, confidence, ratio=True)
+    interval = disparity_interval(point, sizes, confidence, ratio=True)
     with np.errstate(divide="ignore"):
         point, alike = np.log(point), np.log(alike)
     return Figure(
-        "gap",
+        "disparity",
         f"{criterion}_ratio",
-        value=float(np.exp(-largest_gap(point))),
+        value=float(np.exp(-max_disparity(point))),
         low=float(np.exp(-interval.high)),
         high=float(np.exp(-interval.low)),
-        by_chance=float(np.exp(-_at_most(largest_gap(alike), confidence))),
+        by_chance=float(np.exp(-_at_most(max_disparity(alike), confidence))),
         n=len(groups.codes),
         attribute=attribute_name(groups),
     )
 
 
-def _at_most(gaps: np.ndarray, confidence: float) -> float:
-    """Return the quantile of gaps, infinite ones among them; NaN if all are undefined."""
-    gaps = gaps[~np.isnan(gaps)]
-    return float(np.quantile(gaps, confidence, method="higher")) if len(gaps) else np.nan
+def _at_most(disparities: np.ndarray, confidence: float) -> float:
+    """Return the quantile of disparities, infinite ones too; NaN if all are undefined."""
+    defined = disparities[~np.isnan(disparities)]
+    return float(np.quantile(defined, confidence, method="higher")) if len(defined) else np.nan
 
 
 def change_figures(
-    answers: Answers,
-    baseline: np.ndarray,
+    predictions: Predictions,
+    baseline: Predictions,
     groups: Groups,
     *,
     confidence: float,
@@ -104,34 +116,34 @@ def change_figures(
 
     Both models are rated on the same draws of rows, so that what they have in common drops out.
     """
-    pair = _Pair(answers, baseline, groups.codes, len(groups), n_boot, rng)
+    pair = _Pair(predictions, baseline, groups.codes, len(groups), n_boot, rng)
     figures = []
     for criterion, names in CRITERIA.items():
         at = pair.table.where(*names)
-        ours, theirs = (float(largest_gap(values[..., at])) for values in pair.points)
-        change = largest_gap(pair.draws[0][..., at]) - largest_gap(pair.draws[1][..., at])
+        ours, theirs = (float(max_disparity(values[..., at])) for values in pair.points)
+        change = max_disparity(pair.draws[0][..., at]) - max_disparity(pair.draws[1][..., at])
         measure = f"{criterion}_difference"
         figures += _change(
-            measure, ours, theirs, change, confidence, len(baseline), attribute_name(groups)
+            measure, ours, theirs, change, confidence, len(baseline.true), attribute_name(groups)
         )
     return figures
 
 
 def overall_change_figures(
-    answers: Answers,
-    baseline: np.ndarray,
+    predictions: Predictions,
+    baseline: Predictions,
     *,
     confidence: float,
     n_boot: int,
     rng: np.random.Generator,
 ) -> list[Figure]:
     """Return the baseline's accuracy and the change from it, paired."""
-    everyone = np.zeros(len(baseline), dtype=np.int64)
-    pair = _Pair(answers, baseline, everyone, 1, n_boot, rng)
+    everyone = np.zeros(len(baseline.true), dtype=np.int64)
+    pair = _Pair(predictions, baseline, everyone, 1, n_boot, rng)
     (at,) = pair.table.where("accuracy")
     ours, theirs = (float(values[0, at]) for values in pair.points)
     change = pair.draws[0][:, 0, at] - pair.draws[1][:, 0, at]
-    return _change("accuracy", ours, theirs, change, confidence, len(baseline), "")
+    return _change("accuracy", ours, theirs, change, confidence, len(baseline.true), "")
 
 
 class _Pair:
@@ -139,18 +151,19 @@ class _Pair:
 
     def __init__(
         self,
-        answers: Answers,
-        baseline: np.ndarray,
+        predictions: Predictions,
+        baseline: Predictions,
         codes: np.ndarray,
         n_groups: int,
         n_boot: int,
         rng: np.random.Generator,
     ) -> None:
-        both = (answers.predicted, baseline)
-        cells: Cells = count_cells(codes, n_groups, answers.true, *both)
-        tables = [rates_of(cells.outcomes, answers.rated_classes, column) for column in (1, 2)]
+        both = (predictions, baseline)
+        shares = [p.shares for p in both]
+        cells: OutcomeCounts = count_outcomes(codes, n_groups, predictions.true, *shares)
+        tables = [rates_of(cells.outcomes, predictions.rated_classes, column) for column in (1, 2)]
         self.table: Rates = tables[0]
-        self.points = [defined_rates(answers, p, cells, tables[0], codes) for p in both]
+        self.points = [table.of(cells.counts) for table in tables]
         self.draws = draw_rates(cells, tables, n_boot, rng)
 
 

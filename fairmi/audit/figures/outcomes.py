@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -11,12 +13,13 @@ ENTRIES_AT_ONCE = 4_000_000  # of a block of draws: 32 MB
 
 
 @dataclass(frozen=True)
-class Cells:
+class OutcomeCounts:
     """Rows counted by group and by what happened to them.
 
     `counts` has shape (n_groups, n_cells). Cell j holds the rows of label `outcomes[j, 0]` that
     got the prediction `outcomes[j, 1]`; a further column of `outcomes`, shape (n_cells, 2 or 3),
-    is the prediction of a baseline. All are codes of classes; only cells that occur are kept.
+    is the prediction of a baseline. All are codes of classes; only cells that occur are kept. A
+    row that gets its prediction at random counts in several cells, by its probabilities.
     """
 
     counts: np.ndarray
@@ -46,15 +49,34 @@ class Rates:
         return [r for r, name in enumerate(self.names) if name in names]
 
 
-def count_cells(codes: np.ndarray, n_groups: int, *outcomes: np.ndarray) -> Cells:
-    """Count rows by group (`codes`) and by `outcomes`: labels, predictions, maybe a baseline's."""
-    kinds, cell = np.unique(np.column_stack(outcomes), axis=0, return_inverse=True)
-    shape = (n_groups, len(kinds))
-    flat = np.ravel_multi_index((codes, cell.reshape(-1)), shape)
-    return Cells(np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape), kinds)
+def count_outcomes(
+    codes: np.ndarray, n_groups: int, true: np.ndarray, *shares: np.ndarray
+) -> OutcomeCounts:
+    """Count rows by group (`codes`), label and prediction.
+
+    Parameters
+    ----------
+    codes, true : ndarray of int of shape (n_rows,)
+        Group and label of each row.
+    n_groups : int
+        Number of groups.
+    *shares : ndarray of shape (n_rows, n_classes)
+        Probability of each prediction, of the model and maybe of a baseline.
+    """
+    n_classes = shares[0].shape[1]
+    kinds = list(product(range(n_classes), repeat=len(shares)))
+    place = codes * n_classes + true
+    columns = []
+    for kind in kinds:
+        weight = np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0)
+        columns.append(np.bincount(place, weight, minlength=n_groups * n_classes))
+    counts = np.stack(columns, axis=-1).reshape(n_groups, -1)
+    outcomes = np.array([(label, *kind) for label in range(n_classes) for kind in kinds])
+    occur = counts.sum(axis=0) > 0
+    return OutcomeCounts(counts[:, occur], outcomes[occur])
 
 
-def rates_of(outcomes: np.ndarray, classes: list[int], prediction: int = 1) -> Rates:
+def rates_of(outcomes: np.ndarray, classes: Sequence[int], prediction: int = 1) -> Rates:
     """Return `RATES` for each of `classes`; `prediction` is the column of outcomes to rate."""
     label, predicted = outcomes[:, 0], outcomes[:, prediction]
     everything = np.ones(len(outcomes), dtype=bool)
@@ -71,7 +93,7 @@ def rates_of(outcomes: np.ndarray, classes: list[int], prediction: int = 1) -> R
 
 
 def draw_rates(
-    cells: Cells, tables: list[Rates], n_draws: int, rng: np.random.Generator
+    cells: OutcomeCounts, tables: list[Rates], n_draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Resample the rows `n_draws` times and return the rates by group.
 
@@ -84,7 +106,7 @@ def draw_rates(
     ndarray of shape (n_tables, n_draws, n_groups, n_rates)
     """
     shape = cells.counts.shape
-    n_rows = int(cells.counts.sum())
+    n_rows = round(cells.counts.sum())
     share = (cells.counts + 1 / shape[1]).ravel() / (n_rows + shape[0])
     block = max(1, ENTRIES_AT_ONCE // share.size)
     rates = []
@@ -96,12 +118,17 @@ def draw_rates(
 
 
 def draw_fair_rates(
-    cells: Cells, table: Rates, n_draws: int, rng: np.random.Generator, *, given_label: bool
+    cells: OutcomeCounts,
+    table: Rates,
+    n_draws: int,
+    rng: np.random.Generator,
+    *,
+    given_label: bool,
 ) -> np.ndarray:
     """Rates by group, shape (n_draws, n_groups, n_rates), were all groups treated alike.
 
     The groups keep their sizes and, with `given_label`, their labels; outcomes are drawn from the
-    distribution of all rows. The gaps of such draws are what chance alone makes of fairness.
+    distribution of all rows. Their disparities are what chance alone makes of a fair model.
     """
     label = cells.outcomes[:, 0] if given_label else np.zeros(len(cells.outcomes), dtype=int)
     drawn = np.zeros((n_draws, *cells.counts.shape))
@@ -109,5 +136,5 @@ def draw_fair_rates(
         at = np.flatnonzero(label == value)
         pooled = cells.counts[:, at].sum(axis=0)
         for group, size in enumerate(cells.counts[:, at].sum(axis=1)):
-            drawn[:, group, at] = rng.multinomial(size, pooled / pooled.sum(), size=n_draws)
+            drawn[:, group, at] = rng.multinomial(round(size), pooled / pooled.sum(), size=n_draws)
     return table.of(drawn)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-BLUE = "#0072B2"
-# Okabe and Ito's colours, told apart by colour-blind eyes; dashes and marks tell them in grey.
-COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from fairmi.audit.render.palette import BLUE, COLOURS, GREY, GRID, INK
+
+# Dashes and marks tell apart in grey what colours do on a screen.
 DASHES = ("none", "7 3", "2 3", "9 3 2 3")
 MARKS: tuple[list[tuple[float, float]], ...] = (  # corners; none for a circle
     [],
@@ -17,9 +17,10 @@ MARKS: tuple[list[tuple[float, float]], ...] = (  # corners; none for a circle
     [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
     [(0, -1.2), (1.2, 1), (-1.2, 1)],
 )
-TEXT = 'font-family="system-ui, sans-serif" font-size="13" fill="#222"'
+TEXT = f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}"'
 ROW = 26
-CHARACTER = 7.2  # width of a letter at that size, generously
+AXIS = 170
+CHARACTER = 7.6  # width of a letter at that size, generously
 
 
 @dataclass(frozen=True)
@@ -41,52 +42,44 @@ class Line:
     points: Sequence[tuple[float, float, float, float]]
 
 
-def dot_panels(panels: dict[str, list[Dot]], description: str, *, limits: bool = False) -> str:
-    """Draw panels side by side; their rows have the labels of the first. `limits`: axes 0 to 1."""
-    labels = [dot.label for dot in next(iter(panels.values()))]
-    margin = 16 + CHARACTER * max(map(len, labels))
-    width = max(150.0, min(420.0, (900 - margin) / len(panels) - 24))
-    height = ROW * len(labels)
-    parts = [
-        _text(margin - 10, 42 + ROW * (i + 0.5) + 4, label, "end")
-        for i, label in enumerate(labels)
-    ]
-    for p, (title, dots) in enumerate(panels.items()):
-        left = margin + p * (width + 24)
-        low, high = (0.0, 1.0) if limits else _range(dots)
-        scale = _Scale(low, high, left, left + width)
-        parts.append(_text(left, 20, title, weight="600"))
-        parts += _vertical_axis_lines(scale, 36, 36 + height + 8)
-        for i, dot in enumerate(dots):
-            parts += _dot(dot, scale, 42 + ROW * (i + 0.5))
-    total = margin + len(panels) * (width + 24)
-    return _svg(total, height + 70, parts, description)
+def dot_panel(title: str, dots: list[Dot], description: str) -> str:
+    """Draw values with their intervals, a row for each; it fits a phone where labels are short."""
+    left = 16 + CHARACTER * max(len(dot.label) for dot in dots)
+    height = ROW * len(dots)
+    low, high = _range(dots)
+    scale = _Scale(low, high, left, left + AXIS)
+    parts = [_text(8, 20, title, weight="600"), *_vertical_axis_lines(scale, 36, 44 + height)]
+    for i, dot in enumerate(dots):
+        y = 42 + ROW * (i + 0.5)
+        parts += [_text(left - 10, y + 4, dot.label, "end"), *_dot(dot, scale, y)]
+    width = max(left + AXIS + 24, 16 + CHARACTER * len(title))
+    return _svg(width, height + 70, parts, description)
 
 
 def reliability_picture(lines: list[Line], description: str) -> str:
     """Draw shares that came true over scores, a line for each group, and the diagonal."""
-    size, left, top = 320, 56, 12
+    size, left, top = 270, 56, 12
     across, up = _Scale(0, 1, left, left + size), _Scale(0, 1, top + size, top)
     parts = _vertical_axis_lines(across, top, top + size)
     for tick in (0, 0.25, 0.5, 0.75, 1):
         y = up(tick)
         parts += [
-            _rule(left, y, left + size, y, "#ddd"),
+            _rule(left, y, left + size, y, GRID),
             _text(left - 8, y + 4, f"{tick:g}", "end"),
         ]
-    parts.append(_rule(across(0), up(0), across(1), up(1), "#777", dash="4 4"))
+    parts.append(_rule(across(0), up(0), across(1), up(1), GREY, dash="4 4"))
     parts.append(_text(left + size / 2, top + size + 40, "score", "middle"))
     upright = f'transform="translate(14 {top + size / 2}) rotate(-90)"'
     parts.append(f'<text {TEXT} text-anchor="middle" {upright}>share that came true</text>')
     for i, line in enumerate(lines):
         parts += _curve(line, i, across, up)
-        y = top + 16 + 22 * i
-        sample = left + size + 24
+        y = top + size + 66 + 22 * i
+        sample = left
         parts.append(_rule(sample, y - 4, sample + 34, y - 4, _colour(i), 2, _dash(i)))
         parts += [_mark(sample + 17, y - 4, i), _text(sample + 42, y, line.label)]
     longest = max((len(line.label) for line in lines), default=0)
-    width = left + size + 70 + CHARACTER * longest
-    return _svg(width, max(top + size + 50, top + 30 + 22 * len(lines)), parts, description)
+    width = max(left + size + 16, left + 46 + CHARACTER * longest)
+    return _svg(width, top + size + 62 + 22 * len(lines), parts, description)
 
 
 @dataclass(frozen=True)
@@ -122,7 +115,7 @@ def _dot(dot: Dot, scale: _Scale, y: float) -> list[str]:
         a, b = map(scale, dot.chance)
         parts.append(
             f'<rect x="{a:.1f}" y="{y - 9:.1f}" width="{max(b - a, 1):.1f}" height="18" '
-            'fill="#ddd"/>'
+            f'fill="{GRID}" stroke="{GREY}"/>'
         )
     if math.isfinite(dot.low) and math.isfinite(dot.high):
         a, b = scale(dot.low), scale(dot.high)
@@ -163,8 +156,8 @@ def _vertical_axis_lines(scale: _Scale, top: float, bottom: float) -> list[str]:
     parts = []
     for tick in scale.ticks():
         x = scale(tick)
-        parts += [_rule(x, top, x, bottom, "#ddd"), _text(x, bottom + 18, f"{tick:g}", "middle")]
-    return [*parts, _rule(scale.start, bottom, scale.end, bottom, "#777")]
+        parts += [_rule(x, top, x, bottom, GRID), _text(x, bottom + 18, f"{tick:g}", "middle")]
+    return [*parts, _rule(scale.start, bottom, scale.end, bottom, GREY)]
 
 
 def _rule(

@@ -1,4 +1,4 @@
-"""Rates by group -> the largest gap between groups, and intervals that hold for it."""
+"""Rates by group -> the largest disparity between groups, and intervals that hold for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import betainccinv, betaincinv
+from scipy.special import betainccinv, betaincinv, ndtri
 from scipy.stats import norm, studentized_range
 
 # What each criterion compares between groups.
@@ -28,32 +28,35 @@ class Interval:
     high: float
 
 
-def largest_gap(rates: np.ndarray) -> np.ndarray:
+def max_disparity(rates: np.ndarray) -> np.ndarray:
     """Largest less smallest over groups, then the largest over rates: (..., groups, rates) -> ...
 
     A group for which a rate is undefined (NaN) has no part in it.
     """
     defined = ~np.isnan(rates)
-    most = np.where(defined, rates, -np.inf).max(axis=-2)
-    least = np.where(defined, rates, np.inf).min(axis=-2)
+    largest = np.where(defined, rates, -np.inf).max(axis=-2)
+    smallest = np.where(defined, rates, np.inf).min(axis=-2)
     with np.errstate(invalid="ignore"):
-        gap = np.where(most == least, 0.0, most - least)  # equal are also two logs of 0
-    gap = np.where(defined.sum(axis=-2) > 1, gap, np.nan)
-    nothing = np.isnan(gap).all(axis=-1)
-    return np.where(nothing, np.nan, np.where(np.isnan(gap), -np.inf, gap).max(axis=-1))
+        apart = np.where(
+            largest == smallest, 0.0, largest - smallest
+        )  # equal are also two logs of 0
+    apart = np.where(defined.sum(axis=-2) > 1, apart, np.nan)
+    nothing = np.isnan(apart).all(axis=-1)
+    return np.where(nothing, np.nan, np.where(np.isnan(apart), -np.inf, apart).max(axis=-1))
 
 
-def gap_interval(
+def disparity_interval(
     rates: np.ndarray, sizes: np.ndarray, confidence: float, *, ratio: bool = False
 ) -> Interval:
-    """Return an interval for the largest gap, from rates of shape (groups, rates).
+    """Return an interval for the largest disparity, from rates of shape (groups, rates).
 
-    `sizes` has the number of rows of each rate, 0 where it is undefined. With `ratio` the gap is
-    that of the rates' logarithms.
+    `sizes` has the number of rows of each rate, 0 where it is undefined. With `ratio` the
+    disparity is that of the rates' logarithms.
 
-    The differences of all pairs of groups get intervals that hold jointly; the largest gap then
-    lies between the largest of their lower and the largest of their upper ends. Unlike quantiles
-    of the gap itself, which is never below 0, this reaches 0 where the groups may be alike.
+    The differences of all pairs of groups get intervals that hold jointly; the largest disparity
+    then lies between the largest of their lower and the largest of their upper ends. Unlike
+    quantiles of the disparity itself, which is never below 0, this reaches 0 where the groups may
+    be alike.
     """
     defined = [r for r in range(rates.shape[1]) if (sizes[:, r] > 0).sum() > 1]
     if not defined:
@@ -81,12 +84,12 @@ def _pairs_interval(
     """
     rate, size = rate[size > 0], size[size > 0]
     low, high = _share_limits(rate * size, size, _joint_tail(len(rate), error))
-    lower, upper = _square_and_add(rate, low, high)
+    lower, upper = square_and_add(rate, low, high)
     if ratio:
         differs = lower > 0  # a ratio of 1 is a difference of 0
         with np.errstate(divide="ignore"):
             log_rate = np.log(np.maximum(rate, TINY))
-            lower, upper = _square_and_add(log_rate, np.log(low), np.log(high))
+            lower, upper = square_and_add(log_rate, np.log(low), np.log(high))
         lower = np.where(differs, lower, 0.0)
     return max(0.0, float(lower.max())), max(0.0, float(upper.max()))
 
@@ -97,7 +100,7 @@ def _joint_tail(n_groups: int, error: float) -> float:
     return float(norm.sf(studentized_range.isf(error, n_groups, np.inf) / np.sqrt(2)))
 
 
-def _square_and_add(
+def square_and_add(
     value: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return limits of the differences of all pairs of values from the limits of each value."""
@@ -128,16 +131,24 @@ def quantile_interval(draws: np.ndarray, confidence: float) -> Interval:
 
 
 def share_interval(top: float, bottom: float, confidence: float) -> Interval:
-    """Return Wilson's score interval for the share top / bottom of a count.
+    """Return Wilson's score interval for the share top / bottom of a count."""
+    if not bottom:
+        return Interval(np.nan, np.nan)
+    low, high = share_intervals(np.array([top]), np.array([bottom]), confidence)
+    return Interval(float(low[0]), float(high[0]))
+
+
+def share_intervals(
+    top: np.ndarray, bottom: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of Wilson's score interval for each share top / bottom of a count.
 
     References
     ----------
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    if not bottom:
-        return Interval(np.nan, np.nan)
-    z2 = norm.isf((1 - confidence) / 2) ** 2
+    z2 = ndtri((1 - confidence) / 2) ** 2
     share = top / bottom
     centre = (share + z2 / (2 * bottom)) / (1 + z2 / bottom)
     half = np.sqrt(z2 * (share * (1 - share) / bottom + z2 / (4 * bottom**2))) / (1 + z2 / bottom)
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)

@@ -6,16 +6,16 @@ import numpy as np
 from scipy.stats import norm
 
 from fairmi._data.groups import Groups
-from fairmi.audit.answers import Answers
-from fairmi.audit.criteria import attribute_name, group_name
-from fairmi.audit.gaps import share_interval
+from fairmi.audit.figures.intervals import share_interval
+from fairmi.audit.figures.predictions import Predictions
+from fairmi.audit.figures.rates import attribute_name, group_name
 from fairmi.audit.records import Curve, Figure, ReliabilityBin
 
 N_BINS = 10
 
 
 def calibration_figures(
-    answers: Answers,
+    predictions: Predictions,
     groups: Groups,
     *,
     confidence: float,
@@ -24,23 +24,26 @@ def calibration_figures(
 ) -> tuple[list[Figure], list[Curve]]:
     """Return calibration errors and reliability curves by group; none without probabilities.
 
-    The score is the probability of the positive class, or with more than two classes that of the
-    class predicted, which comes true where the label is that class.
+    The score is the probability of the positive class, or where each class counts that of the
+    class that is most probable, which comes true where the label is that class. What chance gives
+    and the intervals hold for all groups at once (Bonferroni's correction).
     """
-    if not answers.probabilities or answers.scores is None:
+    if not predictions.probabilities or predictions.scores is None:
         return [], []
-    if len(answers.classes) == 2:
-        score, came_true = answers.scores[:, 1], answers.true == 1
+    if len(predictions.rated_classes) == 1:
+        (positive,) = predictions.rated_classes
+        score, came_true = predictions.scores[:, positive], predictions.true == positive
     else:
-        score = answers.scores.max(axis=1)
-        came_true = answers.true == answers.scores.argmax(axis=1)
+        score = predictions.scores.max(axis=1)
+        came_true = predictions.true == predictions.scores.argmax(axis=1)
     figures, curves = [], []
+    joint = 1 - (1 - confidence) / len(groups)
     for code, label in enumerate(groups.labels):
         rows = groups.codes == code
         where = (attribute_name(groups), group_name(label))
         figures += [
-            _error_figure(score[rows], came_true[rows], *where, confidence, n_boot, rng),
-            _excess_figure(score[rows], came_true[rows], *where, confidence),
+            _error_figure(score[rows], came_true[rows], *where, joint, n_boot, rng),
+            _excess_figure(score[rows], came_true[rows], *where, joint),
         ]
         curves.append(Curve(*where, _reliability(score[rows], came_true[rows], confidence)))
     return figures, curves
@@ -103,8 +106,8 @@ def _reliability(
 
 def _bins(score: np.ndarray, came_true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, mean score and rows that came true in each bin of equal width that has rows."""
-    place = np.clip((score * N_BINS).astype(int), 0, N_BINS - 1)
-    n = np.bincount(place, minlength=N_BINS)
+    bin_of = np.clip((score * N_BINS).astype(int), 0, N_BINS - 1)
+    n = np.bincount(bin_of, minlength=N_BINS)
     used = n > 0
-    mean = np.bincount(place, score, N_BINS)[used] / n[used]
-    return n[used], mean, np.bincount(place, came_true, N_BINS)[used]
+    mean = np.bincount(bin_of, score, N_BINS)[used] / n[used]
+    return n[used], mean, np.bincount(bin_of, came_true, N_BINS)[used]

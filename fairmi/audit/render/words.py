@@ -19,13 +19,14 @@ NAMES = {
 MEANINGS = {
     "accuracy": "Share of rows whose prediction is right.",
     "selection_rate": "Share of rows that get the positive prediction.",
+    "base_rate": "Share of rows whose label is positive.",
     "true_positive_rate": "Of the rows whose label is positive, the share predicted positive.",
     "false_positive_rate": (
         "Of the rows whose label is not positive, the share predicted positive all the same."
     ),
     "demographic_parity_difference": (
-        "Largest less smallest selection rate. 0: all groups get the positive prediction equally "
-        "often."
+        "Largest less smallest selection rate, over all rows or within a part of them. 0: all "
+        "groups get the positive prediction equally often."
     ),
     "demographic_parity_ratio": (
         "Smallest over largest selection rate. 1: equal; some rules ask for 0.8 or more."
@@ -70,7 +71,8 @@ MEANINGS = {
 
 SECTIONS = {
     "group": "Rates by group",
-    "gap": "Differences between groups",
+    "disparity": "Differences between groups",
+    "conditional": "Differences within parts of the rows",
     "change": "Against the baseline",
     "calibration": "Calibration by group",
     "leakage": "What a fresh probe recovers",
@@ -80,29 +82,42 @@ SECTIONS = {
 
 INTRODUCTION = {
     "group": "How often the model is right, and whom it selects, in each group.",
-    "gap": (
-        "The gap between the groups that are furthest apart. 'By chance' is the most (of a ratio, "
-        "the least) that a fair model is likely to show on as many rows. A smaller gap is no sign "
-        "of unfairness, nor a proof of fairness: the interval says what the data allow."
+    "disparity": (
+        "The difference between the groups that are furthest apart. 'By chance' is the largest "
+        "(of a ratio, the smallest) that a fair model is likely to show on as many rows. A "
+        "difference is called found where the interval leaves out equality and the value is "
+        "beyond chance; where one of the two is so alone, it is unclear. None found is no proof "
+        "of fairness: the interval says what the data allow."
+    ),
+    "conditional": (
+        "Groups are compared among rows that have the same label, or a column in common: what is "
+        "equal over all rows can differ in each part. The worst come first. Intervals hold for "
+        "all parts and pairs of groups at once (Newcombe's intervals, Bonferroni's correction); "
+        "groups of fewer than 30 rows in a part are left out of it."
     ),
     "change": (
         "Model less baseline, both on the same rows. Chance does not explain a change whose "
         "interval leaves out 0."
     ),
     "calibration": (
-        "Whether a score means the same in every group. 'By chance' is the most that calibrated "
-        "scores are likely to show on as many rows."
+        "Whether a score means the same in every group. 'By chance' is the largest error that "
+        "calibrated scores are likely to show on as many rows; it and the intervals hold for all "
+        "groups at once. An error is found where it is beyond chance, and unclear "
+        "where the interval of the mean alone leaves out 0."
     ),
     "leakage": (
         "Probes trained from scratch for this audit try to tell the group from what the model "
         "gives away, and are scored on rows they were not trained on; the best of them counts. "
-        "'By chance' is the most they are likely to reach where there is nothing to find. "
-        "Intervals here are of 95 %."
+        "They do so on all rows, and on the rows of each label: with the label, more may be told. "
+        "'By chance' is the largest score that they are likely to reach where there is nothing to "
+        "find. A leak is found where a test says so (p-value up to 0.01), and unclear where the "
+        "score alone is beyond chance. Intervals here are of 95 %."
     ),
     "information": (
-        "How much is told of the group, in nats. Where values take few forms this is an estimate "
-        "of all of it; else it is what probes find, so that there may be more. 'By chance' is the "
-        "most that is likely to be found where there is nothing."
+        "How much is told of the group, in nats: by itself, and to someone who knows the label. "
+        "Where values take few forms this is an estimate of all of it; else it is what probes "
+        "find, so that there may be more. 'By chance' is the largest value that is likely to be "
+        "found where there is nothing."
     ),
     "certificate": (
         "A bound that holds for every classifier built on these values, by anyone. Only values "
@@ -126,6 +141,16 @@ LIMITS = (
     "Groups other than those of the sensitive features given were not looked at.",
     "A probe that finds nothing is no proof that nothing is there; only a certificate is one.",
 )
+
+
+def percent(share: float) -> str:
+    """Return a share in percent; "no rows" for none."""
+    return "no rows" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def p_text(value: float) -> str:
+    """Return a p-value for a table."""
+    return number(value) if value >= 0.001 else "<0.001"
 
 
 def name_of(measure: str) -> str:
