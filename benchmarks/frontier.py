@@ -83,8 +83,12 @@ def whole_lines(split: Split, options: argparse.Namespace) -> list[Found]:
             options.settings or METHODS[name].settings, range(options.seeds)
         )
     ]
-    parts = Parallel(n_jobs=options.jobs, verbose=5)(jobs)
-    return [found for part in parts for found in part]
+    found = []
+    parts = Parallel(n_jobs=options.jobs, return_as="generator")(jobs)
+    for number, part in enumerate(parts, 1):
+        found += part
+        print(f"{number} of {len(jobs)} jobs done", flush=True)
+    return found
 
 
 def chosen_points(split: Split, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Found]]:
@@ -98,6 +102,7 @@ def chosen_points(split: Split, options: argparse.Namespace) -> tuple[pd.DataFra
             for seed in range(options.searches)
         )
         rows = pd.concat(parts).assign(method=method.title)
+        rows[method.knob] = rows.setting
         held.append(rows)
         means = rows.groupby("setting")[["accuracy", "dp", "eo"]].mean()
         print(f"{method.title}, held-out rows:\n{means.round(4).to_string()}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,8 @@ def held_out(
 ) -> pd.DataFrame:
     """Return what each setting reaches where each row is predicted by a fold without it."""
     predicted = np.zeros((len(settings), len(train.y)), dtype=int)
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a search has candidates that collapse
         for fold, (split, other) in enumerate(folds(train, n_folds, seed)):
             start = n_folds * seed + fold
             for point in method.run(split, constraint, settings, [start]):
