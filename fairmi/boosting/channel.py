@@ -1,0 +1,51 @@
+"""Scores F -> the representation Z: squashed to [-1, 1], then rounded to few levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Units of Z and their grid of `n_levels` values from -1 to 1.
+
+    One score (two classes) has one unit, Z = tanh((F - centre) / scale). K scores (K classes)
+    have K units, twice each class's probability less 1.
+    """
+
+    n_levels: int
+    centre: float = 0.0
+    scale: float = 2.0
+
+    def squash(self, scores: np.ndarray) -> np.ndarray:
+        """Return Z before rounding, (n, K), of scores (n, K)."""
+        if scores.shape[1] == 1:
+            return np.tanh((scores - self.centre) / self.scale)
+        return 2 * softmax(scores, axis=1) - 1
+
+    def place(self, z: np.ndarray) -> np.ndarray:
+        """Return where Z lies among the levels, from 0 to `n_levels` - 1."""
+        return (z + 1) * ((self.n_levels - 1) / 2)
+
+    def round(self, z: np.ndarray) -> np.ndarray:
+        """Return the nearest values of the grid."""
+        step = 2 / (self.n_levels - 1)
+        return np.rint((z + 1) / step) * step - 1
+
+    def pull_back(self, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Return the derivative in the scores of what has derivative `slope` (n, K) in Z."""
+        if z.shape[1] == 1:
+            return slope * (1 - z**2) / self.scale
+        p = (z + 1) / 2
+        return 2 * p * (slope - (slope * p).sum(1, keepdims=True))
+
+    def unsquash(self, z: np.ndarray) -> np.ndarray:
+        """Return scores (n, K) of Z on the grid, its ends taken a quarter of a step inwards."""
+        inner = 1 - 0.5 / (self.n_levels - 1)
+        z = np.clip(z, -inner, inner)
+        if z.shape[1] == 1:
+            return self.centre + self.scale * np.arctanh(z)
+        return np.log1p(z)

@@ -1,0 +1,98 @@
+"""I(Z; C) over groups by the table of (level, stratum, group) weights, and its gradient in Z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SMOOTHING = 50.0
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """The groups of one sensitive attribute.
+
+    Attributes
+    ----------
+    cells : ndarray of shape (n,), int64
+        stratum * G + group of each row.
+    weights : ndarray of shape (n,)
+        Weights of the rows in the penalty, of mean 1 over all rows; 0 where the group is unknown.
+    prior : ndarray of shape (S, G)
+        Weight share of each group within each stratum.
+    lam : float
+        λ of this attribute.
+    """
+
+    cells: np.ndarray
+    weights: np.ndarray
+    prior: np.ndarray
+    lam: float
+
+
+def attribute_of(
+    groups: np.ndarray,
+    strata: np.ndarray,
+    weights: np.ndarray,
+    shape: tuple[int, int],
+    lam: float,
+    *,
+    balanced: bool,
+) -> Attribute:
+    """Return the attribute of codes `groups` and `strata` (n,), of which there are `shape`.
+
+    `balanced` weighs rows so that all groups of all strata that have rows weigh alike.
+    """
+    cells = strata.astype(np.int64) * shape[1] + groups
+    n_cells = shape[0] * shape[1]
+    if balanced:
+        of_cell = np.bincount(cells, weights=weights, minlength=n_cells)
+        weights = weights / np.where(of_cell > 0, of_cell, 1)[cells]
+    weights = weights * (len(weights) / weights.sum())
+    of_cell = np.bincount(cells, weights=weights, minlength=n_cells).reshape(shape)
+    of_stratum = of_cell.sum(1, keepdims=True)
+    prior = of_cell / np.where(of_stratum > 0, of_stratum, 1)
+    return Attribute(cells, weights, prior, lam)
+
+
+def information(
+    place: np.ndarray, attribute: Attribute, n_levels: int, smoothing: float = SMOOTHING
+) -> tuple[float, np.ndarray]:
+    """Return I(unit; C | stratum) in nats and n times its derivative in each row's place, (n,).
+
+    A row counts at the two levels nearest to it, by its distance from each. The optimal critic of
+    such counts is T(level, c) = log p(c | level) - log p(c); it is held still (envelope theorem),
+    and the marginal term of the bound has no gradient, since the sum over c of p(c) exp T is 1 at
+    every level.
+
+    Parameters
+    ----------
+    place : ndarray of shape (n,)
+        Where each row lies among the levels, from 0 to `n_levels` - 1.
+    attribute : Attribute
+    n_levels : int
+    smoothing : float, default=50.0
+        Rows' worth of prior in each level of each stratum.
+    """
+    n_cells = attribute.prior.size
+    low = np.minimum(place.astype(np.int64), n_levels - 2)
+    above = place - low
+    at_low = low * n_cells + attribute.cells
+    upper = attribute.weights * above
+    counts = np.bincount(at_low, attribute.weights - upper, n_levels * n_cells)
+    counts[n_cells:] += np.bincount(at_low, upper, n_levels * n_cells)[:-n_cells]
+    counts = counts.reshape(n_levels, *attribute.prior.shape)
+    critic = optimal_critic(counts, attribute.prior, smoothing)
+    slopes = np.diff(critic, axis=0).ravel()
+    value = float((counts * critic).sum() / len(place))
+    return value, attribute.weights * slopes[at_low]
+
+
+def optimal_critic(counts: np.ndarray, prior: np.ndarray, smoothing: float) -> np.ndarray:
+    """Return log p(c | level, stratum) - log p(c | stratum), (L, S, G), of smoothed counts."""
+    of_level = counts.sum(-1, keepdims=True)
+    shares = (counts + smoothing * prior) / (of_level + smoothing)
+    known = np.broadcast_to(prior > 0, shares.shape)
+    ratio = np.divide(shares, prior, out=np.ones_like(shares), where=known)
+    return np.log(ratio)
