@@ -6,13 +6,13 @@ import pickletools
 import numpy as np
 import pytest
 
-from fairmi.boosting.base import boost
+from fairmi.boosting.base import boost, cross_fit
 from fairmi.boosting.binning import bin_rows
 from fairmi.boosting.channel import Channel
 from fairmi.boosting.config import TreeConfig
 from fairmi.boosting.growth import exact
-from fairmi.boosting.levels import attribute_of, information
-from fairmi.boosting.rounds import debias, penalty_gradient
+from fairmi.boosting.levels import LevelTable, attribute_of, information
+from fairmi.boosting.rounds import debias
 from fairmi.boosting.task import derivatives, log_loss
 
 CONFIG = TreeConfig(
@@ -46,13 +46,14 @@ def fitted(n_threads=1, order=None, lam=8.0, max_features=1.0, n_rounds=20):
     config = TreeConfig(0.1, n_rounds, 8, 20, 0.0, max_features, n_threads)
     ones = np.ones(len(y))
     rows = bin_rows(x, n_categories, 255, np.random.default_rng(0))
-    base, scores = boost(rows, y, ones, 2, config, np.random.default_rng(0))
+    base = boost(rows, y, ones, 2, config, np.random.default_rng(0))
     none = np.zeros(len(y), dtype=int)
-    attribute = attribute_of(group, none, ones, (1, 2), lam, balanced=False)
+    attribute = attribute_of(group, none, ones, (1, 2), balanced=False)
+    penalty = LevelTable(attribute, Channel(17), lam)
     trees = debias(
-        rows, y, ones, [attribute], Channel(17), scores, config, np.random.default_rng(0)
+        rows, y, ones, [penalty], Channel(17), base.scores, config, np.random.default_rng(0)
     )
-    return x, base.then(trees), group, scores
+    return x, base.trees.then(trees), group, base.scores
 
 
 def obvious_information(place, cells, weights, shape, n_levels):
@@ -87,7 +88,6 @@ def test_gradient_is_that_of_the_information(n_strata, balanced):
         rng.integers(n_strata, size=n),
         rng.uniform(0.1, 2, size=n),
         shape,
-        1.0,
         balanced=balanced,
     )
     value, slope = information(place, attribute, n_levels, smoothing=1e-9)
@@ -110,7 +110,7 @@ def test_gradients_in_the_scores(n_scores):
     weights = rng.uniform(0.5, 2, size=n)
     weights /= weights.mean()
     groups, none = rng.integers(2, size=n), np.zeros(n, dtype=int)
-    attribute = attribute_of(groups, none, weights, (1, 2), 1.0, balanced=False)
+    attribute = attribute_of(groups, none, weights, (1, 2), balanced=False)
 
     def penalty(at):
         place = channel.place(channel.squash(at))
@@ -118,7 +118,9 @@ def test_gradients_in_the_scores(n_scores):
         return sum(obvious_information(place[:, k], *given) for k in range(n_scores))
 
     task, _ = derivatives(scores, y, weights)
-    _, slope = penalty_gradient(channel.squash(scores), attribute, channel, smoothing=1e-9)
+    z = channel.squash(scores)
+    _, slope = LevelTable(attribute, channel, lam=1.0, smoothing=1e-9).gradient(z)
+    slope = channel.pull_back(z, slope)
     for i, k in [(0, 0), (7, n_scores - 1), (23, 0)]:
         step = np.zeros_like(scores)
         step[i, k] = 1e-5
@@ -130,7 +132,7 @@ def test_gradients_in_the_scores(n_scores):
 
 def test_balanced_groups_weigh_alike_in_each_stratum():
     groups, strata = np.array([0, 0, 0, 1, 0, 1]), np.array([0, 0, 0, 0, 1, 1])
-    attribute = attribute_of(groups, strata, np.ones(6), (2, 2), 1.0, balanced=True)
+    attribute = attribute_of(groups, strata, np.ones(6), (2, 2), balanced=True)
     assert attribute.prior == pytest.approx(np.full((2, 2), 0.5))
     assert np.bincount(attribute.cells, attribute.weights) == pytest.approx(np.full(4, 1.5))
 
@@ -138,8 +140,8 @@ def test_balanced_groups_weigh_alike_in_each_stratum():
 def test_unknown_groups_have_no_gradient():
     groups, none = np.array([0, 1, 0, 1]), np.zeros(4, dtype=int)
     weights = np.array([1.0, 1.0, 1.0, 0.0])
-    attribute = attribute_of(groups, none, weights, (1, 2), 1.0, balanced=False)
-    _, slope = information(np.array([0.5, 0.9, 0.6, 0.8]), attribute, 3)
+    attribute = attribute_of(groups, none, weights, (1, 2), balanced=False)
+    _, slope = information(np.array([0.5, 0.9, 0.6, 0.8]), attribute, 3, 50.0)
     assert (slope != 0).tolist() == [True, True, True, False]
 
 
@@ -153,9 +155,9 @@ def test_penalty_hides_the_group():
 def test_trees_give_the_scores_of_training():
     x, n_categories, y, _ = table()
     rows = bin_rows(x, n_categories, 255, np.random.default_rng(0))
-    trees, scores = boost(rows, y, np.ones(len(y)), 2, CONFIG, np.random.default_rng(0))
-    assert trees.n_rounds == CONFIG.max_iter
-    assert np.array_equal(trees.scores(x), scores)
+    base = boost(rows, y, np.ones(len(y)), 2, CONFIG, np.random.default_rng(0))
+    assert base.trees.n_rounds == CONFIG.max_iter
+    assert np.array_equal(base.trees.scores(x), base.scores)
 
 
 @pytest.mark.parametrize("max_features", [1.0, 0.5])
@@ -201,3 +203,16 @@ def test_channel_rounds_to_its_grid(n_scores):
     assert np.abs(z - channel.squash(scores)).max() <= 1 / 8
     again = channel.round(channel.squash(channel.unsquash(z)))
     assert n_scores > 1 or np.array_equal(again, z)
+
+
+def test_cross_fitted_base_scores_rows_that_it_did_not_see():
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(600, 3)), rng.integers(2, size=600)  # nothing to learn
+    rows = bin_rows(x, np.zeros(3, dtype=int), 255, rng)
+    base = cross_fit(rows, y, np.ones(600), 2, CONFIG, np.random.default_rng(0), n_folds=5)
+    assert base.trees.n_rounds <= 5
+    x, n_categories, y, _ = table()
+    rows = bin_rows(x, n_categories, 255, rng)
+    base = cross_fit(rows, y, np.ones(2000), 2, CONFIG, np.random.default_rng(0), n_folds=5)
+    in_sample = log_loss(base.trees.scores(x), y, np.ones(2000))
+    assert in_sample < log_loss(base.scores, y, np.ones(2000)) < 0.6

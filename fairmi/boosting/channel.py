@@ -20,6 +20,11 @@ class Channel:
     centre: float = 0.0
     scale: float = 2.0
 
+    @property
+    def steps_per_unit(self) -> float:
+        """Steps of the grid in a unit of Z."""
+        return (self.n_levels - 1) / 2
+
     def squash(self, scores: np.ndarray) -> np.ndarray:
         """Return Z before rounding, (n, K), of scores (n, K)."""
         if scores.shape[1] == 1:
@@ -28,12 +33,11 @@ class Channel:
 
     def place(self, z: np.ndarray) -> np.ndarray:
         """Return where Z lies among the levels, from 0 to `n_levels` - 1."""
-        return (z + 1) * ((self.n_levels - 1) / 2)
+        return (z + 1) * self.steps_per_unit
 
     def round(self, z: np.ndarray) -> np.ndarray:
         """Return the nearest values of the grid."""
-        step = 2 / (self.n_levels - 1)
-        return np.rint((z + 1) / step) * step - 1
+        return np.rint(self.place(z)) / self.steps_per_unit - 1
 
     def pull_back(self, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return the derivative in the scores of what has derivative `slope` (n, K) in Z."""

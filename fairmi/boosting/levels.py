@@ -1,10 +1,12 @@
-"""I(Z; C) over groups by the table of (level, stratum, group) weights, and its gradient in Z."""
+"""I(Z; C) over groups by a table of (level, stratum, group) weights, and its gradient in Z."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from fairmi.boosting.channel import Channel
 
 SMOOTHING = 50.0
 
@@ -21,14 +23,41 @@ class Attribute:
         Weights of the rows in the penalty, of mean 1 over all rows; 0 where the group is unknown.
     prior : ndarray of shape (S, G)
         Weight share of each group within each stratum.
-    lam : float
-        λ of this attribute.
     """
 
     cells: np.ndarray
     weights: np.ndarray
     prior: np.ndarray
-    lam: float
+
+
+class LevelTable:
+    """The penalty over groups: the sum over units of I(unit; C | stratum).
+
+    The optimal critic of each unit's levels, over all rows, takes the place of one that is
+    trained.
+    """
+
+    def __init__(
+        self, attribute: Attribute, channel: Channel, lam: float, smoothing: float = SMOOTHING
+    ) -> None:
+        self.attribute, self.channel = attribute, channel
+        self.lam, self.smoothing = lam, smoothing
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the rows, (n,), of mean 1."""
+        return self.attribute.weights
+
+    def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the value at Z (n, K) in nats, and n times its derivative in Z, (n, K)."""
+        n_levels = self.channel.n_levels
+        place = self.channel.place(z)
+        parts = [
+            information(place[:, k], self.attribute, n_levels, self.smoothing)
+            for k in range(z.shape[1])
+        ]
+        slopes = np.stack([slope for _, slope in parts], axis=1)
+        return sum(value for value, _ in parts), slopes * self.channel.steps_per_unit
 
 
 def attribute_of(
@@ -36,7 +65,6 @@ def attribute_of(
     strata: np.ndarray,
     weights: np.ndarray,
     shape: tuple[int, int],
-    lam: float,
     *,
     balanced: bool,
 ) -> Attribute:
@@ -53,11 +81,11 @@ def attribute_of(
     of_cell = np.bincount(cells, weights=weights, minlength=n_cells).reshape(shape)
     of_stratum = of_cell.sum(1, keepdims=True)
     prior = of_cell / np.where(of_stratum > 0, of_stratum, 1)
-    return Attribute(cells, weights, prior, lam)
+    return Attribute(cells, weights, prior)
 
 
 def information(
-    place: np.ndarray, attribute: Attribute, n_levels: int, smoothing: float = SMOOTHING
+    place: np.ndarray, attribute: Attribute, n_levels: int, smoothing: float
 ) -> tuple[float, np.ndarray]:
     """Return I(unit; C | stratum) in nats and n times its derivative in each row's place, (n,).
 
@@ -72,7 +100,7 @@ def information(
         Where each row lies among the levels, from 0 to `n_levels` - 1.
     attribute : Attribute
     n_levels : int
-    smoothing : float, default=50.0
+    smoothing : float
         Rows' worth of prior in each level of each stratum.
     """
     n_cells = attribute.prior.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -13,16 +14,30 @@ from fairmi.boosting.binning import Binned
 from fairmi.boosting.channel import Channel
 from fairmi.boosting.config import TreeConfig
 from fairmi.boosting.growth import Grower
-from fairmi.boosting.levels import SMOOTHING, Attribute, information
 from fairmi.boosting.task import derivatives, log_loss
 from fairmi.boosting.trees import Trees, trees_of
 
 _CURVATURE = 0.05  # of the penalty, as a share of λ: its own second derivative has no fixed sign
 
 
+class Penalty(Protocol):
+    """One sensitive attribute's part of the loss; weights (n,) of the rows have mean 1."""
+
+    lam: float
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the rows, (n,), of mean 1."""
+        ...
+
+    def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the value at Z (n, K), and n times its derivative in Z, (n, K)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Round:
-    """What one round measured before its trees: both in nats."""
+    """What was measured of a round before its trees grew, in nats."""
 
     number: int
     task_loss: float
@@ -33,15 +48,32 @@ def debias(
     rows: Binned,
     y: np.ndarray,
     weights: np.ndarray,
-    attributes: Sequence[Attribute],
+    penalties: Sequence[Penalty],
     channel: Channel,
     base_scores: np.ndarray,
     config: TreeConfig,
     rng: np.random.Generator,
     report: Callable[[Round], bool] | None = None,
 ) -> Trees:
-    """Return the trees that added to `base_scores` (n, K) make Z tell less of the attributes."""
-    scores = np.asfortranarray(base_scores, dtype=np.float64).copy(order="F")
+    """Return trees that added to a base's scores make Z tell less of what the penalties see.
+
+    Parameters
+    ----------
+    rows : Binned
+        n rows.
+    y : ndarray of shape (n,), int
+        Codes of the classes.
+    weights : ndarray of shape (n,)
+        Weights of the rows in the task loss, of mean 1.
+    penalties : sequence of Penalty
+    channel : Channel
+    base_scores : ndarray of shape (n, K)
+    config : TreeConfig
+    rng : Generator
+    report : callable or None
+        Told of each round; where it returns True, no tree is grown any more.
+    """
+    scores = np.array(base_scores, dtype=np.float64, order="F")
     grower = Grower(rows, config, rng)
     grown: list[TreePredictor] = []
     for t in range(config.max_iter):
@@ -50,26 +82,14 @@ def debias(
         gradient, hessian = derivatives(scores, y, weights)
         z = channel.squash(scores)
         value = 0.0
-        for attribute in attributes:
-            lam = attribute.lam * share
-            part, slope = penalty_gradient(z, attribute, channel)
-            gradient += lam * slope
-            hessian += (_CURVATURE * lam) * attribute.weights[:, None] * (1 - z**2)
+        for penalty in penalties:
+            lam = penalty.lam * share
+            part, slope = penalty.gradient(z)
+            gradient += lam * channel.pull_back(z, slope)
+            hessian += (_CURVATURE * lam) * penalty.weights[:, None] * (1 - z**2)
             value += part
         if report is not None and report(Round(t + 1, log_loss(scores, y, weights), value)):
             break
         rate = config.learning_rate * schedule.rate(progress)
         grown += grower.round(gradient, hessian, scores, rate)
-    start = np.zeros(scores.shape[1])
-    return trees_of(grown, start, rows.n_categories)
-
-
-def penalty_gradient(
-    z: np.ndarray, attribute: Attribute, channel: Channel, smoothing: float = SMOOTHING
-) -> tuple[float, np.ndarray]:
-    """Return the summed information of the units of Z, and n times its gradient in the scores."""
-    place = channel.place(z)
-    units = range(z.shape[1])
-    parts = [information(place[:, k], attribute, channel.n_levels, smoothing) for k in units]
-    slope = np.stack([slope for _, slope in parts], axis=1) * ((channel.n_levels - 1) / 2)
-    return sum(value for value, _ in parts), channel.pull_back(z, slope)
+    return trees_of(grown, np.zeros(scores.shape[1]), rows.n_categories)
