@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from threadpoolctl import threadpool_limits
 
-from fairmi._encoding import TableEncoder
+from fairmi.preprocessing import TableEncoder
 from fairmi.datasets import load_adult
 from fairmi.path import fairness_path
 

@@ -27,7 +27,7 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
 from fairmi import MIDebiasedClassifier, MIDebiasedClassifierCV
-from fairmi._encoding import TableEncoder
+from fairmi.preprocessing import TableEncoder
 from fairmi.datasets import load_adult
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound

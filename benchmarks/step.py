@@ -19,9 +19,9 @@ import torch
 
 from fairmi import MIDebiasedClassifier
 from fairmi._build import build, one_thread, training_data
-from fairmi._encoding import TableEncoder
-from fairmi._layout import Places
-from fairmi._networks import StackedMLP
+from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.layout import Places
+from fairmi._layers import StackedMLP
 from fairmi._training import DefaultRun, minibatches, task_loss
 from fairmi.datasets import load_adult
 

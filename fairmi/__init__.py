@@ -6,32 +6,37 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fairmi._errors import (
+from fairmi.exceptions import (
     CollapseWarning,
     InfeasibleBoundWarning,
     SensitiveFeaturesError,
     SmallGroupWarning,
+    StoppedFitError,
 )
 
 if TYPE_CHECKING:
-    from fairmi._classifier import MIDebiasedClassifier
+    from fairmi._backprop_classifier import MIBackpropClassifier
+    from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi.path import MIDebiasedClassifierCV
 
 __version__ = version("fairmi")
 
 # Loaded on first use, since these need torch and an audit of another's model does not.
 _LAZY = {
-    "MIDebiasedClassifier": "fairmi._classifier",
+    "MIBackpropClassifier": "fairmi._backprop_classifier",
+    "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
 }
 
 __all__ = [
     "CollapseWarning",
     "InfeasibleBoundWarning",
+    "MIBackpropClassifier",
     "MIDebiasedClassifier",
     "MIDebiasedClassifierCV",
     "SensitiveFeaturesError",
     "SmallGroupWarning",
+    "StoppedFitError",
     "__version__",
 ]
 

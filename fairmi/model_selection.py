@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._compat import Interval, StrOptions, validate_params
-from fairmi._errors import InfeasibleBoundWarning
+from fairmi._sklearn_compat import Interval, StrOptions, validate_params
+from fairmi.exceptions import InfeasibleBoundWarning
 
 __all__ = ["BestUnderBound", "best_under_bound"]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
-import fairmi._classifier
+import fairmi._network_classifier
 from fairmi import MIDebiasedClassifier
 
 MANY = settings(
@@ -116,7 +116,7 @@ def check_answer(arguments, parameters, names, model=None, method="fit"):
     if model is None:
         model = MIDebiasedClassifier(**{"hidden_layer_sizes": (4,), **parameters})
     with (
-        mock.patch.object(fairmi._classifier, "train", side_effect=TrainedError),
+        mock.patch.object(fairmi._network_classifier, "train", side_effect=TrainedError),
         mock.patch.object(MIDebiasedClassifier, "_feed", side_effect=TrainedError),
         warnings.catch_warnings(action="ignore"),
     ):

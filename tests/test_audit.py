@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from fairmi._errors import SensitiveFeaturesError, SmallGroupWarning
+from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
 from fairmi.audit import audit
 
 RNG = np.random.default_rng(0)

@@ -38,7 +38,8 @@ def run(*arguments):
 
 
 def common(files, data="rows.csv"):
-    return ["--model", files / "model.joblib", "--data", files / data, "--target", "income"]
+    model = ["--trust-pickle", "--model", files / "model.joblib"]
+    return [*model, "--data", files / data, "--target", "income"]
 
 
 @pytest.mark.parametrize("data", ["rows.csv", "rows.parquet"])
@@ -60,7 +61,7 @@ def test_compares_with_a_baseline(files):
 def test_a_skops_file_is_loaded(files):
     skops_io = pytest.importorskip("skops.io")
     skops_io.dump(joblib.load(files / "model.joblib"), files / "model.skops")
-    arguments = ["--model", files / "model.skops", *common(files)[2:], "--sensitive", "sex"]
+    arguments = ["--model", files / "model.skops", *common(files)[3:], "--sensitive", "sex"]
     assert "Rates by group: sex" in run(*arguments)
 
 

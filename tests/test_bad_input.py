@@ -13,11 +13,11 @@ from scipy.sparse import coo_array, csr_array
 from sklearn.base import clone
 from torch import nn
 
-import fairmi._classifier
+import fairmi._network_classifier
 from fairmi import MIDebiasedClassifier
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import group_rows
-from fairmi._loop import train
+from fairmi.exceptions import SensitiveFeaturesError
+from fairmi._data.groups import group_rows
+from fairmi.networks.loop import run_epochs
 from fairmi.dependence import DonskerVaradhan
 
 N = 40
@@ -40,7 +40,7 @@ def no_training(monkeypatch):
     def refuse(*_):
         raise AssertionError("training started")
 
-    monkeypatch.setattr(fairmi._classifier, "train", refuse)
+    monkeypatch.setattr(fairmi._network_classifier, "train", refuse)
 
 
 def test_good_input_reaches_training():
@@ -405,7 +405,7 @@ def fitted():
     tables = {"array": X, "frame": FRAME, "sparse": csr_array(X)}
     model = MIDebiasedClassifier(max_iter=1, random_state=0)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
-        patch.setattr(fairmi._classifier, "train", train)
+        patch.setattr(fairmi._network_classifier, "train", train)
         return {k: clone(model).fit(v, Y, sensitive_features=S) for k, v in tables.items()}
 
 

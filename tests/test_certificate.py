@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import _binomial, certificate, certify
 from fairmi.metrics._binomial import difference_upper_bound
 

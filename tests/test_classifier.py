@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 
 import fairmi._model
 from fairmi import MIDebiasedClassifier
-from fairmi._errors import CollapseWarning
+from fairmi.exceptions import CollapseWarning
 from fairmi._training import DefaultRun
 
 # Short trainings may well predict one class; the tests of warnings ask for them by name.
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
 def shifted_groups(seed, n_rows):

@@ -12,9 +12,9 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fairmi._columns import NumericColumn, table_columns
-from fairmi._encoding import TableEncoder
-from fairmi._layout import Places
+from fairmi.preprocessing.encoded_columns import NumericColumn, table_columns
+from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.layout import Places
 
 # Whole numbers that float32, float64 and every integer type hold alike.
 NUMBERS = st.one_of(st.none(), st.integers(-5, 100))

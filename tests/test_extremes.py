@@ -18,7 +18,7 @@ Y = (X[:, 0] + X[:, 1] > 0).astype(int)
 S = RANDOM.integers(2, size=N)
 NAMES = np.array(["a", "b"])
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
 def fit(x=X, y=Y, s=S, *, sample_weight=None, validation=None, **parameters):

@@ -9,7 +9,7 @@ from known_information import CASES, cut_normal, mixture
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import (
     conditional_mutual_information_report,
     conditional_mutual_information_score,

@@ -7,7 +7,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import _scores, leakage_report, leakage_score
 from fairmi.metrics._digits import digits, places
 from fairmi.metrics._independence import independence_p_value

@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from fairmi._errors import InfeasibleBoundWarning
+from fairmi.exceptions import InfeasibleBoundWarning
 from fairmi.metrics.scorers import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 

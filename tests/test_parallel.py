@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 
 from fairmi import MIDebiasedClassifier
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 N = 150
 RANDOM = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
 from fairmi import InfeasibleBoundWarning, MIDebiasedClassifier, MIDebiasedClassifierCV
-from fairmi._errors import ConvergenceWarning, SensitiveFeaturesError
+from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
 from fairmi.dependence import PENALTIES
 from fairmi.path import fairness_path
 from fairmi.plot import FairnessFrontierDisplay

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from torch import nn
 
 from fairmi import MIDebiasedClassifier
-from fairmi._errors import CollapseWarning
+from fairmi.exceptions import CollapseWarning
 from fairmi._networks import Channel
 from fairmi._types import TrainingData
 from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty
@@ -228,7 +228,7 @@ def told(model, x, c):
     return np.var([means[level] for level in z]) / np.var(c)
 
 
-@pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_penalty_debiases(name, kind):
@@ -260,7 +260,7 @@ class Covariance(nn.Module):
         return self.scale * ((z - z.mean(1, keepdim=True)) * c).mean((1, 2)).square()
 
 
-@pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 def test_module_of_a_user_is_a_penalty():
     x, y, c = shifted(0, 600, "groups")
     penalty = Covariance()
@@ -356,7 +356,7 @@ def test_rows_beyond_the_bound_are_read_in_parts():
     assert parts == pytest.approx(float(value(HSIC(), z[0], data_of(c))[0]), rel=0.03)
 
 
-@pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 def test_example_of_the_docs_runs_and_debiases():
     text = (Path(__file__).parents[1] / "docs" / "penalties.md").read_text()
     names: dict = {}

@@ -19,11 +19,11 @@ from scipy.sparse import csr_array
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import fairmi._classifier
+import fairmi._network_classifier
 from fairmi import MIDebiasedClassifier
 from fairmi.datasets import load_adult
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 N = 120
 RANDOM = np.random.default_rng(0)
@@ -183,7 +183,7 @@ def trained_elsewhere(monkeypatch):
         on_device = {k: v.as_subclass(OnDevice) for k, v in networks.state_dict().items()}
         store(self, design, SimpleNamespace(state_dict=lambda: on_device), models)
 
-    monkeypatch.setattr(fairmi._classifier, "device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(fairmi._network_classifier, "device_of", lambda _: torch.device("cpu"))
     monkeypatch.setattr(MIDebiasedClassifier, "_store", store_from_device)
     return fit(X, device="cuda")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fairmi import MIDebiasedClassifier
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 FEW = settings(
     max_examples=20, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]

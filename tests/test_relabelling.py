@@ -15,7 +15,7 @@ from fairmi._types import TrainingData
 from fairmi.dependence.counted_bound import exact_bound
 from fairmi.dependence.level_table import LevelTable
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 FEW = settings(max_examples=5, derandomize=True, deadline=None)
 MANY = settings(max_examples=500, derandomize=True, deadline=None)

@@ -38,7 +38,7 @@ from fairmi import MIDebiasedClassifier
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 N = 90
 RANDOM = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
-from fairmi._rows import merge_rows
+from fairmi.preprocessing.encoded_rows import merge_rows
 
 # Few values, so that equal rows are common; -0.0 is 0.0.
 VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 2.0**-100, 2.0**127])

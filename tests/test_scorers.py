@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics.scorers import make_fairness_scorer
 
 X, Y = make_classification(300, 6, flip_y=0.2, random_state=0)

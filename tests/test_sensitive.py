@@ -9,9 +9,9 @@ from fairlearn.metrics import demographic_parity_difference
 from sklearn.base import clone
 
 from fairmi import MIDebiasedClassifier
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
 def two_attributes(seed=0, n_rows=1500):

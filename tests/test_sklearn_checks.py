@@ -22,7 +22,7 @@ ESTIMATOR = MIDebiasedClassifier(
 )
 SWITCH = "SCIPY_ARRAY_API"  # read by scipy as it is imported
 
-pytestmark = pytest.mark.filterwarnings("ignore::fairmi._errors.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
 @parametrize_with_checks([ESTIMATOR])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.answers import Answers
 
 PACKAGES = ("fairmi", "fairlearn", "scikit-learn", "numpy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.answers import Answers
 from fairmi.audit.criteria import attribute_name, group_name
 from fairmi.audit.gaps import share_interval

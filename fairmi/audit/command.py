@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 
 from fairmi.audit.run import audit
+from fairmi.audit.saved import load_model
 
 
 def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
@@ -19,10 +19,16 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
         help="measure how fair a saved model is on a table of rows",
         description=(
             "Measure how fair a saved model is on rows that it was not trained on, and print it. "
-            "Loading a pickle runs code that is in it: load only models that you trust."
+            "A .skops file is loaded if all types in it are known; a pickle runs the code that is "
+            "in it, and is loaded only with --trust-pickle."
         ),
     )
-    parser.add_argument("--model", required=True, type=Path, help="pickle, joblib or .skops file")
+    parser.add_argument("--model", required=True, type=Path, help=".skops file, or a pickle")
+    parser.add_argument(
+        "--trust-pickle",
+        action="store_true",
+        help="load models from pickle or joblib files too, which runs the code that is in them",
+    )
     parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file of rows")
     parser.add_argument("--target", required=True, help="column of the labels")
     parser.add_argument(
@@ -49,13 +55,15 @@ def run_audit(arguments: argparse.Namespace) -> str:
     for column in (arguments.target, *arguments.sensitive):
         if column not in table:
             raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
-    model = _model(arguments.model)
+    trust = arguments.trust_pickle
+    model = load_model(arguments.model, trust_pickle=trust)
+    baseline = arguments.baseline and load_model(arguments.baseline, trust_pickle=trust)
     report = audit(
         model,
         _features(model, table, arguments.target),
         table[arguments.target],
         sensitive_features=table[arguments.sensitive],
-        baseline=_model(arguments.baseline) if arguments.baseline else None,
+        baseline=baseline,
         confidence=arguments.confidence,
         random_state=arguments.seed,
     )
@@ -71,21 +79,6 @@ def _table(path: Path) -> pd.DataFrame:
         raise SystemExit(f"--data {path} is not a file.")
     parquet = path.suffix in (".parquet", ".pq")
     return pd.read_parquet(path) if parquet else pd.read_csv(path)
-
-
-def _model(path: Path) -> Any:
-    if not path.is_file():
-        raise SystemExit(f"{path} is not a file; give a model saved by pickle, joblib or skops.")
-    if path.suffix != ".skops":
-        return joblib.load(path)
-    from skops import io
-
-    unknown = [
-        name for name in io.get_untrusted_types(file=path) if not name.startswith("fairmi.")
-    ]
-    if unknown:
-        raise SystemExit(f"{path} holds types that skops does not trust: {unknown}.")
-    return io.load(path, trusted=io.get_untrusted_types(file=path))
 
 
 def _features(model: Any, table: pd.DataFrame, target: str) -> pd.DataFrame:

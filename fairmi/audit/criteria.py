@@ -13,7 +13,7 @@ from fairlearn.metrics import (
 )
 from sklearn.metrics import accuracy_score
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.answers import Answers
 from fairmi.audit.counts import Cells, Rates, count_cells, rates_of
 from fairmi.audit.gaps import share_interval

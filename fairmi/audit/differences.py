@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.answers import Answers
 from fairmi.audit.counts import Cells, Rates, count_cells, draw_fair_rates, draw_rates, rates_of
 from fairmi.audit.criteria import attribute_name, defined_rates

@@ -6,7 +6,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from fairmi._groups import Groups
+from fairmi._data.groups import Groups
 from fairmi.audit.answers import Answers
 from fairmi.audit.criteria import attribute_name
 from fairmi.audit.records import Figure

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fairmi._compat import Interval, validate_params
-from fairmi._errors import SmallGroupWarning
-from fairmi._groups import Groups, sensitive_frame
+from fairmi._data.groups import Groups, sensitive_frame
+from fairmi._sklearn_compat import Interval, validate_params
 from fairmi.audit.about import about, missing_parts
 from fairmi.audit.answers import ask, ask_baseline
 from fairmi.audit.calibration import calibration_figures
@@ -20,6 +19,7 @@ from fairmi.audit.criteria import group_figures, overall_figures, small_groups
 from fairmi.audit.differences import change_figures, gap_figures, overall_change_figures
 from fairmi.audit.leaks import leak_figures
 from fairmi.audit.records import Audit, Curve
+from fairmi.exceptions import SmallGroupWarning
 from fairmi.metrics._comparable import comparable_groups
 
 __all__ = ["audit"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fairmi._compat import TreePredictor
+from fairmi._sklearn_compat import TreePredictor
 from fairmi.boosting.binning import Binned
 from fairmi.boosting.config import TreeConfig
 from fairmi.boosting.growth import Grower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fairmi._compat import TreeGrower, TreePredictor, add_leaves
+from fairmi._sklearn_compat import TreeGrower, TreePredictor, add_leaves
 from fairmi.boosting.binning import Binned
 from fairmi.boosting.config import TreeConfig
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fairmi._compat import TreePredictor
+from fairmi._sklearn_compat import TreePredictor
 from fairmi.boosting import schedule
 from fairmi.boosting.binning import Binned
 from fairmi.boosting.channel import Channel

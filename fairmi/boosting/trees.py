@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fairmi._compat import NODE, TreePredictor, effective_n_threads
+from fairmi._sklearn_compat import NODE, TreePredictor, effective_n_threads
 
 _WORDS = 8  # of 32 bits each that hold a set of categories
 

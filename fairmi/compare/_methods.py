@@ -19,8 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fairmi._classifier import MIDebiasedClassifier
-from fairmi._encoding import TableEncoder
+from fairmi._network_classifier import MIDebiasedClassifier
 from fairmi.compare._peers import (
     Adversarial,
     Contender,
@@ -30,6 +29,7 @@ from fairmi.compare._peers import (
     Thresholded,
     WithSensitive,
 )
+from fairmi.preprocessing import TableEncoder
 
 PLAIN = ", plain encoding"
 

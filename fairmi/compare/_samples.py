@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from fairmi._groups import group_rows
+from fairmi._data.groups import group_rows
 from fairmi.datasets import load_adult, load_german
 
 

@@ -14,6 +14,7 @@ from fairmi.dependence.mine import MINE
 from fairmi.dependence.names import PENALTIES
 from fairmi.dependence.nwj import NWJ
 from fairmi.dependence.penalty import Penalty
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.sliced import SlicedInfomin
 from fairmi.dependence.smile import SMILE
 
@@ -31,5 +32,10 @@ __all__ = [
     "DonskerVaradhan",
     "InfoNCE",
     "Penalty",
+    "SensitiveBatch",
     "SlicedInfomin",
 ]
+
+# Saved models name the public place of a class, which stays where its file moves.
+for _penalty in PENALTIES.values():
+    _penalty.__module__ = __name__

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._observations import Observations
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 _LEARNING_RATE = 5e-3
 _WEIGHT_DECAY = 1.0
@@ -24,23 +24,22 @@ _HELD_OUT = 0.2
 _CHECKS, _PATIENCE = 25, 10
 # Rows of which all pairs are scored at once, in an estimate and to compare states of a critic.
 _BLOCK, _HELD_BLOCK = 2048, 512
-_TINY = 1e-12
 
 
-OfRows = Callable[[nn.Module, Tensor, Batch, TrainingData, Generator], Tensor]
+OfRows = Callable[[nn.Module, Tensor, SensitiveBatch, Generator], Tensor]
 
 
 class Bound(Protocol):
     """What is read of a bound here; see `Penalty`."""
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return what a critic minimises, (M,)."""
         ...
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats, (M,)."""
         ...
@@ -48,49 +47,29 @@ class Bound(Protocol):
 
 @dataclass(frozen=True)
 class Samples:
-    """M samples of N rows: `z` (M, N, D), and what `data` holds of C with a leading axis M."""
+    """M samples of N rows: `z` (M, N, D), and C with a leading axis M."""
 
     z: Tensor
-    data: TrainingData
+    sensitive: SensitiveBatch
 
     @classmethod
     def stack(cls, parts: list[Observations], n_groups: int) -> Self:
         """Return samples of one size together; `n_groups` is 0 where C has values."""
         z = torch.as_tensor(np.stack([part.z for part in parts]))
-        groups, values, log_prior = None, None, None
         if n_groups:
             codes = np.stack([part.groups for part in parts if part.groups is not None])
-            groups = torch.as_tensor(codes)
-            counts = np.stack([np.bincount(row, minlength=n_groups) for row in codes])
-            shares = np.maximum(counts / codes.shape[1], _TINY)
-            log_prior = torch.as_tensor(np.log(shares), dtype=z.dtype)[:, None]
-        else:
-            stacked = np.stack([part.values for part in parts if part.values is not None])
-            values = torch.as_tensor(stacked)
-        nothing = torch.zeros(z.shape[1], dtype=torch.int64)
-        ones = torch.ones(1, z.shape[1])
-        x = torch.zeros(z.shape[1], 0)
-        data = TrainingData(x, nothing, groups, values, log_prior, nothing, 1, ones, ones)
-        return cls(z, data)
+            return cls(z, SensitiveBatch.of_groups(torch.as_tensor(codes), n_groups=n_groups))
+        values = np.stack([part.values for part in parts if part.values is not None])
+        return cls(z, SensitiveBatch.of_values(torch.as_tensor(values)))
 
     @property
     def n_rows(self) -> int:
         """Rows N of each sample."""
         return int(self.z.shape[1])
 
-    def rows(self, index: Tensor) -> tuple[Tensor, Batch]:
-        """Return Z and the rest of the rows of `index`, the same in each sample."""
-        data = self.data
-        batch = Batch(
-            x=self.z[0, index],
-            y=data.y[index],
-            groups=None if data.groups is None else data.groups[:, index],
-            values=None if data.values is None else data.values[:, index],
-            strata=data.strata[index],
-            task_weights=data.task_weights[:, index],
-            penalty_weights=data.penalty_weights[:, index],
-        )
-        return self.z[:, index], batch
+    def rows(self, index: Tensor) -> tuple[Tensor, SensitiveBatch]:
+        """Return Z and C of the rows of `index`, the same in each sample."""
+        return self.z[:, index], self.sensitive.take(index)
 
 
 def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generator) -> None:
@@ -106,8 +85,8 @@ def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generato
             group["lr"] = _LEARNING_RATE * _share_of_rate(step / n_steps)
         size = min(_BATCH, len(used))
         index = used[torch.randint(len(used), (size,), generator=generator)]
-        z, batch = samples.rows(index)
-        loss = bound.critic_loss(critic, z, batch, samples.data, generator)
+        z, sensitive = samples.rows(index)
+        loss = bound.critic_loss(critic, z, sensitive, generator)
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
@@ -160,8 +139,8 @@ def _mean_over_blocks(
     total = torch.zeros(samples.z.shape[0])
     with torch.no_grad():
         for index in torch.tensor_split(order, -(-len(order) // size)):
-            z, batch = samples.rows(index)
-            found = of_rows(critic, z, batch, samples.data, generator)
+            z, sensitive = samples.rows(index)
+            found = of_rows(critic, z, sensitive, generator)
             total += found * len(index) / len(order)
     return total
 

@@ -9,13 +9,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, nn
 
-from fairmi._seed import seed_of
-from fairmi._types import TrainingData
+from fairmi._data.random_state import seed_of
 from fairmi.dependence._ascent import Samples, read, train
 from fairmi.dependence._conditional import conditional_critic
 from fairmi.dependence._critics import PairCritic, SmoothMLP
 from fairmi.dependence._observations import Reader
 from fairmi.dependence.penalty import Penalty
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # Enough for a held-out part and something to learn from.
 _FEWEST_ROWS = 20
@@ -44,10 +44,10 @@ class CriticBound(Penalty):
         self.hidden_layer_sizes = hidden_layer_sizes
 
     def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
         """Return M untrained critics for Z of `n_components` units."""
-        return self._smooth_critic(n_models, n_components, data, generator)
+        return self._smooth_critic(n_models, n_components, sensitive, generator)
 
     def fit(self, Z: Any, C: Any, *, random_state: Any = None) -> Self:
         """Train a critic on rows of Z and C.
@@ -115,20 +115,20 @@ class CriticBound(Penalty):
         """Return critics of M samples, trained at once."""
         generator = torch.Generator().manual_seed(seed)
         n_models, _, n_components = samples.z.shape
-        critic = self._smooth_critic(n_models, n_components, samples.data, generator)
+        critic = self._smooth_critic(n_models, n_components, samples.sensitive, generator)
         train(self, critic, samples, generator)
         return critic
 
     def _smooth_critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
-        n_strata = data.n_strata if data.n_strata > 1 else 0
+        n_strata = sensitive.n_strata if sensitive.n_strata > 1 else 0
         hidden = tuple(self.hidden_layer_sizes)
         if self.models_c:
-            return conditional_critic(n_models, n_components, data, hidden, generator)
-        if data.log_prior is not None:
-            sizes = (n_components + n_strata, *hidden, data.log_prior.shape[-1])
+            return conditional_critic(n_models, n_components, sensitive, hidden, generator)
+        if sensitive.log_prior is not None:
+            sizes = (n_components + n_strata, *hidden, sensitive.log_prior.shape[-1])
             return SmoothMLP(n_models, sizes, generator)
-        assert data.values is not None
-        n_c = data.values.shape[-1] + n_strata
+        assert sensitive.values is not None
+        n_c = sensitive.values.shape[-1] + n_strata
         return PairCritic(n_models, n_components + n_strata, n_c, hidden, generator)

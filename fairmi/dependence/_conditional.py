@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._critics import SmoothMLP
 from fairmi.dependence._scores import score, with_stratum
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # Directions of C of less than this share of the largest variance don't count.
 _LEAST_VARIANCE = 1e-6
@@ -28,17 +28,17 @@ class ConditionalNormal(nn.Module):
         self,
         n_models: int,
         n_z: int,
-        data: TrainingData,
+        sensitive: SensitiveBatch,
         hidden_layer_sizes: Sequence[int],
         generator: Generator,
     ) -> None:
         super().__init__()
-        assert data.values is not None
-        centre, whitening, counts = _white(data)
+        assert sensitive.values is not None
+        centre, whitening, counts = _white(sensitive)
         self.register_buffer("centre", centre)
         self.register_buffer("whitening", whitening)
         self.register_buffer("counts", counts)
-        sizes = (n_z, *hidden_layer_sizes, 2 * data.values.shape[-1])
+        sizes = (n_z, *hidden_layer_sizes, 2 * sensitive.values.shape[-1])
         self.network = SmoothMLP(n_models, sizes, generator)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,11 +46,11 @@ class ConditionalNormal(nn.Module):
         centre, log_spread = self.network(z).chunk(2, dim=2)
         return centre, _LOG_SPREAD * torch.tanh(log_spread / _LOG_SPREAD)
 
-    def white(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def white(self, sensitive: SensitiveBatch) -> tuple[Tensor, Tensor]:
         """Return a batch's values in white directions, (M, B, Q), and which of these count."""
-        assert batch.values is not None
-        strata = batch.strata
-        apart = batch.values - self.centre[..., strata, :]
+        assert sensitive.values is not None
+        strata = sensitive.strata
+        apart = sensitive.values - self.centre[..., strata, :]
         turned = torch.einsum("...bq,...bqr->...br", apart, self.whitening[..., strata, :, :])
         counts = self.counts[..., strata, :]
         shape = (-1, *turned.shape[-2:])
@@ -60,68 +60,68 @@ class ConditionalNormal(nn.Module):
 def conditional_critic(
     n_models: int,
     n_components: int,
-    data: TrainingData,
+    sensitive: SensitiveBatch,
     hidden_layer_sizes: Sequence[int],
     generator: Generator,
 ) -> nn.Module:
     """Return M untrained q(c | z, stratum)."""
-    n_in = n_components + (data.n_strata if data.n_strata > 1 else 0)
-    if data.log_prior is None:
-        return ConditionalNormal(n_models, n_in, data, hidden_layer_sizes, generator)
-    sizes = (n_in, *hidden_layer_sizes, data.log_prior.shape[-1])
+    n_in = n_components + (sensitive.n_strata if sensitive.n_strata > 1 else 0)
+    if sensitive.log_prior is None:
+        return ConditionalNormal(n_models, n_in, sensitive, hidden_layer_sizes, generator)
+    sizes = (n_in, *hidden_layer_sizes, sensitive.log_prior.shape[-1])
     return SmoothMLP(n_models, sizes, generator)
 
 
 def log_ratios(
-    critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+    critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
 ) -> Tensor:
     """Return log q(c | z) / p(c) of each row, (M, B).
 
     Over groups, q(c | z) is proportional to p(c) exp T for the critic's output T. Over values,
     p(c) is taken as a normal of the moments of the data.
     """
-    if data.log_prior is not None:
-        scores = score(critic, z, batch, data, generator)
+    if sensitive.log_prior is not None:
+        scores = score(critic, z, sensitive, generator)
         return scores.joint - scores.log_row_means()
-    centre, log_spread = critic(with_stratum(z, batch.strata, data.n_strata))
-    white, counts = critic.white(batch)  # type: ignore[operator]
+    centre, log_spread = critic(with_stratum(z, sensitive.strata, sensitive.n_strata))
+    white, counts = critic.white(sensitive)  # type: ignore[operator]
     of_q = -(((white - centre) * torch.exp(-log_spread)) ** 2) / 2 - log_spread
     return ((of_q + white**2 / 2) * counts).sum(2)
 
 
 def marginal_log_ratios(
-    critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+    critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
 ) -> Tensor:
     """Return the mean over P(C) of log q(C | z) / p(C), (M, B), in the row's stratum.
 
     Over values it is the mean over all rows of the batch, from their first two moments.
     """
-    if data.log_prior is not None:
-        scores = score(critic, z, batch, data, generator)
+    if sensitive.log_prior is not None:
+        scores = score(critic, z, sensitive, generator)
         return scores.row_means(scores.marginal) - scores.log_row_means()
-    centre, log_spread = critic(with_stratum(z, batch.strata, data.n_strata))
-    white, counts = critic.white(batch)  # type: ignore[operator]
-    first = _stratum_means(white, batch, data.n_strata)
-    second = _stratum_means(white**2, batch, data.n_strata)
+    centre, log_spread = critic(with_stratum(z, sensitive.strata, sensitive.n_strata))
+    white, counts = critic.white(sensitive)  # type: ignore[operator]
+    first = _stratum_means(white, sensitive)
+    second = _stratum_means(white**2, sensitive)
     apart = second - 2 * first * centre + centre**2
     of_q = -apart * torch.exp(-2 * log_spread) / 2 - log_spread
     return ((of_q + second / 2) * counts).sum(2)
 
 
-def _stratum_means(values: Tensor, batch: Batch, n_strata: int) -> Tensor:
+def _stratum_means(values: Tensor, sensitive: SensitiveBatch) -> Tensor:
     """Return at each row the weighted mean of values (M, B, Q) over its stratum."""
-    member = nn.functional.one_hot(batch.strata, n_strata).to(values.dtype)
-    weights = batch.penalty_weights[..., None] * member
+    member = sensitive.membership(values.dtype)
+    weights = sensitive.weights[..., None] * member
     totals = weights.sum(1)[..., None].clamp_min(torch.finfo(values.dtype).tiny)
-    return ((weights.mT @ values) / totals)[:, batch.strata]
+    return ((weights.mT @ values) / totals)[:, sensitive.strata]
 
 
-def _white(data: TrainingData) -> tuple[Tensor, Tensor, Tensor]:
+def _white(sensitive: SensitiveBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean (..., S, Q), whitening (..., S, Q, Q) and directions that count (..., S, Q)."""
-    assert data.values is not None
-    values = data.values.double()
-    member = nn.functional.one_hot(data.strata, data.n_strata).double()
-    weights = member * data.penalty_weights.double().mean(0)[:, None]
+    assert sensitive.values is not None
+    values = sensitive.values.double()
+    member = nn.functional.one_hot(sensitive.strata, sensitive.n_strata).double()
+    weights = member * sensitive.weights.double().mean(0)[:, None]
     weights = weights / weights.sum(0).clamp_min(torch.finfo(torch.float64).tiny)
     centre = weights.T @ values
     square = torch.einsum("ns,...nq,...nr->...sqr", weights, values, values)
@@ -131,5 +131,5 @@ def _white(data: TrainingData) -> tuple[Tensor, Tensor, Tensor]:
     counts = variances > least
     scale = torch.where(counts, variances.clamp_min(_LEAST_VARIANCE**2) ** -0.5, 0.0)
     whitening = directions * scale[..., None, :]
-    dtype = data.values.dtype
+    dtype = sensitive.values.dtype
     return centre.to(dtype), whitening.to(dtype), counts.to(dtype)

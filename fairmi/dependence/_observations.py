@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import codes_among, column_kinds, group_rows, quantities, sensitive_frame
+from fairmi._data.groups import codes_among, column_kinds, group_rows, quantities, sensitive_frame
 from fairmi.dependence._features import NormalScores, features
+from fairmi.exceptions import SensitiveFeaturesError
 
 
 @dataclass(frozen=True)

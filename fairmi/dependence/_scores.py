@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._critics import PairCritic
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # A log weight of what is not there: it need only be finite, and vanish beside all others.
 ABSENT = -1e9
@@ -43,8 +43,7 @@ class Scores:
 def score(
     critic: nn.Module,
     z: Tensor,
-    batch: Batch,
-    data: TrainingData,
+    sensitive: SensitiveBatch,
     generator: Generator,
     *,
     own: bool = False,
@@ -60,42 +59,42 @@ def score(
     ----------
     critic : Module
     z : Tensor of shape (M, B, D)
-    batch : Batch
-        `groups` and `values` may have a leading axis M, for models of different data.
-    data : TrainingData
+    sensitive : SensitiveBatch
     generator : Generator
     own : bool
         Whether a row is among its own marginal pairs, where all pairs are scored.
     """
-    z = with_stratum(z, batch.strata, data.n_strata)
-    if batch.groups is not None and data.log_prior is not None:
-        return _exact(critic(z), batch, data.log_prior)
-    assert batch.values is not None
-    values = batch.values.expand(z.shape[0], -1, -1)
+    z = with_stratum(z, sensitive.strata, sensitive.n_strata)
+    if sensitive.groups is not None and sensitive.log_prior is not None:
+        return _exact(critic(z), sensitive, sensitive.log_prior)
+    assert sensitive.values is not None
+    values = sensitive.values.expand(z.shape[0], -1, -1)
     if isinstance(critic, PairCritic):
-        scores = critic(z, with_stratum(values, batch.strata, data.n_strata))
-        return _all_pairs(scores, batch, data.n_strata, own=own)
-    other = shuffle_within(batch.strata, generator)
+        scores = critic(z, with_stratum(values, sensitive.strata, sensitive.n_strata))
+        return _all_pairs(scores, sensitive, own=own)
+    other = shuffle_within(sensitive.strata, generator)
     joint = critic(torch.cat([z, values], dim=2))[..., 0]
     marginal = critic(torch.cat([z, values[:, other]], dim=2))
-    weights = batch.penalty_weights
+    weights = sensitive.weights
     pair_weights = weights * weights[:, other]
     shares = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
-    return Scores(joint, marginal, shares, weights, pair_weights, batch.strata, data.n_strata)
+    return Scores(
+        joint, marginal, shares, weights, pair_weights, sensitive.strata, sensitive.n_strata
+    )
 
 
-def _exact(scores: Tensor, batch: Batch, log_prior: Tensor) -> Scores:
-    assert batch.groups is not None
-    index = batch.groups.expand(scores.shape[0], -1)[..., None]
+def _exact(scores: Tensor, sensitive: SensitiveBatch, log_prior: Tensor) -> Scores:
+    assert sensitive.groups is not None
+    index = sensitive.groups.expand(scores.shape[0], -1)[..., None]
     joint = scores.gather(2, index)[..., 0]
-    log_shares = log_prior[..., batch.strata, :]
-    weights = batch.penalty_weights
+    log_shares = log_prior[..., sensitive.strata, :]
+    weights = sensitive.weights
     n_strata = log_prior.shape[-2]
-    return Scores(joint, scores, log_shares, weights, weights, batch.strata, n_strata)
+    return Scores(joint, scores, log_shares, weights, weights, sensitive.strata, n_strata)
 
 
-def _all_pairs(scores: Tensor, batch: Batch, n_strata: int, *, own: bool) -> Scores:
-    weights, strata = batch.penalty_weights, batch.strata
+def _all_pairs(scores: Tensor, sensitive: SensitiveBatch, *, own: bool) -> Scores:
+    weights, strata, n_strata = sensitive.weights, sensitive.strata, sensitive.n_strata
     joint = scores.diagonal(dim1=1, dim2=2)
     log_weights = torch.log(weights).clamp_min(ABSENT)[:, None, :]
     apart = torch.zeros(strata.shape * 2, dtype=torch.bool, device=strata.device)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._conditional import log_ratios
 from fairmi.dependence._means import mean
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class BarberAgakov(CriticBound):
@@ -44,8 +44,8 @@ class BarberAgakov(CriticBound):
     models_c = True
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        ratios = log_ratios(critic, z, batch, data, generator)
-        return mean(ratios, batch.penalty_weights)
+        ratios = log_ratios(critic, z, sensitive, generator)
+        return mean(ratios, sensitive.weights)

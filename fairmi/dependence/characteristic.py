@@ -15,13 +15,10 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence.penalty import Penalty
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.within import (
-    membership,
-    n_sensitive_columns,
     row_shares,
-    sensitive_columns,
     stratum_shares,
 )
 
@@ -49,29 +46,29 @@ class CharacteristicFunction(Penalty):
         self.n_frequencies = n_frequencies
 
     def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
         """Return the frequencies, not yet climbed."""
-        n_columns = n_sensitive_columns(data)
+        n_columns = sensitive.n_columns
         return Frequencies(n_models, n_components, n_columns, self.n_frequencies, generator)
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the sum of all gaps negated, (M,): each pair climbs by itself."""
-        return -self._gaps(critic, z, batch, data).sum(1)
+        return -self._gaps(critic, z, sensitive).sum(1)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the largest squared gap for each model, (M,), at Z (M, B, D) of a batch."""
-        return self._gaps(critic, z, batch, data).amax(1).square()
+        return self._gaps(critic, z, sensitive).amax(1).square()
 
-    def _gaps(self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData) -> Tensor:
-        columns = sensitive_columns(batch, data, z.dtype)
-        member = membership(batch, data, z.dtype)
+    def _gaps(self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        columns = sensitive.columns(z.dtype)
+        member = sensitive.membership(z.dtype)
         of_z, of_c = critic(z, columns)
-        return characteristic_gaps(of_z, of_c, batch.penalty_weights.to(z.dtype), member)
+        return characteristic_gaps(of_z, of_c, sensitive.weights.to(z.dtype), member)
 
 
 class Frequencies(nn.Module):

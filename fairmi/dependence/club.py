@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._conditional import log_ratios, marginal_log_ratios
 from fairmi.dependence._means import mean
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class CLUB(CriticBound):
@@ -45,15 +45,15 @@ class CLUB(CriticBound):
     models_c = True
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the mean of -log q(c | z), (M,), up to a constant."""
-        return -mean(log_ratios(critic, z, batch, data, generator), batch.penalty_weights)
+        return -mean(log_ratios(critic, z, sensitive, generator), sensitive.weights)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        joint = log_ratios(critic, z, batch, data, generator)
-        marginal = marginal_log_ratios(critic, z, batch, data, generator)
-        return mean(joint - marginal, batch.penalty_weights).clamp_min(0)
+        joint = log_ratios(critic, z, sensitive, generator)
+        marginal = marginal_log_ratios(critic, z, sensitive, generator)
+        return mean(joint - marginal, sensitive.weights).clamp_min(0)

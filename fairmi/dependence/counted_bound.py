@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fairmi.dependence._given import given
+from fairmi.dependence._known_gradient import given
 
 
 class Cells:

@@ -17,12 +17,11 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import StackedMLP
-from fairmi._types import Batch, TrainingData
+from fairmi._layers import StackedMLP
 from fairmi.dependence._scores import with_stratum
 from fairmi.dependence.hsic import gaussian_kernel
 from fairmi.dependence.penalty import Penalty
-from fairmi.dependence.within import membership, n_sensitive_columns, sensitive_columns
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 _BANDWIDTH = 0.5
 
@@ -45,37 +44,37 @@ class CrossSample(Penalty):
     """
 
     is_information = False
-    most_rows = 1024
+    max_rows = 1024
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (64,), n_embedded: int = 32) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_embedded = n_embedded
 
     def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
         """Return M untrained pairs of networks, that embed Z and C."""
-        n_strata = data.n_strata if data.n_strata > 1 else 0
-        n_inputs = (n_components + n_strata, n_sensitive_columns(data))
+        n_strata = sensitive.n_strata if sensitive.n_strata > 1 else 0
+        n_inputs = (n_components + n_strata, sensitive.n_columns)
         sizes = (*self.hidden_layer_sizes, self.n_embedded)
         return nn.ModuleList(StackedMLP(n_models, (n, *sizes), generator) for n in n_inputs)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound for each model, (M,), at Z (M, B, D) of a batch."""
         assert isinstance(critic, nn.ModuleList)
         of_z, of_c = critic
-        columns = sensitive_columns(batch, data, z.dtype)
-        embedded = of_z(with_stratum(z, batch.strata, data.n_strata))
+        columns = sensitive.columns(z.dtype)
+        embedded = of_z(with_stratum(z, sensitive.strata, sensitive.n_strata))
         scores = embedded @ of_c(columns).transpose(1, 2) / math.sqrt(self.n_embedded)
-        if batch.groups is None:
-            weights = batch.penalty_weights.to(z.dtype)
+        if sensitive.groups is None:
+            weights = sensitive.weights.to(z.dtype)
             alike = gaussian_kernel(columns[None], weights, _BANDWIDTH)
         else:
             alike = (columns @ columns.T)[None]
-        member = membership(batch, data, z.dtype)
-        return pair_bound(scores, alike, batch.penalty_weights.to(z.dtype), member)
+        member = sensitive.membership(z.dtype)
+        return pair_bound(scores, alike, sensitive.weights.to(z.dtype), member)
 
 
 def pair_bound(scores: Tensor, alike: Tensor, weights: Tensor, member: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import StackedMLP
-from fairmi._types import Batch, TrainingData
+from fairmi._layers import StackedMLP
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._scores import ABSENT, Scores, score, with_stratum
 from fairmi.dependence.counted_bound import exact_bound
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class DonskerVaradhan(CriticBound):
@@ -45,27 +45,29 @@ class DonskerVaradhan(CriticBound):
     reads_levels = True
 
     def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
         """Return M untrained critics for Z of `n_components` units."""
-        n_in = n_components + (data.n_strata if data.n_strata > 1 else 0)
+        n_in = n_components + (sensitive.n_strata if sensitive.n_strata > 1 else 0)
         n_out = 1
-        if data.log_prior is not None:
-            n_out = data.log_prior.shape[-1]
-        elif data.values is not None:
-            n_in += data.values.shape[1]
+        if sensitive.log_prior is not None:
+            n_out = sensitive.log_prior.shape[-1]
+        elif sensitive.values is not None:
+            n_in += sensitive.values.shape[1]
         sizes = (n_in, *self.hidden_layer_sizes, n_out)
         return StackedMLP(n_models, sizes, generator, negative_slope=0.01)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        if batch.groups is None or batch.groups.dim() > 1 or data.log_prior is None:
-            return value_of_scores(score(critic, z, batch, data, generator))
-        scores = critic(with_stratum(z, batch.strata, data.n_strata))
-        weights = batch.penalty_weights
-        return exact_bound(scores, batch.groups, data.log_prior, batch.strata, weights)
+        if sensitive.groups is None or sensitive.groups.dim() > 1 or sensitive.log_prior is None:
+            return value_of_scores(score(critic, z, sensitive, generator))
+        scores = critic(with_stratum(z, sensitive.strata, sensitive.n_strata))
+        weights = sensitive.weights
+        return exact_bound(
+            scores, sensitive.groups, sensitive.log_prior, sensitive.strata, weights
+        )
 
 
 def value_of_scores(scores: Scores) -> Tensor:

@@ -17,16 +17,13 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._networks import StackedMLP
-from fairmi._types import Batch, TrainingData
+from fairmi._layers import StackedMLP
 from fairmi.dependence._scores import with_stratum
 from fairmi.dependence.penalty import Penalty
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.within import (
     centred,
-    membership,
-    n_sensitive_columns,
     row_shares,
-    sensitive_columns,
     stratum_shares,
 )
 
@@ -52,39 +49,37 @@ class HGR(Penalty):
         self.hidden_layer_sizes = hidden_layer_sizes
 
     def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
         """Return M untrained pairs of networks, f of Z and g of C."""
-        n_strata = data.n_strata if data.n_strata > 1 else 0
-        n_inputs = (n_components + n_strata, n_sensitive_columns(data) + n_strata)
+        n_strata = sensitive.n_strata if sensitive.n_strata > 1 else 0
+        n_inputs = (n_components + n_strata, sensitive.n_columns + n_strata)
         return nn.ModuleList(
             StackedMLP(n_models, (n_in, *self.hidden_layer_sizes, 1), generator)
             for n_in in n_inputs
         )
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the correlation negated, (M,)."""
-        return -self._correlation(critic, z, batch, data)
+        return -self._correlation(critic, z, sensitive)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the squared correlation for each model, (M,), at Z (M, B, D) of a batch."""
-        return self._correlation(critic, z, batch, data).square()
+        return self._correlation(critic, z, sensitive).square()
 
-    def _correlation(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData
-    ) -> Tensor:
+    def _correlation(self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
         assert isinstance(critic, nn.ModuleList)
-        columns = sensitive_columns(batch, data, z.dtype).expand(z.shape[0], -1, -1)
+        columns = sensitive.columns(z.dtype).expand(z.shape[0], -1, -1)
         f, g = (
-            network(with_stratum(rows, batch.strata, data.n_strata))
+            network(with_stratum(rows, sensitive.strata, sensitive.n_strata))
             for network, rows in zip(critic, (z, columns), strict=True)
         )
-        member = membership(batch, data, z.dtype)
-        return correlation(f, g, batch.penalty_weights.to(z.dtype), member)
+        member = sensitive.membership(z.dtype)
+        return correlation(f, g, sensitive.weights.to(z.dtype), member)
 
 
 def correlation(f: Tensor, g: Tensor, weights: Tensor, member: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence.penalty import Penalty
-from fairmi.dependence.within import membership, row_shares, sensitive_columns
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.dependence.within import row_shares
 
 
 class HSIC(Penalty):
@@ -34,20 +34,20 @@ class HSIC(Penalty):
     """
 
     is_information = False
-    most_rows = 1024
+    max_rows = 1024
 
     def __init__(self, bandwidth: float = 0.5) -> None:
         self.bandwidth = bandwidth
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the normalised HSIC for each model, (M,), at Z (M, B, D) of a batch."""
-        member = membership(batch, data, z.dtype)
-        weights = batch.penalty_weights.to(z.dtype)
+        member = sensitive.membership(z.dtype)
+        weights = sensitive.weights.to(z.dtype)
         of_z = gaussian_kernel(z, weights, self.bandwidth)
-        columns = sensitive_columns(batch, data, z.dtype)
-        if batch.groups is None:
+        columns = sensitive.columns(z.dtype)
+        if sensitive.groups is None:
             of_c = gaussian_kernel(columns[None], weights, self.bandwidth)
         else:
             of_c = (columns @ columns.T)[None]

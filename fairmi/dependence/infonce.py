@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._means import mean
 from fairmi.dependence._scores import score
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class InfoNCE(CriticBound):
@@ -40,8 +40,8 @@ class InfoNCE(CriticBound):
     """
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        scores = score(critic, z, batch, data, generator, own=True)
+        scores = score(critic, z, sensitive, generator, own=True)
         return mean(scores.joint - scores.log_row_means(), scores.weights)

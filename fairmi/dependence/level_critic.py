@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from fairmi._networks import StackedMLP
-from fairmi._types import Batch, TrainingData
+from fairmi._layers import StackedMLP
 from fairmi.dependence._scores import with_stratum
 from fairmi.dependence.counted_bound import Cells
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class LevelCritic:
@@ -30,10 +30,10 @@ class LevelCritic:
     `weights` is all that an optimiser trains; the parameters of `critic` become views of it.
     """
 
-    def __init__(self, critic: StackedMLP, n_levels: int, data: TrainingData) -> None:
-        if data.log_prior is None:
+    def __init__(self, critic: StackedMLP, n_levels: int, sensitive: SensitiveBatch) -> None:
+        if sensitive.log_prior is None:
             raise ValueError("levels are counted for a discrete sensitive feature")
-        self.log_prior, self.n_levels = data.log_prior, n_levels
+        self.log_prior, self.n_levels = sensitive.log_prior, n_levels
         self.negative_slope = critic.negative_slope
         # Of StackedMLP: weight and bias of each layer in turn.
         parameters = list(critic.parameters())
@@ -43,8 +43,8 @@ class LevelCritic:
         self.gradients = list(_in_pairs(self.weights.grad, parameters))
         for parameter, view in zip(parameters, (v for p in self.layers for v in p), strict=True):
             parameter.data = view
-        n_strata, n_groups = data.log_prior.shape
-        device = data.log_prior.device
+        n_strata, n_groups = sensitive.log_prior.shape
+        device = sensitive.log_prior.device
         z = torch.linspace(-1, 1, n_levels, device=device).repeat(n_strata)[None, :, None]
         strata = torch.arange(n_strata, device=device).repeat_interleave(n_levels)
         inputs = with_stratum(z, strata, n_strata)
@@ -61,15 +61,15 @@ class LevelCritic:
             optimizer.step()
 
     @torch.no_grad()
-    def value(self, level: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def value(self, level: Tensor, sensitive: SensitiveBatch) -> tuple[Tensor, Tensor]:
         """Return the bound in nats, (M,), and its gradient in the Z of each row, (M, B, 1).
 
         `level` (M, B), int64, is that of each row's Z.
         """
-        assert batch.groups is not None
+        assert sensitive.groups is not None
         seen, scores = self._scores()
-        weights = batch.penalty_weights
-        at = (batch.strata * self.n_levels + level) * scores.shape[3] + batch.groups
+        weights = sensitive.weights
+        at = (sensitive.strata * self.n_levels + level) * scores.shape[3] + sensitive.groups
         counts = torch.zeros_like(scores).flatten(1)
         counts.scatter_add_(1, at, weights.expand(at.shape))
         cells = Cells(counts.view(scores.shape), self.log_prior)

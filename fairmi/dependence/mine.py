@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._means import joint_mean, log_means
 from fairmi.dependence._scores import score
 from fairmi.dependence.donsker_varadhan import value_of_scores
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # Weight of a batch in the moving average, once as many batches have been seen.
 _RATE = 0.01
@@ -43,14 +43,14 @@ class MINE(CriticBound):
     """
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return a loss (M,) whose gradient is the corrected one; without gradients, -`value`.
 
         Its number is -E T + mean of exp T over the moving average + log of the average - 1, which
         is at least -`value`.
         """
-        scores = score(critic, z, batch, data, generator)
+        scores = score(critic, z, sensitive, generator)
         if not torch.is_grad_enabled():
             return -value_of_scores(scores)
         log_mean, shares = log_means(scores)
@@ -59,16 +59,16 @@ class MINE(CriticBound):
         return (shares * tangent).sum(1) - joint_mean(scores)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        return value_of_scores(score(critic, z, batch, data, generator))
+        return value_of_scores(score(critic, z, sensitive, generator))
 
     def _smooth_critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
-        critic = super()._smooth_critic(n_models, n_components, data, generator)
-        start = torch.zeros(n_models, data.n_strata, device=generator.device)
+        critic = super()._smooth_critic(n_models, n_components, sensitive, generator)
+        start = torch.zeros(n_models, sensitive.n_strata, device=generator.device)
         critic.register_buffer("log_average", start)
         critic.register_buffer("n_averaged", start.clone())
         return critic

@@ -17,10 +17,10 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._means import difference
 from fairmi.dependence._scores import score
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # From here on exp is replaced by its tangent. The bound still holds, since all it needs of a
 # function is to be at least the identity where DV has the identity; and nothing overflows.
@@ -47,10 +47,10 @@ class NWJ(CriticBound):
     """
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        return difference(score(critic, z, batch, data, generator), _exp_less_one)
+        return difference(score(critic, z, sensitive, generator), _exp_less_one)
 
 
 def _exp_less_one(x: Tensor) -> Tensor:

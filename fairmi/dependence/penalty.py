@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklearn.base import BaseEstimator
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class Penalty(BaseEstimator):
@@ -23,22 +23,22 @@ class Penalty(BaseEstimator):
     reads_levels = False
     # Rows that `value` may be given at once outside a training step; None for any number. A cost
     # that grows with the square of the rows needs a bound.
-    most_rows: int | None = None
+    max_rows: int | None = None
 
     def critic(
-        self, n_models: int, n_components: int, data: TrainingData, generator: Generator
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
     ) -> nn.Module:
         """Return M untrained critics for Z of `n_components` units; by default, none."""
         return nn.Identity()
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return what a critic minimises, (M,); by default, the value negated."""
-        return -self.value(critic, z, batch, data, generator)
+        return -self.value(critic, z, sensitive, generator)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return what the encoder minimises, (M,), at Z (M, B, D) of a batch."""
         raise NotImplementedError

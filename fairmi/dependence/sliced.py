@@ -13,13 +13,11 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence.penalty import Penalty
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.within import (
     centred,
-    membership,
     row_shares,
-    sensitive_columns,
     stratum_shares,
 )
 
@@ -50,16 +48,16 @@ class SlicedInfomin(Penalty):
         self.degree = degree
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the mean squared correlation for each model, (M,), at Z (M, B, D)."""
-        columns = sensitive_columns(batch, data, z.dtype).expand(z.shape[0], -1, -1)
+        columns = sensitive.columns(z.dtype).expand(z.shape[0], -1, -1)
         of_z, of_c = (
             rows @ _directions(rows.shape[2], self.n_slices, generator, z.dtype)
             for rows in (z, columns)
         )
-        member = membership(batch, data, z.dtype)
-        weights = batch.penalty_weights.to(z.dtype)
+        member = sensitive.membership(z.dtype)
+        weights = sensitive.weights.to(z.dtype)
         return sliced_correlation(of_z, of_c, weights, member, self.degree).square().mean(1)
 
 

@@ -18,11 +18,11 @@ from dataclasses import replace
 
 from torch import Generator, Tensor, nn
 
-from fairmi._types import Batch, TrainingData
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._means import joint_mean, means
 from fairmi.dependence._scores import score
 from fairmi.dependence.donsker_varadhan import value_of_scores
+from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class SMILE(CriticBound):
@@ -51,20 +51,20 @@ class SMILE(CriticBound):
         self.clip = clip
 
     def critic_loss(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the Jensen-Shannon loss of telling pairs of the two distributions, (M,)."""
-        scores = score(critic, z, batch, data, generator)
+        scores = score(critic, z, sensitive, generator)
         of_marginal = scores.row_means(nn.functional.softplus(scores.marginal))
         marginal, shares = means(of_marginal, scores)
         joint = joint_mean(scores, nn.functional.softplus(-scores.joint))
         return joint + (shares * marginal).sum(1)
 
     def value(
-        self, critic: nn.Module, z: Tensor, batch: Batch, data: TrainingData, generator: Generator
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the estimate in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        scores = score(critic, z, batch, data, generator)
+        scores = score(critic, z, sensitive, generator)
         return value_of_scores(
             replace(scores, marginal=scores.marginal.clamp(-self.clip, self.clip))
         )

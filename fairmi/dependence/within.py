@@ -6,30 +6,7 @@ Weights w are (M, B) or (1, B); `member` (B, S) is 1 where a row is of a stratum
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
-from fairmi._types import Batch, TrainingData
-
-
-def membership(batch: Batch, data: TrainingData, dtype: torch.dtype) -> Tensor:
-    """Return an indicator of each row's stratum, (B, S)."""
-    return nn.functional.one_hot(batch.strata, data.n_strata).to(dtype)
-
-
-def sensitive_columns(batch: Batch, data: TrainingData, dtype: torch.dtype) -> Tensor:
-    """Return C as columns, (B, Q): an indicator for each group, or the values."""
-    if batch.groups is None or data.log_prior is None:
-        assert batch.values is not None
-        return batch.values.to(dtype)
-    return nn.functional.one_hot(batch.groups, data.log_prior.shape[1]).to(dtype)
-
-
-def n_sensitive_columns(data: TrainingData) -> int:
-    """Return Q of `sensitive_columns`."""
-    if data.log_prior is not None:
-        return int(data.log_prior.shape[1])
-    assert data.values is not None
-    return int(data.values.shape[1])
+from torch import Tensor
 
 
 def row_shares(weights: Tensor, member: Tensor) -> Tensor:

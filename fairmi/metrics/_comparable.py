@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import Groups, group_rows
+from fairmi._data.groups import Groups, group_rows
+from fairmi.exceptions import SensitiveFeaturesError
 
 
 def comparable_groups(sensitive_features: Any, n_rows: int) -> Groups:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._groups import group_rows, is_continuous, sensitive_frame
+from fairmi._data.groups import group_rows, is_continuous, sensitive_frame
+from fairmi.exceptions import SensitiveFeaturesError
 
 Kind = Literal["categorical", "continuous"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._compat import Interval, validate_params
-from fairmi._groups import group_rows
+from fairmi._data.groups import group_rows
+from fairmi._sklearn_compat import Interval, validate_params
 from fairmi.metrics._binomial import difference_upper_bound
 from fairmi.metrics._matrix import as_matrix, cells
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._compat import HasMethods, Interval, StrOptions, validate_params
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
 from fairmi.metrics._cross_fit import (
     Sample,
     balanced_accuracies,

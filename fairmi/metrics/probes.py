@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
-from fairmi._errors import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._digits import DigitSelector
 from fairmi.metrics._target import Target
 

@@ -13,8 +13,8 @@ import sklearn.metrics
 from fairlearn.metrics import MetricFrame
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from fairmi._compat import StrOptions, validate_params
-from fairmi._errors import SensitiveFeaturesError
+from fairmi._sklearn_compat import StrOptions, validate_params
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._columns import columns_of
 from fairmi.metrics._comparable import comparable_groups
 from fairmi.metrics._labels import label_codes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from fairmi._classifier import MIDebiasedClassifier
-from fairmi._compat import safe_indexing
+from fairmi._sklearn_compat import safe_indexing
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,13 @@ class Measures:
         """Names of the two, in the order of `of`."""
         return self.score_name, self.unfairness_name
 
-    def of(self, model: MIDebiasedClassifier, rows: Rows) -> tuple[float, float]:
-        """Return score and unfairness of a model on rows, the latter where the group is known."""
+    def of(self, model: Any, rows: Rows) -> tuple[float, float]:
+        """Return score and unfairness of a model on rows, the latter where the group is known.
+
+        Both are NaN where the model's fit diverged.
+        """
+        if model.stopped_ == "diverged":
+            return np.nan, np.nan
         known = rows.take(np.flatnonzero(rows.codes >= 0))
         weights = [
             {} if r.weights is None else {"sample_weight": r.weights} for r in (rows, known)
@@ -60,21 +63,33 @@ class Measures:
         return self.score(model, rows.X, rows.y, **weights[0]), abs(unfairness)
 
 
-def fit_models(
-    base: MIDebiasedClassifier, lams: Sequence[float], rows: Rows
-) -> tuple[list[MIDebiasedClassifier], list[list[Warning]]]:
-    """Return the models of all λ, fitted to the rows, and what each of them warns of."""
-    models, trained = base._fit_path(lams, rows.X, rows.y, rows.sensitive, rows.weights)
-    told: list[list[Warning]] = []
-    for place, model in enumerate(models):
-        with warnings.catch_warnings(record=True, action="always") as caught:
-            model._warn(trained, place)
-        told.append([w.message for w in caught if isinstance(w.message, Warning)])
-    return models, told
+def fit_models(estimator: Any, lams: Sequence[float], rows: Rows) -> list[Any]:
+    """Return the models of all λ, fitted to the rows.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the fit was interrupted: what is stopped is never scored.
+    """
+    models = estimator.fit_path(
+        rows.X, rows.y, lams=lams, sensitive_features=rows.sensitive, sample_weight=rows.weights
+    )
+    if any(model.stopped_ == "interrupted" for model in models):
+        raise KeyboardInterrupt
+    return models
+
+
+def fit_and_score(
+    estimator: Any, lams: Sequence[float], rows: Rows, measures: Measures
+) -> tuple[list[Any], list[tuple[float, float]]]:
+    """Return the models of all λ, and score and unfairness of each on the rows of the fit."""
+    with threadpool_limits(1):
+        models = fit_models(estimator, lams, rows)
+        return models, [measures.of(model, rows) for model in models]
 
 
 def score_fold(
-    base: MIDebiasedClassifier,
+    estimator: Any,
     lams: Sequence[float],
     rows: Rows,
     split: tuple[np.ndarray, np.ndarray],
@@ -83,7 +98,7 @@ def score_fold(
     """Return score and unfairness of each λ on the second part of a split, fitted to the first."""
     fitted, held_out = (rows.take(part) for part in split)
     with threadpool_limits(1):
-        models, _ = base._fit_path(lams, fitted.X, fitted.y, fitted.sensitive, fitted.weights)
+        models = fit_models(estimator, lams, fitted)
         return [measures.of(model, held_out) for model in models]
 
 
@@ -101,12 +116,38 @@ def results_of(lams: np.ndarray, values: np.ndarray, names: tuple[str, str]) -> 
     return results
 
 
-def frontier_of(lams: np.ndarray, values: np.ndarray, names: tuple[str, str]) -> pd.DataFrame:
-    """Return mean and standard error over folds of the values (n_folds, n_lams, 2)."""
+def frontier_of(lams: np.ndarray, results: dict[str, Any], names: tuple[str, str]) -> pd.DataFrame:
+    """Return mean and standard error over folds of the measures of `results_of`."""
     frame = pd.DataFrame({"lam": lams})
-    n_folds = len(values)
-    for k, name in enumerate(names):
-        frame[f"mean_{name}"] = values[..., k].mean(axis=0)
-        spread = values[..., k].std(axis=0, ddof=1) if n_folds > 1 else np.full(len(lams), np.nan)
+    for name in names:
+        values = np.array([results[k] for k in results if _is_split(k, name)])
+        n_folds = len(values)
+        frame[f"mean_{name}"] = values.mean(axis=0)
+        spread = values.std(axis=0, ddof=1) if n_folds > 1 else np.full(len(lams), np.nan)
         frame[f"se_{name}"] = spread / np.sqrt(n_folds)
     return frame
+
+
+def broken_promises(values: np.ndarray, refit: np.ndarray) -> np.ndarray:
+    """Return whether each λ's refit is far from what its folds promised, (n_lams,).
+
+    Far is a score below that of the worst fold, or an unfairness above that of the worst one, by
+    more than the folds' spread; rows that a model was fitted to flatter it, so that neither is
+    chance.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_folds, n_lams, 2)
+        Score and unfairness on held-out rows.
+    refit : ndarray of shape (n_lams, 2)
+        The same on the rows of the refit.
+    """
+    worst_score, worst_unfairness = values[..., 0].min(axis=0), values[..., 1].max(axis=0)
+    spread = values.max(axis=0) - values.min(axis=0)
+    low = refit[:, 0] < worst_score - spread[:, 0]
+    unfair = refit[:, 1] > worst_unfairness + spread[:, 1]
+    return low | unfair | ~np.isfinite(refit).all(axis=1)
+
+
+def _is_split(key: str, name: str) -> bool:
+    return key.startswith("split") and key.endswith(f"_test_{name}")

@@ -1,4 +1,4 @@
-"""Every λ in one training."""
+"""Every λ of an estimator, from one training where it can."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fairmi._classifier import MIDebiasedClassifier
+from fairmi._network_classifier import MIDebiasedClassifier
+from fairmi.exceptions import warn_again
 
 # The least and the greatest λ of a default path, beside 0: below the one nothing changes, and at
 # the other little of C is left in Z (on Adult and on German alike).
@@ -22,39 +23,47 @@ def fairness_path(
     *,
     sensitive_features: Any = None,
     sample_weight: ArrayLike | None = None,
+    estimator: Any = None,
     lams: int | Sequence[float] = 10,
-    **parameters: Any,
-) -> tuple[np.ndarray, list[MIDebiasedClassifier]]:
-    """Fit a classifier at each of many λ, all in one training.
+) -> tuple[np.ndarray, list[Any]]:
+    """Fit a classifier at each of many λ, sharing what they have in common.
 
-    All models start from the same weights and see the same minibatches, dropout and channel noise,
-    so that neighbours on the path differ by λ, not by luck. On fewer than 5,000 distinct rows each
-    is what a fit of its own would give, to rounding, which training amplifies. On more they share
-    the encoder's hidden layers while they train: these are then paid once. Each has its own last
-    layer, head and critic; one that diverges ends the training of all, in their last good state.
-    Companions train beside them, as in `MIDebiasedClassifier`, where no small λ is among them.
+    Of `MIDebiasedClassifier` all models start from the same weights and see the same minibatches,
+    dropout and channel noise, so that neighbours on the path differ by λ, not by luck. On fewer
+    than 5,000 distinct rows each is what a fit of its own would give, to rounding, which training
+    amplifies. On more they share the encoder's hidden layers while they train: these are then paid
+    once. Each has its own last layer, head and critic; one that diverges ends the training of all,
+    in their last good state. Auxiliary models train beside them, as in `MIDebiasedClassifier`,
+    where no small λ is among them. An interrupted path returns the models as they are.
 
     Parameters
     ----------
     X, y, sensitive_features, sample_weight : as in `MIDebiasedClassifier.fit`
+    estimator : classifier, default=None
+        A classifier of fairmi whose `lam` is replaced; None is `MIDebiasedClassifier()`. It stays
+        as it is. Callbacks are told the means over the models.
     lams : int or sequence of float, default=10
         Values of λ >= 0. An int n gives 0 and n - 1 values from 0.25 to 16 at equal ratios: from
         no debiasing to full.
-    **parameters
-        Of `MIDebiasedClassifier`, but for `lam`, `schedule` and `warm_start`. Callbacks are told
-        the means over the models.
 
     Returns
     -------
     lams : ndarray of shape (n_lams,)
         The values of λ.
-    models : list of MIDebiasedClassifier
+    models : list of classifiers
         The fitted classifier of each.
 
     Raises
     ------
-    ValueError
+    SensitiveFeaturesError, ValueError
         As `MIDebiasedClassifier.fit`; also for `lams` that are not finite numbers >= 0.
+    TypeError
+        If `estimator` has no `fit_path`.
+
+    Warns
+    -----
+    ConvergenceWarning, CollapseWarning
+        As `MIDebiasedClassifier.fit`, for each model.
 
     References
     ----------
@@ -66,22 +75,48 @@ def fairness_path(
 
     Examples
     --------
+    >>> from fairmi import MIDebiasedClassifier
     >>> from fairmi.datasets import load_german
     >>> from fairmi.path import fairness_path
     >>> X, y = load_german(return_X_y=True)
     >>> lams, models = fairness_path(
-    ...     X, y, sensitive_features=X["age"] > 25, lams=4, max_iter=20, random_state=0)
+    ...     X, y, sensitive_features=X["age"] > 25, lams=4,
+    ...     estimator=MIDebiasedClassifier(max_iter=20, random_state=0))
     >>> lams.round(2)
     array([ 0.  ,  0.25,  2.  , 16.  ])
     >>> [model.lam for model in models] == lams.tolist()
     True
     """
     values = check_lams(lams)
-    base = base_estimator(parameters)
-    models, trained = base._fit_path(values.tolist(), X, y, sensitive_features, sample_weight)
-    for place, model in enumerate(models):
-        model._warn(trained, place)
+    models = check_estimator(estimator).fit_path(
+        X,
+        y,
+        lams=values.tolist(),
+        sensitive_features=sensitive_features,
+        sample_weight=sample_weight,
+    )
+    for model in models:
+        warn_again(model.warnings_)
     return values, models
+
+
+def check_estimator(estimator: Any) -> Any:
+    """Return the estimator of a path; None is the default one.
+
+    Raises
+    ------
+    TypeError
+        If it has no path.
+    """
+    if estimator is None:
+        return MIDebiasedClassifier()
+    if isinstance(estimator, type) or not hasattr(estimator, "fit_path"):
+        raise TypeError(
+            f"estimator={estimator!r} has no fit_path; give a classifier of fairmi such as "
+            "MIDebiasedClassifier(), not a class or a pipeline (put the pipeline's last step here "
+            "and this in its place)."
+        )
+    return estimator
 
 
 def check_lams(lams: Any) -> np.ndarray:
@@ -106,22 +141,3 @@ def check_lams(lams: Any) -> np.ndarray:
             f"lams={lams!r} must be an int, or a list of distinct finite values of λ >= 0."
         )
     return values
-
-
-def base_estimator(parameters: dict[str, Any]) -> MIDebiasedClassifier:
-    """Return the estimator whose copies make a path.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is one that a path can't take.
-    """
-    refused = {
-        "lam": 'give "lams"',
-        "warm_start": "a path starts anew",
-        "schedule": "a path trains by the default schedule; fit the paper's one λ at a time",
-    }
-    for name, mend in refused.items():
-        if name in parameters:
-            raise ValueError(f"{name}={parameters[name]!r} is no parameter of a path: {mend}.")
-    return MIDebiasedClassifier(**parameters)

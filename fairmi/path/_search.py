@@ -9,46 +9,52 @@ from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
-from numpy.random import RandomState
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
+    clone,
 )
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._classifier import MIDebiasedClassifier
-from fairmi._compat import Interval, StrOptions
-from fairmi._errors import SensitiveFeaturesError
-from fairmi._inputs import all_or_nothing
+from fairmi._data.fit_input import FitInput, read_fit_input
+from fairmi._data.saved_format import of_this_format, with_format
+from fairmi._data.tables import n_rows
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError, warn_again
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.path._folds import (
     Measures,
     Rows,
-    fit_models,
+    broken_promises,
+    fit_and_score,
     frontier_of,
     results_of,
     score_fold,
 )
-from fairmi.path._path import base_estimator, check_lams
+from fairmi.path._path import check_estimator, check_lams
 
 
 class MIDebiasedClassifierCV(
     ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
 ):
-    """MIDebiasedClassifier with λ chosen by cross-validation under a bound on unfairness.
+    """A classifier of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
     In each fold all λ train at once, and once more on all rows. Of the λ whose unfairness on rows
-    that were held out is within `bound` the one of the best score is used; the models of the other
-    λ are kept, and `set_operating_point` moves to one of them without training.
+    that were held out is within `bound` the one of the best score is used, unless its refit is far
+    from what the folds promised: then the next best. The models of the other λ are kept, and
+    `set_operating_point` moves to one of them without training.
 
     Parameters
     ----------
+    estimator : classifier, default=None
+        A classifier of fairmi whose `lam` is chosen; None is `MIDebiasedClassifier()`.
     lams : int or sequence of float, default=10
         Values of λ; see `fairmi.path.fairness_path`.
     cv : int, splitter or iterable of (train, test), default=5
@@ -63,11 +69,6 @@ class MIDebiasedClassifierCV(
         What is held against the bound: the mean over folds, or the mean plus a standard error.
     n_jobs : int, default=None
         Processes for the folds; None is 1 unless in a `joblib.parallel_config` context.
-    constraint, penalty, sensitive_columns, drop_sensitive, missing_sensitive, \
-sensitive_kinds, group_weight, weighted, hidden_layer_sizes, n_components, n_levels, \
-n_estimators, n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, dropout, \
-early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbose, random_state
-        As in `MIDebiasedClassifier`.
 
     Attributes
     ----------
@@ -75,19 +76,24 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         The λ in use.
     lams_ : ndarray of shape (n_lams,)
         All λ.
-    model_ : MIDebiasedClassifier
+    model_ : classifier
         The model in use, fitted to all rows.
-    models_ : list of MIDebiasedClassifier
+    models_ : list of classifiers
         The models of all λ, fitted to all rows.
     frontier_ : DataFrame of n_lams rows
         `lam`, and for the score and the metric the mean over folds and its standard error:
         `mean_accuracy`, `se_accuracy`, `mean_demographic_parity_difference`, ...
     cv_results_ : dict of ndarray
-        As of GridSearchCV; the metric has its own sign, not a negated one.
+        As of GridSearchCV; the metric has its own sign, not a negated one. `refit_broken` says of
+        which λ the refit is far from what its folds promised.
     best_index_ : int
-        Place of the λ in use.
+        Position of the λ in use.
     classes_, n_features_in_, feature_names_in_
         As in `MIDebiasedClassifier`.
+
+    See Also
+    --------
+    fairmi.model_selection.best_under_bound : The same choice in scikit-learn's GridSearchCV.
 
     References
     ----------
@@ -95,11 +101,11 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
 
     Examples
     --------
-    >>> from fairmi import MIDebiasedClassifierCV
+    >>> from fairmi import MIDebiasedClassifier, MIDebiasedClassifierCV
     >>> from fairmi.datasets import load_german
     >>> X, y = load_german(return_X_y=True)
-    >>> search = MIDebiasedClassifierCV(lams=[0, 4, 8], cv=3, bound=0.2, max_iter=20,
-    ...     random_state=0)
+    >>> search = MIDebiasedClassifierCV(
+    ...     MIDebiasedClassifier(max_iter=20, random_state=0), lams=[0, 4, 8], cv=3, bound=0.2)
     >>> search = search.fit(X, y, sensitive_features=X["age"] > 25)
     >>> search.frontier_.columns.tolist()[:3]
     ['lam', 'mean_accuracy', 'se_accuracy']
@@ -110,6 +116,7 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [None, HasMethods(["fit", "fit_path"])],
         "lams": [Interval(Integral, 2, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "bound": [Interval(Real, 0, None, closed="left")],
@@ -117,15 +124,11 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         "scoring": [str, callable],
         "rule": [StrOptions({"mean", "one_standard_error"})],
         "n_jobs": [None, Integral],
-        **{
-            name: constraint
-            for name, constraint in MIDebiasedClassifier._parameter_constraints.items()
-            if name not in ("lam", "schedule", "warm_start")
-        },
     }
 
     def __init__(
         self,
+        estimator: Any = None,
         *,
         lams: int | Sequence[float] = 10,
         cv: Any = 5,
@@ -134,32 +137,8 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         scoring: str | Callable[..., float] = "accuracy",
         rule: str = "mean",
         n_jobs: int | None = None,
-        constraint: str = "demographic_parity",
-        penalty: Any = "donsker_varadhan",
-        sensitive_columns: Any = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
-        group_weight: str | None = None,
-        weighted: str = "both",
-        hidden_layer_sizes: Sequence[int] = (128,),
-        n_components: int | None = None,
-        n_levels: int = 17,
-        n_estimators: int = 1,
-        n_critic_steps: int | None = None,
-        max_iter: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        dropout: float | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        callbacks: Sequence[Callable[[dict[str, float]], bool | None]] | None = None,
-        device: str = "auto",
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
     ) -> None:
+        self.estimator = estimator
         self.lams = lams
         self.cv = cv
         self.bound = bound
@@ -167,31 +146,6 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         self.scoring = scoring
         self.rule = rule
         self.n_jobs = n_jobs
-        self.constraint = constraint
-        self.penalty = penalty
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_components = n_components
-        self.n_levels = n_levels
-        self.n_estimators = n_estimators
-        self.n_critic_steps = n_critic_steps
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
 
     def fit(
         self,
@@ -218,35 +172,37 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         ------
         SensitiveFeaturesError, ValueError
             As `MIDebiasedClassifier.fit`; also where `metric` can't compare the groups.
+        KeyboardInterrupt
+            If the search is interrupted; the estimator is left as it was.
 
         Warns
         -----
         InfeasibleBoundWarning
             If no λ is within the bound; the one that comes closest is used.
+        CollapseWarning
+            If the refit of the best λ is far from what its folds promised, and the next is used.
         CollapseWarning, ConvergenceWarning
             As `MIDebiasedClassifier.fit`, of the model that is used.
         """
         self._validate_params()
         lams = check_lams(self.lams)
         measures = self._measures()
-        base = base_estimator(self._shared())
-        codes = self._group_codes(base, X, y, sensitive_features, sample_weight)
+        estimator = clone(check_estimator(self.estimator))
+        given = read_fit_input(estimator, X, y, sensitive_features, sample_weight)
+        codes = self._group_codes(given, n_rows(X))
         rows = Rows(X, y, sensitive_features, sample_weight, codes)
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
-        with all_or_nothing(self):
-            jobs = [joblib.delayed(fit_models)(base, lams, rows)]
-            jobs += [joblib.delayed(score_fold)(base, lams, rows, s, measures) for s in splits]
-            (self.models_, told), *found = joblib.Parallel(n_jobs=self.n_jobs)(jobs)
-            values = np.array(found)
-            for name in ("n_features_in_", "feature_names_in_"):
-                if hasattr(base, name):
-                    setattr(self, name, getattr(base, name))
-            self.lams_ = lams
-            self.cv_results_ = results_of(lams, values, measures.names)
-            self.frontier_ = frontier_of(lams, values, measures.names)
-            self.set_operating_point(self.bound)
-        for warning in told[self.best_index_]:
-            warnings.warn(warning, stacklevel=2)
+        jobs = [joblib.delayed(fit_and_score)(estimator, lams, rows, measures)]
+        jobs += [joblib.delayed(score_fold)(estimator, lams, rows, s, measures) for s in splits]
+        (models, refit), *found = joblib.Parallel(n_jobs=self.n_jobs)(jobs)
+        values = np.array(found)
+        results = results_of(lams, values, measures.names)
+        results["refit_broken"] = broken_promises(values, np.array(refit))
+        for name, value in given.header.items():
+            setattr(self, name, value)
+        self.models_, self.lams_, self.cv_results_ = models, lams, results
+        self.set_operating_point(self.bound)
+        warn_again(self.model_.warnings_)
         return self
 
     def set_operating_point(self, bound: float) -> Self:
@@ -261,16 +217,46 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         -------
         MIDebiasedClassifierCV
             The estimator.
+
+        Warns
+        -----
+        InfeasibleBoundWarning, CollapseWarning
+            As `fit`.
         """
         check_is_fitted(self, "models_")
         measures = self._measures()
         choose = best_under_bound(
             measures.unfairness_name, bound, maximize=measures.score_name, rule=self.rule
         )
-        self.best_index_ = choose(self.cv_results_)
+        first = choose(self.cv_results_)
+        broken = self.cv_results_["refit_broken"]
+        self.best_index_ = first
+        if broken[first] and not broken.all():
+            key = f"mean_test_{measures.score_name}"
+            kept = np.where(broken, np.nan, self.cv_results_[key])
+            self.best_index_ = choose({**self.cv_results_, key: kept})
+        if broken[first]:
+            self._warn_of_refit(first)
         self.lam_ = float(self.lams_[self.best_index_])
         self.model_ = self.models_[self.best_index_]
         return self
+
+    def _warn_of_refit(self, first: int) -> None:
+        used = float(self.lams_[self.best_index_])
+        instead = f"λ = {used:g} is used instead" if used != self.lams_[first] else "it is used"
+        warnings.warn(
+            f"The model of λ = {self.lams_[first]:g}, refitted to all rows, is far from what its "
+            f"folds promised (score or unfairness outside their spread, or diverged); {instead}. "
+            "More rows, more folds or another random_state of the estimator may help.",
+            CollapseWarning,
+            stacklevel=3,
+        )
+
+    @property
+    def frontier_(self) -> pd.DataFrame:
+        """Score and metric of each λ: mean over folds and its standard error."""
+        check_is_fitted(self, "models_")
+        return frontier_of(self.lams_, self.cv_results_, self._measures().names)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
@@ -293,27 +279,21 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
         """The classes."""
         return self._model().classes_
 
-    def _model(self) -> MIDebiasedClassifier:
+    def _model(self) -> Any:
         check_is_fitted(self, "model_")
         return self.model_
 
-    def _shared(self) -> dict[str, Any]:
-        own = set(MIDebiasedClassifier._get_param_names())
-        return {k: v for k, v in self.get_params(deep=False).items() if k in own}
-
-    def _group_codes(
-        self, base: MIDebiasedClassifier, X: Any, y: Any, sensitive: Any, weights: Any
-    ) -> np.ndarray:
-        given = base._check(X, y, sensitive, weights, reset=True)
-        plan = base._plan(given)
-        rows = plan.rows(given.sensitive, n_rows=len(given.y), argument=given.argument)
-        groups = rows.attributes[0].groups
-        if groups is None:
+    def _group_codes(self, given: FitInput, n_rows: int) -> np.ndarray:
+        """Return the code of each row's group, (n_rows,), -1 where none is known or counts."""
+        attribute = given.sensitive.attributes[0]
+        if attribute.groups is None:
             raise SensitiveFeaturesError(
-                f"{given.argument} is continuous, and metric={self.metric!r} compares groups; use "
-                "fairmi.path.fairness_path, and measure its models by what fits."
+                f"The sensitive features are continuous, and metric={self.metric!r} compares "
+                "groups; use fairmi.path.fairness_path, and measure its models by what fits."
             )
-        return np.where(rows.attributes[0].known, groups, -1)
+        codes = np.full(n_rows, -1)
+        codes[given.positions] = np.where(attribute.known, attribute.groups, -1)
+        return codes
 
     def _measures(self) -> Measures:
         score = self.scoring
@@ -329,8 +309,26 @@ early_stopping, validation_fraction, n_iter_no_change, callbacks, device, verbos
     def _n_features_out(self) -> int:
         return self._model()._n_features_out
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain data and models of fairmi alone."""
+        return with_format(dict(super().__getstate__()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over saved data.
+
+        Raises
+        ------
+        ValueError
+            If it was saved in another format.
+        """
+        super().__setstate__(of_this_format(state, "MIDebiasedClassifierCV"))
+
     def __sklearn_tags__(self) -> Any:
-        """Take what MIDebiasedClassifier takes."""
+        """Take what the estimator takes."""
         tags = super().__sklearn_tags__()
-        tags.input_tags = MIDebiasedClassifier().__sklearn_tags__().input_tags
+        tags.input_tags = check_estimator(self.estimator).__sklearn_tags__().input_tags
         return tags
+
+
+# Saved models name the public place of a class, which stays where its file moves.
+MIDebiasedClassifierCV.__module__ = "fairmi"

@@ -1,0 +1,137 @@
+"""Columns of X by name or position: the one reading of `sensitive_columns`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from fairmi._data.groups import sensitive_frame
+from fairmi._data.tables import is_frame
+from fairmi.exceptions import SensitiveFeaturesError
+
+_MAX_NAMES = 20
+
+
+def column_positions(X: Any, columns: Any, *, argument: str = "sensitive_columns") -> list[int]:
+    """Return the positions of columns of X, (n_columns,).
+
+    What is the name of a column is that column, integers among names included; any other integer
+    is a position, from the end where it is negative.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_features)
+    columns : str, int or list of these
+    argument : str
+        What an error names.
+
+    Raises
+    ------
+    ValueError
+        If none is named, or X has no such column.
+    """
+    names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
+    wanted = [columns] if np.ndim(columns) == 0 else list(columns)
+    if not wanted:
+        raise ValueError(f"{argument} is empty; name at least one column of X.")
+    return [_position(column, names, argument) for column in wanted]
+
+
+def take_columns(X: Any, positions: list[int]) -> Any:
+    """Return some columns of X as X's own kind of table."""
+    if isinstance(X, pd.DataFrame):
+        return X.iloc[:, positions]
+    if not is_frame(X):
+        return X[:, positions]
+    frame = nw.from_native(X, eager_only=True)
+    return nw.to_native(frame[[frame.columns[j] for j in positions]])
+
+
+def sensitive_columns_of(
+    X: Any, columns: Any, *, argument: str = "sensitive_columns"
+) -> pd.DataFrame:
+    """Return columns of X as a frame of sensitive features."""
+    X = X if is_frame(X) or hasattr(X, "shape") else np.asarray(X)
+    positions = column_positions(X, columns, argument=argument)
+    part = take_columns(X, positions)
+    if is_frame(X):
+        return sensitive_frame(part)
+    part = part.toarray() if hasattr(part, "toarray") else part
+    return pd.DataFrame(part, columns=positions)
+
+
+def without_columns(X: Any, columns: Any) -> Any:
+    """Return X without the sensitive columns.
+
+    Raises
+    ------
+    ValueError
+        If none is left.
+    """
+    positions = column_positions(X, columns)
+    kept = [j for j in range(X.shape[1]) if j not in positions]
+    if not kept:
+        raise ValueError(
+            f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are all "
+            "that it has; give more columns, or drop_sensitive=False."
+        )
+    return take_columns(X, kept)
+
+
+def split_off_sensitive(
+    X: Any, sensitive_features: Any, columns: Any, *, drop: bool
+) -> tuple[Any, pd.DataFrame, str]:
+    """Return what the encoder reads of X, the sensitive features, and what errors call these.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
+    sensitive_features : array-like or None
+        Sensitive features beside X.
+    columns : str, int, list of these or None
+        Columns of X that are the sensitive features.
+    drop : bool
+        Whether to keep these out of the encoder.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If both or neither are there, or `drop` has no columns.
+    """
+    if columns is not None:
+        if sensitive_features is not None:
+            raise SensitiveFeaturesError(
+                f"sensitive_features is given, and sensitive_columns={columns!r} too; give one "
+                "of them."
+            )
+        sensitive = sensitive_columns_of(X, columns)
+        features = without_columns(X, columns) if drop else X
+        return features, sensitive, f"sensitive_columns={columns!r}"
+    if sensitive_features is None:
+        raise SensitiveFeaturesError(
+            "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
+            "of X in sensitive_columns. To train without the penalty give them and set lam=0."
+        )
+    if drop:
+        raise SensitiveFeaturesError(
+            "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
+            "them there, or drop them from X yourself."
+        )
+    return X, sensitive_frame(sensitive_features), "sensitive_features"
+
+
+def _position(column: Any, names: list[Any], argument: str) -> int:
+    is_number = isinstance(column, int | np.integer) and not isinstance(column, bool)
+    if not isinstance(column, bool | np.bool_):
+        if column in names:
+            return names.index(column)
+        if is_number and -len(names) <= column < len(names):
+            return int(column) % len(names)
+    shown = ", ".join(map(repr, names[:_MAX_NAMES])) + ", ..." * (len(names) > _MAX_NAMES)
+    raise ValueError(
+        f"{argument} names {column!r}, which X does not have; its columns are {shown}. Give "
+        "names, or positions from 0."
+    )

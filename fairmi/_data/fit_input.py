@@ -1,0 +1,170 @@
+"""All that a user gives to a fit -> one checked record, before anything is learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairmi._data.columns import split_off_sensitive
+from fairmi._data.labels import check_classes, check_labels, check_stream_classes
+from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
+from fairmi._data.tables import check_indexes, check_table
+from fairmi._data.weights import check_weights
+from fairmi._sklearn_compat import safe_indexing
+
+_HEADER = ("n_features_in_", "feature_names_in_")
+
+
+@dataclass(frozen=True)
+class FitInput:
+    """The n rows of a fit that count, checked.
+
+    `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`,
+    `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
+    features as `plan` reads them, `positions` (n,) says which of the rows
+    given these are, and `header` has the attributes that scikit-learn gives a fitted estimator
+    for the columns of X.
+    """
+
+    features: Any
+    codes: np.ndarray
+    classes: np.ndarray
+    task_weights: np.ndarray
+    penalty_weights: np.ndarray
+    sensitive: SensitiveRows
+    plan: SensitivePlan
+    positions: np.ndarray
+    header: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Checked rows, n of each; `argument` is what an error calls `sensitive`."""
+
+    features: Any
+    y: np.ndarray
+    weights: np.ndarray  # in the task and in the penalty, (n, 2)
+    sensitive: pd.DataFrame
+    argument: str
+    positions: np.ndarray
+    header: dict[str, Any]
+
+    def with_weight(self) -> _Rows:
+        """Return the rows whose weights are not both 0."""
+        counts = self.weights.any(axis=1)
+        if counts.all():
+            return self
+        rows = np.flatnonzero(counts)
+        return _Rows(
+            safe_indexing(self.features, rows),
+            self.y[rows],
+            self.weights[rows],
+            self.sensitive.iloc[rows].reset_index(drop=True),
+            self.argument,
+            rows,
+            self.header,
+        )
+
+
+def read_fit_input(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    sample_weight: Any,
+    *,
+    earlier_classes: np.ndarray | None = None,
+) -> FitInput:
+    """Read and check what a user gave to `fit`; the estimator is left as it is.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Its parameters say how sensitive features are found and read.
+    X, y, sensitive_features, sample_weight
+        As `fit` takes them.
+    earlier_classes : ndarray or None
+        Those of the fit that this one goes on from, if it does; its columns must be those of X.
+
+    Raises
+    ------
+    ValueError, TypeError, SensitiveFeaturesError
+        If anything is malformed; the message names argument, value and fix.
+    """
+    rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier_classes is None)
+    classes = np.unique(rows.y)
+    check_classes(classes, estimator.constraint, earlier_classes)
+    return _input(rows, classes, _plan(estimator, rows))
+
+
+def read_stream_input(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    sample_weight: Any,
+    *,
+    classes: Any,
+    earlier: tuple[np.ndarray, SensitivePlan] | None,
+) -> FitInput:
+    """Read and check what a user gave to `partial_fit`; the estimator is left as it is.
+
+    `earlier` are classes and plan of the first call; None in that call, which needs `classes`.
+    Raises as `read_fit_input` does.
+    """
+    rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
+    known = check_stream_classes(classes, rows.y, None if earlier is None else earlier[0])
+    if earlier is not None:
+        return _input(rows, known, earlier[1])
+    check_classes(known, estimator.constraint, None)
+    return _input(rows, known, _plan(estimator, rows))
+
+
+def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> _Rows:
+    check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
+    # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
+    reader = type(estimator)(**estimator.get_params(deep=False)) if reset else estimator
+    X = check_table(reader, X, reset=reset)
+    header = {k: v for k, v in vars(reader).items() if k in _HEADER}
+    y = check_labels(estimator, X, y)
+    weights = check_weights(weights, X)
+    features, frame, argument = split_off_sensitive(
+        X,
+        sensitive,
+        estimator.sensitive_columns,
+        drop=estimator.drop_sensitive,
+    )
+    weighted = estimator.weighted
+    ones = np.ones_like(weights)
+    both = [ones if weighted == other else weights for other in ("penalty", "task")]
+    rows = _Rows(features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header)
+    return rows.with_weight()
+
+
+def _plan(estimator: Any, rows: _Rows) -> SensitivePlan:
+    return plan_sensitive(
+        rows.sensitive,
+        rows.weights[:, 1],
+        missing=estimator.missing_sensitive,
+        argument=rows.argument,
+        kinds=estimator.sensitive_kinds,
+        separate=isinstance(estimator.lam, dict),
+    )
+
+
+def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
+    task_weights, penalty_weights = np.ascontiguousarray(rows.weights.T)
+    return FitInput(
+        features=rows.features,
+        codes=np.searchsorted(classes, rows.y),
+        classes=classes,
+        task_weights=task_weights,
+        penalty_weights=penalty_weights,
+        sensitive=plan.rows(rows.sensitive, n_rows=len(rows.y), argument=rows.argument),
+        plan=plan,
+        positions=rows.positions,
+        header=rows.header,
+    )

@@ -1,0 +1,270 @@
+"""sensitive_features in any form -> group codes and labels: the one definition of 'group'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from fairmi.exceptions import SensitiveFeaturesError
+
+# Numbers are categories where they have at most this many distinct values; floats, only where each
+# is held by two rows or more and by this many on average. Two values always are.
+MOST_CATEGORIES = 20
+FEWEST_ROWS_PER_CATEGORY = 5
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a sample: `labels[codes[i]]` is the group of row i.
+
+    A label is the value itself for one sensitive feature, and a tuple of values, one for each
+    feature, where several are given (an intersection). `names` has a name for each feature.
+    """
+
+    codes: np.ndarray
+    labels: tuple[Any, ...]
+    names: tuple[str, ...]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Rows in each group."""
+        return np.bincount(self.codes, minlength=len(self.labels))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def group_rows(
+    sensitive_features: Any,
+    *,
+    n_rows: int | None = None,
+    argument: str = "sensitive_features",
+    at_least: int = 2,
+) -> Groups:
+    """Return the groups that the rows of `sensitive_features` fall in.
+
+    Only combinations that occur make a group. Labels are sorted by value where values can be
+    compared, else by their text.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is missing, the length differs from `n_rows`, or fewer than `at_least` groups
+        are present.
+    """
+    frame = sensitive_frame(sensitive_features, argument=argument)
+    if n_rows is not None and len(frame) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
+            "give one row for each row of X."
+        )
+    if not frame.shape[1]:
+        raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
+    incomplete = frame.isna()
+    if incomplete.to_numpy().any():
+        n_missing = int(incomplete.any(axis=1).sum())
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing value (NaN or None) in {n_missing} rows; "
+            "drop these rows or give the missing values a label of their own."
+        )
+    codes, labels = _codes_and_labels(frame, argument)
+    if len(labels) < at_least:
+        seen = f"the single value {labels[0]!r}" if labels else "no rows"
+        raise SensitiveFeaturesError(
+            f"{argument} has {seen}; at least two groups are needed to compare."
+        )
+    return Groups(codes, labels, tuple(str(name) for name in frame.columns))
+
+
+def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.DataFrame:
+    """Return `values` as a DataFrame, a column for each sensitive feature, index dropped."""
+    if isinstance(values, pd.Series | pd.DataFrame):
+        frame = values.to_frame() if isinstance(values, pd.Series) else values
+        return frame.rename(columns=_unnamed).reset_index(drop=True)
+    native = nw.from_native(values, allow_series=True, pass_through=True)
+    if isinstance(native, nw.Series):
+        frame = pd.DataFrame({native.name or "sensitive_0": native.to_list()})
+    elif isinstance(native, nw.DataFrame):
+        frame = pd.DataFrame({name: native[name].to_list() for name in native.columns})
+    else:
+        frame = _frame_of_array(values, argument)
+    return frame.rename(columns=_unnamed)
+
+
+def is_continuous(column: pd.Series) -> bool:
+    """Whether a column holds numbers that are quantities, not codes of groups.
+
+    Numbers (not booleans) are quantities where they have more than 20 distinct values. Floats are
+    too where they have more than two, of which one is held by a single row or which fewer than 5
+    rows hold on average.
+    """
+    if column.dtype == object:
+        column = column.infer_objects()
+    if not pd.api.types.is_any_real_numeric_dtype(column):
+        return False
+    counts = column.value_counts()
+    if len(counts) <= 2:
+        return False
+    if len(counts) > MOST_CATEGORIES:
+        return True
+    rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
+    return bool(pd.api.types.is_float_dtype(column) and rare)
+
+
+def codes_among(frame: pd.DataFrame, labels: Sequence[Any], *, argument: str) -> np.ndarray:
+    """Return the place of each row's group among `labels`, (n,).
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a group is not among them.
+    """
+    groups = group_rows(frame, argument=argument, at_least=0)
+    place = {label: code for code, label in enumerate(labels)}
+    unseen = [label for label in groups.labels if label not in place]
+    if unseen:
+        raise SensitiveFeaturesError(
+            f"{argument} has groups that the first fit did not see: "
+            f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, place))}. Leave "
+            "these rows out, or fit with some of them."
+        )
+    return np.array([place[label] for label in groups.labels], dtype=np.int64)[groups.codes]
+
+
+def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
+    """Return continuous columns as float64, (n, Q).
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is infinite.
+    """
+    values = frame.to_numpy(dtype=np.float64)
+    infinite = ~np.isfinite(values).all(axis=1)
+    if infinite.any():
+        raise SensitiveFeaturesError(
+            f"{argument} has an infinite value in {int(infinite.sum())} rows; drop these rows."
+        )
+    return values
+
+
+def column_kinds(
+    frame: pd.DataFrame, kinds: Any = None, *, argument: str = "sensitive_features"
+) -> np.ndarray:
+    """Return whether each column is continuous: as `kinds` says, else by `is_continuous`.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_sensitive)
+    kinds : dict, sequence or None
+        "categorical" or "continuous" by name of column, those not named by the rule, or one of
+        these words for each column in order.
+    argument : str
+        What an error names.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If `kinds` names no column, holds another word, or calls text continuous.
+    """
+    names = list(frame.columns)
+    if isinstance(kinds, str) or (kinds is not None and not hasattr(kinds, "__len__")):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds={kinds!r} must be a dict by column or a sequence, a word for each "
+            "column."
+        )
+    if kinds is None or not isinstance(kinds, Mapping):
+        if kinds is not None and len(kinds) != len(names):
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds has {len(kinds)} entries, but {argument} has {len(names)} "
+                "columns; give one for each."
+            )
+        kinds = {} if kinds is None else dict(zip(names, kinds, strict=True))
+    odd = [name for name in kinds if name not in names]
+    if odd:
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds names {odd[0]!r}, which {argument} does not have; its columns are "
+            f"{', '.join(map(repr, names))}."
+        )
+    pairs = ((frame.iloc[:, j], kinds.get(name)) for j, name in enumerate(names))
+    return np.array([_is_of_kind(column, kind, argument) for column, kind in pairs], dtype=bool)
+
+
+def _is_of_kind(column: pd.Series, kind: Any, argument: str) -> bool:
+    if kind is None:
+        return is_continuous(column)
+    if not isinstance(kind, str) or kind not in ("categorical", "continuous"):
+        raise SensitiveFeaturesError(
+            f'sensitive_kinds has {kind!r} for {column.name!r}; give "categorical" or '
+            '"continuous".'
+        )
+    held = column.infer_objects() if column.dtype == object else column
+    if kind == "continuous" and not pd.api.types.is_any_real_numeric_dtype(held):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds calls {column.name!r} continuous, but {argument} has values there "
+            f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
+        )
+    return kind == "continuous"
+
+
+def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:
+    if hasattr(values, "toarray"):
+        values = values.toarray()
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+            array = np.asarray(values, dtype=object)
+    except ValueError as error:
+        raise SensitiveFeaturesError(f"{argument} can't be made an array: {error}") from error
+    if array.ndim not in (1, 2) or array.dtype.kind == "c":
+        raise SensitiveFeaturesError(
+            f"{argument} must be a 1-d or 2-d array, a Series or a DataFrame of real or text "
+            f"values, got {array.ndim} dimensions of dtype {array.dtype}."
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    columns = array[:, None] if array.ndim == 1 else array
+    return pd.DataFrame({f"sensitive_{j}": columns[:, j] for j in range(columns.shape[1])})
+
+
+def _unnamed(name: Any) -> str:
+    if name is None:
+        return "sensitive_0"
+    return f"sensitive_{name}" if isinstance(name, int) else str(name)
+
+
+def _codes_and_labels(frame: pd.DataFrame, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    columns = [_factorize(frame.iloc[:, j], argument) for j in range(frame.shape[1])]
+    if len(columns) == 1:
+        return columns[0]
+    shape = tuple(max(len(labels), 1) for _, labels in columns)
+    joint = np.ravel_multi_index([codes for codes, _ in columns], shape)
+    present, codes = np.unique(joint, return_inverse=True)
+    parts = np.unravel_index(present, shape)
+    labels = tuple(
+        tuple(columns[j][1][part[k]] for j, part in enumerate(parts)) for k in range(len(present))
+    )
+    return codes.astype(np.int64), labels
+
+
+def _factorize(column: pd.Series, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    try:
+        codes, values = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
+    except TypeError as error:
+        raise SensitiveFeaturesError(
+            f"{argument} holds values that can't be told apart ({error}); give text, numbers or "
+            "categories."
+        ) from error
+    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    try:
+        order = sorted(range(len(labels)), key=lambda k: labels[k])
+    except TypeError:
+        order = sorted(range(len(labels)), key=lambda k: str(labels[k]))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[codes], tuple(labels[k] for k in order)

@@ -1,0 +1,122 @@
+"""y in any form -> a checked array, and the classes that a fit or a stream can have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, column_or_1d
+
+from fairmi._data.tables import n_rows, named, naming
+
+
+def check_labels(
+    estimator: BaseEstimator, X: Any, y: Any, argument: str = "y", table: str = "X"
+) -> np.ndarray:
+    """Return y as a 1-d array without missing values, as long as X."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target "
+            f"{argument} is None."
+        )
+    try:
+        y = column_or_1d(plain_series(y), warn=True)
+    except (ValueError, TypeError) as error:
+        raise naming(argument, error) from error
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name=argument)
+    elif pd.isna(y).any():
+        raise ValueError(
+            f"Input {argument} contains NaN in {int(pd.isna(y).sum())} rows; drop the rows "
+            "without a label."
+        )
+    if len(y) != n_rows(X):
+        raise ValueError(
+            f"{argument} has {len(y)} rows, but {table} has {n_rows(X)}; "
+            f"give one label for each row of {table}."
+        )
+    try:
+        check_classification_targets(y)
+    except (ValueError, TypeError) as error:
+        raise naming(argument, error) from error
+    return y
+
+
+def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:
+    """Raise ValueError where a fit can't have these classes, or not after those of an earlier."""
+    n = len(classes)
+    if n < 2:
+        raise ValueError(
+            f"y has 1 class, {classes[0]!r}; a classifier needs at least two classes."
+        )
+    if earlier is not None and not np.array_equal(classes, earlier):
+        raise ValueError(
+            f"warm_start=True goes on from a fit of classes {list(earlier)}, but y has "
+            f"{list(classes)}; give the same classes, or set warm_start=False."
+        )
+    if constraint == "equal_opportunity" and n > 2:
+        raise ValueError(
+            f'constraint="equal_opportunity" needs two classes, but y has {n}; use '
+            '"equalized_odds".'
+        )
+
+
+def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Return the classes of a stream, sorted; `known` are those of its first call, if it was.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `classes` can't be read, is missing in the first call or another in a later one, or y
+        has a class that is not among them.
+    """
+    if known is None:
+        if classes is None:
+            raise ValueError(
+                "classes is None in the first call to partial_fit; give all classes that the "
+                "stream will bring, as in classes=[0, 1]."
+            )
+        known = _distinct(classes)
+    elif classes is not None:
+        given = _distinct(classes)
+        if not np.array_equal(given, known):
+            raise ValueError(
+                f"classes={given.tolist()!r} is not what the first call to partial_fit had: "
+                f"{known.tolist()!r}; leave it out."
+            )
+    members = set(known.tolist())
+    unseen = [label for label in np.unique(y).tolist() if label not in members]
+    if unseen:
+        raise ValueError(
+            f"y has classes {unseen!r} that are not among classes={known.tolist()!r} of the "
+            "first call to partial_fit; name them there."
+        )
+    return known
+
+
+def _distinct(classes: Any) -> np.ndarray:
+    with named("classes"):
+        values = column_or_1d(plain_series(classes))
+        if values.dtype.kind == "f":
+            assert_all_finite(values, input_name="classes")
+        elif pd.isna(values).any():
+            raise ValueError("classes holds a missing value; leave it out.")
+        check_classification_targets(values)
+        return np.unique(values)
+
+
+def plain_series(y: Any) -> Any:
+    """Return a Series of any library as an array of values that numpy knows, if it can be one."""
+    if isinstance(y, pd.api.extensions.ExtensionArray):
+        y = pd.Series(y)
+    native = nw.from_native(y, series_only=True, pass_through=True)
+    if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
+        return y.to_numpy(dtype=object) if y.isna().any() else np.array(y.tolist())
+    if isinstance(native, nw.Series) and not isinstance(y, pd.Series):
+        values = native.to_list()
+        return np.array(values, dtype=object if None in values else None)
+    return y

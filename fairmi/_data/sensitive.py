@@ -1,0 +1,278 @@
+"""Sensitive features as a frame -> what each penalty reads: codes of groups, or values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairmi._data.groups import Groups, codes_among, column_kinds, group_rows, quantities
+from fairmi.exceptions import SensitiveFeaturesError
+
+_MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class AttributeRows:
+    """Codes of groups (n,), or values (n, Q); `known` (n,) where one is there, else zeros."""
+
+    groups: np.ndarray | None
+    values: np.ndarray | None
+    known: np.ndarray
+
+    def take(self, index: np.ndarray) -> AttributeRows:
+        """Return the rows of `index`."""
+        groups = None if self.groups is None else self.groups[index]
+        values = None if self.values is None else self.values[index]
+        return AttributeRows(groups, values, self.known[index])
+
+
+@dataclass(frozen=True)
+class SensitiveRows:
+    """The rows of each attribute that has a penalty of its own."""
+
+    attributes: tuple[AttributeRows, ...]
+
+    @property
+    def columns(self) -> np.ndarray:
+        """All that tells rows apart, (n, n_columns) float64."""
+        parts = [p for a in self.attributes for p in (a.groups, a.values, a.known)]
+        return np.column_stack([part for part in parts if part is not None]).astype(np.float64)
+
+    def take(self, index: np.ndarray) -> SensitiveRows:
+        """Return the rows of `index`."""
+        return SensitiveRows(tuple(attribute.take(index) for attribute in self.attributes))
+
+
+@dataclass(frozen=True)
+class AttributePlan:
+    """How the columns of one attribute were read at fit, to read later rows alike.
+
+    `labels` are the groups of the categorical features; `mean` and `spread` standardise the
+    continuous ones. Where both kinds are there, all are values: each group is an indicator.
+    """
+
+    continuous: np.ndarray
+    labels: tuple[Any, ...]
+    mean: np.ndarray
+    spread: np.ndarray
+    missing: str
+
+    @property
+    def n_groups(self) -> int:
+        """Groups G, or 0 where the penalty reads values."""
+        return 0 if self.continuous.any() else len(self.labels)
+
+    def rows(self, frame: pd.DataFrame, *, argument: str) -> AttributeRows:
+        """Return the rows of `frame`, whose groups must all be among those of fit."""
+        n_rows = len(frame)
+        frame = _filled(frame, self.continuous, self.missing)
+        known = _known(frame, self.missing, argument)
+        present = frame[known]
+        codes = np.zeros(n_rows, dtype=np.int64)
+        if self.labels:
+            categorical = present.loc[:, ~self.continuous]
+            codes[known] = codes_among(categorical, self.labels, argument=argument)
+        if not self.continuous.any():
+            return AttributeRows(codes, None, known)
+        part = quantities(present.loc[:, self.continuous], argument=argument)
+        values = np.zeros((n_rows, part.shape[1]))
+        values[known] = (part - self.mean) / self.spread
+        if self.labels:
+            values = np.hstack([values, np.eye(len(self.labels))[codes] * known[:, None]])
+        return AttributeRows(None, values, known)
+
+
+@dataclass(frozen=True)
+class SensitivePlan:
+    """How sensitive features were read at fit: together, or each column by a plan of its own."""
+
+    names: tuple[Any, ...]
+    plans: tuple[AttributePlan, ...]
+    separate: bool
+
+    @property
+    def n_groups(self) -> tuple[int, ...]:
+        """Groups of each attribute, 0 where its penalty reads values."""
+        return tuple(plan.n_groups for plan in self.plans)
+
+    @property
+    def kinds(self) -> dict[Any, str]:
+        """What each column is, "categorical" or "continuous"."""
+        continuous = np.concatenate([plan.continuous for plan in self.plans])
+        pairs = zip(self.names, continuous, strict=True)
+        return {name: "continuous" if is_it else "categorical" for name, is_it in pairs}
+
+    @property
+    def labels(self) -> list[Any]:
+        """The groups; where attributes are separate, a list for each."""
+        lists = [list(plan.labels) for plan in self.plans]
+        return lists if self.separate else lists[0]
+
+    def rows(self, frame: pd.DataFrame, *, n_rows: int, argument: str) -> SensitiveRows:
+        """Return the rows of `frame`, whose groups must all be among those of fit."""
+        _check_shape(frame, len(self.names), n_rows, argument)
+        parts = _attributes(frame, separate=self.separate)
+        pairs = zip(self.plans, parts, strict=True)
+        return SensitiveRows(tuple(plan.rows(part, argument=argument) for plan, part in pairs))
+
+    def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
+        """Return λ, the largest where there are several, and the share of it of each attribute.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If `lam` does not name the columns, and them alone, or is a dict now and was none at
+            the first fit, or the other way round.
+        """
+        if isinstance(lam, Mapping) != self.separate:
+            raise SensitiveFeaturesError(
+                f"lam={lam!r}: a dict in one call and a number in another can't go on from each "
+                "other; give the same kind in each."
+            )
+        if not isinstance(lam, Mapping):
+            return float(lam), (1.0,)
+        known = ", ".join(map(repr, self.names))
+        odd = [name for name in lam if name not in self.names]
+        if odd:
+            raise SensitiveFeaturesError(
+                f"lam has a weight for {odd[0]!r}, which is not among the sensitive features; "
+                f"name each of {known}."
+            )
+        unnamed = [name for name in self.names if name not in lam]
+        if unnamed:
+            raise SensitiveFeaturesError(
+                f"lam has no weight for the sensitive feature {unnamed[0]!r}; name each of "
+                f"{known}, with 0 for no penalty."
+            )
+        largest = float(max(lam.values()))
+        return largest, tuple(float(lam[name]) / (largest or 1.0) for name in self.names)
+
+
+def plan_to_plain(plan: SensitivePlan) -> dict[str, Any]:
+    """Return what a plan holds, to save it."""
+    return {**vars(plan), "plans": [dict(vars(part)) for part in plan.plans]}
+
+
+def plan_from_plain(plain: Mapping[str, Any]) -> SensitivePlan:
+    """Return a plan that was saved."""
+    plans = tuple(AttributePlan(**part) for part in plain["plans"])
+    return SensitivePlan(tuple(plain["names"]), plans, plain["separate"])
+
+
+def plan_sensitive(
+    frame: pd.DataFrame,
+    weights: np.ndarray,
+    *,
+    missing: str,
+    argument: str,
+    kinds: Any = None,
+    separate: bool = False,
+) -> SensitivePlan:
+    """Learn how to read the sensitive features of a fit.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_sensitive)
+    weights : ndarray of shape (n_rows,)
+        Weights of the rows in the penalty.
+    missing : {"error", "category", "mask"}
+        A missing value is an error, a group of its own, or hides its row from the penalty.
+    argument : str
+        What an error names.
+    kinds : dict, sequence or None
+        As in `column_kinds`.
+    separate : bool
+        Whether each column is an attribute with its own penalty.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a feature is missing where it must not be, is infinite, has one value or a group of
+        one row, or can't be of the kind asked for.
+    """
+    _check_shape(frame, frame.shape[1], len(weights), argument)
+    continuous = column_kinds(frame, kinds, argument=argument)
+    parts = zip(
+        _attributes(frame, separate=separate),
+        continuous[:, None] if separate else [continuous],
+        strict=True,
+    )
+    plans = [_plan(part, is_it, weights, missing, argument) for part, is_it in parts]
+    return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
+
+
+def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:
+    return [frame.iloc[:, [j]] for j in range(frame.shape[1])] if separate else [frame]
+
+
+def _plan(
+    frame: pd.DataFrame, continuous: np.ndarray, weights: np.ndarray, missing: str, argument: str
+) -> AttributePlan:
+    frame = _filled(frame, continuous, missing)
+    known = _known(frame, missing, argument)
+    present, weights = frame[known], weights[known]
+    labels: tuple[Any, ...] = ()
+    if not continuous.all():
+        labels = _checked_groups(present.loc[:, ~continuous], argument).labels
+    part = quantities(present.loc[:, continuous], argument=argument)
+    mean = np.average(part, axis=0, weights=weights)
+    spread = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=weights))
+    if (spread == 0).any():
+        raise SensitiveFeaturesError(
+            f"{argument} has one value alone in a continuous column; drop it, or give groups."
+        )
+    # In float32, so that the order in which rows are summed leaves no trace.
+    return AttributePlan(continuous, labels, _single(mean), _single(spread), missing)
+
+
+def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str) -> None:
+    if len(frame) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
+            "give one row for each row of X."
+        )
+    if frame.shape[1] != n_columns or not n_columns:
+        raise SensitiveFeaturesError(
+            f"{argument} has {frame.shape[1]} columns, {n_columns or 'at least 1'} expected."
+        )
+
+
+def _filled(frame: pd.DataFrame, continuous: np.ndarray, missing: str) -> pd.DataFrame:
+    if missing != "category":
+        return frame
+    frame = frame.copy()
+    for name in frame.columns[~continuous]:
+        column = frame[name].astype(object)
+        frame[name] = column.where(column.notna(), _MISSING)
+    return frame
+
+
+def _known(frame: pd.DataFrame, missing: str, argument: str) -> np.ndarray:
+    known = ~frame.isna().to_numpy().any(axis=1)
+    if missing != "mask" and not known.all():
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing value (NaN or None) in {int((~known).sum())} rows; drop "
+            'these rows, or set missing_sensitive to "mask" (they train the task alone) or, for '
+            'groups, to "category".'
+        )
+    return known
+
+
+def _checked_groups(frame: pd.DataFrame, argument: str) -> Groups:
+    groups = group_rows(frame, argument=argument)
+    small = [groups.labels[k] for k in np.flatnonzero(groups.counts < 2)]
+    if small:
+        raise SensitiveFeaturesError(
+            f"{argument} has groups with fewer than two rows: "
+            f"{', '.join(map(repr, small[:5]))}{', ...' if len(small) > 5 else ''}; merge them "
+            "with others, or drop these rows."
+        )
+    return groups
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32).astype(np.float64)

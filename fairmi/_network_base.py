@@ -1,0 +1,152 @@
+"""What the network classifiers share: inference, and what a fit came to, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_limits
+
+from fairmi._base import RepresentationClassifier
+from fairmi.networks.inference import inference_networks, represent, scores_of
+from fairmi.networks.model import Networks
+from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.preprocessing import TableEncoder
+
+_REASONS = {
+    "diverged": "a loss became non-finite; lower learning_rate, or check X for extreme values",
+    "interrupted": "the fit was interrupted",
+}
+# A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
+_FOUND = 0.05
+_CLAIMED_SHARE = 0.25
+_MAX_ROWS, _MIN_ROWS = 5_000, 200
+
+Told = list[tuple[str, str]]
+"""Warnings as (name of the category in fairmi.exceptions, message)."""
+
+
+def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
+    """Say that a training ended before its time, and what state was kept."""
+    if stopped not in _REASONS:
+        return []
+    message = (
+        f"Training stopped after {n_epochs} whole epochs, whose state was kept: "
+        f"{_REASONS[stopped]}."
+    )
+    return [("ConvergenceWarning", message)]
+
+
+def told_of_one_class(predicted: np.ndarray, n_classes: int, lam: Any) -> Told:
+    """Say that every training row is given the same class, if so."""
+    if n_classes < 2 or not (predicted == predicted[0]).all():
+        return []
+    message = (
+        "The fit collapsed: every training row is predicted to be of one class. "
+        f"If this is not what you want, lower lam={lam!r}, or raise max_iter."
+    )
+    return [("CollapseWarning", message)]
+
+
+def told_of_blind_critics(
+    z: np.ndarray,
+    groups: Sequence[np.ndarray | None],
+    counted: Sequence[np.ndarray],
+    claims: Sequence[float | None],
+) -> Told:
+    """Say of each sensitive attribute whose critic is blind that a fresh probe finds it in Z.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n_rows, n_components)
+    groups : sequence of ndarray of shape (n_rows,) or None
+        Codes of each attribute, None where it has values.
+    counted : sequence of ndarray of shape (n_rows,), bool
+        The rows that count in its penalty.
+    claims : sequence of float or None
+        What each critic says is left, in nats; None where it is not penalised.
+    """
+    told: Told = []
+    for codes, rows, claimed in zip(groups, counted, claims, strict=True):
+        if codes is not None and claimed is not None and rows.sum() >= _MIN_ROWS:
+            found = _probed(z[rows], codes[rows])
+            if found > _FOUND and claimed < _CLAIMED_SHARE * found:
+                told.append(("CollapseWarning", _blind(claimed, found)))
+    return told
+
+
+def _probed(z: np.ndarray, groups: np.ndarray) -> float:
+    """Return the nats of the groups that fresh gradient boosting finds in Z on held-out rows."""
+    rows = np.random.default_rng(0).permutation(len(z))[:_MAX_ROWS]
+    fit, held_out = rows[::2], rows[1::2]
+    held_out = held_out[np.isin(groups[held_out], groups[fit])]
+    probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
+    with threadpool_limits(1):
+        predicted = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
+    left = log_loss(groups[held_out], predicted, labels=probe.classes_)
+    shares = np.bincount(groups[held_out]) / len(held_out)
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum() - left)
+
+
+def _blind(claimed: float, found: float) -> str:
+    return (
+        f"The penalty did little: the trained critic claims {max(claimed, 0):.3f} nats of the "
+        f"sensitive feature are left in Z, but a fresh probe finds {found:.3f}. A channel of few "
+        "n_levels bounds what Z can hide; more n_critic_steps or a higher lam may help too."
+    )
+
+
+class NetworkClassifier(RepresentationClassifier):
+    """A classifier whose state is an encoding of columns, and networks."""
+
+    constraint: str
+    encoder_: TableEncoder
+    architecture_: dict[str, Any]
+    parameters_: dict[str, np.ndarray]
+
+    def _networks(self) -> Networks:
+        return inference_networks(self.architecture_, self.parameters_)
+
+    def _represent(self, X: Any) -> np.ndarray:
+        return represent(self._networks(), self.encoder_, X)
+
+    def _scores(self, Z: np.ndarray) -> np.ndarray:
+        return scores_of(self._networks(), Z)
+
+    def _diagnosed(self, batch: Batch, claims: Sequence[float | None]) -> Told:
+        """Say what is wrong with the fitted model, as some rows of the fit show it."""
+        networks = self._networks()
+        with torch.no_grad():
+            z = networks.represent(batch.x.cpu().double())
+            scores = networks.head(z).mean(0).numpy()
+        predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
+        told = told_of_one_class(predicted, len(self.classes_), self.lam)
+        if self.constraint != "demographic_parity" or not claims:
+            return told
+        groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
+        counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
+        return told + told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+
+    @property
+    def _n_features_out(self) -> int:
+        several = self.architecture_["n_models"] > 1
+        return int(self.architecture_["n_outputs" if several else "n_components"])
+
+
+def diagnosed_rows(rows: TrainingRows) -> Batch:
+    """Return the rows that a fit is diagnosed by."""
+    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS), device=rows.y.device))
+
+
+def check_layer_sizes(sizes: Any) -> None:
+    """Raise ValueError where a hidden layer's size is not a positive integer."""
+    for size in sizes:
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."
+            )

@@ -1,0 +1,90 @@
+"""A saved model, from a file that may come from anywhere: nothing in it runs unless trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+# Every type of fairmi that a saved model holds, by its whole name. A prefix would not do: skops
+# looks a name up attribute by attribute, so one that begins with "fairmi." can end anywhere.
+SKOPS_TRUSTED_TYPES = (
+    "fairmi.MIBackpropClassifier",
+    "fairmi.MIDebiasedClassifier",
+    "fairmi.MIDebiasedClassifierCV",
+    "fairmi.preprocessing.TableEncoder",
+    "fairmi.dependence.BarberAgakov",
+    "fairmi.dependence.CLUB",
+    "fairmi.dependence.CharacteristicFunction",
+    "fairmi.dependence.CrossSample",
+    "fairmi.dependence.DonskerVaradhan",
+    "fairmi.dependence.HGR",
+    "fairmi.dependence.HSIC",
+    "fairmi.dependence.InfoNCE",
+    "fairmi.dependence.MINE",
+    "fairmi.dependence.NWJ",
+    "fairmi.dependence.SMILE",
+    "fairmi.dependence.SlicedInfomin",
+)
+
+
+def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
+    """Return the model that a .skops, pickle or joblib file holds.
+
+    Parameters
+    ----------
+    path : Path
+    trust_pickle : bool, default=False
+        Whether a pickle or joblib file may be loaded, which runs whatever code is in it.
+
+    Raises
+    ------
+    SystemExit
+        If there is no such file, it is no model, holds types that are not trusted, or is a pickle
+        and these are not.
+    """
+    if not path.is_file():
+        raise SystemExit(f"{path} is not a file; give a model saved by skops, pickle or joblib.")
+    if path.suffix == ".skops":
+        return _from_skops(path)
+    if not trust_pickle:
+        raise SystemExit(
+            f"{path} is not a .skops file, and any other is loaded as a pickle, which runs the "
+            "code that is in it. If you know where it comes from, add --trust-pickle; else have "
+            "it saved by skops.io.dump."
+        )
+    try:
+        return _checked(path, joblib.load(path))
+    except Exception as error:  # what a file that is no pickle raises depends on its first bytes
+        raise SystemExit(_no_model(path, error)) from error
+
+
+def _from_skops(path: Path) -> Any:
+    from skops import io
+
+    try:
+        unknown = sorted(set(io.get_untrusted_types(file=path)) - set(SKOPS_TRUSTED_TYPES))
+    except Exception as error:
+        raise SystemExit(_no_model(path, error)) from error
+    if unknown:
+        raise SystemExit(
+            f"{path} holds what fairmi does not trust: {', '.join(unknown)}. Nothing was loaded. "
+            "If you know these, load the model in Python with skops.io.load(path, trusted=[...]) "
+            "and give it to fairmi.audit.audit."
+        )
+    try:
+        return _checked(path, io.load(path, trusted=list(SKOPS_TRUSTED_TYPES)))
+    except Exception as error:
+        raise SystemExit(_no_model(path, error)) from error
+
+
+def _checked(path: Path, model: Any) -> Any:
+    if not hasattr(model, "predict"):
+        raise TypeError(f"it holds a {type(model).__name__}, which has no predict")
+    return model
+
+
+def _no_model(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{path} is no saved model: {reason[:200]}."

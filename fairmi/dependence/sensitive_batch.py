@@ -1,0 +1,107 @@
+"""What a penalty sees beside Z: the sensitive features of a batch, and of all rows alike.
+
+Shapes by name: M models train at once; B rows; D units of Z; L levels of a unit; G groups; Q
+columns of values; S strata, which are the values of y within which the penalty compares groups, or
+one stratum where it compares them over all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SensitiveBatch:
+    """One sensitive attribute of B rows: codes of groups, or values.
+
+    Parameters
+    ----------
+    groups : Tensor of shape (B,), int64, or None
+        Codes of groups. With samples of their own for each model, (M, B).
+    values : Tensor of shape (B, Q) or None
+        Values, where `groups` is None. With samples of their own, (M, B, Q).
+    strata : Tensor of shape (B,), int64
+        The stratum of each row.
+    n_strata : int
+    log_prior : Tensor of shape (S, G) or None
+        Log share of each group within each stratum, over all rows of the fit. With samples of
+        their own, (M, S, G). None where there are values.
+    weights : Tensor of shape (1, B) or (M, B)
+        Weight of each row in the penalty; one of weight 0 does not count.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fairmi.dependence import SensitiveBatch
+    >>> groups = torch.tensor([0, 0, 1])
+    >>> batch = SensitiveBatch.of_groups(groups)
+    >>> batch.log_prior.exp().round(decimals=2)
+    tensor([[0.6700, 0.3300]])
+    >>> batch.columns(torch.float32)
+    tensor([[1., 0.],
+            [1., 0.],
+            [0., 1.]])
+    """
+
+    groups: Tensor | None
+    values: Tensor | None
+    strata: Tensor
+    n_strata: int
+    log_prior: Tensor | None
+    weights: Tensor
+
+    @classmethod
+    def of_groups(cls, groups: Tensor, *, n_groups: int | None = None) -> SensitiveBatch:
+        """Return rows of one stratum with codes (B,) or (M, B), each of weight 1."""
+        n = int(groups.max()) + 1 if n_groups is None else n_groups
+        shares = nn.functional.one_hot(groups, n).double().mean(-2, keepdim=True)
+        log_prior = shares.clamp_min(1e-12).log().float()
+        return cls(groups, None, *_one_stratum(groups.shape[-1], log_prior))
+
+    @classmethod
+    def of_values(cls, values: Tensor) -> SensitiveBatch:
+        """Return rows of one stratum with values (B, Q) or (M, B, Q), each of weight 1."""
+        return cls(None, values, *_one_stratum(values.shape[-2], None))
+
+    @property
+    def n_rows(self) -> int:
+        """Rows B."""
+        return int(self.strata.shape[0])
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of `columns`: groups G, or Q."""
+        if self.log_prior is not None:
+            return int(self.log_prior.shape[-1])
+        assert self.values is not None
+        return int(self.values.shape[-1])
+
+    def take(self, index: Tensor) -> SensitiveBatch:
+        """Return the rows of `index`."""
+        return replace(
+            self,
+            groups=None if self.groups is None else self.groups.index_select(-1, index),
+            values=None if self.values is None else self.values.index_select(-2, index),
+            strata=self.strata.index_select(0, index),
+            weights=self.weights.index_select(1, index),
+        )
+
+    def columns(self, dtype: torch.dtype) -> Tensor:
+        """Return an indicator for each group, or the values, (B, n_columns)."""
+        if self.groups is None:
+            assert self.values is not None
+            return self.values.to(dtype)
+        return nn.functional.one_hot(self.groups, self.n_columns).to(dtype)
+
+    def membership(self, dtype: torch.dtype) -> Tensor:
+        """Return an indicator of each row's stratum, (B, S)."""
+        return nn.functional.one_hot(self.strata, self.n_strata).to(dtype)
+
+
+def _one_stratum(
+    n_rows: int, log_prior: Tensor | None
+) -> tuple[Tensor, int, Tensor | None, Tensor]:
+    return torch.zeros(n_rows, dtype=torch.int64), 1, log_prior, torch.ones(1, n_rows)

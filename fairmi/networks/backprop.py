@@ -1,0 +1,130 @@
+"""The authors' procedure for mutual-information backpropagation, kept to compare with.
+
+Every minibatch: an Adam step of encoder and head on the task loss; an Adam step of the encoder,
+by an optimiser of its own whose rate is multiplied by λ, on the MI estimate, the MI gradient of
+each parameter tensor rescaled to norm min(‖g_task‖, ‖g_MI‖); then K critic steps with the encoder
+held still, on the K batches that the epoch began with. Each epoch opens with a pass of critic
+steps over all batches. P(Z)P(C) is sampled by permuting C inside the minibatch; the critic sees C
+one-hot. Z are 64 ReLU units behind a linear head, the critic three layers of 64 with leaky ReLU of
+slope 0.2.
+
+Source: Ragonesi, Volpi, Cavazza, Murino, *Learning Unbiased Representations via Mutual Information
+Backpropagation*, arXiv 2003.06430, and the code published with it (digits); the rescaled gradient:
+Belghazi et al., *MINE*, arXiv 1801.04062. Deviations: the encoder is a multilayer perceptron on a
+table's columns; the bound is taken within strata where there are several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fairmi._layers import StackedMLP
+from fairmi.dependence._scores import shuffle_within, with_stratum
+from fairmi.dependence.donsker_varadhan import sampled_bound
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.networks.model import Networks
+from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.networks.trainer import minibatches, task_loss
+
+N_COMPONENTS = 64
+CRITIC_LAYER_SIZES = (64, 64, 64)
+CRITIC_SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class BackpropConfig:
+    """Every setting of the procedure; fields named as parameters of the classifier are these."""
+
+    n_inputs: int
+    n_outputs: int
+    hidden_layer_sizes: tuple[int, ...]
+    lam: float
+    n_critic_steps: int
+    batch_size: int
+    learning_rate: float
+    device: torch.device
+    seed: int
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Arguments of Networks, but for the generator."""
+        return {
+            "n_models": 1,
+            "n_inputs": self.n_inputs,
+            "hidden_layer_sizes": self.hidden_layer_sizes,
+            "n_components": N_COMPONENTS,
+            "n_levels": None,
+            "n_outputs": self.n_outputs,
+            "dropout": 0.0,
+        }
+
+
+class Backprop:
+    """The state of one training by the authors' procedure, epoch by epoch."""
+
+    def __init__(self, rows: TrainingRows, config: BackpropConfig) -> None:
+        self.rows, self.config = rows, config
+        (self.sensitive,) = rows.sensitive
+        self.generator = torch.Generator(config.device).manual_seed(config.seed)
+        self.networks = Networks(**config.architecture, generator=self.generator)
+        n_strata = self.sensitive.n_strata if self.sensitive.n_strata > 1 else 0
+        sizes = (N_COMPONENTS + n_strata + self.sensitive.n_columns, *CRITIC_LAYER_SIZES, 1)
+        self.critic = StackedMLP(1, sizes, self.generator, negative_slope=CRITIC_SLOPE)
+        rate = config.learning_rate
+        self.task_optimizer = _adam(self.networks, rate)
+        self.mi_optimizer = _adam(self.networks.encoder, rate * config.lam)
+        self.critic_optimizer = _adam(self.critic, rate)
+
+    def epoch(self) -> Tensor:
+        """Train for an epoch; return the mean task loss and MI estimate, (2, 1)."""
+        indexes = list(minibatches(self.rows.n_rows, self.config.batch_size, self.generator))
+        self._train_critic(self.rows.batch(index) for index in indexes)
+        # The batches that the epoch begins with serve the critic all along.
+        opening = [self.rows.batch(index) for index in indexes[: self.config.n_critic_steps]]
+        losses = []
+        for index in indexes:
+            losses.append(self._step(self.rows.batch(index)))
+            self._train_critic(opening)
+        return torch.stack(losses).mean(0)
+
+    def _step(self, batch: Batch) -> Tensor:
+        task = task_loss(self.networks.head(self.networks.represent(batch.x)), batch)
+        self.task_optimizer.zero_grad()
+        task.sum().backward()
+        parameters = list(self.networks.encoder.parameters())
+        task_norms = [p.grad.norm() for p in parameters if p.grad is not None]
+        self.task_optimizer.step()
+        value = self._bound(self.networks.represent(batch.x), batch.sensitive[0])
+        gradients = torch.autograd.grad(value.sum(), parameters)
+        for parameter, gradient, task_norm in zip(parameters, gradients, task_norms, strict=True):
+            norm = gradient.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
+            parameter.grad = gradient * (torch.minimum(task_norm, norm) / norm)
+        self.mi_optimizer.step()
+        return torch.stack([task.detach(), value.detach()])
+
+    def _train_critic(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            with torch.no_grad():
+                z = self.networks.represent(batch.x)
+            value = self._bound(z, batch.sensitive[0])
+            self.critic_optimizer.zero_grad()
+            (-value.sum()).backward()
+            self.critic_optimizer.step()
+
+    def _bound(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        strata, n_strata = sensitive.strata, sensitive.n_strata
+        z = with_stratum(z, strata, n_strata)
+        values = sensitive.columns(z.dtype)[None]
+        other = shuffle_within(strata, self.generator)
+        joint = self.critic(torch.cat([z, values], dim=2))[..., 0]
+        marginal = self.critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
+        return sampled_bound(joint, marginal, strata, n_strata, sensitive.weights, other)
+
+
+def _adam(module: nn.Module, rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(module.parameters(), lr=rate, fused=True)

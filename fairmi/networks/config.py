@@ -1,0 +1,183 @@
+"""Every setting of a training of networks, resolved: nothing in it is "auto"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+_DEFAULT_EPOCHS = 15
+_MIN_STEPS = 200
+# Shares of λ at which auxiliary models train; and distinct rows from which on there are some, and
+# models of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
+_AUXILIARY = (0.0, 0.25, 0.5)
+_MIN_SHARED_ROWS = 5_000
+# Regularisation of a table of few and of many rows; between them by the logarithm of the rows.
+_FEW_ROWS, _MANY_ROWS = 1_000, 30_000
+_DROPOUT = (0.5, 0.2)
+_WEIGHT_DECAY = (0.3, 0.6)
+_MAX_UNITS = 8
+# More than fit in memory: the error comes before the operating system ends the process.
+_MAX_WEIGHTS = 1_000_000_000
+_MAX_LEVELS = 10_000_000
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """How to train; fields named as parameters of `MIDebiasedClassifier` mean the same.
+
+    For each of `lams` there are `n_estimators` models, whose starting weights differ; `factors`
+    has the share of λ for each sensitive attribute. Models of `auxiliary_lams` train before those
+    of `lams` and are thrown away: under a large λ alone, hidden layers that models share lose what
+    the task needs.
+    """
+
+    n_inputs: int
+    n_outputs: int
+    hidden_layer_sizes: tuple[int, ...]
+    n_components: int
+    n_levels: int
+    n_estimators: int
+    dropout: float
+    lams: tuple[float, ...]
+    auxiliary_lams: tuple[float, ...]
+    factors: tuple[float, ...]
+    shares_layers: bool
+    penalty: Any
+    n_critic_steps: int
+    max_iter: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    device: torch.device
+    seed: int
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Arguments of Networks for the models of one λ, but for the generator."""
+        return {
+            "n_models": self.n_estimators,
+            "n_inputs": self.n_inputs,
+            "hidden_layer_sizes": self.hidden_layer_sizes,
+            "n_components": self.n_components,
+            "n_levels": self.n_levels,
+            "n_outputs": self.n_outputs,
+            "dropout": self.dropout,
+        }
+
+    @property
+    def n_repeats(self) -> int:
+        """Values of λ, auxiliary ones included."""
+        return len(self.auxiliary_lams) + len(self.lams)
+
+    @property
+    def model_lams(self) -> tuple[float, ...]:
+        """The λ of each model."""
+        lams = (*self.auxiliary_lams, *self.lams)
+        return tuple(lam for lam in lams for _ in range(self.n_estimators))
+
+    @property
+    def asked(self) -> slice:
+        """Models that are not auxiliary."""
+        return slice(len(self.auxiliary_lams) * self.n_estimators, None)
+
+    def models_of(self, place: int) -> slice:
+        """Return the models of one of `lams`."""
+        start = (len(self.auxiliary_lams) + place) * self.n_estimators
+        return slice(start, start + self.n_estimators)
+
+
+def network_config(
+    parameters: Mapping[str, Any],
+    *,
+    lams: tuple[float, ...],
+    n_rows: int | None,
+    n_inputs: int,
+    n_classes: int,
+    **resolved: Any,
+) -> NetworkConfig:
+    """Return the configuration of an estimator's `parameters`, each "auto" in them resolved.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Parameters of `MIDebiasedClassifier` by name; those that are no field are left out.
+    lams : tuple of float
+    n_rows : int or None
+        Distinct rows; None for a stream.
+    n_inputs, n_classes : int
+    **resolved
+        Other fields, in place of parameters of their names.
+
+    Raises
+    ------
+    ValueError
+        If the networks are too large for any machine.
+    """
+    shares_layers = (n_rows or 0) >= _MIN_SHARED_ROWS
+    batch_size = int(parameters["batch_size"])
+    automatic: dict[str, Any] = {
+        "n_components": min(n_classes - 1, _MAX_UNITS),
+        "dropout": _by_rows(_DROPOUT, n_rows),
+        "weight_decay": _by_rows(_WEIGHT_DECAY, n_rows),
+        "max_iter": max(
+            _DEFAULT_EPOCHS, math.ceil(_MIN_STEPS / n_batches(n_rows or 1, batch_size))
+        ),
+    }
+    names = {field.name for field in fields(NetworkConfig)}
+    chosen: dict[str, Any] = {
+        name: automatic[name] if isinstance(value, str) and value == "auto" else value
+        for name, value in parameters.items()
+        if name in names and name not in resolved
+    }
+    chosen["hidden_layer_sizes"] = tuple(int(n) for n in parameters["hidden_layer_sizes"])
+    config = NetworkConfig(
+        **chosen,
+        **resolved,
+        n_inputs=n_inputs,
+        n_outputs=1 if n_classes == 2 else n_classes,
+        lams=lams,
+        auxiliary_lams=_auxiliary(lams) if shares_layers else (),
+        shares_layers=shares_layers,
+    )
+    _check_size(config)
+    return config
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Return the number of minibatches of an epoch."""
+    return max(1, round(n_rows / batch_size))
+
+
+def _by_rows(ends: tuple[float, float], n_rows: int | None) -> float:
+    rows = np.log([_FEW_ROWS, _MANY_ROWS])
+    return float(np.interp(np.log(n_rows or _MANY_ROWS), rows, ends))
+
+
+def _auxiliary(lams: tuple[float, ...]) -> tuple[float, ...]:
+    wanted = (share * max(lams) for share in _AUXILIARY)
+    return tuple(lam for lam in wanted if lam < min(lams))
+
+
+def _check_size(config: NetworkConfig) -> None:
+    n_units, n_inputs = config.n_components, config.n_inputs
+    widths = (n_inputs, *config.hidden_layer_sizes, n_units, config.n_outputs)
+    n_models = len(config.lams) * config.n_estimators
+    n_weights = n_models * sum(n_in * n_out for n_in, n_out in pairwise(widths))
+    if n_weights > _MAX_WEIGHTS:
+        raise ValueError(
+            f"hidden_layer_sizes={config.hidden_layer_sizes!r} and n_components={n_units!r} "
+            f"on {n_inputs} encoded columns of X make {n_weights:.0e} weights in {n_models} "
+            f"networks (n_estimators={config.n_estimators!r}), more than {_MAX_WEIGHTS:.0e}; give "
+            "smaller layers, or fewer networks."
+        )
+    if n_models * config.n_levels * n_units > _MAX_LEVELS:
+        raise ValueError(
+            f"n_levels={config.n_levels!r} for n_components={n_units!r} are more than "
+            f"{_MAX_LEVELS:.0e} values; give fewer."
+        )

@@ -1,0 +1,44 @@
+"""A fitted model's encoding and weights -> Z and scores, in parts of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from fairmi.networks.model import Networks
+from fairmi.preprocessing import TableEncoder
+
+_ROWS_AT_ONCE = 65_536
+
+
+def inference_networks(
+    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
+) -> Networks:
+    """Return trained networks in float64 on the CPU.
+
+    In float64 a row's place among others can't move it over the edge between two levels of Z.
+    """
+    networks = Networks(**architecture, generator=torch.Generator())
+    networks.load_state_dict({name: torch.as_tensor(v) for name, v in parameters.items()})
+    return networks.double().eval()
+
+
+def represent(networks: Networks, encoder: TableEncoder, table: Any) -> np.ndarray:
+    """Return Z, (n_rows, n_columns) float64, of a checked table."""
+    x = encoder.positions(table)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, x.shape[0], _ROWS_AT_ONCE):
+            part = encoder.expand(x[start : start + _ROWS_AT_ONCE])
+            part = part.toarray() if hasattr(part, "toarray") else part
+            parts.append(networks.representation(torch.as_tensor(part).double()).numpy())
+    return np.concatenate(parts)
+
+
+def scores_of(networks: Networks, z: np.ndarray) -> np.ndarray:
+    """Return the head's scores, (n_rows, n_outputs) float64, of Z."""
+    with torch.no_grad():
+        return networks.scores_of(torch.as_tensor(z)).numpy()

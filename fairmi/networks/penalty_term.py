@@ -1,0 +1,213 @@
+"""A penalty in training: its critic, the critic's optimiser, and the table of levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi._layers import StackedMLP, repeated
+from fairmi.dependence._known_gradient import given
+from fairmi.dependence.level_critic import LevelCritic
+from fairmi.dependence.level_table import LevelTable
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.networks.channel import Channel
+
+_CRITIC_DECAY = 1e-3
+_N_SHUFFLES = 9
+
+
+@dataclass(frozen=True)
+class LevelProbabilities:
+    """Where the units of a batch lie and which levels they may take: see Channel."""
+
+    bounded: Tensor
+    low: Tensor
+    counts: Tensor
+
+
+class PenaltyTerm:
+    """One sensitive attribute's part of the loss, for M models; `penalty` as in `Penalty`."""
+
+    def __init__(
+        self,
+        penalty: Any,
+        sensitive: SensitiveBatch,
+        channel: Channel,
+        generator: Generator,
+        *,
+        n_models: int,
+        n_repeats: int,
+        n_components: int,
+    ) -> None:
+        self.penalty = penalty
+        self.channel, self.generator = channel, generator
+        self.critic = _critics(penalty, n_models, n_repeats, n_components, sensitive, generator)
+        self.n_models = n_models
+        self.trained = [p for p in self.critic.parameters() if p.requires_grad]
+        self.table, self.level_critic = None, None
+        n_levels = channel.n_levels
+        # Not inherited: a subclass may have another value.
+        reads_levels = vars(type(penalty)).get("reads_levels", False)
+        if reads_levels and sensitive.log_prior is not None and n_levels is not None:
+            self.table = LevelTable(n_models, n_components, n_levels, sensitive)
+            if n_components == 1 and type(self.critic) is StackedMLP:
+                self.level_critic = LevelCritic(self.critic, n_levels, sensitive)
+        weights = self.trained if self.level_critic is None else [self.level_critic.weights]
+        self.optimizer = None
+        if weights:
+            self.optimizer = torch.optim.AdamW(weights, weight_decay=_CRITIC_DECAY, fused=True)
+
+    def go_on(self, sensitive: SensitiveBatch) -> None:
+        """Take the group shares of a stream's rows so far."""
+        if self.table is not None and sensitive.log_prior is not None:
+            self.table.prior = sensitive.log_prior.exp()
+        if self.level_critic is not None and sensitive.log_prior is not None:
+            self.level_critic.log_prior = sensitive.log_prior
+
+    def level_probabilities(
+        self, bounded: Tensor, sensitive: SensitiveBatch, width: float
+    ) -> LevelProbabilities | None:
+        """Return the levels that noise of `width` lets a batch take, where the penalty reads them.
+
+        `bounded` (M, B, D) are the units before the channel.
+        """
+        if self.table is None:
+            return None
+        low, above = self.channel.level_probabilities(bounded, width)
+        return LevelProbabilities(bounded, low, self.table.count(low, above, sensitive))
+
+    def train_critic(
+        self,
+        bounded: Tensor,
+        levels: LevelProbabilities | None,
+        sensitive: SensitiveBatch,
+        *,
+        n_steps: int,
+        rate: float,
+        width: float,
+    ) -> None:
+        """Take `n_steps` of the critic on a batch, each with fresh noise of `width`."""
+        if self.optimizer is None:
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.level_critic is not None and levels is not None:
+            self.level_critic.train(self.optimizer, levels.counts[:, 0], n_steps)
+            return
+        for _ in range(n_steps):
+            loss = self._critic_loss(bounded, sensitive, width)
+            self.optimizer.zero_grad()
+            loss.sum().backward()
+            self.optimizer.step()
+
+    def value(
+        self,
+        z: Tensor,
+        levels: LevelProbabilities | None,
+        sensitive: SensitiveBatch,
+        table_share: float,
+        table_rows: float,
+    ) -> Tensor:
+        """Return what the encoder minimises, (M,), at Z (M, B, D); count the batch's levels.
+
+        The table has `table_share` of the value, and looks back on `table_rows` rows.
+        """
+        if self.level_critic is not None:
+            value = given(z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive))
+        else:
+            value = self._value_alone(z, sensitive)
+        if self.table is None or levels is None:
+            return value
+        if table_share:
+            position = self.channel.position(levels.bounded.detach())
+            of_table, slope = self.table.value(levels.low, position, sensitive)
+            of_table = given(z, of_table, slope * self.channel.steps_per_unit)
+            value = value.lerp(of_table, table_share)
+        self.table.update(levels.counts, z.shape[1], table_rows)
+        return value
+
+    def sees(self, z: Tensor, sensitive: SensitiveBatch, model: int) -> bool:
+        """Whether the penalty of a model is larger at Z (M, B, D) than at shuffled rows of it.
+
+        Z is that of inference, and the rows any.
+        """
+        with torch.no_grad():
+            value = self._at_inference(z, sensitive)[model]
+            for _ in range(_N_SHUFFLES):
+                order = torch.randperm(z.shape[1], generator=self.generator, device=z.device)
+                if self._at_inference(z[:, order], sensitive)[model] >= value:
+                    return False
+        return True
+
+    def _at_inference(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        value = self._value_in_parts(z, sensitive)
+        if self.table is not None and self.table.n_batches:
+            # Counts of training rows, read on rows that they do not hold.
+            low, _ = self.channel.level_probabilities(z, 0.0)
+            of_table, _ = self.table.value(low, self.channel.position(z), sensitive)
+            value = torch.maximum(value, of_table)
+        return value
+
+    def _critic_loss(self, bounded: Tensor, sensitive: SensitiveBatch, width: float) -> Tensor:
+        z = self.channel(bounded, width)
+        return self._checked(
+            self.penalty.critic_loss(self.critic, z, sensitive, self.generator),
+            "critic_loss",
+        )
+
+    def _value_alone(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        for parameter in self.trained:
+            parameter.requires_grad_(False)
+        value = self._value(z, sensitive)
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        return value
+
+    def _value_in_parts(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        most = getattr(self.penalty, "max_rows", None)
+        n_rows = z.shape[1]
+        if most is None or n_rows <= most:
+            return self._value(z, sensitive)
+        order = torch.randperm(n_rows, generator=self.generator, device=z.device)
+        parts = [(z[:, index], sensitive.take(index)) for index in order.split(most)]
+        weights = torch.stack([rows.weights.sum(1) for _, rows in parts])
+        values = torch.stack([self._value(part, rows) for part, rows in parts])
+        tiny = torch.finfo(values.dtype).tiny
+        return (values * weights).sum(0) / weights.sum(0).clamp_min(tiny)
+
+    def _value(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        value = self.penalty.value(self.critic, z, sensitive, self.generator)
+        return self._checked(value, "value")
+
+    def _checked(self, value: Tensor, method: str) -> Tensor:
+        if value.shape != (self.n_models,):
+            raise ValueError(
+                f"penalty={type(self.penalty).__name__}: {method} must return one number for each "
+                f"model, shape ({self.n_models},), but gave {tuple(value.shape)}."
+            )
+        return value
+
+
+def _critics(
+    penalty: Any,
+    n_models: int,
+    n_repeats: int,
+    n_components: int,
+    sensitive: SensitiveBatch,
+    generator: Generator,
+) -> nn.Module:
+    """Return critics whose starts, and the generator after them, are those of M / `n_repeats`."""
+    few: nn.Module = penalty.critic(n_models // n_repeats, n_components, sensitive, generator)
+    if n_repeats == 1:
+        return few
+    after = generator.get_state()
+    critics: nn.Module = penalty.critic(n_models, n_components, sensitive, generator)
+    generator.set_state(after)
+    with torch.no_grad():
+        for parameter, start in zip(critics.parameters(), few.parameters(), strict=True):
+            same = parameter.shape == start.shape
+            parameter.copy_(start if same else repeated(start, n_repeats))
+    return critics

@@ -1,0 +1,268 @@
+"""Networks under a penalty: the step, the epoch, and a whole training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi.networks.config import NetworkConfig, n_batches
+from fairmi.networks.loop import EpochRecord, Outcome, finite_models, run_epochs, timed_epoch
+from fairmi.networks.model import Networks
+from fairmi.networks.penalty_term import LevelProbabilities, PenaltyTerm
+from fairmi.networks.progress import epoch_dict
+from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.networks.schedule import Schedule, StreamSchedule
+
+_CRITIC_LEARNING_RATE = 3e-3
+
+Parameters = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainedNetworks:
+    """What one training made: models for each λ of its configuration."""
+
+    trainer: Trainer
+    outcome: Outcome
+
+    @property
+    def config(self) -> NetworkConfig:
+        """How they were trained."""
+        return self.trainer.config
+
+    def parameters(self, place: int) -> dict[str, np.ndarray]:
+        """Return the weights of the models of one λ."""
+        return self.trainer.networks.arrays(self.config.models_of(place))
+
+    def stopped(self, place: int) -> str | None:
+        """Return why the models of one λ ended before the last epoch, if they did."""
+        return next(filter(None, self.outcome.stopped[self.config.models_of(place)]), None)
+
+    def history(self, place: int) -> list[dict[str, float]]:
+        """Return the epochs of one λ, up to where one of its models diverged if one did."""
+        models = self.config.models_of(place)
+        members = range(*models.indices(len(self.outcome.stopped)))
+        return [
+            epoch_dict(record, models)
+            for record in self.outcome.history
+            if all(record.is_finite(member) for member in members)
+        ]
+
+    def claims(self, rows: Batch, place: int) -> tuple[float | None, ...]:
+        """Return what the penalty says is left of each sensitive attribute in Z of one λ.
+
+        In nats; of a penalty that is no information, infinity where it tells `rows` from shuffled
+        ones, else 0. None where it is not penalised.
+        """
+        model = self.config.models_of(place).start
+        kept = self.outcome.kept[model]
+        return () if kept is None else self.trainer.claims(rows, kept, model)
+
+
+def train_networks(
+    rows: TrainingRows,
+    config: NetworkConfig,
+    on_epoch: Callable[[EpochRecord], bool],
+    start: Parameters | None = None,
+) -> TrainedNetworks:
+    """Train networks on rows, from fresh weights or from `start`.
+
+    Sources: Ragonesi et al., arXiv 2003.06430 (the loss); Caruana, doi 10.1023/A:1007379606734
+    (hidden layers that tasks share). Deviations from the former: docs/method.md.
+    """
+    with one_thread():
+        trainer = Trainer(rows, config, start)
+        outcome = run_epochs(trainer, config.max_iter, on_epoch, config.asked)
+    return TrainedNetworks(trainer, outcome)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: more cost more than they give on products of this size.
+
+    It also makes a fit the same on machines of any number of cores, and keeps parallel searches
+    from using more threads than there are cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Trainer:
+    """The state of one training: networks, critics, optimisers, steps taken."""
+
+    def __init__(
+        self, rows: TrainingRows, config: NetworkConfig, start: Parameters | None = None
+    ) -> None:
+        self.rows: TrainingRows | None = rows
+        self.config = config
+        self.networks, self.generator = _networks(config, start)
+        self.lams = torch.tensor(config.model_lams, device=rows.y.device)
+        self.terms = [
+            PenaltyTerm(
+                config.penalty,
+                attribute,
+                self.networks.channel,
+                self.generator,
+                n_models=len(config.model_lams),
+                n_repeats=config.n_repeats,
+                n_components=config.n_components,
+            )
+            for attribute in rows.sensitive
+        ]
+        self.optimizer = _adamw(self.networks, config.learning_rate, config.weight_decay)
+        self.n_steps: int | None = config.max_iter * n_batches(rows.n_rows, config.batch_size)
+        self.step_count = 0
+
+    def feed(
+        self, rows: TrainingRows, config: NetworkConfig, step_count: int, number: int
+    ) -> EpochRecord | None:
+        """Train once on the next rows of a stream, of which `step_count` steps were taken.
+
+        None where a number became non-finite.
+        """
+        self.rows, self.config = rows, config
+        self.lams = torch.tensor(config.model_lams, device=rows.y.device)
+        self.n_steps, self.step_count = None, step_count
+        for term, attribute in zip(self.terms, rows.sensitive, strict=True):
+            term.go_on(attribute)
+        self.networks.train()
+        with one_thread():
+            record = timed_epoch(self, number)
+        self.networks.eval()
+        self.rows = None
+        finite = all(record.is_finite(k) for k in range(self.networks.n_models))
+        return record if finite and all(finite_models(self.networks)) else None
+
+    def epoch(self) -> Tensor:
+        """Train for an epoch; return the mean task loss and penalty, (2, M)."""
+        rows = self.rows
+        assert rows is not None
+        batches = minibatches(rows.n_rows, self.config.batch_size, self.generator)
+        return torch.stack([self.step(rows.batch(index)) for index in batches]).mean(0)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Train the critics, then encoder and head on a batch; return losses (2, M)."""
+        schedule = self._schedule()
+        self.step_count += 1
+        bounded = self.networks.bounded(batch.x)
+        levels = self._train_critics(bounded, batch, schedule)
+        z = self.networks.channel(bounded, schedule.noise_width)
+        task = task_loss(self.networks.head(z), batch)
+        value = self._penalty(z, levels, batch, schedule)
+        loss = task + self.lams * schedule.penalty * value
+        self.optimizer.zero_grad()
+        # Adam does not see the scale; the hidden layers that models share would serve the largest
+        # λ first.
+        (loss / (1 + self.lams)).sum().backward()
+        _set_learning_rate(self.optimizer, self.config.learning_rate * schedule.learning_rate)
+        self.optimizer.step()
+        return torch.stack([task.detach(), value.detach()])
+
+    def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:
+        """As `TrainedNetworks.claims`, of a model whose state is that of the epoch `kept`."""
+        claims: list[float | None] = []
+        lam = self.config.model_lams[model]
+        for term, sensitive, factor in zip(
+            self.terms, rows.sensitive, self.config.factors, strict=True
+        ):
+            if not factor * lam:
+                claims.append(None)
+            elif len(self.terms) == 1 and getattr(term.penalty, "is_information", False):
+                claims.append(kept.penalty[model])
+            else:
+                with torch.no_grad():
+                    z = self.networks.represent(rows.x)
+                claims.append(math.inf if term.sees(z, sensitive, model) else 0.0)
+        return tuple(claims)
+
+    def _schedule(self) -> Schedule | StreamSchedule:
+        if self.n_steps is None:
+            return StreamSchedule(self.step_count)
+        return Schedule(self.step_count / self.n_steps)
+
+    def _penalty(
+        self,
+        z: Tensor,
+        levels: Iterable[LevelProbabilities | None],
+        batch: Batch,
+        schedule: Schedule | StreamSchedule,
+    ) -> Tensor:
+        parts = zip(self.config.factors, self.terms, levels, batch.sensitive, strict=True)
+        share, rows_back = schedule.table, schedule.table_rows
+        values = [f * term.value(z, at, rows, share, rows_back) for f, term, at, rows in parts]
+        return torch.stack(values).sum(0)
+
+    def _train_critics(
+        self, bounded: Tensor, batch: Batch, schedule: Schedule | StreamSchedule
+    ) -> list[LevelProbabilities | None]:
+        found = []
+        for term, sensitive in zip(self.terms, batch.sensitive, strict=True):
+            levels = term.level_probabilities(bounded, sensitive, schedule.noise_width)
+            term.train_critic(
+                bounded.detach(),
+                levels,
+                sensitive,
+                n_steps=self.config.n_critic_steps,
+                rate=_CRITIC_LEARNING_RATE * max(schedule.learning_rate, 0.1),
+                width=schedule.noise_width,
+            )
+            found.append(levels)
+        return found
+
+
+def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
+    """Yield the rows of an epoch in random order, in batches whose sizes differ by one at most."""
+    order = torch.randperm(n_rows, generator=generator, device=generator.device)
+    yield from torch.tensor_split(order, n_batches(n_rows, batch_size))
+
+
+def task_loss(scores: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted mean cross-entropy in nats for each model, (M,).
+
+    One output per row is the score of the second class; else there is one for each class.
+    """
+    if scores.shape[2] == 1:
+        target = batch.y.to(scores.dtype).expand(scores.shape[:2])
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            scores[..., 0], target, reduction="none"
+        )
+    else:
+        target = batch.y.expand(scores.shape[:2])
+        losses = nn.functional.cross_entropy(scores.transpose(1, 2), target, reduction="none")
+    weights = batch.task_weights
+    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+    return (losses * weights).sum(1) / total
+
+
+def _networks(config: NetworkConfig, start: Parameters | None) -> tuple[Networks, Generator]:
+    generator = torch.Generator(config.device).manual_seed(config.seed)
+    networks = Networks(**config.architecture, generator=generator)
+    if start is not None:
+        networks.load_state_dict({k: torch.as_tensor(v) for k, v in start.items()})
+    networks.share(config.n_repeats)
+    if not config.shares_layers:
+        networks.separate(networks.states())
+    return networks, generator
+
+
+def _adamw(networks: Networks, rate: float, decay: float) -> torch.optim.AdamW:
+    # Where all weights decay, those behind the first layer make Z use fewer of its levels.
+    decayed = networks.encoder.layers[0].weight
+    rest = [p for p in networks.parameters() if p is not decayed]
+    groups = [{"params": [decayed], "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,105 @@
+"""The checked rows of a fit, encoded; equal rows are one row of the summed weight.
+
+So a weight of 2 is exactly a repeated row, a weight of 0 exactly an absent one, and a fit does
+not depend on the order in which rows came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from fairmi._data.fit_input import FitInput
+from fairmi._data.sensitive import SensitiveRows
+from fairmi.preprocessing.layout import Layout
+from fairmi.preprocessing.table_encoder import TableEncoder
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Distinct rows, n of each.
+
+    `x` has the bin positions of a table (n, n_columns), which `layout` spreads out; of a sparse
+    table, whose layout is None, the encoded rows. `codes` (n,) are those of classes.
+    """
+
+    x: np.ndarray | csr_array
+    codes: np.ndarray
+    sensitive: SensitiveRows
+    task_weights: np.ndarray
+    penalty_weights: np.ndarray
+    layout: Layout | None
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that networks read."""
+        return self.x.shape[1] if self.layout is None else self.layout.width
+
+
+def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
+    """Return the distinct rows of a fit, in an order that only their content sets."""
+    x = encoder.positions(given.features)
+    told_apart = np.column_stack([given.codes, given.sensitive.columns])
+    both = np.column_stack([given.task_weights, given.penalty_weights])
+    kept, weights = merge_rows(x, told_apart, both)
+    return EncodedRows(
+        x=x[kept],
+        codes=given.codes[kept],
+        sensitive=given.sensitive.take(kept),
+        task_weights=weights[:, 0],
+        penalty_weights=weights[:, 1],
+        layout=encoder.layout_,
+    )
+
+
+def merge_rows(
+    x: np.ndarray | csr_array, rest: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to keep, in their order, and the weight of each.
+
+    Parameters
+    ----------
+    x : float32 array of shape (n_rows, n_encoded), or CSR
+    rest : ndarray of shape (n_rows, n_columns)
+        What else tells rows apart: label and sensitive columns.
+    weights : ndarray of shape (n_rows,) or (n_rows, n_weights)
+        Rows whose weights are all 0 are left out.
+    """
+    # Two independent 64-bit hashes: different rows agree in both with a chance below 1e-18.
+    first, second = (_hash(x, rest, seed) for seed in (0, 1))
+    order = np.lexsort((second, first))
+    order = order[weights.reshape(len(weights), -1)[order].any(axis=1)]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
+    starts = np.flatnonzero(new)
+    return order[starts], np.add.reduceat(weights[order], starts, axis=0)
+
+
+def _hash(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    keys = _odd(random, x.shape[1])
+    with np.errstate(over="ignore"):
+        if isinstance(x, csr_array):
+            terms = _bits(np.asarray(x.data)) * keys[x.indices]
+            sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
+            hashed = sums[x.indptr[1:]] - sums[x.indptr[:-1]]
+        else:
+            hashed = np.zeros(len(x), dtype=np.uint64)
+            for column, key in zip(np.asarray(x).T, keys, strict=True):
+                hashed += _bits(np.ascontiguousarray(column)) * key
+        # A column of float64 bits mixed by itself, so that small codes fill all 64 bits.
+        others = (np.ascontiguousarray(rest, dtype=np.float64) + 0.0).view(np.uint64)
+        mixed = (others ^ (others >> np.uint64(32))) * _odd(random, 1)
+        return hashed + ((mixed ^ (mixed >> np.uint64(29))) * _odd(random, rest.shape[1])).sum(1)
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    # + 0.0 makes -0.0 and 0.0 the same bits.
+    return (values.astype(np.float32) + np.float32(0.0)).view(np.uint32).astype(np.uint64)
+
+
+def _odd(random: np.random.Generator, size: int) -> Any:
+    return random.integers(0, 2**63, size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
