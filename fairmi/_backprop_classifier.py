@@ -16,9 +16,9 @@ from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
-    told_of_stop,
 )
 from fairmi._sklearn_compat import Interval, StrOptions
+from fairmi._told import told_of_stop
 from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.loop import Outcome, run_epochs
 from fairmi.networks.model import device_of

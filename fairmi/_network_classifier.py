@@ -19,9 +19,9 @@ from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
-    told_of_stop,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._told import told_of_stop
 from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
 from fairmi.networks.model import device_of

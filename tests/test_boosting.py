@@ -45,15 +45,15 @@ def fitted(n_threads=1, order=None, lam=8.0, max_features=1.0, n_rounds=20):
     x, y, group = x[order], y[order], group[order]
     config = TreeConfig(0.1, n_rounds, 8, 20, 0.0, max_features, n_threads)
     ones = np.ones(len(y))
-    rows = bin_rows(x, n_categories, 255, np.random.default_rng(0))
+    rows = bin_rows(x, n_categories, np.ones(len(x)), 255, np.random.default_rng(0))
     base = boost(rows, y, ones, 2, config, np.random.default_rng(0))
     none = np.zeros(len(y), dtype=int)
     attribute = attribute_of(group, none, ones, (1, 2), balanced=False)
     penalty = LevelTable(attribute, Channel(17), lam)
-    trees = debias(
+    found = debias(
         rows, y, ones, [penalty], Channel(17), base.scores, config, np.random.default_rng(0)
     )
-    return x, base.trees.then(trees), group, base.scores
+    return x, base.trees.then(found.trees), group, base.scores
 
 
 def obvious_information(place, cells, weights, shape, n_levels):
@@ -113,7 +113,7 @@ def test_gradients_in_the_scores(n_scores):
     attribute = attribute_of(groups, none, weights, (1, 2), balanced=False)
 
     def penalty(at):
-        place = channel.place(channel.squash(at))
+        place = channel.position(channel.squash(at))
         given = (attribute.cells, attribute.weights, (1, 2), 5)
         return sum(obvious_information(place[:, k], *given) for k in range(n_scores))
 
@@ -154,7 +154,7 @@ def test_penalty_hides_the_group():
 
 def test_trees_give_the_scores_of_training():
     x, n_categories, y, _ = table()
-    rows = bin_rows(x, n_categories, 255, np.random.default_rng(0))
+    rows = bin_rows(x, n_categories, np.ones(len(x)), 255, np.random.default_rng(0))
     base = boost(rows, y, np.ones(len(y)), 2, CONFIG, np.random.default_rng(0))
     assert base.trees.n_rounds == CONFIG.max_iter
     assert np.array_equal(base.trees.scores(x), base.scores)
@@ -208,11 +208,11 @@ def test_channel_rounds_to_its_grid(n_scores):
 def test_cross_fitted_base_scores_rows_that_it_did_not_see():
     rng = np.random.default_rng(7)
     x, y = rng.normal(size=(600, 3)), rng.integers(2, size=600)  # nothing to learn
-    rows = bin_rows(x, np.zeros(3, dtype=int), 255, rng)
+    rows = bin_rows(x, np.zeros(3, dtype=int), np.ones(600), 255, rng)
     base = cross_fit(rows, y, np.ones(600), 2, CONFIG, np.random.default_rng(0), n_folds=5)
     assert base.trees.n_rounds <= 5
     x, n_categories, y, _ = table()
-    rows = bin_rows(x, n_categories, 255, rng)
+    rows = bin_rows(x, n_categories, np.ones(len(x)), 255, rng)
     base = cross_fit(rows, y, np.ones(2000), 2, CONFIG, np.random.default_rng(0), n_folds=5)
     in_sample = log_loss(base.trees.scores(x), y, np.ones(2000))
     assert in_sample < log_loss(base.scores, y, np.ones(2000)) < 0.6

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
+_SCALE = 2.0
+# Log odds up to which a class is not rare, so that Z is centred at even odds.
+_USUAL_ODDS = 2.0
+
 
 @dataclass(frozen=True)
 class Channel:
     """Units of Z and their grid of `n_levels` values from -1 to 1.
 
-    One score (two classes) has one unit, Z = tanh((F - centre) / scale). K scores (K classes)
-    have K units, twice each class's probability less 1.
+    One score (two classes) has one unit, Z = tanh((F - centre) / 2), which at centre 0 is twice
+    the probability less 1. K scores (K classes) have K units, twice each probability less 1.
     """
 
     n_levels: int
     centre: float = 0.0
-    scale: float = 2.0
 
     @property
     def steps_per_unit(self) -> float:
@@ -28,28 +31,34 @@ class Channel:
     def squash(self, scores: np.ndarray) -> np.ndarray:
         """Return Z before rounding, (n, K), of scores (n, K)."""
         if scores.shape[1] == 1:
-            return np.tanh((scores - self.centre) / self.scale)
+            return np.tanh((scores - self.centre) / _SCALE)
         return 2 * softmax(scores, axis=1) - 1
 
-    def place(self, z: np.ndarray) -> np.ndarray:
+    def position(self, z: np.ndarray) -> np.ndarray:
         """Return where Z lies among the levels, from 0 to `n_levels` - 1."""
         return (z + 1) * self.steps_per_unit
 
     def round(self, z: np.ndarray) -> np.ndarray:
         """Return the nearest values of the grid."""
-        return np.rint(self.place(z)) / self.steps_per_unit - 1
+        return np.rint(self.position(z)) / self.steps_per_unit - 1
 
     def pull_back(self, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return the derivative in the scores of what has derivative `slope` (n, K) in Z."""
         if z.shape[1] == 1:
-            return slope * (1 - z**2) / self.scale
+            return slope * (1 - z**2) / _SCALE
         p = (z + 1) / 2
         return 2 * p * (slope - (slope * p).sum(1, keepdims=True))
 
     def unsquash(self, z: np.ndarray) -> np.ndarray:
         """Return scores (n, K) of Z on the grid, its ends taken a quarter of a step inwards."""
-        inner = 1 - 0.5 / (self.n_levels - 1)
+        inner = 1 - 0.25 / self.steps_per_unit
         z = np.clip(z, -inner, inner)
         if z.shape[1] == 1:
-            return self.centre + self.scale * np.arctanh(z)
+            return self.centre + _SCALE * np.arctanh(z)
         return np.log1p(z)
+
+
+def centre_of(share: float) -> float:
+    """Return where to centre Z for a class of that share: at 0 unless it is rare or is most."""
+    odds = np.log(share) - np.log1p(-share)
+    return float(np.sign(odds) * max(abs(odds) - _USUAL_ODDS, 0.0))

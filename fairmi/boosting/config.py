@@ -1,8 +1,19 @@
-"""How trees grow: all that a run of rounds is set by, with every field resolved."""
+"""How trees grow: all that a training is set by, with every field resolved."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+# The base: small steps, as many as held-out rows ask for.
+_BASE_RATE, _BASE_ROUNDS, _BASE_MIN_ROWS = 0.06, 400, 20
+_BASE_LEAVES = (8, 16)
+_MIN_ROWS_OF_16_LEAVES = 10_000
+# Folds of the base by rows; from the last on, one fit of a fixed number of rounds.
+_FOLDS = ((20_000, 5), (100_000, 2))
+_ROUNDS_WITHOUT_FOLDS = 200
+_LEAF_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -31,3 +42,47 @@ class TreeConfig:
     l2_regularization: float
     max_features: float
     n_threads: int
+
+
+@dataclass(frozen=True)
+class BoostingConfig:
+    """Settings of a training: of the base, `n_folds` of it (1 for none), and of the rounds."""
+
+    base: TreeConfig
+    n_folds: int
+    rounds: TreeConfig
+    n_levels: int
+    seed: int
+
+
+def boosting_config(
+    parameters: Mapping[str, Any], *, n_rows: int, n_threads: int, seed: int
+) -> BoostingConfig:
+    """Return the settings that a classifier's parameters come to on `n_rows` distinct rows."""
+    shared: dict[str, Any] = {
+        "l2_regularization": float(parameters["l2_regularization"]),
+        "max_features": float(parameters["max_features"]),
+        "n_threads": n_threads,
+    }
+    few = min(_BASE_MIN_ROWS, max(n_rows // 20, 1))
+    in_leaf = parameters["min_samples_leaf"]
+    n_folds = next((folds for below, folds in _FOLDS if n_rows < below), 1)
+    return BoostingConfig(
+        base=TreeConfig(
+            learning_rate=_BASE_RATE,
+            max_iter=_BASE_ROUNDS if n_folds > 1 else _ROUNDS_WITHOUT_FOLDS,
+            max_leaf_nodes=_BASE_LEAVES[n_rows >= _MIN_ROWS_OF_16_LEAVES],
+            min_samples_leaf=few,
+            **shared,
+        ),
+        n_folds=n_folds,
+        rounds=TreeConfig(
+            learning_rate=float(parameters["learning_rate"]),
+            max_iter=int(parameters["max_iter"]),
+            max_leaf_nodes=int(parameters["max_leaf_nodes"]),
+            min_samples_leaf=max(few, int(_LEAF_SHARE * n_rows)) if in_leaf == "auto" else in_leaf,
+            **shared,
+        ),
+        n_levels=int(parameters["n_levels"]),
+        seed=seed,
+    )

@@ -51,9 +51,9 @@ class LevelTable:
     def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the value at Z (n, K) in nats, and n times its derivative in Z, (n, K)."""
         n_levels = self.channel.n_levels
-        place = self.channel.place(z)
+        position = self.channel.position(z)
         parts = [
-            information(place[:, k], self.attribute, n_levels, self.smoothing)
+            information(position[:, k], self.attribute, n_levels, self.smoothing)
             for k in range(z.shape[1])
         ]
         slopes = np.stack([slope for _, slope in parts], axis=1)
@@ -77,17 +77,23 @@ def attribute_of(
     if balanced:
         of_cell = np.bincount(cells, weights=weights, minlength=n_cells)
         weights = weights / np.where(of_cell > 0, of_cell, 1)[cells]
-    weights = weights * (len(weights) / weights.sum())
+    weights = mean_one(weights)
     of_cell = np.bincount(cells, weights=weights, minlength=n_cells).reshape(shape)
     of_stratum = of_cell.sum(1, keepdims=True)
     prior = of_cell / np.where(of_stratum > 0, of_stratum, 1)
     return Attribute(cells, weights, prior)
 
 
+def mean_one(weights: np.ndarray) -> np.ndarray:
+    """Return weights scaled to mean 1; all 0 where they are so."""
+    total = weights.sum()
+    return weights * (len(weights) / total) if total > 0 else weights
+
+
 def information(
-    place: np.ndarray, attribute: Attribute, n_levels: int, smoothing: float
+    position: np.ndarray, attribute: Attribute, n_levels: int, smoothing: float
 ) -> tuple[float, np.ndarray]:
-    """Return I(unit; C | stratum) in nats and n times its derivative in each row's place, (n,).
+    """Return I(unit; C | stratum) in nats and n times its derivative in each row's position, (n,).
 
     A row counts at the two levels nearest to it, by its distance from each. The optimal critic of
     such counts is T(level, c) = log p(c | level) - log p(c); it is held still (envelope theorem),
@@ -96,7 +102,7 @@ def information(
 
     Parameters
     ----------
-    place : ndarray of shape (n,)
+    position : ndarray of shape (n,)
         Where each row lies among the levels, from 0 to `n_levels` - 1.
     attribute : Attribute
     n_levels : int
@@ -104,8 +110,8 @@ def information(
         Rows' worth of prior in each level of each stratum.
     """
     n_cells = attribute.prior.size
-    low = np.minimum(place.astype(np.int64), n_levels - 2)
-    above = place - low
+    low = np.minimum(position.astype(np.int64), n_levels - 2)
+    above = position - low
     at_low = low * n_cells + attribute.cells
     upper = attribute.weights * above
     counts = np.bincount(at_low, attribute.weights - upper, n_levels * n_cells)
@@ -113,7 +119,7 @@ def information(
     counts = counts.reshape(n_levels, *attribute.prior.shape)
     critic = optimal_critic(counts, attribute.prior, smoothing)
     slopes = np.diff(critic, axis=0).ravel()
-    value = float((counts * critic).sum() / len(place))
+    value = float((counts * critic).sum() / len(position))
     return value, attribute.weights * slopes[at_low]
 
 

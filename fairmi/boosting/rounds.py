@@ -44,6 +44,17 @@ class Round:
     penalty: float
 
 
+@dataclass(frozen=True)
+class Debiased:
+    """Trees to add to a base, and why there are fewer than asked for, if so.
+
+    `stopped` is "callback", "interrupted", "diverged" or None.
+    """
+
+    trees: Trees
+    stopped: str | None
+
+
 def debias(
     rows: Binned,
     y: np.ndarray,
@@ -54,7 +65,7 @@ def debias(
     config: TreeConfig,
     rng: np.random.Generator,
     report: Callable[[Round], bool] | None = None,
-) -> Trees:
+) -> Debiased:
     """Return trees that added to a base's scores make Z tell less of what the penalties see.
 
     Parameters
@@ -76,20 +87,41 @@ def debias(
     scores = np.array(base_scores, dtype=np.float64, order="F")
     grower = Grower(rows, config, rng)
     grown: list[TreePredictor] = []
-    for t in range(config.max_iter):
-        progress = t / max(config.max_iter - 1, 1)
-        share = schedule.share(progress)
-        gradient, hessian = derivatives(scores, y, weights)
-        z = channel.squash(scores)
-        value = 0.0
-        for penalty in penalties:
-            lam = penalty.lam * share
-            part, slope = penalty.gradient(z)
-            gradient += lam * channel.pull_back(z, slope)
-            hessian += (_CURVATURE * lam) * penalty.weights[:, None] * (1 - z**2)
-            value += part
-        if report is not None and report(Round(t + 1, log_loss(scores, y, weights), value)):
-            break
-        rate = config.learning_rate * schedule.rate(progress)
-        grown += grower.round(gradient, hessian, scores, rate)
-    return trees_of(grown, np.zeros(scores.shape[1]), rows.n_categories)
+    stopped = None
+    try:
+        for t in range(config.max_iter):
+            progress = t / max(config.max_iter - 1, 1)
+            z = channel.squash(scores)
+            gradient, hessian = derivatives(scores, y, weights)
+            value = _add_penalties(gradient, hessian, z, penalties, channel, progress)
+            if not np.isfinite(value) or not np.isfinite(gradient).all():
+                stopped = "diverged"
+                break
+            if report is not None and report(Round(t + 1, log_loss(scores, y, weights), value)):
+                stopped = "callback"
+                break
+            rate = config.learning_rate * schedule.rate(progress)
+            grown += grower.round(gradient, hessian, scores, rate)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    whole = len(grown) - len(grown) % scores.shape[1]
+    return Debiased(trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories), stopped)
+
+
+def _add_penalties(
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    z: np.ndarray,
+    penalties: Sequence[Penalty],
+    channel: Channel,
+    progress: float,
+) -> float:
+    """Add to the derivatives of the task loss, in place, and return the summed value."""
+    total = 0.0
+    for penalty in penalties:
+        lam = penalty.lam * schedule.share(progress)
+        value, slope = penalty.gradient(z)
+        gradient += lam * channel.pull_back(z, slope)
+        hessian += (_CURVATURE * lam) * penalty.weights[:, None] * (1 - z**2)
+        total += value
+    return total
