@@ -32,7 +32,7 @@ from fairmi.boosting.rounds import Penalty
 from fairmi.boosting.rows import tree_rows
 from fairmi.boosting.training import train_trees
 from fairmi.boosting.trees import Trees
-from fairmi.preprocessing.column_codes import column_codes, learn_categories
+from fairmi.preprocessing.column_codes import column_codes, learn_columns
 
 _AUTO = StrOptions({"auto"})
 _POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -355,14 +355,13 @@ default="demographic_parity"
         n_classes = len(given.classes)
         _check_units(self.n_components, n_classes)
         seed = seed_of(self.random_state)
-        columns = learn_categories(given.features, self.max_bins)
+        columns, x = learn_columns(given.features, self.max_bins)
         base, base_scores = None, None
         if self.base is not None:
             labels = given.classes[given.codes]
             base, base_scores = fitted_base(
                 self.base, given.features, labels, given.task_weights, seed
             )
-        x = column_codes(given.features, columns)
         rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
         config = boosting_config(
             self.get_params(deep=False),
@@ -397,6 +396,7 @@ default="demographic_parity"
                 "history_": report.history,
                 "n_iter_": found.n_rounds,
                 "stopped_": found.stopped,
+                "predicted": found.predicted,
             }
             for found, report in zip(trained, reports, strict=True)
         ]
@@ -407,9 +407,8 @@ default="demographic_parity"
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
+        predicted = learned.pop("predicted")
         self._store(given, learned)
-        scores = self._scores(self._represent(given.features))
-        predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
         self.warnings_ = told_of_stop(self.stopped_, self.n_iter_)
         self.warnings_ += told_of_one_class(predicted, len(self.classes_), self.lam)
         return self

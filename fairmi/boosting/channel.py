@@ -57,6 +57,11 @@ class Channel:
             return self.centre + _SCALE * np.arctanh(z)
         return np.log1p(z)
 
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """Return the code of the class, (n,), that each row of Z on the grid stands for."""
+        scores = self.unsquash(z)
+        return (scores[:, 0] > 0).astype(int) if z.shape[1] == 1 else scores.argmax(axis=1)
+
 
 def centre_of(share: float) -> float:
     """Return where to centre Z for a class of that share: at 0 unless it is rare or is most."""

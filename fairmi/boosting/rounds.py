@@ -46,12 +46,14 @@ class Round:
 
 @dataclass(frozen=True)
 class Debiased:
-    """Trees to add to a base, and why there are fewer than asked for, if so.
+    """Trees to add to a base, and the scores (n, K) of the rows with them.
 
-    `stopped` is "callback", "interrupted", "diverged" or None.
+    `stopped` says why there are fewer trees than asked for: "callback", "interrupted", "diverged",
+    or None where there are not.
     """
 
     trees: Trees
+    scores: np.ndarray
     stopped: str | None
 
 
@@ -105,7 +107,8 @@ def debias(
     except KeyboardInterrupt:
         stopped = "interrupted"
     whole = len(grown) - len(grown) % scores.shape[1]
-    return Debiased(trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories), stopped)
+    trees = trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories)
+    return Debiased(trees, scores, stopped)
 
 
 def _add_penalties(

@@ -19,11 +19,13 @@ from fairmi.boosting.trees import Trees, trees_of
 class TrainedTrees:
     """The trees of one λ, those of the own base first, and their channel.
 
-    `n_rounds` are under the penalty, and `stopped` says why they are not all, if so.
+    `predicted` (n,) are the codes of the classes that the rows of the fit are given; `n_rounds`
+    are under the penalty, and `stopped` says why they are not all, if so.
     """
 
     trees: Trees
     channel: Channel
+    predicted: np.ndarray
     n_rounds: int
     stopped: str | None
 
@@ -64,7 +66,9 @@ def train_trees(
             report,
         )
         trees = base.trees.then(found.trees)
-        trained.append(TrainedTrees(trees, channel, found.trees.n_rounds, found.stopped))
+        predicted = channel.predict(channel.round(channel.squash(found.scores)))
+        n_rounds = found.trees.n_rounds
+        trained.append(TrainedTrees(trees, channel, predicted, n_rounds, found.stopped))
     return trained
 
 

@@ -11,8 +11,8 @@ from fairmi._data.values import table_columns
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn, as_at_fit
 
 
-def learn_categories(X: Any, max_categories: int) -> dict[str, Any]:
-    """Return the columns of a table as plain data: their names, and the categories of each.
+def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the columns of a table as plain data, and the table as trees read it.
 
     Parameters
     ----------
@@ -22,39 +22,47 @@ def learn_categories(X: Any, max_categories: int) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    columns : dict
         `names`; `categories`, for each column an array, the most frequent first, or None for
         numbers; `n_categories` (n_features,), codes of each column, 0 for numbers.
+    codes : ndarray of shape (n_rows, n_features), float64
+        Numbers, and codes 0, 1, ... of categories; NaN where a value is missing.
     """
-    names, categories = [], []
-    for name, values in table_columns(X):
+    names, categories, sizes = [], [], []
+    codes = np.empty(X.shape)
+    for j, (name, values) in enumerate(table_columns(X)):
+        found = _by_frequency(values) if values.dtype == object else None
         names.append(name)
-        categories.append(_by_frequency(values) if values.dtype == object else None)
-    sizes = [0 if found is None else min(len(found), max_categories) for found in categories]
-    return {"names": names, "categories": categories, "n_categories": np.array(sizes)}
+        categories.append(found)
+        sizes.append(0 if found is None else min(len(found), max_categories))
+        codes[:, j] = values if found is None else _codes(values, found, sizes[j])
+    columns = {"names": names, "categories": categories, "n_categories": np.array(sizes)}
+    return columns, codes
 
 
 def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
-    """Return a table as trees read it, (n_rows, n_features) float64.
-
-    A missing value is NaN, and so is a category that fit did not see.
+    """Return another table as trees read it; a category that fit did not see is NaN.
 
     Raises
     ------
     ValueError
         If a column was numeric at fit and is text or categorical now, or the other way round.
     """
-    codes = np.empty((X.shape[0], len(columns["names"])))
+    codes = np.empty(X.shape)
     for j, (name, values) in enumerate(table_columns(X)):
-        categories = columns["categories"][j]
-        if categories is None:
+        found, size = columns["categories"][j], columns["n_categories"][j]
+        if found is None:
             codes[:, j] = as_at_fit(NumericColumn(name, np.zeros(1), True), name, values)
-            continue
-        values = as_at_fit(CategoricalColumn(name, categories, True), name, values)
-        place = pd.Index(categories, dtype=object).get_indexer(pd.Index(values, dtype=object))
-        last = columns["n_categories"][j] - 1
-        codes[:, j] = np.where(place < 0, np.nan, np.minimum(place, last))
+        else:
+            values = as_at_fit(CategoricalColumn(name, found, True), name, values)
+            codes[:, j] = _codes(values, found, size)
     return codes
+
+
+def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:
+    index = pd.Index(categories, dtype=object)
+    places = index.get_indexer(pd.Index(values, dtype=object))
+    return np.where(places < 0, np.nan, np.minimum(places, size - 1))
 
 
 def _by_frequency(values: np.ndarray) -> np.ndarray:
