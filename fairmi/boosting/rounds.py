@@ -17,7 +17,10 @@ from fairmi.boosting.growth import Grower
 from fairmi.boosting.task import derivatives, log_loss
 from fairmi.boosting.trees import Trees, trees_of
 
-_CURVATURE = 0.05  # of the penalty, as a share of λ: its own second derivative has no fixed sign
+# Second derivative of the penalty in a score, as a share of λ: its own has no fixed sign. It grows
+# where a round raised the loss, and falls back slowly.
+_CURVATURE = (0.05, 2.0)
+_GROWTH, _DECAY = 1.5, 0.95
 
 
 class Penalty(Protocol):
@@ -90,18 +93,29 @@ def debias(
     grower = Grower(rows, config, rng)
     grown: list[TreePredictor] = []
     stopped = None
+    curvature = _Curvature()
     try:
         for t in range(config.max_iter):
             progress = t / max(config.max_iter - 1, 1)
+            share = schedule.share(progress)
             z = channel.squash(scores)
             gradient, hessian = derivatives(scores, y, weights)
-            value = _add_penalties(gradient, hessian, z, penalties, channel, progress)
-            if not np.isfinite(value) or not np.isfinite(gradient).all():
+            task_loss = log_loss(scores, y, weights)
+            value = weighted = 0.0
+            for penalty in penalties:
+                part, slope = penalty.gradient(z)
+                gradient += (penalty.lam * share) * channel.pull_back(z, slope)
+                value += part
+                weighted += penalty.lam * part
+            if not np.isfinite(weighted) or not np.isfinite(gradient).all():
                 stopped = "diverged"
                 break
-            if report is not None and report(Round(t + 1, log_loss(scores, y, weights), value)):
+            if report is not None and report(Round(t + 1, task_loss, value)):
                 stopped = "callback"
                 break
+            curved = curvature.after(task_loss, weighted, share) * (1 - z**2)
+            for penalty in penalties:
+                hessian += (penalty.lam * share) * penalty.weights[:, None] * curved
             rate = config.learning_rate * schedule.rate(progress)
             grown += grower.round(gradient, hessian, scores, rate)
     except KeyboardInterrupt:
@@ -111,20 +125,19 @@ def debias(
     return Debiased(trees, scores, stopped)
 
 
-def _add_penalties(
-    gradient: np.ndarray,
-    hessian: np.ndarray,
-    z: np.ndarray,
-    penalties: Sequence[Penalty],
-    channel: Channel,
-    progress: float,
-) -> float:
-    """Add to the derivatives of the task loss, in place, and return the summed value."""
-    total = 0.0
-    for penalty in penalties:
-        lam = penalty.lam * schedule.share(progress)
-        value, slope = penalty.gradient(z)
-        gradient += lam * channel.pull_back(z, slope)
-        hessian += (_CURVATURE * lam) * penalty.weights[:, None] * (1 - z**2)
-        total += value
-    return total
+class _Curvature:
+    """The damping of steps: more where the last round raised what it was to lower."""
+
+    def __init__(self) -> None:
+        self.value = _CURVATURE[0]
+        self.before: tuple[float, float, float] | None = None
+
+    def after(self, task_loss: float, penalty: float, share: float) -> float:
+        """Return the curvature of the next round; `penalty` is weighted by λ, not by `share`."""
+        if self.before is not None:
+            loss, weighted, at_share = self.before
+            raised = task_loss + at_share * penalty > loss + at_share * weighted
+            factor = _GROWTH if raised else _DECAY
+            self.value = float(np.clip(self.value * factor, *_CURVATURE))
+        self.before = (task_loss, penalty, share)
+        return self.value
