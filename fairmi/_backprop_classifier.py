@@ -9,7 +9,11 @@ from typing import Any, ClassVar, Self
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
-from fairmi._base import Callbacks, check_callbacks
+from fairmi._base import (
+    Callbacks,
+    check_callbacks,
+    told_of_stop,
+)
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
@@ -18,11 +22,9 @@ from fairmi._network_base import (
     diagnosed_rows,
 )
 from fairmi._sklearn_compat import Interval, StrOptions
-from fairmi._told import told_of_stop
 from fairmi.networks.backprop import Backprop, BackpropConfig
-from fairmi.networks.loop import Outcome, run_epochs
+from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
 from fairmi.networks.model import device_of
-from fairmi.networks.progress import Reporter, epoch_dict
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.networks.trainer import one_thread
 from fairmi.preprocessing import TableEncoder

@@ -18,14 +18,15 @@ from fairmi._base import (
     check_callbacks,
     check_lam,
     check_path_lams,
+    told_of_one_class,
+    told_of_stop,
 )
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
-from fairmi._given_base import check_base, fitted_base, scores_of_base
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n_threads
-from fairmi._told import told_of_one_class, told_of_stop
 from fairmi.boosting.channel import Channel
 from fairmi.boosting.config import boosting_config
+from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
 from fairmi.boosting.penalties import check_penalty, comparison_of, penalties_of
 from fairmi.boosting.progress import Reporter
 from fairmi.boosting.rounds import Penalty

@@ -11,10 +11,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier
-from fairmi._told import Told, told_of_one_class
-from fairmi.networks.inference import inference_networks, represent, scores_of
-from fairmi.networks.model import Networks
+from fairmi._base import RepresentationClassifier, Told, told_of_one_class
+from fairmi.networks.inference import represent, scores_of
+from fairmi.networks.model import Networks, inference_networks
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
 

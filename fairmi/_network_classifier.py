@@ -12,7 +12,13 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams
+from fairmi._base import (
+    Callbacks,
+    check_callbacks,
+    check_lam,
+    check_path_lams,
+    told_of_stop,
+)
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
@@ -21,11 +27,10 @@ from fairmi._network_base import (
     diagnosed_rows,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi._told import told_of_stop
 from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
+from fairmi.networks.loop import Reporter, epoch_dict
 from fairmi.networks.model import device_of
-from fairmi.networks.progress import Reporter, epoch_dict
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
-import fairmi._network_classifier
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
+from fairmi.networks.trainer import Trainer
 
 MANY = settings(
     max_examples=500, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -92,14 +92,6 @@ NAMES = {
     "sensitive_features": "sensitive",
     "sample_weight": r"sample_weight|\by\b|sensitive_features",
     "classes": r"\bclasses\b",
-    "X_val": r"\bX_val\b",
-    "y_val": r"\by_val\b",
-    "sensitive_features_val": r"\bsensitive_features_val\b",
-}
-VALIDATION = {
-    "X_val": GOOD["X"],
-    "y_val": GOOD["y"],
-    "sensitive_features_val": GOOD["sensitive_features"],
 }
 
 
@@ -111,13 +103,12 @@ def check_names(text, names):
     assert any(pd.Series([text]).str.contains(name).item() for name in names), text
 
 
-def check_answer(arguments, parameters, names, model=None, method="fit"):
+def check_answer(arguments, model, names, method="fit"):
     """Training starts, or an error names one of the arguments that are not the good ones."""
-    if model is None:
-        model = MIDebiasedClassifier(**{"hidden_layer_sizes": (4,), **parameters})
     with (
-        mock.patch.object(fairmi._network_classifier, "train", side_effect=TrainedError),
-        mock.patch.object(MIDebiasedClassifier, "_feed", side_effect=TrainedError),
+        mock.patch("fairmi._network_classifier.train_networks", side_effect=TrainedError),
+        mock.patch("fairmi._backprop_classifier.run_epochs", side_effect=TrainedError),
+        mock.patch.object(Trainer, "feed", side_effect=TrainedError),
         warnings.catch_warnings(action="ignore"),
     ):
         try:
@@ -126,6 +117,10 @@ def check_answer(arguments, parameters, names, model=None, method="fit"):
             pass
         except (ValueError, TypeError) as error:
             check_names(str(error), names)
+
+
+def fresh():
+    return MIDebiasedClassifier(hidden_layer_sizes=(4,))
 
 
 @cache
@@ -148,16 +143,20 @@ def test_anything_in_place_of_an_argument(argument, values):
     @given(values)
     @MANY
     def check(value):
-        check_answer({**GOOD, argument: value}, {}, [NAMES[argument]])
+        check_answer({**GOOD, argument: value}, fresh(), [NAMES[argument]])
 
     check()
 
 
-@given(st.sampled_from(sorted(MIDebiasedClassifier().get_params())), ANYTHING)
-@MANY
-def test_anything_in_place_of_a_parameter(name, value):
-    with warnings.catch_warnings(action="ignore"):
-        check_answer(GOOD, {name: value}, [name])
+@pytest.mark.parametrize("kind", [MIDebiasedClassifier, MIBackpropClassifier])
+def test_anything_in_place_of_a_parameter(kind):
+    @given(st.sampled_from(sorted(kind().get_params())), ANYTHING)
+    @MANY
+    def check(name, value):
+        model = kind(**{"hidden_layer_sizes": (4,), name: value})
+        check_answer(GOOD, model, [name])
+
+    check()
 
 
 @given(
@@ -167,21 +166,7 @@ def test_anything_in_place_of_a_parameter(name, value):
 )
 @MANY
 def test_anything_in_place_of_several_arguments(arguments):
-    check_answer({**GOOD, **arguments}, {}, [NAMES[name] for name in arguments] or ["$^"])
-
-
-@pytest.mark.parametrize(
-    ("argument", "values"),
-    [("X_val", TABLES), ("y_val", ANYTHING), ("sensitive_features_val", ANYTHING)],
-    ids=VALIDATION.keys(),
-)
-def test_anything_in_place_of_validation_rows(argument, values):
-    @given(values)
-    @MANY
-    def check(value):
-        check_answer({**GOOD, **VALIDATION, argument: value}, {}, [NAMES[argument]])
-
-    check()
+    check_answer({**GOOD, **arguments}, fresh(), [NAMES[name] for name in arguments] or ["$^"])
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["first", "later"])
@@ -202,9 +187,8 @@ def test_anything_in_place_of_an_argument_of_partial_fit(argument, values, later
     @given(values)
     @MANY
     def check(value):
-        model = streamed() if later else MIDebiasedClassifier(hidden_layer_sizes=(4,))
-        arguments = {**good, argument: value}
-        check_answer(arguments, {}, [NAMES[argument]], model, "partial_fit")
+        model = streamed() if later else fresh()
+        check_answer({**good, argument: value}, model, [NAMES[argument]], "partial_fit")
 
     check()
 
@@ -214,6 +198,6 @@ def test_anything_in_place_of_x_at_prediction(method):
     @given(TABLES)
     @MANY
     def check(value):
-        check_answer({"X": value}, {}, [NAMES["X"]], streamed(), method)
+        check_answer({"X": value}, streamed(), [NAMES["X"]], method)
 
     check()

@@ -17,7 +17,6 @@ from test_dependence import (
 )
 from torch import nn
 
-from fairmi._types import TrainingData
 from fairmi.dependence import (
     CLUB,
     MINE,
@@ -27,6 +26,7 @@ from fairmi.dependence import (
     BarberAgakov,
     DonskerVaradhan,
     InfoNCE,
+    SensitiveBatch,
 )
 from fairmi.dependence._critics import PairCritic
 from fairmi.dependence._scores import score
@@ -73,16 +73,14 @@ def discrete_data(groups, prior, strata, weights, dtype=torch.float64):
     strata, groups = tensor(strata, torch.int64), tensor(groups, torch.int64)
     weights = tensor(weights, dtype)
     log_prior = tensor(np.log(prior), dtype)
-    x = torch.zeros(len(groups), 1)
-    data = TrainingData(x, strata, groups, None, log_prior, strata, len(prior), weights, weights)
-    return data, data.rows(torch.arange(len(groups)))
+    return SensitiveBatch(groups, None, strata, len(prior), log_prior, weights)
 
 
 def value(bound, scores, groups, prior, strata, weights):
-    data, batch = discrete_data(groups, prior, strata, weights)
+    batch = discrete_data(groups, prior, strata, weights)
     scores = scores if isinstance(scores, torch.Tensor) else tensor(scores)
     z = torch.zeros(*scores.shape[:2], 1, dtype=torch.float64)
-    return bound().value(Given(scores), z, batch, data, generator())
+    return bound().value(Given(scores), z, batch, generator())
 
 
 def closed_form(bound, joint):
@@ -153,8 +151,8 @@ def test_exact_marginal_is_all_pairs_of_the_rows(bound):
         np.ones((1, 30)),
     )
     critic = GivenPairs(lambda z, c: torch.sin(z * 3) * table[c.long()])
-    data, batch = data_of(tensor(groups)[:, None])
-    scores = score(critic, tensor(z), batch, data, generator(), own=True)
+    batch = data_of(tensor(groups)[:, None])
+    scores = score(critic, tensor(z), batch, generator(), own=True)
     own = {
         InfoNCE: lambda: (scores.joint - scores.log_row_means()).mean(1),
         NWJ: lambda: scores.joint.mean(1) - scores.marginal.exp().mean((1, 2)) + 1,
@@ -188,11 +186,11 @@ def test_all_pairs_are_within_strata_and_weighted(own, n_strata):
     random = np.random.default_rng(3)
     z, c = random.normal(size=(2, 1, 12, 1))
     strata = random.integers(n_strata, size=12)
-    data, batch = data_of(tensor(c[0]), n_strata, tensor(strata, torch.int64))
+    batch = data_of(tensor(c[0]), n_strata, tensor(strata, torch.int64))
     weights = random.exponential(size=12)
-    batch.penalty_weights[:] = tensor(weights)
+    batch.weights[:] = tensor(weights)
     critic = GivenPairs(lambda z, c: z * c)
-    scores = score(critic, tensor(z), batch, data, generator(), own=own)
+    scores = score(critic, tensor(z), batch, generator(), own=own)
     for s in range(n_strata):
         inside = [
             (weights[i] * weights[j], z[0, i, 0] * c[0, j, 0])
@@ -226,15 +224,15 @@ def test_club_is_never_below_0():
 @each_bound
 def test_gradients_in_z_of_values_are_those_of_finite_differences(bound):
     z = tensor(RANDOM.normal(size=(2, 6, 2))).requires_grad_()
-    data, batch = data_of(tensor(RANDOM.normal(size=(6, 2))))
-    critic = bound(hidden_layer_sizes=(4,)).critic(2, 2, data, generator()).double()
+    batch = data_of(tensor(RANDOM.normal(size=(6, 2))))
+    critic = bound(hidden_layer_sizes=(4,)).critic(2, 2, batch, generator()).double()
     penalty = bound()
     assert torch.autograd.gradcheck(
-        lambda z: penalty.value(critic, z, batch, data, generator()), (z,)
+        lambda z: penalty.value(critic, z, batch, generator()), (z,)
     )
     if bound is not MINE:  # whose gradient is another's
         assert torch.autograd.gradcheck(
-            lambda z: penalty.critic_loss(critic, z, batch, data, generator()), (z,)
+            lambda z: penalty.critic_loss(critic, z, batch, generator()), (z,)
         )
 
 
@@ -249,8 +247,8 @@ def gaussian_ratio(rho):
 @pytest.mark.parametrize("bound", OF_PAIRS)
 def test_value_of_all_pairs_at_the_best_critic_is_the_information_of_gaussians(bound):
     z, c = gaussian_pair(0.6, 4000)
-    data, batch = data_of(c)
-    found = bound().value(gaussian_ratio(0.6), z, batch, data, generator())
+    batch = data_of(c)
+    found = bound().value(gaussian_ratio(0.6), z, batch, generator())
     assert float(found) == pytest.approx(-0.5 * math.log(1 - 0.36), abs=0.03)
 
 
@@ -270,38 +268,38 @@ class GaussianOfZ(nn.Module):
 @pytest.mark.parametrize("bound", [BarberAgakov, CLUB])
 def test_value_at_the_best_normal_is_the_closed_form_of_gaussians(bound):
     z, c = gaussian_pair(0.6, 100_000)
-    data, batch = data_of(c)
-    critic = GaussianOfZ(bound().critic(1, 1, data, generator()), 0.6)
-    found = bound().value(critic, z, batch, data, generator())
+    batch = data_of(c)
+    critic = GaussianOfZ(bound().critic(1, 1, batch, generator()), 0.6)
+    found = bound().value(critic, z, batch, generator())
     expected = -0.5 * math.log(1 - 0.36) if bound is BarberAgakov else 0.36 / 0.64
     assert float(found) == pytest.approx(expected, abs=0.02)
 
 
 def test_corrected_gradient_of_mine_divides_by_the_moving_average():
     scores, *rest = random_rows(n_models=2)
-    data, batch = discrete_data(*rest)
+    batch = discrete_data(*rest)
     z = torch.zeros(2, 40, 1, dtype=torch.float64)
-    critic = MINE().critic(2, 1, data, generator())
+    critic = MINE().critic(2, 1, batch, generator())
     critic = _with_scores(critic, tensor(scores).requires_grad_())
     with torch.no_grad():
-        plain = MINE().critic_loss(critic, z, batch, data, generator())
+        plain = MINE().critic_loss(critic, z, batch, generator())
     assert not critic.n_averaged.any()
-    first = MINE().critic_loss(critic, z, batch, data, generator())
+    first = MINE().critic_loss(critic, z, batch, generator())
     (gradient,) = torch.autograd.grad(first.sum(), critic.scores)
-    dv = -DonskerVaradhan().value(critic, z, batch, data, generator())
+    dv = -DonskerVaradhan().value(critic, z, batch, generator())
     (expected,) = torch.autograd.grad(dv.sum(), critic.scores)
     # The average of one batch is the batch's own mean: no correction yet.
     np.testing.assert_allclose(first.detach(), plain, rtol=1e-5)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
     critic.log_average += 1
     critic.n_averaged += 1e6
-    scores_of = score(critic, z, batch, data, generator())
-    second = MINE().critic_loss(critic, z, batch, data, generator())
+    scores_of = score(critic, z, batch, generator())
+    second = MINE().critic_loss(critic, z, batch, generator())
     (corrected,) = torch.autograd.grad(second.sum(), critic.scores)
     average = critic.log_average.double()[:, batch.strata]
     marginal = torch.exp(scores_of.marginal + scores_of.log_shares - average[..., None])
     member = nn.functional.one_hot(batch.strata, 3).double()
-    weights = batch.penalty_weights
+    weights = batch.weights
     manual = marginal * (weights / weights.sum(1, keepdim=True))[..., None]
     index = batch.groups.expand(2, -1)[..., None]
     joint = torch.zeros_like(manual).scatter_(
@@ -320,10 +318,10 @@ def _with_scores(critic, scores):
 
 def test_average_of_mine_passes_over_a_stratum_that_a_batch_lacks():
     scores, groups, prior, strata, weights = random_rows(n_models=2)
-    data, batch = discrete_data(groups, prior, np.minimum(strata, 1), weights)
-    critic = _with_scores(MINE().critic(2, 1, data, generator()), tensor(scores))
+    batch = discrete_data(groups, prior, np.minimum(strata, 1), weights)
+    critic = _with_scores(MINE().critic(2, 1, batch, generator()), tensor(scores))
     z = torch.zeros(2, 40, 1, dtype=torch.float64)
-    MINE().critic_loss(critic, z, batch, data, generator())
+    MINE().critic_loss(critic, z, batch, generator())
     assert critic.n_averaged.tolist() == [[1, 1, 0]] * 2
     assert (critic.log_average[:, 2] == 0).all()
     assert torch.isfinite(critic.log_average).all()
@@ -357,14 +355,13 @@ def test_batch_of_weight_0_counts_nothing(bound, kind):
     z = torch.zeros(2, 8, 1, dtype=torch.float64).normal_(generator=generator()).requires_grad_()
     if kind == "groups":
         zeros = np.zeros(8, dtype=int)
-        data, batch = discrete_data(zeros, np.full((2, 2), 0.5), zeros, np.zeros((1, 8)))
+        batch = discrete_data(zeros, np.full((2, 2), 0.5), zeros, np.zeros((1, 8)))
     else:
-        data, _ = data_of(tensor(RANDOM.normal(size=(8, 1))))
-        batch = data.rows(torch.arange(8))
-        batch.penalty_weights[:] = 0
-    critic = bound().critic(2, 1, data, generator()).double()
-    found = bound().value(critic, z, batch, data, generator())
-    loss = bound().critic_loss(critic, z, batch, data, generator())
+        batch = data_of(tensor(RANDOM.normal(size=(8, 1))))
+        batch.weights[:] = 0
+    critic = bound().critic(2, 1, batch, generator()).double()
+    found = bound().value(critic, z, batch, generator())
+    loss = bound().critic_loss(critic, z, batch, generator())
     (found + loss).sum().backward()
     assert torch.isfinite(loss).all()
     assert torch.equal(found, torch.zeros(2, dtype=torch.float64))

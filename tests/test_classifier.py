@@ -15,10 +15,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
-import fairmi._model
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 from fairmi.exceptions import CollapseWarning
-from fairmi._training import DefaultRun
+from fairmi.networks import inference
+from fairmi.networks.backprop import Backprop
+from fairmi.networks.trainer import Trainer
 
 # Short trainings may well predict one class; the tests of warnings ask for them by name.
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -56,8 +57,16 @@ MIXED = pd.DataFrame(
 )
 
 
-def fit(x=X[FEW], y=Y[FEW], s=S[FEW], sample_weight=None, **parameters):
-    model = MIDebiasedClassifier(**{"max_iter": 2, "random_state": 0, **parameters})
+MODELS = {
+    "debiased": MIDebiasedClassifier(max_iter=2, random_state=0),
+    "backprop": MIBackpropClassifier(
+        hidden_layer_sizes=(16,), n_critic_steps=1, max_iter=2, random_state=0
+    ),
+}
+
+
+def fit(x=X[FEW], y=Y[FEW], s=S[FEW], sample_weight=None, kind="debiased", **parameters):
+    model = clone(MODELS[kind]).set_params(**parameters)
     return model.fit(x, y, sensitive_features=s, sample_weight=sample_weight)
 
 
@@ -108,10 +117,10 @@ def test_fresh_probe_finds_the_group_in_z_at_lam_0_and_little_of_it_at_a_high_la
     assert probe_auc(fitted(30)) < 0.58  # measured 0.54
 
 
-def test_published_schedule_leaks_what_its_critic_does_not_see():
+def test_published_procedure_leaks_what_its_critic_does_not_see():
     x, y, s = base_rates(0, 600)
     with pytest.warns(CollapseWarning, match="a fresh probe finds"):
-        model = fit(x, y, s, lam=10, schedule="paper", max_iter=2, n_critic_steps=1)
+        model = fit(x, y, s, kind="backprop", hidden_layer_sizes=(512,), lam=10)
     assert model.transform(x).shape == (600, 64)
     assert abs(model.history_[-1]["penalty"]) < 0.05
     probe = HistGradientBoostingClassifier(max_iter=30).fit(model.transform(x), s)
@@ -153,18 +162,18 @@ def test_continuous_sensitive_feature():
 
 
 @pytest.mark.parametrize(
-    ("n_levels", "n_components"), [(2, 1), (3, 2), (4, 1), (5, 2), (17, None)]
+    ("n_levels", "n_components"), [(2, 1), (3, 2), (4, 1), (5, 2), (17, "auto")]
 )
 def test_z_is_on_the_grid_and_predictions_depend_on_it_alone(n_levels, n_components):
     y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
     model = fit(X, y, S, n_levels=n_levels, n_components=n_components, max_iter=5)
     z = model.transform(X_TEST)
-    assert z.shape[1] == (n_components or 2)
+    assert z.shape[1] == (2 if n_components == "auto" else n_components)
     half = (n_levels - 1) / 2
-    places = z * half + half
-    np.testing.assert_allclose(places, places.round(), atol=1e-12)
-    assert places.min() >= -1e-12
-    assert places.max() <= n_levels - 1 + 1e-12
+    positions = z * half + half
+    np.testing.assert_allclose(positions, positions.round(), atol=1e-12)
+    assert positions.min() >= -1e-12
+    assert positions.max() <= n_levels - 1 + 1e-12
     distinct, which = np.unique(z, axis=0, return_inverse=True)
     assert len(distinct) <= n_levels ** z.shape[1]
     for method in ("predict", "predict_proba", "decision_function"):
@@ -173,8 +182,9 @@ def test_z_is_on_the_grid_and_predictions_depend_on_it_alone(n_levels, n_compone
             assert len(np.unique(answers[which == k], axis=0)) == 1
 
 
-def test_answers_are_the_heads_scores_of_what_transform_returns():
-    model = fitted(2)
+@pytest.mark.parametrize("kind", MODELS)
+def test_answers_are_the_heads_scores_of_what_transform_returns(kind):
+    model = fit(X, Y, S, lam=2, max_iter=80) if kind == "debiased" else fit(X, Y, S, kind=kind)
     weight, bias = (model.parameters_[f"head.layers.0.{name}"] for name in ("weight", "bias"))
     scores = (model.transform(X_TEST) @ weight[0].astype(float) + bias[0].astype(float))[:, 0]
     np.testing.assert_allclose(model.decision_function(X_TEST), scores, rtol=1e-12)
@@ -182,26 +192,28 @@ def test_answers_are_the_heads_scores_of_what_transform_returns():
     np.testing.assert_array_equal(model.predict(X_TEST), (scores > 0).astype(int))
 
 
-@pytest.mark.parametrize("kind", ["array", "sparse", "frame"])
-@pytest.mark.parametrize("schedule", ["default", "paper"])
-def test_row_alone_has_the_z_that_it_has_among_others(monkeypatch, kind, schedule):
-    table = {"array": X[FEW], "sparse": csr_array(X[FEW]), "frame": MIXED}[kind]
-    model = fit(table, schedule=schedule, max_iter=5)
+@pytest.mark.parametrize("form", ["array", "sparse", "frame"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_row_alone_has_the_z_that_it_has_among_others(monkeypatch, form, kind):
+    table = {"array": X[FEW], "sparse": csr_array(X[FEW]), "frame": MIXED}[form]
+    model = fit(table, kind=kind, max_iter=5)
     together = model.transform(table)
     rows = range(60)
-    take = (lambda i: table.iloc[[i]]) if kind == "frame" else (lambda i: table[[i]])
-    if schedule == "default":
-        alone = np.vstack([model.transform(take(i)) for i in rows])
+    take = (lambda i: table.iloc[[i]]) if form == "frame" else (lambda i: table[[i]])
+    alone = np.vstack([model.transform(take(i)) for i in rows])
+    if kind == "debiased":
         np.testing.assert_array_equal(alone, together)
-    monkeypatch.setattr(fairmi._model, "_ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(alone, together, rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(inference, "_ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.transform(table), together, rtol=1e-9, atol=1e-12)
 
 
 # Determinism.
 
 
-def test_random_state_gives_bitwise_the_same_fit_and_another_one_another():
-    first, again, other = fit(), fit(), fit(random_state=1)
+@pytest.mark.parametrize("kind", MODELS)
+def test_random_state_gives_bitwise_the_same_fit_and_another_one_another(kind):
+    first, again, other = fit(kind=kind), fit(kind=kind), fit(kind=kind, random_state=1)
     for name, value in first.parameters_.items():
         np.testing.assert_array_equal(value, again.parameters_[name])
     without_time = [[{**r, "seconds": 0} for r in m.history_] for m in (first, again)]
@@ -218,14 +230,14 @@ def test_random_state_instance_moves_on_from_fit_to_fit():
 
 
 @pytest.mark.parametrize("random_state", [0, None])
-@pytest.mark.parametrize("schedule", ["default", "paper"])
-def test_global_generators_are_neither_read_nor_changed(random_state, schedule):
+@pytest.mark.parametrize("kind", MODELS)
+def test_global_generators_are_neither_read_nor_changed(random_state, kind):
     models = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        models.append(fit(random_state=random_state, schedule=schedule))
+        models.append(fit(random_state=random_state, kind=kind))
         models[-1].predict_proba(X)
         assert torch.equal(torch.get_rng_state(), before[0])
         assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
@@ -233,22 +245,24 @@ def test_global_generators_are_neither_read_nor_changed(random_state, schedule):
     assert same(*models) == (random_state == 0)
 
 
-def test_number_of_threads_is_left_as_it_was_and_changes_nothing():
+@pytest.mark.parametrize("kind", MODELS)
+def test_number_of_threads_is_left_as_it_was_and_changes_nothing(kind):
     before = torch.get_num_threads()
-    first = fit()
+    first = fit(kind=kind)
     assert torch.get_num_threads() == before
     torch.set_num_threads(2)
     try:
-        assert same(first, fit())
+        assert same(first, fit(kind=kind))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
 
-def test_second_fit_starts_anew():
-    model = fit(MIXED, np.array(list("abc") * 20), lam=3)
+@pytest.mark.parametrize("kind", MODELS)
+def test_second_fit_starts_anew(kind):
+    model = fit(MIXED, np.array(list("abc") * 20), kind=kind, lam=3)
     model.fit(X[FEW], Y[FEW], sensitive_features=S[FEW])
-    once = fit(lam=3)
+    once = fit(kind=kind, lam=3)
     assert same(model, once)
     assert not hasattr(model, "feature_names_in_")
     assert vars(model).keys() == vars(once).keys()
@@ -416,30 +430,42 @@ def test_more_than_two_classes(n_classes):
     assert (model.predict(X) == np.array(list("abcdefghijkl"))[y]).mean() > 2 / n_classes
 
 
-def test_many_groups_and_intersections():
+@pytest.mark.parametrize("kind", MODELS)
+def test_three_classes_and_a_mixed_sensitive_feature(kind):
+    s = pd.DataFrame({"sex": np.array(["f", "m"])[S], "age": X[:, 2]})
+    model = fit(X, np.arange(600) % 3, s, kind=kind)
+    assert model.sensitive_kinds_ == {"sex": "categorical", "age": "continuous"}
+    assert model.predict_proba(X).shape == (600, 3)
+    assert model.transform(X).shape == (600, 64 if kind == "backprop" else 2)
+    assert model.get_feature_names_out().shape == model.transform(X).shape[1:]
+    assert np.isfinite(model.history_[-1]["penalty"])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_many_groups_and_intersections(kind):
     s = pd.DataFrame({"sex": np.array(["f", "m"])[S], "place": np.arange(600) % 15})
-    model = fit(X, Y, s, max_iter=5)
+    model = fit(X, Y, s, kind=kind, max_iter=5)
     assert len(model.sensitive_values_) == 30
     assert ("f", 14) in model.sensitive_values_
     assert np.isfinite(model.history_[-1]["penalty"])
 
 
-def test_groups_that_most_batches_miss():
+@pytest.mark.parametrize("kind", MODELS)
+def test_groups_that_most_batches_miss(kind):
     s = S.copy()
     s[:3] = 2
-    model = fit(X, Y, s, lam=5, constraint="equalized_odds", batch_size=16)
+    model = fit(X, Y, s, kind=kind, lam=5, constraint="equalized_odds", batch_size=16)
     assert all(np.isfinite(value).all() for value in model.parameters_.values())
 
 
 @pytest.mark.parametrize("columns", ["sex", ["sex"], 4, [-1]])
 @pytest.mark.parametrize("drop", [False, True])
-def test_sensitive_columns(columns, drop):
+@pytest.mark.parametrize("kind", MODELS)
+def test_sensitive_columns(columns, drop, kind):
     frame = MIXED.assign(sex=np.array(["f", "m"])[S[FEW]])
-    model = MIDebiasedClassifier(
-        sensitive_columns=columns, drop_sensitive=drop, max_iter=2, random_state=0
-    ).fit(frame, Y[FEW])
+    model = fit(frame, s=None, kind=kind, sensitive_columns=columns, drop_sensitive=drop)
     assert model.sensitive_values_ == ["f", "m"]
-    given = fit(MIXED if drop else frame)
+    given = fit(MIXED if drop else frame, kind=kind)
     assert same(model, given, frame, MIXED if drop else frame)
     swapped = frame.assign(sex=frame["sex"].to_numpy()[::-1])
     assert same(model, model, frame, swapped) == drop
@@ -504,48 +530,56 @@ def test_fit_that_predicts_one_class_says_so():
         fit(X, rare, S, lam=3, max_iter=3)
 
 
-@pytest.mark.parametrize("schedule", ["default", "paper"])
-def test_diverging_fit_keeps_the_last_finite_state(schedule):
+@pytest.mark.parametrize("kind", MODELS)
+def test_diverging_fit_keeps_the_last_finite_state(kind):
     with pytest.warns(ConvergenceWarning, match="lower learning_rate"):
-        model = fit(learning_rate=1e30, max_iter=5, schedule=schedule)
+        model = fit(learning_rate=1e30, max_iter=5, kind=kind)
     assert model.n_iter_ == len(model.history_) < 5
     assert all(np.isfinite(value).all() for value in model.parameters_.values())
     assert np.isfinite(model.predict_proba(X)).all()
 
 
-def test_interrupted_fit_keeps_the_last_whole_epoch(monkeypatch):
-    step = DefaultRun.step
+STEPS = {"debiased": (Trainer, "step"), "backprop": (Backprop, "_step")}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_interrupted_fit_keeps_the_last_whole_epoch(monkeypatch, kind):
+    of, name = STEPS[kind]
+    step = getattr(of, name)
     calls = []
 
-    def interrupted(run, batch):
+    def interrupted(training, batch):
         calls.append(None)
         if len(calls) == 6:  # in the third of epochs of two batches
             raise KeyboardInterrupt
-        return step(run, batch)
+        return step(training, batch)
 
-    stop_at_two = fit(max_iter=9, batch_size=30, callbacks=[lambda record: record["epoch"] == 2])
-    monkeypatch.setattr(DefaultRun, "step", interrupted)
+    settings = {"kind": kind, "max_iter": 9, "batch_size": 30}
+    stop_at_two = fit(callbacks=[lambda record: record["epoch"] == 2], **settings)
+    monkeypatch.setattr(of, name, interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
-        model = fit(max_iter=9, batch_size=30)
+        model = fit(**settings)
     assert model.n_iter_ == 2
     assert same(model, stop_at_two)
 
 
-def test_interruption_before_the_first_epoch_leaves_a_model_that_predicts(monkeypatch):
+@pytest.mark.parametrize("kind", MODELS)
+def test_interruption_before_the_first_epoch_leaves_a_model_that_predicts(monkeypatch, kind):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DefaultRun, "step", interrupted)
+    monkeypatch.setattr(*STEPS[kind], interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
-        model = fit()
+        model = fit(kind=kind)
     assert model.n_iter_ == 0
     assert np.isfinite(model.predict_proba(X)).all()
 
 
-def test_verbose_shows_task_loss_mi_and_speed(capsys):
-    fit()
+@pytest.mark.parametrize("kind", MODELS)
+def test_verbose_shows_task_loss_mi_and_speed(capsys, kind):
+    fit(kind=kind)
     assert capsys.readouterr() == ("", "")
-    fit(verbose=True)
+    fit(kind=kind, verbose=True)
     shown = capsys.readouterr().err
     assert "task=" in shown
     assert "MI=" in shown

@@ -131,7 +131,7 @@ def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
 # What fairlearn 0.15's reductions do to pandas 3.1.
 @pytest.mark.filterwarnings("ignore:Setting a value on a Series via .at")
 @pytest.mark.filterwarnings("ignore:Setting an item of incompatible dtype")
-# The paper's schedule on few rows says that its penalty did little, as it should.
+# The published procedure on few rows says that its penalty did little, as it should.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_method_gives_labels_scores_and_representation(method, adult):

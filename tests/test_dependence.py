@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairmi._types import Batch, TrainingData
-from fairmi.dependence import DonskerVaradhan
+from fairmi.dependence import DonskerVaradhan, SensitiveBatch
 from fairmi.dependence._scores import shuffle_within
 from fairmi.dependence.counted_bound import counted_bound, exact_bound
 from fairmi.dependence.donsker_varadhan import sampled_bound
@@ -297,15 +296,13 @@ def data_of(values, n_strata=1, strata=None):
     n_rows = len(values)
     ones = torch.ones(1, n_rows, dtype=torch.float64)
     strata = torch.zeros(n_rows, dtype=torch.int64) if strata is None else strata
-    x = torch.zeros(n_rows, 1)
-    data = TrainingData(x, strata, None, values, None, strata, n_strata, ones, ones)
-    return data, data.rows(torch.arange(n_rows))
+    return SensitiveBatch(None, values, strata, n_strata, None, ones)
 
 
 def test_continuous_value_at_the_best_critic_is_the_mutual_information_of_gaussians():
     z, c = gaussian_pair(0.6, 40_000)
-    data, batch = data_of(c)
-    value = DonskerVaradhan().value(Product(0.6), z, batch, data, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    value = DonskerVaradhan().value(Product(0.6), z, data_of(c), generator)
     assert float(value) == pytest.approx(-0.5 * math.log(1 - 0.36), abs=0.02)
 
 
@@ -321,25 +318,21 @@ def test_trained_critic_comes_close_to_the_mutual_information(kind):
     z = torch.where(strata == 0, c ^ flip, torch.as_tensor(random.integers(2, size=n_rows)))
     ones = torch.ones(1, n_rows)
     prior = torch.full((2, 2), 0.5).log()
-    data = TrainingData(
-        x=torch.zeros(n_rows, 1),
-        y=strata,
+    sensitive = SensitiveBatch(
         groups=c if kind == "groups" else None,
         values=c[:, None].float() if kind == "values" else None,
-        log_prior=prior if kind == "groups" else None,
         strata=strata,
         n_strata=2,
-        task_weights=ones,
-        penalty_weights=ones,
+        log_prior=prior if kind == "groups" else None,
+        weights=ones,
     )
     generator = torch.Generator().manual_seed(0)
     penalty = DonskerVaradhan(hidden_layer_sizes=(16,))
-    critic = penalty.critic(2, 1, data, generator)
-    batch: Batch = data.rows(torch.arange(n_rows))
+    critic = penalty.critic(2, 1, sensitive, generator)
     optimizer = torch.optim.Adam(critic.parameters(), lr=0.03)
     z = z.float()[None, :, None].expand(2, -1, -1)
     for _ in range(120):
-        value = penalty.value(critic, z, batch, data, generator)
+        value = penalty.value(critic, z, sensitive, generator)
         optimizer.zero_grad()
         (-value.sum()).backward()
         optimizer.step()

@@ -12,9 +12,10 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fairmi.preprocessing.encoded_columns import NumericColumn, table_columns
+from fairmi._data.values import table_columns
+from fairmi.networks.rows import SpreadTable
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.layout import Places
+from fairmi.preprocessing.encoded_columns import NumericColumn
 
 # Whole numbers that float32, float64 and every integer type hold alike.
 NUMBERS = st.one_of(st.none(), st.integers(-5, 100))
@@ -199,9 +200,9 @@ def test_columns_are_read_in_the_same_way_from_pandas_and_polars():
 def test_a_table_spread_out_by_batches_is_what_transform_gives(table):
     frame, y = table
     encoder = TableEncoder().fit(frame, y)
-    places = encoder.places(frame)
+    positions = encoder.positions(frame)
     index = np.arange(len(frame))[::-2].copy()
-    batch = Places(torch.as_tensor(places), encoder.layout_).rows(torch.as_tensor(index))
+    batch = SpreadTable(torch.as_tensor(positions), encoder.layout_).rows(torch.as_tensor(index))
     np.testing.assert_array_equal(batch.numpy(), encoder.transform(frame)[index])
 
 
@@ -214,5 +215,5 @@ def test_a_value_just_before_a_knot_stays_before_it(n_knots, data):
     )
     column = NumericColumn("x", knots, has_missing=False)
     k = np.arange(n_knots)
-    assert (column.places(knots) == np.minimum(k, n_knots - 1)).all()
-    assert (column.places(np.nextafter(knots, -np.inf)) < np.maximum(k, 1e-9)).all()
+    assert (column.positions(knots) == np.minimum(k, n_knots - 1)).all()
+    assert (column.positions(np.nextafter(knots, -np.inf)) < np.maximum(k, 1e-9)).all()

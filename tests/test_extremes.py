@@ -7,9 +7,11 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.sparse import csr_array
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fairmi import MIDebiasedClassifier, _training
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier, _network_base
+from fairmi.networks import inference
 
 N = 120
 RANDOM = np.random.default_rng(0)
@@ -18,42 +20,54 @@ Y = (X[:, 0] + X[:, 1] > 0).astype(int)
 S = RANDOM.integers(2, size=N)
 NAMES = np.array(["a", "b"])
 
+MODELS = [
+    MIDebiasedClassifier(max_iter=3, random_state=0),
+    MIBackpropClassifier(hidden_layer_sizes=(8,), n_critic_steps=1, max_iter=3, random_state=0),
+]
+
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
-def fit(x=X, y=Y, s=S, *, sample_weight=None, validation=None, **parameters):
-    model = MIDebiasedClassifier(**{"max_iter": 3, "random_state": 0, **parameters})
-    return model.fit(x, y, sensitive_features=s, sample_weight=sample_weight, **(validation or {}))
+def fit(x=X, y=Y, s=S, *, sample_weight=None, model=MODELS[0], **parameters):
+    model = clone(model).set_params(**parameters)
+    return model.fit(x, y, sensitive_features=s, sample_weight=sample_weight)
 
 
+def kind_of(model):
+    return type(model).__name__
+
+
+@pytest.mark.parametrize("model", MODELS, ids=kind_of)
 @pytest.mark.parametrize(
     "device", ["meta", "cuda:99", "hpu", "privateuseone", "mps", "xla", "CPU", "", "cpu:x"]
 )
-def test_device_that_can_not_be_used(device):
+def test_device_that_can_not_be_used(model, device):
     with pytest.raises(ValueError, match=f"device='{device}' can't be used here"):
-        fit(device=device)
+        fit(model=model, device=device)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=kind_of)
+@pytest.mark.parametrize("sizes", [(10**10,), (8, 10**20, 10**20), [10**6, 10**6]], ids=str)
+def test_hidden_layers_that_no_memory_holds(model, sizes):
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        fit(model=model, hidden_layer_sizes=sizes)
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [
-        {"hidden_layer_sizes": (10**10,)},
-        {"hidden_layer_sizes": (8, 10**20, 10**20)},
-        {"hidden_layer_sizes": [10**6, 10**6]},
-        {"n_components": 10**12},
-        {"n_levels": 10**20},
-        {"n_levels": 10**5, "n_components": 10**4},
-    ],
+    [{"n_components": 10**12}, {"n_levels": 10**20}, {"n_levels": 10**5, "n_components": 10**4}],
     ids=str,
 )
-def test_networks_that_no_memory_holds(parameters):
+def test_z_that_no_memory_holds(parameters):
     with pytest.raises(ValueError, match=next(iter(parameters))):
         fit(**parameters)
 
 
-def test_networks_of_no_layer_and_of_many():
-    assert (fit(hidden_layer_sizes=()).predict(X) == Y).mean() > 0.5
-    assert len(fit(hidden_layer_sizes=[4] * 100).parameters_) > 200
+@pytest.mark.parametrize("model", MODELS, ids=kind_of)
+def test_networks_of_no_layer_and_of_many(model):
+    none = fit(model=model, hidden_layer_sizes=(), learning_rate=0.01)
+    assert (none.predict(X) == Y).mean() > 0.5
+    assert len(fit(model=model, hidden_layer_sizes=[4] * 100).parameters_) > 200
 
 
 @pytest.mark.parametrize("size", [5e-324, 1e-300, 1e300, 1.7e308])
@@ -72,14 +86,20 @@ def test_weights_of_all_sizes_at_once():
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [{"lam": 1e300}, {"learning_rate": 1e300}, {"weight_decay": 1e300}],
-    ids=str,
+    ("model", "name"),
+    [
+        (MODELS[0], "lam"),
+        (MODELS[0], "learning_rate"),
+        (MODELS[0], "weight_decay"),
+        (MODELS[1], "lam"),
+        (MODELS[1], "learning_rate"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else kind_of(given),
 )
-def test_training_that_breaks_in_the_last_step_of_an_epoch(parameters):
+def test_training_that_breaks_in_the_last_step_of_an_epoch(model, name):
     """The losses of the epoch are numbers, the weights after it are not: they are not kept."""
     with pytest.warns(ConvergenceWarning, match="after 0 whole epochs"):
-        model = fit(**parameters)
+        model = fit(model=model, **{name: 1e300})
     assert np.isfinite(model.decision_function(X)).all()
 
 
@@ -130,10 +150,11 @@ def test_sensitive_features_of_one_name_are_two(missing):
     assert model.sensitive_values_ == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-@pytest.mark.parametrize("schedule", ["default", "paper"])
-def test_sparse_validation_rows_are_never_dense_all_at_once(monkeypatch, schedule):
-    validation = {"X_val": csr_array(X), "y_val": Y, "sensitive_features_val": S}
-    whole = fit(csr_array(X), schedule=schedule, validation=validation)
+@pytest.mark.parametrize("model", MODELS, ids=kind_of)
+def test_sparse_rows_are_never_dense_all_at_once_at_prediction(monkeypatch, model):
+    sparse = csr_array(X)
+    model = fit(sparse, model=model)
+    whole = model.transform(sparse)
     shapes = []
     dense = csr_array.toarray
 
@@ -141,9 +162,22 @@ def test_sparse_validation_rows_are_never_dense_all_at_once(monkeypatch, schedul
         shapes.append(table.shape)
         return dense(table)
 
-    monkeypatch.setattr(_training, "_ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(inference, "_ROWS_AT_ONCE", 50)
     monkeypatch.setattr(csr_array, "toarray", noted)
-    parts = fit(csr_array(X), schedule=schedule, validation=validation)
-    assert {(50, 3), (20, 3)} <= set(shapes)
-    for one, other in zip(parts.history_, whole.history_, strict=True):
-        assert one["val_task_loss"] == pytest.approx(other["val_task_loss"], rel=1e-5)
+    np.testing.assert_allclose(model.transform(sparse), whole, rtol=1e-9, atol=1e-12)
+    assert shapes == [(50, 3), (50, 3), (20, 3)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=kind_of)
+def test_sparse_rows_are_dense_a_batch_at_a_time_in_training(monkeypatch, model):
+    monkeypatch.setattr(_network_base, "_MAX_ROWS", 40)  # of those that a fit is diagnosed by
+    shapes = []
+    dense = csr_array.toarray
+
+    def noted(table):
+        shapes.append(table.shape)
+        return dense(table)
+
+    monkeypatch.setattr(csr_array, "toarray", noted)
+    fit(csr_array(X), model=model, batch_size=40)
+    assert set(shapes) == {(40, 3)}

@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fairmi._networks import Channel
-from fairmi._types import TrainingData
-from fairmi.dependence import DonskerVaradhan
+from fairmi.dependence import DonskerVaradhan, SensitiveBatch
 from fairmi.dependence.counted_bound import counted_bound
 from fairmi.dependence.level_table import LevelTable
-from fairmi.dependence.term import Term
+from fairmi.networks.channel import Channel
+from fairmi.networks.penalty_term import PenaltyTerm
 
 N_ROWS, N_GROUPS, N_MODELS = 400, 3, 2
 
@@ -25,23 +24,20 @@ def rows(n_strata):
     counts = counts.view(n_strata, N_GROUPS)
     weights = torch.rand(N_MODELS, N_ROWS, generator=generator)
     weights[:, :5] = 0
-    return TrainingData(
-        x=torch.zeros(N_ROWS, 1),
-        y=strata,
+    return SensitiveBatch(
         groups=groups,
         values=None,
-        log_prior=(counts / counts.sum(1, keepdim=True)).log(),
         strata=strata,
         n_strata=n_strata,
-        task_weights=weights,
-        penalty_weights=weights,
+        log_prior=(counts / counts.sum(1, keepdim=True)).log(),
+        weights=weights,
     )
 
 
 def penalised(n_strata):
     """A term, a batch of all rows, and units before the channel that tell of the groups."""
     data, generator = rows(n_strata), seeded()
-    term = Term(
+    term = PenaltyTerm(
         DonskerVaradhan(),
         data,
         Channel(9, generator),
@@ -52,7 +48,7 @@ def penalised(n_strata):
     )
     noise = torch.randn(N_MODELS, N_ROWS, 1, generator=generator)
     bounded = torch.tanh(noise + data.groups[None, :, None] / 2).requires_grad_()
-    return term, data.rows(torch.arange(N_ROWS)), bounded
+    return term, data, bounded
 
 
 @pytest.mark.parametrize("n_strata", [1, 2])
@@ -60,7 +56,7 @@ def test_penalty_read_at_levels_is_that_of_the_rows(n_strata):
     term, batch, bounded = penalised(n_strata)
     z = term.channel(bounded, 0.5)
     found = term.value(z, None, batch, 0.0, 50_000)
-    of_rows = term.penalty.value(term.critic, z, batch, term.data, seeded())
+    of_rows = term.penalty.value(term.critic, z, batch, seeded())
     torch.testing.assert_close(found, of_rows)
     share = torch.tensor([1.0, -2.0])
     (gradient,) = torch.autograd.grad((found * share).sum(), bounded, retain_graph=True)
@@ -72,9 +68,9 @@ def test_penalty_read_at_levels_is_that_of_the_rows(n_strata):
 @pytest.mark.parametrize("n_strata", [1, 2])
 def test_steps_on_levels_are_those_of_a_graph(n_strata):
     term, batch, bounded = penalised(n_strata)
-    counts = term.law(bounded, batch, 0.5).counts[:, 0]
+    counts = term.level_probabilities(bounded, batch, 0.5).counts[:, 0]
     before = [p.detach().clone() for p in term.critic.parameters()]
-    term.levels.train(term.optimizer, counts, 3)
+    term.level_critic.train(term.optimizer, counts, 3)
     after = [p.detach().clone() for p in term.critic.parameters()]
     with torch.no_grad():
         for parameter, start in zip(term.critic.parameters(), before, strict=True):
@@ -83,9 +79,9 @@ def test_steps_on_levels_are_those_of_a_graph(n_strata):
     decay = term.optimizer.param_groups[0]["weight_decay"]
     optimizer = torch.optim.AdamW(parameters, weight_decay=decay, fused=True)
     for _ in range(3):
-        scores = term.critic(term.levels.inputs).view(term.levels.shape)
+        scores = term.critic(term.level_critic.inputs).view(term.level_critic.shape)
         optimizer.zero_grad()
-        counted = counted_bound(scores, counts.transpose(1, 2), term.data.log_prior)
+        counted = counted_bound(scores, counts.transpose(1, 2), batch.log_prior)
         (-counted).sum().backward()
         optimizer.step()
     assert any((a != b).any() for a, b in zip(after, before, strict=True))
@@ -94,15 +90,14 @@ def test_steps_on_levels_are_those_of_a_graph(n_strata):
 
 
 def test_gradient_of_the_level_table_is_that_of_finite_differences():
-    data = rows(2)
-    batch = data.rows(torch.arange(N_ROWS))
-    table = LevelTable(N_MODELS, 1, 5, data)
-    place = torch.rand(N_MODELS, N_ROWS, 1, generator=seeded()) * 3.9
-    low = place.floor().long()
-    table.update(table.count(low, place - low, batch), N_ROWS, 50_000)
-    value, gradient = table.value(low, place, batch)
-    step = torch.randn(place.shape, generator=seeded()) / 100
-    moved, _ = table.value(low, place + step, batch)
+    batch = rows(2)
+    table = LevelTable(N_MODELS, 1, 5, batch)
+    position = torch.rand(N_MODELS, N_ROWS, 1, generator=seeded()) * 3.9
+    low = position.floor().long()
+    table.update(table.count(low, position - low, batch), N_ROWS, 50_000)
+    value, gradient = table.value(low, position, batch)
+    step = torch.randn(position.shape, generator=seeded()) / 100
+    moved, _ = table.value(low, position + step, batch)
     torch.testing.assert_close(moved - value, (gradient * step).sum((1, 2)), atol=1e-6, rtol=1e-3)
 
 
@@ -111,6 +106,6 @@ def test_diverged_model_leaves_those_beside_it_alone():
     with torch.no_grad():
         bounded[0] = torch.nan
     z = term.channel(bounded, 0.5)
-    law = term.law(bounded, batch, 0.5)
-    term.train_critic(bounded.detach(), law, batch, n_steps=1, rate=1e-3, width=0.5)
-    assert term.value(z, law, batch, 0.5, 50_000)[1].isfinite()
+    levels = term.level_probabilities(bounded, batch, 0.5)
+    term.train_critic(bounded.detach(), levels, batch, n_steps=1, rate=1e-3, width=0.5)
+    assert term.value(z, levels, batch, 0.5, 50_000)[1].isfinite()

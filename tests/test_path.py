@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import pickle
 
 import numpy as np
@@ -9,11 +8,17 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 
-from fairmi import InfeasibleBoundWarning, MIDebiasedClassifier, MIDebiasedClassifierCV
-from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
+from fairmi import (
+    CollapseWarning,
+    InfeasibleBoundWarning,
+    MIDebiasedClassifier,
+    MIDebiasedClassifierCV,
+)
 from fairmi.dependence import PENALTIES
+from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
 from fairmi.path import fairness_path
 from fairmi.plot import FairnessFrontierDisplay
 
@@ -30,8 +35,14 @@ def gap(model, X=X, s=S):
     return abs(predicted[s == 1].mean() - predicted[s == 0].mean())
 
 
-def search(**parameters):
-    return MIDebiasedClassifierCV(**{"lams": [0.0, 1.0, 16.0], "cv": 3, **SMALL, **parameters})
+def search(estimator=None, **parameters):
+    estimator = MIDebiasedClassifier(**SMALL) if estimator is None else estimator
+    return MIDebiasedClassifierCV(estimator, **{"lams": [0.0, 1.0, 16.0], "cv": 3, **parameters})
+
+
+def path(x, y, s, lams, **parameters):
+    estimator = MIDebiasedClassifier(**parameters)
+    return fairness_path(x, y, sensitive_features=s, lams=lams, estimator=estimator)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +51,7 @@ def fitted():
 
 
 def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
-    lams, models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 4.0], **SMALL)
+    lams, models = path(X, Y, S, [0.0, 4.0], **SMALL)
     for lam, model in zip(lams, models, strict=True):
         alone = MIDebiasedClassifier(lam=lam, **SMALL).fit(X, Y, sensitive_features=S)
         assert model.lam == lam
@@ -60,11 +71,11 @@ def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
 def test_any_penalty_trains_a_path_as_it_trains_a_fit(penalty, kind):
     c = S if kind == "groups" else X[:, 3]
     few = {**SMALL, "penalty": penalty, "max_iter": 2, "n_estimators": 2}
-    _, models = fairness_path(X, Y, sensitive_features=c, lams=[0.0, 2.0, 1.0], **few)
+    _, models = path(X, Y, c, [0.0, 2.0, 1.0], **few)
     alone = MIDebiasedClassifier(lam=2.0, **few).fit(X, Y, sensitive_features=c)
     for name in ("task_loss", "penalty"):
-        path, fit = ([record[name] for record in m.history_] for m in (models[1], alone))
-        np.testing.assert_allclose(path, fit, rtol=0.05, atol=0.01)
+        many, fit = ([record[name] for record in m.history_] for m in (models[1], alone))
+        np.testing.assert_allclose(many, fit, rtol=0.05, atol=0.01)
 
 
 def big(n=6_000):
@@ -77,7 +88,7 @@ def big(n=6_000):
 def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
     x, y, s = big()
     few = {**SMALL, "max_iter": 8}
-    lams, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 4.0], **few)
+    lams, models = path(x, y, s, [0.0, 4.0], **few)
     first, second = (model.parameters_ for model in models)
     assert first.keys() == second.keys()
     for name in first:
@@ -93,7 +104,7 @@ def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
     assert gap(models[0], x, s) > 0.35 > 0.2 > gap(models[1], x, s)
 
 
-def test_a_fit_of_many_rows_trains_companions_that_no_one_sees():
+def test_a_fit_of_many_rows_trains_auxiliary_models_that_no_one_sees():
     x, y, s = big()
     told = []
     few = {**SMALL, "max_iter": 3, "n_estimators": 2, "hidden_layer_sizes": (16, 8)}
@@ -101,20 +112,10 @@ def test_a_fit_of_many_rows_trains_companions_that_no_one_sees():
     model.fit(x, y, sensitive_features=s)
     assert {len(values) for values in model.parameters_.values()} == {2}
     assert told == model.history_
-    _, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1.0, 2.0, 4.0], **few)
+    _, models = path(x, y, s, [0.0, 1.0, 2.0, 4.0], **few)
     np.testing.assert_array_equal(models[-1].decision_function(x), model.decision_function(x))
-    _, models = fairness_path(x, y, sensitive_features=s, lams=[4.0], **few)
+    _, models = path(x, y, s, [4.0], **few)
     np.testing.assert_array_equal(models[0].decision_function(x), model.decision_function(x))
-
-
-def test_early_stopping_keeps_the_best_state_beside_companions():
-    x, y, s = big(7_000)
-    few = {**SMALL, "max_iter": 10, "early_stopping": True}
-    model = MIDebiasedClassifier(lam=4.0, **few).fit(x, y, sensitive_features=s)
-    assert {len(values) for values in model.parameters_.values()} == {1}
-    _, models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1.0, 2.0, 4.0], **few)
-    np.testing.assert_array_equal(models[-1].decision_function(x), model.decision_function(x))
-    assert gap(model, x, s) < 0.25
 
 
 @pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
@@ -122,12 +123,12 @@ def test_path_that_shares_layers_diverges_as_one_and_keeps_a_good_state():
     x, y, s = big()
     few = {**SMALL, "max_iter": 3}
     with pytest.warns(ConvergenceWarning, match="non-finite"):
-        models = fairness_path(x, y, sensitive_features=s, lams=[0.0, 1e39], **few)[1]
+        models = path(x, y, s, [0.0, 1e39], **few)[1]
     assert all(np.isfinite(model.decision_function(x)).all() for model in models)
 
 
 def test_default_path_spans_from_no_debiasing_to_full():
-    lams, models = fairness_path(X, Y, sensitive_features=S, lams=5, **SMALL)
+    lams, models = path(X, Y, S, 5, **SMALL)
     assert lams[0] == 0
     assert len(lams) == len(models) == 5
     np.testing.assert_allclose(np.diff(np.log(lams[1:])), np.log(4))
@@ -136,22 +137,13 @@ def test_default_path_spans_from_no_debiasing_to_full():
 
 @pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
 def test_model_that_diverges_leaves_those_beside_it_alone():
-    kept = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 2.0], **SMALL)[1]
+    kept = path(X, Y, S, [0.0, 2.0], **SMALL)[1]
     with pytest.warns(ConvergenceWarning, match="non-finite"):
-        models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 2.0, 1e39], **SMALL)[1]
+        models = path(X, Y, S, [0.0, 2.0, 1e39], **SMALL)[1]
     for model, alone in zip(models, kept, strict=False):
         assert (model.predict(X) == alone.predict(X)).mean() > 0.97
     assert models[2].n_iter_ < models[0].n_iter_
     assert np.isfinite(models[2].decision_function(X)).all()
-
-
-def test_early_stopping_keeps_the_best_state_of_each_model():
-    _, models = fairness_path(
-        X, Y, sensitive_features=S, lams=[0.0, 8.0], early_stopping=True, **SMALL
-    )
-    assert {len(model.history_) for model in models} == {models[0].n_iter_}
-    assert all("val_task_loss" in model.history_[-1] for model in models)
-    assert gap(models[1]) < gap(models[0])
 
 
 @pytest.mark.parametrize("lams", [1, 0, -3, [], [1.0, -1.0], [1.0, np.nan], [2.0, 2.0], "many"])
@@ -160,10 +152,21 @@ def test_impossible_lams_are_named(lams):
         fairness_path(X, Y, sensitive_features=S, lams=lams)
 
 
-@pytest.mark.parametrize("name", ["lam", "warm_start", "schedule"])
-def test_parameter_that_a_path_can_t_take_is_named(name):
-    with pytest.raises(ValueError, match=name):
-        fairness_path(X, Y, sensitive_features=S, **{name: "paper"})
+@pytest.mark.parametrize("estimator", [LogisticRegression(), MIDebiasedClassifier, "paper"])
+def test_estimator_without_a_path_is_named(estimator):
+    with pytest.raises(TypeError, match="has no fit_path; give a classifier of fairmi"):
+        fairness_path(X, Y, sensitive_features=S, estimator=estimator)
+
+
+def test_lam_for_each_feature_is_no_path():
+    with pytest.raises(ValueError, match=r"lam=\{'a': 1.0\} has a λ for each"):
+        path(X, Y, pd.DataFrame({"a": S}), [0.0, 1.0], lam={"a": 1.0})
+
+
+def test_estimator_of_a_path_stays_as_it_is():
+    estimator = MIDebiasedClassifier(lam=3.0, **SMALL)
+    fairness_path(X, Y, sensitive_features=S, lams=[0.0, 1.0], estimator=estimator)
+    assert vars(estimator) == vars(MIDebiasedClassifier(lam=3.0, **SMALL))
 
 
 def test_search_takes_the_best_model_within_the_bound(fitted):
@@ -208,20 +211,60 @@ def test_search_is_the_same_in_any_number_of_processes_and_after_pickling(fitted
         np.testing.assert_array_equal(other.decision_function(X), fitted.decision_function(X))
 
 
-def test_search_shares_parameters_and_defaults_with_the_classifier():
-    single = inspect.signature(MIDebiasedClassifier).parameters
-    several = inspect.signature(MIDebiasedClassifierCV).parameters
-    own = {"lams", "cv", "bound", "metric", "scoring", "rule", "n_jobs"}
-    assert set(several) == set(single) - {"lam", "schedule", "warm_start"} | own
-    for name in set(several) - own:
-        assert several[name].default == single[name].default
-    assert clone(search(bound=0.1)).get_params() == search(bound=0.1).get_params()
+def test_parameters_of_the_estimator_are_those_of_the_search_s_estimator():
+    found = search(bound=0.1).set_params(estimator__n_levels=5)
+    assert clone(found).get_params()["estimator__n_levels"] == 5
+    assert len(found.get_params(deep=False)) <= 10
+
+
+class Collapsing(MIDebiasedClassifier):
+    """Predicts one class at λ = 1 where it is fitted to all rows: a bad start of the refit."""
+
+    def fit_path(self, X, y, **given):
+        models = super().fit_path(X, y, **given)
+        for model in models:
+            if model.lam == 1.0 and len(X) == N:
+                model.parameters_["head.layers.0.bias"] += 100
+        return models
+
+
+def test_refit_far_from_its_folds_is_told_and_the_next_best_is_used(fitted):
+    assert fitted.lam_ == 1.0
+    with pytest.warns(CollapseWarning, match=r"λ = 1, .* far from .* λ = 16 is used instead"):
+        found = search(Collapsing(**SMALL), bound=0.2).fit(X, Y, sensitive_features=S)
+    assert found.lam_ == 16.0
+    assert len(np.unique(found.predict(X))) == 2
+    assert found.cv_results_["refit_broken"].tolist() == [False, True, False]
+
+
+def test_search_leaves_at_an_interrupt_and_keeps_what_it_was(fitted):
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    found = copy.copy(fitted).set_params(
+        estimator=MIDebiasedClassifier(callbacks=[interrupt], **SMALL)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        found.fit(X, Y, sensitive_features=S)
+    np.testing.assert_array_equal(found.predict(X), fitted.predict(X))
+
+
+def test_interrupted_path_keeps_what_is_done():
+    def interrupt(record):
+        if record["epoch"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        _, models = path(X, Y, S, [0.0, 1.0], callbacks=[interrupt], **SMALL)
+    assert [model.n_iter_ for model in models] == [5, 5]
+    assert {model.stopped_ for model in models} == {"interrupted"}
 
 
 def test_search_takes_columns_frames_and_missing_groups():
     frame = pd.DataFrame(X, columns=list("abcd")).assign(s=np.where(S == 1, "m", "f"))
     frame.loc[:20, "s"] = None
-    found = search(bound=0.3, sensitive_columns="s", missing_sensitive="mask").fit(frame, Y)
+    estimator = MIDebiasedClassifier(sensitive_columns="s", missing_sensitive="mask", **SMALL)
+    found = search(estimator, bound=0.3).fit(frame, Y)
     assert list(found.feature_names_in_) == ["a", "b", "c", "d", "s"]
     assert found.set_output(transform="pandas").transform(frame).shape == (N, 1)
     assert (found.frontier_.mean_demographic_parity_difference < 0.9).all()
@@ -250,7 +293,8 @@ def test_search_is_routed_its_sensitive_features():
     ],
 )
 def test_search_refuses_before_it_trains(parameters, sensitive, error, named, monkeypatch):
-    monkeypatch.setattr(MIDebiasedClassifier, "_train", None)
+    trained = lambda *_, **__: pytest.fail("it trained")  # noqa: E731
+    monkeypatch.setattr(MIDebiasedClassifier, "fit_path", trained)
     with pytest.raises(error, match=named):
         search(**parameters).fit(X, Y, sensitive_features=sensitive)
 
@@ -282,12 +326,7 @@ def test_members_are_averaged_and_z_is_the_mean_of_their_scores():
 
 
 def test_a_path_has_all_members_of_each_model():
-    _, models = fairness_path(X, Y, sensitive_features=S, lams=[0.0, 2.0], n_estimators=3, **SMALL)
+    _, models = path(X, Y, S, [0.0, 2.0], n_estimators=3, **SMALL)
     alone = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)
     assert (models[1].predict(X) == alone.predict(X)).mean() > 0.97
     assert len(models[0].parameters_["head.layers.0.bias"]) == 3
-
-
-def test_paper_s_schedule_has_one_network():
-    with pytest.raises(ValueError, match="n_estimators"):
-        MIDebiasedClassifier(schedule="paper", n_estimators=2).fit(X, Y, sensitive_features=S)

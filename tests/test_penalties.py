@@ -14,12 +14,11 @@ from torch import nn
 
 from fairmi import MIDebiasedClassifier
 from fairmi.exceptions import CollapseWarning
-from fairmi._networks import Channel
-from fairmi._types import TrainingData
-from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty
+from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
 from fairmi.dependence.hgr import correlation
 from fairmi.dependence.hsic import gaussian_kernel, hsic
-from fairmi.dependence.term import Term
+from fairmi.networks.channel import Channel
+from fairmi.networks.penalty_term import PenaltyTerm
 
 NAMES = ["hgr", "csad", "characteristic_function", "hsic", "sliced_infomin"]
 KINDS = ["groups", "values"]
@@ -34,16 +33,13 @@ def data_of(c, strata=None, weights=None, dtype=torch.float64):
     weights = torch.ones(1, n_rows) if weights is None else torch.as_tensor(weights)[None]
     n_strata = int(strata.max()) + 1
     prior = torch.full((n_strata, int(c.max()) + 1), 0.5).log() if discrete else None
-    return TrainingData(
-        x=torch.zeros(n_rows, 1),
-        y=strata,
+    return SensitiveBatch(
         groups=torch.as_tensor(c) if discrete else None,
         values=None if discrete else torch.as_tensor(c, dtype=dtype)[:, None],
-        log_prior=prior,
         strata=strata,
         n_strata=n_strata,
-        task_weights=weights.to(dtype),
-        penalty_weights=weights.to(dtype),
+        log_prior=prior,
+        weights=weights.to(dtype),
     )
 
 
@@ -55,15 +51,14 @@ def value(penalty, z, data, n_steps=0, n_models=1):
     """The value at z (n, D), after `n_steps` of the critic on all rows."""
     z = torch.as_tensor(z, dtype=torch.float64)
     z = z.expand(n_models, *z.shape[-2:])
-    batch = data.rows(torch.arange(data.n_rows))
     critic = penalty.critic(n_models, z.shape[2], data, seeded()).double()
     if n_steps and list(critic.parameters()):
         optimizer = torch.optim.Adam(critic.parameters(), lr=0.01)
         for _ in range(n_steps):
             optimizer.zero_grad()
-            penalty.critic_loss(critic, z, batch, data, seeded()).sum().backward()
+            penalty.critic_loss(critic, z, data, seeded()).sum().backward()
             optimizer.step()
-    return penalty.value(critic, z, batch, data, seeded()).detach().numpy()
+    return penalty.value(critic, z, data, seeded()).detach().numpy()
 
 
 def random_c(kind, n_rows, seed=0):
@@ -78,15 +73,14 @@ def test_gradient_is_that_of_finite_differences(name, kind, n_strata):
     random = np.random.default_rng(2)
     strata = np.arange(14) % n_strata
     data = data_of(random_c(kind, 14), strata, random.exponential(size=14))
-    batch = data.rows(torch.arange(14))
     penalty = PENALTIES[name]()
     critic = penalty.critic(2, 2, data, seeded()).double()
     z = torch.as_tensor(random.normal(size=(2, 14, 2))).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda z: penalty.value(critic, z, batch, data, seeded()), (z,), atol=1e-6
+        lambda z: penalty.value(critic, z, data, seeded()), (z,), atol=1e-6
     )
     # A model's value depends on its own Z alone.
-    (gradient,) = torch.autograd.grad(penalty.value(critic, z, batch, data, seeded())[0], z)
+    (gradient,) = torch.autograd.grad(penalty.value(critic, z, data, seeded())[0], z)
     assert (gradient[1] == 0).all()
     assert (gradient[0] != 0).any()
 
@@ -145,7 +139,7 @@ def test_batch_without_weight_or_variation_is_finite(name, weight):
     z = torch.zeros(1, 8, 1, requires_grad=True)
     penalty = PENALTIES[name]()
     critic = penalty.critic(1, 1, data, seeded())
-    out = penalty.value(critic, z, data.rows(torch.arange(8)), data, seeded())
+    out = penalty.value(critic, z, data, seeded())
     out.sum().backward()
     assert torch.isfinite(out).all()
     assert torch.isfinite(z.grad).all()
@@ -252,10 +246,10 @@ class Covariance(nn.Module):
     def critic(self, n_models, n_components, data, generator):
         return nn.Identity()
 
-    def critic_loss(self, critic, z, batch, data, generator):
+    def critic_loss(self, critic, z, data, generator):
         raise AssertionError("a critic without parameters needs no loss")
 
-    def value(self, critic, z, batch, data, generator):
+    def value(self, critic, z, data, generator):
         c = (batch.groups.float() if batch.values is None else batch.values[:, 0])[None, :, None]
         return self.scale * ((z - z.mean(1, keepdim=True)) * c).mean((1, 2)).square()
 
@@ -300,8 +294,8 @@ def test_name_and_object_are_the_same_penalty():
 
 
 class Wrong(Covariance):
-    def value(self, critic, z, batch, data, generator):
-        return super().value(critic, z, batch, data, generator).sum()
+    def value(self, critic, z, data, generator):
+        return super().value(critic, z, data, generator).sum()
 
 
 BAD = {
@@ -333,7 +327,7 @@ class Blind(Penalty):
     def critic(self, n_models, n_components, data, generator):
         return nn.Identity()
 
-    def value(self, critic, z, batch, data, generator):
+    def value(self, critic, z, data, generator):
         return 0 * z.sum((1, 2))
 
 
@@ -349,10 +343,10 @@ def test_rows_beyond_the_bound_are_read_in_parts():
     c = np.arange(2500) % 2
     data = data_of(c, dtype=torch.float32)
     z = torch.as_tensor(c[None, :, None] + np.random.default_rng(0).normal(size=(1, 2500, 1)))
-    term = Term(
+    term = PenaltyTerm(
         HSIC(), data, Channel(17, seeded()), seeded(), n_models=1, n_repeats=1, n_components=1
     )
-    parts = float(term.evaluate(z.float(), data.rows(torch.arange(2500)), data))
+    parts = float(term._value_in_parts(z.float(), data))
     assert parts == pytest.approx(float(value(HSIC(), z[0], data_of(c))[0]), rel=0.03)
 
 

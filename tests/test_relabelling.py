@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairmi import MIDebiasedClassifier
-from fairmi._types import TrainingData
+from fairmi.dependence import SensitiveBatch
 from fairmi.dependence.counted_bound import exact_bound
 from fairmi.dependence.level_table import LevelTable
 
@@ -28,16 +28,13 @@ def rows_and_new_codes(draw):
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
     new = random.permutation(n_groups)
     weights = torch.as_tensor(random.exponential(size=(1, n_rows)))
-    data = TrainingData(
-        x=torch.as_tensor(random.normal(size=(n_rows, 1))),
-        y=torch.zeros(n_rows, dtype=torch.int64),
+    data = SensitiveBatch(
         groups=torch.as_tensor(random.integers(n_groups, size=n_rows)),
         values=None,
         log_prior=torch.log(torch.as_tensor(random.dirichlet(np.ones(n_groups) * 9, n_strata))),
         strata=torch.as_tensor(random.integers(n_strata, size=n_rows)),
         n_strata=n_strata,
-        task_weights=weights,
-        penalty_weights=weights,
+        weights=weights,
     )
     return data, torch.as_tensor(new), torch.as_tensor(random.normal(size=(1, n_rows, n_groups)))
 
@@ -54,7 +51,7 @@ def test_codes_of_groups_do_not_matter_to_the_bound(drawn):
     data, new, scores = drawn
     other = relabelled(data, new)
     first, second = (
-        exact_bound(s, d.groups, d.log_prior, d.strata, d.penalty_weights)
+        exact_bound(s, d.groups, d.log_prior, d.strata, d.weights)
         for s, d in ((scores, data), (scores[..., torch.argsort(new)], other))
     )
     torch.testing.assert_close(first, second)
@@ -67,8 +64,7 @@ def test_codes_of_groups_do_not_matter_to_the_table_of_levels(drawn):
     place = torch.sigmoid(scores[..., :1]) * 3
     low = place.floor().clamp(max=2).to(torch.int64)
     values = []
-    for rows in (data, relabelled(data, new)):
-        batch = rows.rows(torch.arange(rows.n_rows))
+    for batch in (data, relabelled(data, new)):
         table = LevelTable(1, 1, 4, rows)
         table.shares = table.shares.double()
         counts = table.count(low, place - low, batch)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers tell apart; the marker says the same again.
 _STYLES = {
     "fairmi": ("#D55E00", "o"),
-    "fairmi, paper's schedule": ("#A6761D", "p"),
+    "MI backpropagation as published": ("#A6761D", "p"),
     "ExponentiatedGradient": ("#0072B2", "s"),
     "GridSearch": ("#56B4E9", "^"),
     "ThresholdOptimizer": ("#009E73", "D"),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi.dependence._observations import Observations
 from fairmi.dependence.sensitive_batch import SensitiveBatch
+
+if TYPE_CHECKING:
+    from fairmi.dependence._observations import Observations
 
 _LEARNING_RATE = 5e-3
 _WEIGHT_DECAY = 1.0

@@ -13,7 +13,6 @@ from fairmi._data.random_state import seed_of
 from fairmi.dependence._ascent import Samples, read, train
 from fairmi.dependence._conditional import conditional_critic
 from fairmi.dependence._critics import PairCritic, SmoothMLP
-from fairmi.dependence._observations import Reader
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
@@ -73,6 +72,8 @@ class CriticBound(Penalty):
         ValueError
             If Z has a missing or infinite value, or has fewer than 20 rows.
         """
+        from fairmi.dependence._observations import Reader
+
         reader = Reader(Z, C, plain_c=self.models_c)
         samples = Samples.stack([reader.read(Z, C)], reader.n_groups)
         if samples.n_rows < _FEWEST_ROWS:

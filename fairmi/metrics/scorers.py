@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import fairlearn.metrics
@@ -13,9 +14,9 @@ import sklearn.metrics
 from fairlearn.metrics import MetricFrame
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from fairmi._data.columns import sensitive_columns_of
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._columns import columns_of
 from fairmi.metrics._comparable import comparable_groups
 from fairmi.metrics._labels import label_codes
 
@@ -43,7 +44,7 @@ ONE_CLASS = (
         "aggregate": [StrOptions(set(AGGREGATES)), None],
         "greater_is_better": ["boolean", None],
         "response_method": [StrOptions(set(RESPONSES))],
-        "sensitive_columns": ["array-like", str, None],
+        "sensitive_columns": ["array-like", str, Integral, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -53,7 +54,7 @@ def make_fairness_scorer(
     aggregate: str | None = None,
     greater_is_better: bool | None = None,
     response_method: str = "predict",
-    sensitive_columns: Sequence[str | int] | None = None,
+    sensitive_columns: str | int | Sequence[str | int] | None = None,
 ) -> FairnessScorer:
     """Make a scorer of a fairness metric, for GridSearchCV, cross_validate and their kin.
 
@@ -76,7 +77,7 @@ def make_fairness_scorer(
         maxima, True for ratios and group minima.
     response_method : {"predict", "predict_proba", "decision_function"}, default="predict"
         The method of the estimator whose answer is the metric's `y_pred`.
-    sensitive_columns : list of str or int, default=None
+    sensitive_columns : str, int or list of these, default=None
         Columns of X that serve as sensitive features: names, or positions.
 
     Returns
@@ -118,15 +119,18 @@ def make_fairness_scorer(
         raise ValueError(
             f"greater_is_better can't be told from the name {name!r}; give True or False."
         )
-    if isinstance(sensitive_columns, str):
-        sensitive_columns = [sensitive_columns]
+    columns: tuple[str | int, ...] | None = None
+    if sensitive_columns is not None:
+        if isinstance(sensitive_columns, str | int):
+            sensitive_columns = [sensitive_columns]
+        columns = tuple(sensitive_columns)
     return FairnessScorer(
         metric=function,
         name=name,
         aggregate=aggregate,
         greater_is_better=bool(usual if greater_is_better is None else greater_is_better),
         response_method=response_method,
-        sensitive_columns=None if sensitive_columns is None else tuple(sensitive_columns),
+        sensitive_columns=columns,
     )
 
 
@@ -153,9 +157,7 @@ class FairnessScorer:
     ) -> float:
         """Return the metric of what the estimator says of X, negated if lower is better."""
         if self.sensitive_columns is not None:
-            sensitive_features = columns_of(
-                X, self.sensitive_columns, argument="sensitive_columns"
-            )
+            sensitive_features = sensitive_columns_of(X, self.sensitive_columns)
         if sensitive_features is None:
             raise SensitiveFeaturesError(
                 f"sensitive_features did not reach {self!r}. Give sensitive_columns, where "

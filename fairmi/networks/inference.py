@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,6 @@ from fairmi.networks.model import Networks
 from fairmi.preprocessing import TableEncoder
 
 _ROWS_AT_ONCE = 65_536
-
-
-def inference_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
-) -> Networks:
-    """Return trained networks in float64 on the CPU.
-
-    In float64 a row's place among others can't move it over the edge between two levels of Z.
-    """
-    networks = Networks(**architecture, generator=torch.Generator())
-    networks.load_state_dict({name: torch.as_tensor(v) for name, v in parameters.items()})
-    return networks.double().eval()
 
 
 def represent(networks: Networks, encoder: TableEncoder, table: Any) -> np.ndarray:

@@ -12,10 +12,16 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.networks.config import NetworkConfig, n_batches
-from fairmi.networks.loop import EpochRecord, Outcome, finite_models, run_epochs, timed_epoch
+from fairmi.networks.loop import (
+    EpochRecord,
+    Outcome,
+    epoch_dict,
+    finite_models,
+    run_epochs,
+    timed_epoch,
+)
 from fairmi.networks.model import Networks
 from fairmi.networks.penalty_term import LevelProbabilities, PenaltyTerm
-from fairmi.networks.progress import epoch_dict
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.networks.schedule import Schedule, StreamSchedule
 

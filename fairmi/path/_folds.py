@@ -46,13 +46,13 @@ class Measures:
         """Names of the two, in the order of `of`."""
         return self.score_name, self.unfairness_name
 
-    def of(self, model: Any, rows: Rows) -> tuple[float, float]:
-        """Return score and unfairness of a model on rows, the latter where the group is known.
+    def of(self, model: Any, rows: Rows) -> tuple[float, float, float]:
+        """Return score, unfairness where the group is known, and number of classes predicted.
 
-        Both are NaN where the model's fit diverged.
+        All are NaN where the model's fit diverged.
         """
         if model.stopped_ == "diverged":
-            return np.nan, np.nan
+            return np.nan, np.nan, np.nan
         known = rows.take(np.flatnonzero(rows.codes >= 0))
         weights = [
             {} if r.weights is None else {"sample_weight": r.weights} for r in (rows, known)
@@ -60,7 +60,8 @@ class Measures:
         unfairness = self.unfairness(
             model, known.X, known.y, sensitive_features=known.codes, **weights[1]
         )
-        return self.score(model, rows.X, rows.y, **weights[0]), abs(unfairness)
+        n_classes = len(np.unique(model.predict(rows.X)))
+        return self.score(model, rows.X, rows.y, **weights[0]), abs(unfairness), n_classes
 
 
 def fit_models(estimator: Any, lams: Sequence[float], rows: Rows) -> list[Any]:
@@ -81,8 +82,8 @@ def fit_models(estimator: Any, lams: Sequence[float], rows: Rows) -> list[Any]:
 
 def fit_and_score(
     estimator: Any, lams: Sequence[float], rows: Rows, measures: Measures
-) -> tuple[list[Any], list[tuple[float, float]]]:
-    """Return the models of all λ, and score and unfairness of each on the rows of the fit."""
+) -> tuple[list[Any], list[tuple[float, float, float]]]:
+    """Return the models of all λ, and the measures of each on the rows of the fit."""
     with threadpool_limits(1):
         models = fit_models(estimator, lams, rows)
         return models, [measures.of(model, rows) for model in models]
@@ -94,8 +95,8 @@ def score_fold(
     rows: Rows,
     split: tuple[np.ndarray, np.ndarray],
     measures: Measures,
-) -> list[tuple[float, float]]:
-    """Return score and unfairness of each λ on the second part of a split, fitted to the first."""
+) -> list[tuple[float, float, float]]:
+    """Return the measures of each λ on the second part of a split, fitted to the first."""
     fitted, held_out = (rows.take(part) for part in split)
     with threadpool_limits(1):
         models = fit_models(estimator, lams, fitted)
@@ -103,7 +104,7 @@ def score_fold(
 
 
 def results_of(lams: np.ndarray, values: np.ndarray, names: tuple[str, str]) -> dict[str, Any]:
-    """Return the values (n_folds, n_lams, 2) of the measures as GridSearchCV names them."""
+    """Return the values (n_folds, n_lams, 3) of the measures as GridSearchCV names them."""
     results: dict[str, Any] = {
         "param_lam": lams,
         "params": [{"lam": float(lam)} for lam in lams],
@@ -128,25 +129,29 @@ def frontier_of(lams: np.ndarray, results: dict[str, Any], names: tuple[str, str
     return frame
 
 
-def broken_promises(values: np.ndarray, refit: np.ndarray) -> np.ndarray:
+def broken_promises(values: np.ndarray, refit: np.ndarray, n_held_out: int) -> np.ndarray:
     """Return whether each λ's refit is far from what its folds promised, (n_lams,).
 
-    Far is a score below that of the worst fold, or an unfairness above that of the worst one, by
-    more than the folds' spread; rows that a model was fitted to flatter it, so that neither is
-    chance.
+    Far is one class where folds predicted several; or a score below that of the worst fold, or an
+    unfairness above that of the worst one, by more than the folds' spread and a margin for chance.
+    Rows that a model was fitted to flatter it, so that a fault seen on them is one.
 
     Parameters
     ----------
-    values : ndarray of shape (n_folds, n_lams, 2)
-        Score and unfairness on held-out rows.
-    refit : ndarray of shape (n_lams, 2)
+    values : ndarray of shape (n_folds, n_lams, 3)
+        Score, unfairness and number of classes predicted on held-out rows.
+    refit : ndarray of shape (n_lams, 3)
         The same on the rows of the refit.
+    n_held_out : int
+        Rows of the smallest fold: two standard errors of a rate, and of a difference of rates of
+        two groups of one size, are the margins.
     """
-    worst_score, worst_unfairness = values[..., 0].min(axis=0), values[..., 1].max(axis=0)
-    spread = values.max(axis=0) - values.min(axis=0)
-    low = refit[:, 0] < worst_score - spread[:, 0]
-    unfair = refit[:, 1] > worst_unfairness + spread[:, 1]
-    return low | unfair | ~np.isfinite(refit).all(axis=1)
+    margins = np.array([1.0, 2.0, 0.0]) / np.sqrt(n_held_out)
+    spread = np.maximum(values.max(axis=0) - values.min(axis=0), margins)
+    low = refit[:, 0] < values[..., 0].min(axis=0) - spread[:, 0]
+    unfair = refit[:, 1] > values[..., 1].max(axis=0) + spread[:, 1]
+    one_class = (refit[:, 2] == 1) & (np.median(values[..., 2], axis=0) > 1)
+    return low | unfair | one_class | ~np.isfinite(refit).all(axis=1)
 
 
 def _is_split(key: str, name: str) -> bool:

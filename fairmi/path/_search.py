@@ -197,7 +197,8 @@ class MIDebiasedClassifierCV(
         (models, refit), *found = joblib.Parallel(n_jobs=self.n_jobs)(jobs)
         values = np.array(found)
         results = results_of(lams, values, measures.names)
-        results["refit_broken"] = broken_promises(values, np.array(refit))
+        n_held_out = min(len(held_out) for _, held_out in splits)
+        results["refit_broken"] = broken_promises(values, np.array(refit), n_held_out)
         for name, value in given.header.items():
             setattr(self, name, value)
         self.models_, self.lams_, self.cv_results_ = models, lams, results

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.values import table_columns
+from fairmi._data.tables import table_columns
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn, as_at_fit
 
 
