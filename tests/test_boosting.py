@@ -209,10 +209,11 @@ def test_cross_fitted_base_scores_rows_that_it_did_not_see():
     rng = np.random.default_rng(7)
     x, y = rng.normal(size=(600, 3)), rng.integers(2, size=600)  # nothing to learn
     rows = bin_rows(x, np.zeros(3, dtype=int), np.ones(600), 255, rng)
-    base = cross_fit(rows, y, np.ones(600), 2, CONFIG, np.random.default_rng(0), n_folds=5)
+    folds = {"n_folds": 5, "n_held_out": 5, "out_of_fold": True}
+    base = cross_fit(rows, y, np.ones(600), 2, CONFIG, np.random.default_rng(0), **folds)
     assert base.trees.n_rounds <= 5
     x, n_categories, y, _ = table()
     rows = bin_rows(x, n_categories, np.ones(len(x)), 255, rng)
-    base = cross_fit(rows, y, np.ones(2000), 2, CONFIG, np.random.default_rng(0), n_folds=5)
+    base = cross_fit(rows, y, np.ones(2000), 2, CONFIG, np.random.default_rng(0), **folds)
     in_sample = log_loss(base.trees.scores(x), y, np.ones(2000))
     assert in_sample < log_loss(base.scores, y, np.ones(2000)) < 0.6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +18,7 @@ _PATIENCE = 20
 
 @dataclass(frozen=True)
 class Base:
-    """Trees of a base, and the scores (n, K) that it gives to the rows of the fit.
-
-    Of a cross-fitted base these scores are out of fold: trees that did not see a row score it.
-    """
+    """Trees of a base, and the scores (n, K) that it gives to the rows of the fit."""
 
     trees: Trees
     scores: np.ndarray
@@ -61,36 +57,48 @@ def cross_fit(
     n_classes: int,
     config: TreeConfig,
     rng: np.random.Generator,
+    *,
     n_folds: int,
+    n_held_out: int,
+    out_of_fold: bool,
 ) -> Base:
-    """Return a base of as many rounds as are best on held-out rows, with scores out of fold.
+    """Return a base of as many rounds as are best on held-out rows.
 
-    Each fold is held out once, from boosting on the others. The rounds end where 20 of them
-    brought no lower loss on the held-out rows; the base has as many as were best, on all rows.
-    Parameters are those of `boost`; `config.max_iter` is the largest number of rounds.
+    A fold is held out from boosting on the others. The rounds end where 20 of them brought no
+    lower loss on the held-out rows; the base has as many as were best, on all rows.
+
+    Parameters
+    ----------
+    rows, y, weights, n_classes, config, rng
+        As in `boost`; `config.max_iter` is the largest number of rounds.
+    n_folds : int
+    n_held_out : int
+        Folds that are held out, each in turn.
+    out_of_fold : bool
+        Whether the scores of a row are those of trees that did not see it; needs each fold to be
+        held out.
     """
-    start = constant_scores(y, weights, n_classes)
-    scores = np.tile(start, (len(y), 1))
-    folds = list(_folds(y, n_folds, rng))
-    parts = []
-    for held in folds:
-        kept = np.setdiff1d(np.arange(len(y)), held)
-        part = _Boosting(rows.take(kept), y[kept], weights[kept], n_classes, config, rng)
-        parts.append((part, held, np.ascontiguousarray(rows.codes[held])))
-        scores[held] = part.start
-    best, best_loss, n_rounds = scores.copy(), log_loss(scores, y, weights), 0
-    for t in range(1, config.max_iter + 1):
-        for part, held, codes in parts:
-            for k, tree in enumerate(part.round()):
-                added = tree.predict_binned(codes, rows.max_bins, config.n_threads)
-                scores[held, k] += added
-        loss = log_loss(scores, y, weights)
+    order = np.argsort(y[shuffled := rng.permutation(len(y))], kind="stable")
+    order = shuffled[order]  # so that each fold has its share of every class
+    folds = [
+        _Fold(rows, y, weights, n_classes, config, rng, held_out=np.sort(order[k::n_folds]))
+        for k in range(n_held_out)
+    ]
+    seen = np.concatenate([fold.held_out for fold in folds])
+    scores = np.empty((len(y), len(folds[0].start)))
+    best, best_loss, n_rounds = scores, np.inf, 0
+    for t in range(config.max_iter + 1):
+        for fold in folds:
+            scores[fold.held_out] = fold.scores_held_out
+        loss = log_loss(scores[seen], y[seen], weights[seen])
         if loss < best_loss:
             best, best_loss, n_rounds = scores.copy(), loss, t
         elif t >= n_rounds + _PATIENCE:
             break
-    of_all = boost(rows, y, weights, n_classes, replace(config, max_iter=n_rounds), rng)
-    return Base(of_all.trees, best)
+        for fold in folds:
+            fold.round()
+    base = boost(rows, y, weights, n_classes, replace(config, max_iter=n_rounds), rng)
+    return Base(base.trees, best) if out_of_fold else base
 
 
 class _Boosting:
@@ -116,9 +124,31 @@ class _Boosting:
         return self.grower.round(gradient, hessian, self.scores, self.rate)
 
 
-def _folds(y: np.ndarray, n_folds: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield rows of each fold, which has its share of every class."""
-    order = rng.permutation(len(y))
-    order = order[np.argsort(y[order], kind="stable")]
-    for k in range(n_folds):
-        yield np.sort(order[k::n_folds])
+class _Fold(_Boosting):
+    """Rounds on all rows but the held-out ones, whose scores follow."""
+
+    def __init__(
+        self,
+        rows: Binned,
+        y: np.ndarray,
+        weights: np.ndarray,
+        n_classes: int,
+        config: TreeConfig,
+        rng: np.random.Generator,
+        *,
+        held_out: np.ndarray,
+    ) -> None:
+        kept = np.setdiff1d(np.arange(len(y)), held_out)
+        super().__init__(rows.take(kept), y[kept], weights[kept], n_classes, config, rng)
+        self.held_out = held_out
+        self.codes = np.ascontiguousarray(rows.codes[held_out])
+        self.scores_held_out = np.tile(self.start, (len(held_out), 1))
+
+    def round(self) -> list[TreePredictor]:
+        """Grow the next trees, and score the held-out rows with them."""
+        trees = super().round()
+        for k, tree in enumerate(trees):
+            n_threads = self.grower.config.n_threads
+            missing = self.grower.rows.max_bins
+            self.scores_held_out[:, k] += tree.predict_binned(self.codes, missing, n_threads)
+        return trees

@@ -10,8 +10,10 @@ from typing import Any
 _BASE_RATE, _BASE_ROUNDS, _BASE_MIN_ROWS = 0.06, 400, 20
 _BASE_LEAVES = (8, 16)
 _MIN_ROWS_OF_16_LEAVES = 10_000
-# Folds of the base by rows; from the last on, one fit of a fixed number of rounds.
-_FOLDS = ((20_000, 5), (100_000, 2))
+_N_FOLDS = 5
+# Distinct rows below which each fold is held out to choose the rounds of the base, and below which
+# one is; on more they are 200.
+_MIN_ROWS_OF_ONE, _MIN_ROWS_OF_NONE = 20_000, 100_000
 _ROUNDS_WITHOUT_FOLDS = 200
 _LEAF_SHARE = 0.01
 
@@ -46,10 +48,16 @@ class TreeConfig:
 
 @dataclass(frozen=True)
 class BoostingConfig:
-    """Settings of a training: of the base, `n_folds` of it (1 for none), and of the rounds."""
+    """Settings of a training: of the base, and of the rounds that debias it.
+
+    Of `n_folds` of the rows, `n_held_out` are held out in turn to choose the rounds of the base;
+    where `out_of_fold`, these give the scores that the penalty starts from too.
+    """
 
     base: TreeConfig
     n_folds: int
+    n_held_out: int
+    out_of_fold: bool
     rounds: TreeConfig
     n_levels: int
     seed: int
@@ -66,16 +74,23 @@ def boosting_config(
     }
     few = min(_BASE_MIN_ROWS, max(n_rows // 20, 1))
     in_leaf = parameters["min_samples_leaf"]
-    n_folds = next((folds for below, folds in _FOLDS if n_rows < below), 1)
+    # What a base learned of y by heart hides what it tells of the groups of a class.
+    out_of_fold = parameters["constraint"] != "demographic_parity"
+    n_folds = _N_FOLDS if n_rows < _MIN_ROWS_OF_ONE or not out_of_fold else 2
+    n_held_out = n_folds if n_rows < _MIN_ROWS_OF_ONE or out_of_fold else 1
+    if n_rows >= _MIN_ROWS_OF_NONE and not out_of_fold:
+        n_held_out = 0
     return BoostingConfig(
         base=TreeConfig(
             learning_rate=_BASE_RATE,
-            max_iter=_BASE_ROUNDS if n_folds > 1 else _ROUNDS_WITHOUT_FOLDS,
+            max_iter=_BASE_ROUNDS if n_rows < _MIN_ROWS_OF_NONE else _ROUNDS_WITHOUT_FOLDS,
             max_leaf_nodes=_BASE_LEAVES[n_rows >= _MIN_ROWS_OF_16_LEAVES],
             min_samples_leaf=few,
             **shared,
         ),
         n_folds=n_folds,
+        n_held_out=n_held_out,
+        out_of_fold=out_of_fold,
         rounds=TreeConfig(
             learning_rate=float(parameters["learning_rate"]),
             max_iter=int(parameters["max_iter"]),

@@ -78,6 +78,13 @@ def _base(rows: TreeRows, config: BoostingConfig) -> Base:
         none = np.zeros(rows.base_scores.shape[1])
         return Base(trees_of([], none, rows.binned.n_categories), rows.base_scores)
     given = (rows.binned, rows.y, rows.weights, rows.n_classes, config.base, rng)
-    fewest = int(np.bincount(rows.y, minlength=rows.n_classes).min())
-    n_folds = min(config.n_folds, fewest)
-    return boost(*given) if n_folds < 2 else cross_fit(*given, n_folds)
+    rarest = int(np.bincount(rows.y, minlength=rows.n_classes).min())
+    n_folds = min(config.n_folds, rarest)
+    if config.n_held_out == 0 or n_folds < 2:
+        return boost(*given)
+    return cross_fit(
+        *given,
+        n_folds=n_folds,
+        n_held_out=min(config.n_held_out, n_folds),
+        out_of_fold=config.out_of_fold,
+    )
