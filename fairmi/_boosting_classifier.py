@@ -46,8 +46,9 @@ class MIBoostingClassifier(RepresentationClassifier):
 
         task loss (nats)  +  lam * I(Z; C) (nats)
 
-    where the representation Z is the score, squashed to [-1, 1] and rounded to few levels. Each of
-    these trees fits the functional gradient of that loss. Over groups, the mutual information is
+    where the representation Z is the score, squashed to [-1, 1] and rounded to few levels; for
+    more than two classes it is each class's probability, and has as many units. Each of these
+    trees fits the functional gradient of that loss. Over groups, the mutual information is
     that of a table of (level, group) over all rows, so no critic has to be trained. Predictions
     are made from the very Z that `transform` returns, so that no prediction can tell more of C
     than Z does. Sensitive features are needed at fit alone.
@@ -89,9 +90,6 @@ default="demographic_parity"
         best on held-out rows. A classifier with `predict_proba` or `decision_function` is fitted,
         or taken as it is inside a `sklearn.frozen.FrozenEstimator`; it gets X without the columns
         that are dropped. Frozen, it should not have learned the rows of `fit` by heart.
-    n_components : int or "auto", default="auto"
-        Units of Z. "auto", and the only number that trees can have, is 1 for two classes, else
-        the number of classes.
     n_levels : int, default=17
         Values that each unit can take; fewer make a tighter certificate and coarser scores.
     learning_rate : float, default=0.1
@@ -188,7 +186,6 @@ default="demographic_parity"
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "base": [None, HasMethods(["fit", "predict"])],
-        "n_components": [_AUTO, _POSITIVE],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [_POSITIVE],
@@ -215,7 +212,6 @@ default="demographic_parity"
         group_weight: str | None = None,
         weighted: str = "both",
         base: Any = None,
-        n_components: int | str = "auto",
         n_levels: int = 17,
         learning_rate: float = 0.1,
         max_iter: int = 100,
@@ -238,7 +234,6 @@ default="demographic_parity"
         self.group_weight = group_weight
         self.weighted = weighted
         self.base = base
-        self.n_components = n_components
         self.n_levels = n_levels
         self.learning_rate = learning_rate
         self.max_iter = max_iter
@@ -354,7 +349,6 @@ default="demographic_parity"
     ) -> list[dict[str, Any]]:
         """Return what each λ of one training learns, by name of attribute."""
         n_classes = len(given.classes)
-        _check_units(self.n_components, n_classes)
         seed = seed_of(self.random_state)
         columns, x = learn_columns(given.features, self.max_bins)
         base, base_scores = None, None
@@ -427,13 +421,3 @@ default="demographic_parity"
     @property
     def _n_features_out(self) -> int:
         return len(self.trees_["start"])
-
-
-def _check_units(n_components: int | str, n_classes: int) -> None:
-    """Raise ValueError where trees can't have that many units."""
-    n_units = 1 if n_classes == 2 else n_classes
-    if n_components not in ("auto", n_units):
-        raise ValueError(
-            f"n_components={n_components!r}, but trees have {n_units} for {n_classes} classes; "
-            'set it to "auto".'
-        )
