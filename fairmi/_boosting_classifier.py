@@ -94,8 +94,9 @@ default="demographic_parity"
         Values that each unit can take; fewer make a tighter certificate and coarser scores.
     learning_rate : float, default=0.1
         Factor of a tree's values in the first round; it falls to 0.15 of it by half a cosine.
-    max_iter : int, default=100
-        Rounds under the penalty, a tree in each for each unit of Z.
+    max_iter : int or "auto", default="auto"
+        Rounds under the penalty, a tree in each for each unit of Z. "auto" gives 100, and 300 on
+        fewer than 10,000 distinct rows.
     max_leaf_nodes : int, default=8
         Leaves of a tree.
     min_samples_leaf : int or "auto", default="auto"
@@ -188,7 +189,7 @@ default="demographic_parity"
         "base": [None, HasMethods(["fit", "predict"])],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [_POSITIVE],
+        "max_iter": [_AUTO, _POSITIVE],
         "max_leaf_nodes": [Interval(Integral, 2, None, closed="left")],
         "min_samples_leaf": [_AUTO, _POSITIVE],
         "l2_regularization": [Interval(Real, 0, None, closed="left")],
@@ -214,7 +215,7 @@ default="demographic_parity"
         base: Any = None,
         n_levels: int = 17,
         learning_rate: float = 0.1,
-        max_iter: int = 100,
+        max_iter: int | str = "auto",
         max_leaf_nodes: int = 8,
         min_samples_leaf: int | str = "auto",
         l2_regularization: float = 0.0,
@@ -380,7 +381,8 @@ default="demographic_parity"
             )
 
         with ExitStack() as stack:
-            reports = [stack.enter_context(self._reporter()) for _ in lams]
+            n_rounds = config.rounds.max_iter
+            reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
             trained = train_trees(rows, lams, penalties_at, config, reports)
         return [
             {
@@ -396,9 +398,9 @@ default="demographic_parity"
             for found, report in zip(trained, reports, strict=True)
         ]
 
-    def _reporter(self) -> Reporter:
+    def _reporter(self, n_rounds: int) -> Reporter:
         callbacks = list(self.callbacks or ())
-        return Reporter(callbacks, show=bool(self.verbose), n_rounds=self.max_iter)
+        return Reporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""

@@ -9,13 +9,14 @@ from typing import Any
 # The base: small steps, as many as held-out rows ask for.
 _BASE_RATE, _BASE_ROUNDS, _BASE_MIN_ROWS = 0.06, 400, 20
 _BASE_LEAVES = (8, 16)
-_MIN_ROWS_OF_16_LEAVES = 10_000
 _N_FOLDS = 5
 # Distinct rows below which each fold is held out to choose the rounds of the base, and below which
 # one is; on more they are 200.
 _MIN_ROWS_OF_ONE, _MIN_ROWS_OF_NONE = 20_000, 100_000
 _ROUNDS_WITHOUT_FOLDS = 200
 _LEAF_SHARE = 0.01
+# Rounds under the penalty; on few rows they are cheap, and the groups may need to move far.
+_ROUNDS, _ROUNDS_OF_FEW_ROWS, _FEW_ROWS = 100, 300, 10_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def boosting_config(
         "n_threads": n_threads,
     }
     few = min(_BASE_MIN_ROWS, max(n_rows // 20, 1))
-    in_leaf = parameters["min_samples_leaf"]
+    in_leaf, max_iter = parameters["min_samples_leaf"], parameters["max_iter"]
+    if max_iter == "auto":
+        max_iter = _ROUNDS_OF_FEW_ROWS if n_rows < _FEW_ROWS else _ROUNDS
     # What a base learned of y by heart hides what it tells of the groups of a class.
     out_of_fold = parameters["constraint"] != "demographic_parity"
     n_folds = _N_FOLDS if n_rows < _MIN_ROWS_OF_ONE or not out_of_fold else 2
@@ -84,7 +87,7 @@ def boosting_config(
         base=TreeConfig(
             learning_rate=_BASE_RATE,
             max_iter=_BASE_ROUNDS if n_rows < _MIN_ROWS_OF_NONE else _ROUNDS_WITHOUT_FOLDS,
-            max_leaf_nodes=_BASE_LEAVES[n_rows >= _MIN_ROWS_OF_16_LEAVES],
+            max_leaf_nodes=_BASE_LEAVES[n_rows >= _FEW_ROWS],
             min_samples_leaf=few,
             **shared,
         ),
@@ -93,7 +96,7 @@ def boosting_config(
         out_of_fold=out_of_fold,
         rounds=TreeConfig(
             learning_rate=float(parameters["learning_rate"]),
-            max_iter=int(parameters["max_iter"]),
+            max_iter=int(max_iter),
             max_leaf_nodes=int(parameters["max_leaf_nodes"]),
             min_samples_leaf=max(few, int(_LEAF_SHARE * n_rows)) if in_leaf == "auto" else in_leaf,
             **shared,
