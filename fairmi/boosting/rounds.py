@@ -19,8 +19,8 @@ from fairmi.boosting.trees import Trees, trees_of
 
 # Second derivative of the penalty in a score, as a share of λ: its own has no fixed sign. It grows
 # where a round raised the loss, and falls back slowly.
-_CURVATURE = (0.05, 2.0)
-_GROWTH, _DECAY = 2.0, 0.9
+_CURVATURE = (0.02, 2.0)
+_GROWTH, _DECAY = 3.0, 0.9
 
 
 class Penalty(Protocol):
