@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -27,10 +27,15 @@ from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n
 from fairmi.boosting.channel import Channel
 from fairmi.boosting.config import boosting_config
 from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
-from fairmi.boosting.penalties import check_penalty, comparison_of, penalties_of
+from fairmi.boosting.penalties import (
+    check_group_weight,
+    check_penalty,
+    comparison_of,
+    penalties_of,
+)
 from fairmi.boosting.progress import Reporter
 from fairmi.boosting.rounds import Penalty
-from fairmi.boosting.rows import tree_rows
+from fairmi.boosting.rows import TreeRows, tree_rows
 from fairmi.boosting.training import train_trees
 from fairmi.boosting.trees import Trees
 from fairmi.preprocessing.column_codes import column_codes, learn_columns
@@ -349,45 +354,22 @@ default="demographic_parity"
         self, given: FitInput, lams: Sequence[float], factors: Sequence[float]
     ) -> list[dict[str, Any]]:
         """Return what each λ of one training learns, by name of attribute."""
-        n_classes = len(given.classes)
         seed = seed_of(self.random_state)
-        columns, x = learn_columns(given.features, self.max_bins)
-        base, base_scores = None, None
-        if self.base is not None:
-            labels = given.classes[given.codes]
-            base, base_scores = fitted_base(
-                self.base, given.features, labels, given.task_weights, seed
-            )
-        rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
+        rows, shared = self._rows(given, seed)
         config = boosting_config(
             self.get_params(deep=False),
             n_rows=len(rows.y),
             n_threads=effective_n_threads(),
             seed=seed,
         )
-        compared = comparison_of(
-            rows.y,
-            n_classes,
-            rows.penalty_weights,
-            constraint=self.constraint,
-            group_weight=self.group_weight,
-        )
-
-        def penalties_at(lam: float, channel: Channel) -> list[Penalty]:
-            own = [lam * factor for factor in factors]
-            groups = given.plan.n_groups
-            return penalties_of(
-                rows.attributes, groups, own, compared, self.penalty, channel, seed
-            )
-
+        penalties_at = self._penalties(given, rows, factors, seed)
         with ExitStack() as stack:
             n_rounds = config.rounds.max_iter
             reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
             trained = train_trees(rows, lams, penalties_at, config, reports)
         return [
             {
-                "base_": base,
-                "columns_": columns,
+                **shared,
                 "trees_": found.trees.arrays(),
                 "channel_": dict(vars(found.channel)),
                 "history_": report.history,
@@ -397,6 +379,40 @@ default="demographic_parity"
             }
             for found, report in zip(trained, reports, strict=True)
         ]
+
+    def _rows(self, given: FitInput, seed: int) -> tuple[TreeRows, dict[str, Any]]:
+        """Return the rows as trees read them, and what is learned to read others."""
+        columns, x = learn_columns(given.features, self.max_bins)
+        base, base_scores = None, None
+        if self.base is not None:
+            labels = given.classes[given.codes]
+            base, base_scores = fitted_base(
+                self.base, given.features, labels, given.task_weights, seed
+            )
+        rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
+        return rows, {"base_": base, "columns_": columns}
+
+    def _penalties(
+        self, given: FitInput, rows: TreeRows, factors: Sequence[float], seed: int
+    ) -> Callable[[float, Channel], list[Penalty]]:
+        """Return what makes the penalties of a λ whose Z passes a channel."""
+        check_group_weight(self.group_weight, given.plan.n_groups)
+        compared = comparison_of(
+            rows.y,
+            rows.n_classes,
+            rows.penalty_weights,
+            constraint=self.constraint,
+            group_weight=self.group_weight,
+        )
+
+        def penalties_at(lam: float, channel: Channel) -> list[Penalty]:
+            lams = [lam * factor for factor in factors]
+            n_groups = given.plan.n_groups
+            return penalties_of(
+                rows.attributes, n_groups, lams, compared, self.penalty, channel, seed
+            )
+
+        return penalties_at
 
     def _reporter(self, n_rounds: int) -> Reporter:
         callbacks = list(self.callbacks or ())

@@ -337,3 +337,8 @@ def test_groups_need_no_torch():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout == "ran\n", found.stderr
+
+
+def test_balanced_groups_need_groups():
+    with pytest.raises(ValueError, match="group_weight"):
+        model(group_weight="balanced").fit(X, Y, sensitive_features=X[:, 1])

@@ -61,6 +61,16 @@ def check_penalty(penalty: Any) -> None:
         penalty_of(penalty)
 
 
+def check_group_weight(group_weight: str | None, n_groups: Sequence[int]) -> None:
+    """Raise ValueError where groups are to be balanced and there are none."""
+    if group_weight is not None and not any(n_groups):
+        raise ValueError(
+            f"group_weight={group_weight!r} needs groups, but the sensitive features are "
+            "continuous, or are penalised together with a continuous one; set it to None, or give "
+            "lam as a dict, a λ for each."
+        )
+
+
 def penalties_of(
     attributes: Sequence[AttributeRows],
     n_groups: Sequence[int],
@@ -70,7 +80,7 @@ def penalties_of(
     channel: Channel,
     seed: int,
 ) -> list[Penalty]:
-    """Return a penalty for each sensitive attribute whose λ is above 0.
+    """Return a penalty for each sensitive attribute; of λ = 0, only one that needs no critic.
 
     Parameters
     ----------
@@ -87,11 +97,9 @@ def penalties_of(
     """
     found: list[Penalty] = []
     for attribute, n, lam in zip(attributes, n_groups, lams, strict=True):
-        if not lam:
-            continue
         if n and isinstance(penalty, str) and penalty == _READ_OFF_A_TABLE:
             found.append(_table(attribute, n, lam, compared, channel))
-        else:
+        elif lam:
             found.append(_critic(attribute, n, lam, compared, penalty, channel, seed))
     return found
 
