@@ -98,14 +98,16 @@ def _grid_search(weight: float) -> GridSearch:
     )
 
 
-def _adversarial(alpha: float, rate: float, width: int) -> AdversarialFairnessClassifier:
+def _adversarial(
+    alpha: float, rate: float, width: int, epochs: int = 10
+) -> AdversarialFairnessClassifier:
     return AdversarialFairnessClassifier(
         backend="torch",
         predictor_model=[width, "leaky_relu"] if width else [],
         adversary_model=[32, "leaky_relu"],
         alpha=alpha,
         learning_rate=rate,
-        epochs=10,
+        epochs=epochs,
         batch_size=256,
         shuffle=True,
         random_state=0,
@@ -172,7 +174,7 @@ def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Met
             lambda **setting: Adversarial(_adversarial(**setting), encoder()),
             {"alpha": (0.3, 1.0, 3.0), "rate": (1e-3, 3e-3), "width": (0, 64)},
             {"alpha": (1.0,), "rate": (1e-3,), "width": (64,)},
-            {"alpha": (1.0, 3.0), "rate": (3e-3,), "width": (64,)},
+            {"alpha": (0.3, 3.0), "rate": (1e-3,), "width": (64,), "epochs": (50,)},
             screened=True,
         ),
     )
@@ -194,6 +196,7 @@ METHODS: tuple[Method, ...] = (
         lambda strength: Transported(_boosting(), strength=strength),
         {"strength": (0.5, 0.7, 0.8, 0.9, 1.0)},
         {"strength": (1.0,)},
+        {"strength": (1.0,)},
         reads_group=True,
         shares=True,
     ),
@@ -204,13 +207,13 @@ METHODS: tuple[Method, ...] = (
         None,
         in_folds=False,
     ),
-    Method("MI backpropagation as published", _published, {"lam": (2.0,)}, None),
+    Method("MI backpropagation as published", _published, {"lam": (2.0,)}, None, in_folds=False),
     Method(
         "fairmi, trees",
         _trees,
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)},
         {"lam": (0.0, 8.0)},
-        {"lam": (0.0, 2.0, 8.0, 32.0)},
+        {"lam": (2.0, 8.0, 32.0)},
     ),
     Method(
         "fairmi, network",
@@ -224,7 +227,7 @@ METHODS: tuple[Method, ...] = (
         lambda lam: _networks(lam, n_estimators=4),
         {"lam": (4.0, 6.0, 8.0, 11.0)},
         None,
-        {"lam": (4.0, 8.0)},
+        {"lam": (8.0,)},
     ),
 )
 
