@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
+    "DocLinkMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -23,6 +24,15 @@ __all__ = [
     "safe_indexing",
     "validate_params",
 ]
+
+
+class DocLinkMixin:
+    """The '?' of an estimator's HTML picture leads to its page on our site, not scikit-learn's."""
+
+    _doc_link_module = "fairmi"
+    _doc_link_template = (
+        "https://fairmi.github.io/fairmi/api/{estimator_module}.{estimator_name}.html"
+    )
 
 
 def in_search() -> bool:
