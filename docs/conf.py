@@ -1,0 +1,97 @@
+"""Settings of the site, which is built without a network."""
+
+from __future__ import annotations
+
+import os
+
+from fairmi import __version__
+
+# A fit runs on one thread; so does what the examples do beside it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "fairmi"
+author = "fairmi developers"
+copyright = "fairmi developers"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+root_doc = "index"
+exclude_patterns = ["_build", "_templates", "api/class.rst", "gallery/*.ipynb", "gallery/*.py"]
+templates_path = ["_templates"]
+suppress_warnings = [
+    "ref.citation",  # a source that no sentence of a docstring points to
+    "config.cache",  # sphinx-gallery's settings hold functions
+]
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+default_role = "py:obj"
+
+EXAMPLES = [
+    "plot_frontier.py",
+    "plot_debias_your_model.py",
+    "plot_audit.py",
+    "plot_leakage.py",
+    "plot_training.py",
+    "plot_search.py",
+    "plot_several_attributes.py",
+    "plot_continuous_age.py",
+    "plot_streaming.py",
+    "plot_own_penalty.py",
+    "plot_compare_adult.py",
+]
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": lambda _: _by_place,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "matplotlib_animations": False,
+    "abort_on_example_error": True,
+    "min_reported_time": 1,
+    "remove_config_comments": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fairmi"
+html_static_path = ["_static"]
+html_css_files = ["fairmi.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {
+    "index": [],
+    "getting_started": [],
+    "faq": [],
+    "changelog": [],
+    "contributing": [],
+}
+html_theme_options = {
+    "logo": {"text": "fairmi"},
+    "github_url": "https://github.com/fairmi/fairmi",
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+def _by_place(name: str) -> int:
+    return EXAMPLES.index(name)
