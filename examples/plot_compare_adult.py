@@ -12,18 +12,12 @@ from fairmi.compare import METHODS, compare
 
 # %%
 # METHODS is a plain tuple: any selection of it, or a Method of your own beside it, will do.
-wanted = {
-    "Logistic regression",
-    "ThresholdOptimizer",
-    "GridSearch",
-    "CorrelationRemover",
-    "fairmi",
-}
+wanted = {"Logistic regression", "ThresholdOptimizer", "GridSearch", "fairmi"}
 methods = [method for method in METHODS if method.name in wanted]
 
 # %%
-# With `fast=True` a method has one or two settings and 8,000 rows to train: to see that it runs, not
-# to read figures from.
+# With `fast=True` a method has one or two settings and 8,000 rows to train: to see that it runs,
+# not to read figures from.
 comparison = compare("adult", methods=methods, fast=True, n_jobs=1)
 columns = ["method", "setting", "accuracy", "demographic_parity_difference", "fit_seconds"]
 comparison.table[[name for name in columns if name in comparison.table]].round(3)

@@ -25,8 +25,7 @@ print(leakage_report(fair.transform(X_test), sex_test, random_state=0))
 
 # %%
 # Both models in one picture: what the critic claims, and what fresh probes find.
-models = {"λ = 0": plain, "λ = 8": fair}
-LeakageDisplay.from_estimator(models, X_test, sensitive_features=sex_test, random_state=0)
+LeakageDisplay.from_estimator([plain, fair], X_test, sensitive_features=sex_test, random_state=0)
 plt.show()
 
 # %%

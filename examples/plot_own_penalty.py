@@ -3,8 +3,8 @@ A penalty of your own
 =====================
 
 A penalty is an object with a method `value`, which says how much Z tells of the sensitive features
-of a batch. Here it is the squared difference of the group means of Z from the mean of all rows, and
-it has nothing to train.
+of a batch. Here it is the squared difference of the group means of Z from the mean of all rows.
+It has nothing to train.
 """
 
 import matplotlib.pyplot as plt
