@@ -113,7 +113,8 @@ class RepresentationClassifier(
             if self.stopped_ == "interrupted":
                 raise KeyboardInterrupt
             raise StoppedFitError(self.warnings_[0][1])
-        warn_again(self.warnings_, stacklevel=2)
+        if self.warnings_:
+            warn_again(self.warnings_, stacklevel=2)
         return self
 
     def __getstate__(self) -> dict[str, Any]:

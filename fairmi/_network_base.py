@@ -12,8 +12,8 @@ from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier
-from fairmi.networks.inference import inference_networks, represent, scores_of
-from fairmi.networks.model import Networks
+from fairmi.networks.inference import represent, scores_of
+from fairmi.networks.model import Networks, inference_networks, one_thread
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
 
@@ -112,9 +112,11 @@ class NetworkClassifier(RepresentationClassifier):
     def _networks(self) -> Networks:
         return inference_networks(self.architecture_, self.parameters_)
 
+    @one_thread()
     def _represent(self, X: Any) -> np.ndarray:
         return represent(self._networks(), self.encoder_, X)
 
+    @one_thread()
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return scores_of(self._networks(), Z)
 

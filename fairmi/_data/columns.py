@@ -10,7 +10,6 @@ import pandas as pd
 
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import is_frame
-from fairmi.exceptions import SensitiveFeaturesError
 
 _MAX_NAMES = 20
 
@@ -79,48 +78,6 @@ def without_columns(X: Any, columns: Any) -> Any:
             "that it has; give more columns, or drop_sensitive=False."
         )
     return take_columns(X, kept)
-
-
-def split_off_sensitive(
-    X: Any, sensitive_features: Any, columns: Any, *, drop: bool
-) -> tuple[Any, pd.DataFrame, str]:
-    """Return what the encoder reads of X, the sensitive features, and what errors call these.
-
-    Parameters
-    ----------
-    X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
-    sensitive_features : array-like or None
-        Sensitive features beside X.
-    columns : str, int, list of these or None
-        Columns of X that are the sensitive features.
-    drop : bool
-        Whether to keep these out of the encoder.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If both or neither are there, or `drop` has no columns.
-    """
-    if columns is not None:
-        if sensitive_features is not None:
-            raise SensitiveFeaturesError(
-                f"sensitive_features is given, and sensitive_columns={columns!r} too; give one "
-                "of them."
-            )
-        sensitive = sensitive_columns_of(X, columns)
-        features = without_columns(X, columns) if drop else X
-        return features, sensitive, f"sensitive_columns={columns!r}"
-    if sensitive_features is None:
-        raise SensitiveFeaturesError(
-            "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
-            "of X in sensitive_columns. To train without the penalty give them and set lam=0."
-        )
-    if drop:
-        raise SensitiveFeaturesError(
-            "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
-            "them there, or drop them from X yourself."
-        )
-    return X, sensitive_frame(sensitive_features), "sensitive_features"
 
 
 def _position(column: Any, names: list[Any], argument: str) -> int:

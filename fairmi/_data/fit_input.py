@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.columns import split_off_sensitive
-from fairmi._data.labels import check_classes, check_labels, check_stream_classes
+from fairmi._data.columns import sensitive_columns_of, without_columns
+from fairmi._data.groups import sensitive_frame
+from fairmi._data.labels import (
+    check_classes,
+    check_labels,
+    check_stream_classes,
+    check_weights,
+)
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
 from fairmi._data.tables import check_indexes, check_table
-from fairmi._data.weights import check_weights
 from fairmi._sklearn_compat import safe_indexing
+from fairmi.exceptions import SensitiveFeaturesError
 
 _HEADER = ("n_features_in_", "feature_names_in_")
 
@@ -131,7 +137,7 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
     header = {k: v for k, v in vars(reader).items() if k in _HEADER}
     y = check_labels(estimator, X, y)
     weights = check_weights(weights, X)
-    features, frame, argument = split_off_sensitive(
+    features, frame, argument = _split_off_sensitive(
         X,
         sensitive,
         estimator.sensitive_columns,
@@ -168,3 +174,45 @@ def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
         positions=rows.positions,
         header=rows.header,
     )
+
+
+def _split_off_sensitive(
+    X: Any, sensitive_features: Any, columns: Any, *, drop: bool
+) -> tuple[Any, pd.DataFrame, str]:
+    """Return what the encoder reads of X, the sensitive features, and what errors call these.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
+    sensitive_features : array-like or None
+        Sensitive features beside X.
+    columns : str, int, list of these or None
+        Columns of X that are the sensitive features.
+    drop : bool
+        Whether to keep these out of the encoder.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If both or neither are there, or `drop` has no columns.
+    """
+    if columns is not None:
+        if sensitive_features is not None:
+            raise SensitiveFeaturesError(
+                f"sensitive_features is given, and sensitive_columns={columns!r} too; give one "
+                "of them."
+            )
+        sensitive = sensitive_columns_of(X, columns)
+        features = without_columns(X, columns) if drop else X
+        return features, sensitive, f"sensitive_columns={columns!r}"
+    if sensitive_features is None:
+        raise SensitiveFeaturesError(
+            "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
+            "of X in sensitive_columns. To train without the penalty give them and set lam=0."
+        )
+    if drop:
+        raise SensitiveFeaturesError(
+            "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
+            "them there, or drop them from X yourself."
+        )
+    return X, sensitive_frame(sensitive_features), "sensitive_features"

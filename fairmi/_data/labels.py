@@ -1,4 +1,4 @@
-"""y in any form -> a checked array, and the classes that a fit or a stream can have."""
+"""y and sample_weight in any form -> checked arrays, and the classes that a fit can have."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
 from fairmi._data.tables import n_rows, named, naming
+from fairmi._sklearn_compat import check_sample_weight
+
+_SAFE = (1e-30, 1e30)  # of the largest weight; float32 holds what lies between
 
 
 def check_labels(
@@ -44,6 +47,31 @@ def check_labels(
     except (ValueError, TypeError) as error:
         raise naming(argument, error) from error
     return y
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Return a weight >= 0 for each row of X; all 1 where none are given.
+
+    Weights so large or small that their sums leave the range of floats are scaled to at most 1;
+    one that is then 0 is as far below the others as no number can tell.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or no number, all are 0, or there is not one for each row.
+    """
+    with named("sample_weight"):
+        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        # A single number for all rows, or an older scikit-learn, lets these pass.
+        assert_all_finite(weights, input_name="sample_weight")
+        if not weights.any():
+            raise ValueError(
+                "Sample weights are all 0; they must contain at least one non-zero number."
+            )
+    largest = weights.max()
+    if _SAFE[0] < largest < _SAFE[1]:
+        return weights
+    return np.asarray(weights / largest, dtype=np.float64)
 
 
 def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:

@@ -112,9 +112,7 @@ def _ours(lam: float, **parameters: Any) -> Debiased:
 def _published(lam: float) -> Debiased:
     # K is 40 there; half of it already sees all that the critic sees.
     return Debiased(
-        MIBackpropClassifier(
-            lam=lam, hidden_layer_sizes=(128,), n_critic_steps=20, random_state=0
-        )
+        MIBackpropClassifier(lam=lam, hidden_layer_sizes=(128,), n_critic_steps=20, random_state=0)
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._critics import SmoothMLP
-from fairmi.dependence._scores import score, with_stratum
+from fairmi.dependence._scores import score
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # Directions of C of less than this share of the largest variance don't count.
@@ -83,7 +83,7 @@ def log_ratios(
     if sensitive.log_prior is not None:
         scores = score(critic, z, sensitive, generator)
         return scores.joint - scores.log_row_means()
-    centre, log_spread = critic(with_stratum(z, sensitive.strata, sensitive.n_strata))
+    centre, log_spread = critic(sensitive.with_stratum(z))
     white, counts = critic.white(sensitive)  # type: ignore[operator]
     of_q = -(((white - centre) * torch.exp(-log_spread)) ** 2) / 2 - log_spread
     return ((of_q + white**2 / 2) * counts).sum(2)
@@ -99,7 +99,7 @@ def marginal_log_ratios(
     if sensitive.log_prior is not None:
         scores = score(critic, z, sensitive, generator)
         return scores.row_means(scores.marginal) - scores.log_row_means()
-    centre, log_spread = critic(with_stratum(z, sensitive.strata, sensitive.n_strata))
+    centre, log_spread = critic(sensitive.with_stratum(z))
     white, counts = critic.white(sensitive)  # type: ignore[operator]
     first = _stratum_means(white, sensitive)
     second = _stratum_means(white**2, sensitive)

@@ -64,13 +64,13 @@ def score(
     own : bool
         Whether a row is among its own marginal pairs, where all pairs are scored.
     """
-    z = with_stratum(z, sensitive.strata, sensitive.n_strata)
+    z = sensitive.with_stratum(z)
     if sensitive.groups is not None and sensitive.log_prior is not None:
         return _exact(critic(z), sensitive, sensitive.log_prior)
     assert sensitive.values is not None
     values = sensitive.values.expand(z.shape[0], -1, -1)
     if isinstance(critic, PairCritic):
-        scores = critic(z, with_stratum(values, sensitive.strata, sensitive.n_strata))
+        scores = critic(z, sensitive.with_stratum(values))
         return _all_pairs(scores, sensitive, own=own)
     other = shuffle_within(sensitive.strata, generator)
     joint = critic(torch.cat([z, values], dim=2))[..., 0]
@@ -115,11 +115,3 @@ def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
     permutation = torch.empty_like(order)
     permutation[torch.argsort(strata, stable=True)] = order
     return permutation
-
-
-def with_stratum(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
-    """Return Z with an indicator of the row's stratum behind it, where there are several."""
-    if n_strata == 1:
-        return z
-    onehot = nn.functional.one_hot(strata, n_strata).to(z.dtype)
-    return torch.cat([z, onehot.expand(z.shape[0], -1, -1)], dim=2)

@@ -7,10 +7,10 @@ Source of the bound: Donsker and Varadhan, doi 10.1002/cpa.3160360204.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-
-from fairmi.dependence._known_gradient import given
 
 
 class Cells:
@@ -62,7 +62,7 @@ def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor) -> Tensor:
     """
     cells = Cells(counts, log_prior)
     fixed = scores.detach()
-    return given(scores, cells.value(fixed)[0], -cells.descent(fixed))
+    return with_gradient(scores, cells.value(fixed)[0], -cells.descent(fixed))
 
 
 def exact_bound(
@@ -95,3 +95,21 @@ def exact_bound(
     counts.scatter_(1, cells.expand(len(weights), -1), weights)
     of_strata = scores[:, None].expand(-1, n_strata, -1, -1)
     return counted_bound(of_strata, counts.view(-1, n_strata, n_rows, n_groups), log_prior)
+
+
+def with_gradient(of: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    """Return a value, (M,), whose `gradient` in `of`, (M, ...), is known."""
+    result: Tensor = _KnownGradient.apply(of, value, gradient)
+    return result
+
+
+class _KnownGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, of: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grads[0].view(-1, *(1 for _ in gradient.shape[1:])), None, None

@@ -18,7 +18,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._layers import StackedMLP
-from fairmi.dependence._scores import with_stratum
 from fairmi.dependence.hsic import gaussian_kernel
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
@@ -66,7 +65,7 @@ class CrossSample(Penalty):
         assert isinstance(critic, nn.ModuleList)
         of_z, of_c = critic
         columns = sensitive.columns(z.dtype)
-        embedded = of_z(with_stratum(z, sensitive.strata, sensitive.n_strata))
+        embedded = of_z(sensitive.with_stratum(z))
         scores = embedded @ of_c(columns).transpose(1, 2) / math.sqrt(self.n_embedded)
         if sensitive.groups is None:
             weights = sensitive.weights.to(z.dtype)

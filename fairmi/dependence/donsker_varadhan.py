@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._layers import StackedMLP
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._scores import ABSENT, Scores, score, with_stratum
+from fairmi.dependence._scores import ABSENT, Scores, score
 from fairmi.dependence.counted_bound import exact_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
@@ -63,7 +63,7 @@ class DonskerVaradhan(CriticBound):
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
         if sensitive.groups is None or sensitive.groups.dim() > 1 or sensitive.log_prior is None:
             return value_of_scores(score(critic, z, sensitive, generator))
-        scores = critic(with_stratum(z, sensitive.strata, sensitive.n_strata))
+        scores = critic(sensitive.with_stratum(z))
         weights = sensitive.weights
         return exact_bound(
             scores, sensitive.groups, sensitive.log_prior, sensitive.strata, weights

@@ -18,7 +18,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._layers import StackedMLP
-from fairmi.dependence._scores import with_stratum
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.within import (
@@ -75,7 +74,7 @@ class HGR(Penalty):
         assert isinstance(critic, nn.ModuleList)
         columns = sensitive.columns(z.dtype).expand(z.shape[0], -1, -1)
         f, g = (
-            network(with_stratum(rows, sensitive.strata, sensitive.n_strata))
+            network(sensitive.with_stratum(rows))
             for network, rows in zip(critic, (z, columns), strict=True)
         )
         member = sensitive.membership(z.dtype)

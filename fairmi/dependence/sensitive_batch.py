@@ -96,6 +96,10 @@ class SensitiveBatch:
             return self.values.to(dtype)
         return nn.functional.one_hot(self.groups, self.n_columns).to(dtype)
 
+    def with_stratum(self, z: Tensor) -> Tensor:
+        """Return Z (M, B, D) with an indicator of each row's stratum, where there are several."""
+        return with_strata(z, self.strata, self.n_strata)
+
     def membership(self, dtype: torch.dtype) -> Tensor:
         """Return an indicator of each row's stratum, (B, S)."""
         return nn.functional.one_hot(self.strata, self.n_strata).to(dtype)
@@ -105,3 +109,11 @@ def _one_stratum(
     n_rows: int, log_prior: Tensor | None
 ) -> tuple[Tensor, int, Tensor | None, Tensor]:
     return torch.zeros(n_rows, dtype=torch.int64), 1, log_prior, torch.ones(1, n_rows)
+
+
+def with_strata(z: Tensor, strata: Tensor, n_strata: int) -> Tensor:
+    """Return Z (M, B, D) with an indicator of strata (B,) behind it, where there are several."""
+    if n_strata == 1:
+        return z
+    onehot = nn.functional.one_hot(strata, n_strata).to(z.dtype)
+    return torch.cat([z, onehot.expand(z.shape[0], -1, -1)], dim=2)

@@ -121,8 +121,9 @@ def make_fairness_scorer(
         )
     columns: tuple[str | int, ...] | None = None
     if sensitive_columns is not None:
-        single = isinstance(sensitive_columns, str | int)
-        columns = (sensitive_columns,) if single else tuple(sensitive_columns)
+        if isinstance(sensitive_columns, str | int):
+            sensitive_columns = [sensitive_columns]
+        columns = tuple(sensitive_columns)
     return FairnessScorer(
         metric=function,
         name=name,

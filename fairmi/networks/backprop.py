@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from fairmi._layers import StackedMLP
-from fairmi.dependence._scores import shuffle_within, with_stratum
+from fairmi.dependence._scores import shuffle_within
 from fairmi.dependence.donsker_varadhan import sampled_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Networks
@@ -118,7 +118,7 @@ class Backprop:
 
     def _bound(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
         strata, n_strata = sensitive.strata, sensitive.n_strata
-        z = with_stratum(z, strata, n_strata)
+        z = sensitive.with_stratum(z)
         values = sensitive.columns(z.dtype)[None]
         other = shuffle_within(strata, self.generator)
         joint = self.critic(torch.cat([z, values], dim=2))[..., 0]

@@ -9,11 +9,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._layers import StackedMLP, repeated
-from fairmi.dependence._known_gradient import given
-from fairmi.dependence.level_critic import LevelCritic
-from fairmi.dependence.level_table import LevelTable
+from fairmi.dependence.counted_bound import with_gradient
+from fairmi.dependence.levels import LevelCritic, LevelTable
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.networks.channel import Channel
+from fairmi.networks.model import Channel
 
 _CRITIC_DECAY = 1e-3
 _N_SHUFFLES = 9
@@ -116,7 +115,9 @@ class PenaltyTerm:
         The table has `table_share` of the value, and looks back on `table_rows` rows.
         """
         if self.level_critic is not None:
-            value = given(z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive))
+            value = with_gradient(
+                z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive)
+            )
         else:
             value = self._value_alone(z, sensitive)
         if self.table is None or levels is None:
@@ -124,7 +125,7 @@ class PenaltyTerm:
         if table_share:
             position = self.channel.position(levels.bounded.detach())
             of_table, slope = self.table.value(levels.low, position, sensitive)
-            of_table = given(z, of_table, slope * self.channel.steps_per_unit)
+            of_table = with_gradient(z, of_table, slope * self.channel.steps_per_unit)
             value = value.lerp(of_table, table_share)
         self.table.update(levels.counts, z.shape[1], table_rows)
         return value

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.saved_format import of_this_format, with_format
-from fairmi._data.values import table_columns
+from fairmi._data.tables import table_columns
 from fairmi._sklearn_compat import DocLinkMixin
 from fairmi.preprocessing.encoded_columns import (
     Column,
