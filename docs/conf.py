@@ -51,11 +51,18 @@ EXAMPLES = [
     "plot_own_penalty.py",
     "plot_compare_adult.py",
 ]
+
+
+def in_order(name: str) -> int:
+    """Return the place of an example in the gallery; one that is not listed comes last."""
+    return EXAMPLES.index(name) if name in EXAMPLES else len(EXAMPLES)
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "within_subsection_order": lambda _: _by_place,
+    "within_subsection_order": in_order,
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
@@ -91,7 +98,3 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-
-
-def _by_place(name: str) -> int:
-    return EXAMPLES.index(name)
