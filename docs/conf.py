@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Any
 
 from fairmi import __version__
 
@@ -98,3 +100,15 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+
+def without_labels(
+    _app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list
+) -> None:
+    """Take out links into scikit-learn's own guide, which docstrings inherited from it have."""
+    lines[:] = [re.sub(r":ref:`([^<`]+) <[^>`]+>`", r"\1", line) for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Register what is done to docstrings."""
+    app.connect("autodoc-process-docstring", without_labels)
