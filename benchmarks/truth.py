@@ -83,14 +83,14 @@ def _leak(leak: str, n: int, seed: int) -> tuple[float, ...]:
 
 def plain_backpropagation(repetitions: int, jobs: int) -> Iterator[Row]:
     """The authors' procedure on Adult, deterministic Z: the critic's claim and the finding."""
-    from fairmi import MIDebiasedClassifier
+    from fairmi import MIBackpropClassifier
 
     train, y_train = load_adult(subset="train", return_X_y=True)
     test, y_test = load_adult(subset="test", return_X_y=True)
-    model = MIDebiasedClassifier(
+    model = MIBackpropClassifier(
         lam=10.0,
-        schedule="paper",
         sensitive_columns="sex",
+        hidden_layer_sizes=(128,),
         n_critic_steps=1,
         max_iter=10,
         learning_rate=1e-3,
