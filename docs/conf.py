@@ -37,6 +37,7 @@ myst_heading_anchors = 3
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 default_role = "py:obj"
 
@@ -102,10 +103,9 @@ html_theme_options = {
 }
 
 
-def without_labels(
-    _app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list
-) -> None:
+def without_labels(*arguments: Any) -> None:
     """Take out links into scikit-learn's own guide, which docstrings inherited from it have."""
+    lines = arguments[-1]
     lines[:] = [re.sub(r":ref:`([^<`]+) <[^>`]+>`", r"\1", line) for line in lines]
 
 

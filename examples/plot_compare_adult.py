@@ -9,6 +9,7 @@ each of its settings on Adult's training part, measure it on the test part, and 
 import matplotlib.pyplot as plt
 
 from fairmi.compare import METHODS, compare
+from fairmi.plot import FairnessFrontierDisplay
 
 # %%
 # METHODS is a plain tuple: any selection of it, or a Method of your own beside it, will do.
@@ -23,13 +24,17 @@ columns = ["method", "setting", "accuracy", "demographic_parity_difference", "fi
 comparison.table[[name for name in columns if name in comparison.table]].round(3)
 
 # %%
-# The frontier, with intervals.
-comparison.plot()
+# Accuracy against unfairness; `comparison.plot()` is the picture that the command saves.
+table = comparison.table
+FairnessFrontierDisplay(
+    table["demographic_parity_difference"],
+    table["accuracy"],
+    labels=list(table["method"] + " " + table["setting"].astype(str)),
+).plot()
 plt.show()
 
 # %%
 # The most accurate of those whose groups get positive predictions at nearly the same rate.
-table = comparison.table
 fair = table[table["demographic_parity_difference"] <= 0.05]
 best = fair.loc[fair["accuracy"].idxmax()]
 print(f"most accurate within 0.05: {best['method']} {best['setting']}, {best['accuracy']:.3f}")
