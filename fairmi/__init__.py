@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fairmi._backprop_classifier import MIBackpropClassifier
+    from fairmi._boosting_classifier import MIBoostingClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi.exceptions import (
         CollapseWarning,
@@ -25,6 +26,7 @@ _LAZY = {
     "CollapseWarning": "fairmi.exceptions",
     "InfeasibleBoundWarning": "fairmi.exceptions",
     "MIBackpropClassifier": "fairmi._backprop_classifier",
+    "MIBoostingClassifier": "fairmi._boosting_classifier",
     "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
     "SensitiveFeaturesError": "fairmi.exceptions",
@@ -49,6 +51,7 @@ __all__ = [
     "CollapseWarning",
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
+    "MIBoostingClassifier",
     "MIDebiasedClassifier",
     "MIDebiasedClassifierCV",
     "SensitiveFeaturesError",

@@ -143,7 +143,12 @@ def _pandas_values(name: str, column: pd.Series) -> np.ndarray:
     categorical = isinstance(dtype, pd.CategoricalDtype)  # of truths, is_bool_dtype says yes
     if number and not (categorical or pd.api.types.is_complex_dtype(dtype)):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if categorical or pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
+    if categorical:
+        names = column.cat.categories
+        categories = np.empty(len(names) + 1, dtype=object)  # a missing value's code is -1
+        categories[:-1] = names.to_numpy(dtype=object)
+        return categories[column.cat.codes.to_numpy()]
+    if pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
         values = column.astype(object).to_numpy(dtype=object, copy=True)
         values[column.isna().to_numpy()] = None
         return _hashable(name, values)

@@ -14,7 +14,7 @@ import sklearn.metrics
 from fairlearn.metrics import MetricFrame
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from fairmi._data.columns import sensitive_columns_of
+from fairmi._data.columns import named_columns, sensitive_columns_of
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
@@ -126,11 +126,7 @@ def make_fairness_scorer(
         raise ValueError(
             f"greater_is_better can't be told from the name {name!r}; give True or False."
         )
-    columns: tuple[str | int, ...] | None = None
-    if sensitive_columns is not None:
-        if isinstance(sensitive_columns, str | int):
-            sensitive_columns = [sensitive_columns]
-        columns = tuple(sensitive_columns)
+    columns = None if sensitive_columns is None else tuple(named_columns(sensitive_columns))
     return FairnessScorer(
         metric=function,
         name=name,
