@@ -10,6 +10,7 @@ from fairmi import __version__
 
 # A fit runs on one thread; so does what the examples do beside it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TQDM_DISABLE"] = "1"  # no bars of progress in the pages
 
 project = "fairmi"
 author = "fairmi developers"
