@@ -50,6 +50,6 @@ places = np.arange(len(shares["no penalty"]))
 for step, (name, share) in enumerate(shares.items()):
     ax.bar(places + 0.27 * (step - 1), share, width=0.25, label=name)
 ax.set_xticks(places, [f"{sex}\n{race}" for sex, race in shares["no penalty"].index])
-ax.set_ylabel("share of positive predictions")
-ax.legend()
+ax.set(ylabel="share of positive predictions", ylim=(0, 0.4))
+ax.legend(loc="upper center", ncols=3)
 plt.show()
