@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.tables import table_columns
+from fairmi._sklearn_compat import DocLinkMixin
 from fairmi.preprocessing.encoded_columns import (
     Column,
     as_at_fit,
@@ -26,7 +27,7 @@ _BIN_BUDGET = 2048
 _MAX_BINS = 16
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Encode a table as float32 columns of mean 0: piecewise-linear, one-hot, missing as such.
 
     A numeric column becomes a ramp for each interval between its knots and a step at each inner
