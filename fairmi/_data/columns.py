@@ -8,6 +8,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from fairmi._data.forms import plain
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import is_frame
 
@@ -53,7 +54,8 @@ def sensitive_columns_of(
     X: Any, columns: Any, *, argument: str = "sensitive_columns"
 ) -> pd.DataFrame:
     """Return columns of X as a frame of sensitive features."""
-    X = X if is_frame(X) or hasattr(X, "shape") else np.asarray(X)
+    X = plain(X, argument="X")
+    X = X if is_frame(X) or hasattr(X, "shape") else pd.DataFrame(X)
     positions = column_positions(X, columns, argument=argument)
     part = take_columns(X, positions)
     if is_frame(X):

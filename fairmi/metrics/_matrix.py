@@ -8,6 +8,9 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from fairmi._data.forms import plain
+from fairmi._data.tables import table_columns
+
 NUMERIC_KINDS = "biuf"
 
 
@@ -22,17 +25,17 @@ def as_matrix(Z: Any, *, argument: str = "Z") -> np.ndarray:
     ValueError
         If Z is empty, has more than two dimensions, or holds a missing or infinite value.
     """
-    if hasattr(Z, "toarray"):
-        Z = Z.toarray()
+    Z = plain(Z, argument=argument)
+    Z = Z.toarray() if hasattr(Z, "toarray") else Z
     native = nw.from_native(Z, allow_series=True, pass_through=True)
-    if isinstance(native, nw.Series | nw.DataFrame):
-        Z = native.to_pandas()
-    if not isinstance(Z, pd.DataFrame):
+    if isinstance(native, nw.Series):
+        Z = native.to_frame().to_native()
+    elif not isinstance(native, nw.DataFrame):
         Z = np.asarray(Z)
         if Z.ndim > 2:
             raise ValueError(f"{argument} has {Z.ndim} dimensions; reshape it to rows by columns.")
         Z = Z[:, None] if Z.ndim == 1 else Z
-    matrix = _numeric(Z)
+    matrix = _numeric(Z, argument)
     if not matrix.size:
         raise ValueError(f"{argument} has shape {matrix.shape}; give at least one row and column.")
     finite = np.isfinite(matrix).all(axis=1)
@@ -44,21 +47,16 @@ def as_matrix(Z: Any, *, argument: str = "Z") -> np.ndarray:
     return matrix
 
 
-def _numeric(table: np.ndarray | pd.DataFrame) -> np.ndarray:
+def _numeric(table: Any, argument: str) -> np.ndarray:
     if isinstance(table, np.ndarray) and table.dtype.kind in NUMERIC_KINDS:
         small = table.dtype in (np.float16, np.float32)
         return np.ascontiguousarray(table, dtype=np.float32 if small else np.float64)
-    frame = pd.DataFrame(table).reset_index(drop=True)
-    text = [name for name in range(frame.shape[1]) if not _is_numeric(frame.iloc[:, name])]
-    numbers = frame.drop(columns=frame.columns[text]).to_numpy(dtype=np.float64, na_value=np.nan)
-    indicators = [pd.get_dummies(frame.iloc[:, j], dummy_na=True).to_numpy(float) for j in text]
-    return np.ascontiguousarray(np.hstack([numbers, *indicators]))
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    if column.dtype == object:
-        column = column.infer_objects()
-    return bool(pd.api.types.is_numeric_dtype(column))
+    columns = [values for _, values in table_columns(table, argument=argument, finite=False)]
+    numbers = [values[:, None] for values in columns if values.dtype != object]
+    text = [values for values in columns if values.dtype == object]
+    indicators = [pd.get_dummies(pd.Series(v), dummy_na=True).to_numpy(float) for v in text]
+    parts = [*numbers, *indicators] or [np.empty((len(table), 0))]
+    return np.ascontiguousarray(np.hstack(parts))
 
 
 def cells(matrix: np.ndarray) -> np.ndarray:
