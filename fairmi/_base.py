@@ -16,7 +16,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.columns import without_columns
+from fairmi._data.columns import without_dropped
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
@@ -45,6 +45,8 @@ class RepresentationClassifier(
     callbacks: Callbacks
     lam: Any
     classes_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
     stopped_: str | None
     warnings_: list[tuple[str, str]]
 
@@ -69,13 +71,23 @@ class RepresentationClassifier(
     def transform(self, X: Any) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
-        A row has the same Z alone and among others.
+        A row has the same Z alone and among others. Columns that the fit dropped may be there or
+        not; nothing in them is read.
         """
         check_is_fitted(self, "classes_")
-        X = check_table(self, X, reset=False)
-        if self.sensitive_columns is not None and self.drop_sensitive:
-            X = without_columns(X, self.sensitive_columns)
-        return self._represent(X)
+        return self._represent(self._checked_features(X))
+
+    def _checked_features(self, X: Any) -> Any:
+        """Return the columns that the encoder reads of a table."""
+        kept, names = self._kept, getattr(self, "feature_names_in_", None)
+        if len(kept) == self.n_features_in_:
+            return check_table(self, X, reset=False)
+        X = without_dropped(X, kept, self.n_features_in_, names)
+        reader = type(self)(**self.get_params(deep=False))
+        reader.n_features_in_ = len(kept)
+        if names is not None:
+            reader.feature_names_in_ = names[kept]
+        return check_table(reader, X, reset=False)
 
     def _represent(self, X: Any) -> np.ndarray:
         raise NotImplementedError
@@ -92,6 +104,7 @@ class RepresentationClassifier(
             "sensitive_values_": given.plan.labels,
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
+            "_kept": given.kept,
         }
         for name, value in (given.header | known | learned).items():
             setattr(self, name, value)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.columns import sensitive_columns_of, without_columns
+from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
@@ -17,7 +17,7 @@ from fairmi._data.labels import (
     check_weights,
 )
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import check_indexes, check_table
+from fairmi._data.tables import check_indexes, check_table, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -32,7 +32,7 @@ class FitInput:
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
     features as `plan` reads them, `positions` (n,) says which of the rows
     given these are, and `header` has the attributes that scikit-learn gives a fitted estimator
-    for the columns of X.
+    for the columns of X, of which the encoder reads those at the positions `kept`.
     """
 
     features: Any
@@ -44,6 +44,7 @@ class FitInput:
     plan: SensitivePlan
     positions: np.ndarray
     header: dict[str, Any]
+    kept: list[int]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class _Rows:
     argument: str
     positions: np.ndarray
     header: dict[str, Any]
+    kept: list[int]
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
@@ -72,6 +74,7 @@ class _Rows:
             self.argument,
             rows,
             self.header,
+            self.kept,
         )
 
 
@@ -137,16 +140,19 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
     header = {k: v for k, v in vars(reader).items() if k in _HEADER}
     y = check_labels(estimator, X, y)
     weights = check_weights(weights, X)
-    features, frame, argument = _split_off_sensitive(
+    kept, frame, argument = _split_off_sensitive(
         X,
         sensitive,
         estimator.sensitive_columns,
         drop=estimator.drop_sensitive,
     )
+    features = X if len(kept) == X.shape[1] else take_columns(X, kept)
     weighted = estimator.weighted
     ones = np.ones_like(weights)
     both = [ones if weighted == other else weights for other in ("penalty", "task")]
-    rows = _Rows(features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header)
+    rows = _Rows(
+        features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header, kept
+    )
     return rows.with_weight()
 
 
@@ -173,13 +179,14 @@ def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
         plan=plan,
         positions=rows.positions,
         header=rows.header,
+        kept=rows.kept,
     )
 
 
 def _split_off_sensitive(
     X: Any, sensitive_features: Any, columns: Any, *, drop: bool
-) -> tuple[Any, pd.DataFrame, str]:
-    """Return what the encoder reads of X, the sensitive features, and what errors call these.
+) -> tuple[list[int], pd.DataFrame, str]:
+    """Return which columns the encoder reads, the sensitive features, and what errors call these.
 
     Parameters
     ----------
@@ -203,8 +210,8 @@ def _split_off_sensitive(
                 "of them."
             )
         sensitive = sensitive_columns_of(X, columns)
-        features = without_columns(X, columns) if drop else X
-        return features, sensitive, f"sensitive_columns={columns!r}"
+        kept = kept_columns(X, columns) if drop else list(range(X.shape[1]))
+        return kept, sensitive, f"sensitive_columns={columns!r}"
     if sensitive_features is None:
         raise SensitiveFeaturesError(
             "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
@@ -215,4 +222,16 @@ def _split_off_sensitive(
             "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
             "them there, or drop them from X yourself."
         )
-    return X, sensitive_frame(sensitive_features), "sensitive_features"
+    _refuse_names(X, sensitive_features)
+    return list(range(X.shape[1])), sensitive_frame(sensitive_features), "sensitive_features"
+
+
+def _refuse_names(X: Any, sensitive_features: Any) -> None:
+    """Raise SensitiveFeaturesError where names of columns are given in place of their values."""
+    is_list = isinstance(sensitive_features, list | tuple) and len(sensitive_features) < n_rows(X)
+    names = sensitive_features if is_list else [sensitive_features]
+    if names and all(isinstance(name, str) for name in names):
+        raise SensitiveFeaturesError(
+            f"sensitive_features={sensitive_features!r} is a name, not a value for each row of X; "
+            f"name columns of X in the constructor: sensitive_columns={sensitive_features!r}."
+        )

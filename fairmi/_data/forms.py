@@ -7,6 +7,7 @@ from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
+import pandas as pd
 
 
 def plain(values: Any, *, argument: str) -> Any:
@@ -21,6 +22,8 @@ def plain(values: Any, *, argument: str) -> Any:
     """
     if isinstance(values, np.ma.MaskedArray):
         return _filled(values)
+    if isinstance(values, np.ndarray | pd.DataFrame | pd.Series):
+        return values
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         return _array_of_tensor(values, argument)
     if type(values).__module__.split(".")[0] == "pyarrow" and hasattr(values, "to_pandas"):

@@ -89,7 +89,10 @@ def _frame_of_objects(X: Any) -> pd.DataFrame | None:
         if objects.ndim != 2 or objects.dtype.kind not in "OUS" or not objects.size:
             return None
         frame = pd.DataFrame(
-            {j: pd.Series(list(column), dtype=object) for j, column in enumerate(objects.T)}
+            {
+                j: pd.Series(list(column), dtype=object)
+                for j, column in enumerate(objects.astype(object).T)
+            }
         )
         list(read_columns(frame))
     except (ValueError, TypeError):
