@@ -21,9 +21,8 @@ from fairmi._network_base import (
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
-from fairmi.networks.model import device_of
+from fairmi.networks.model import device_of, one_thread
 from fairmi.networks.rows import TrainingRows, training_rows
-from fairmi.networks.trainer import one_thread
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import encode_rows
 
@@ -150,6 +149,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self.verbose = verbose
         self.random_state = random_state
 
+    @one_thread()
     def fit(
         self,
         X: Any,
@@ -214,16 +214,13 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         )
 
     def _trained(self, rows: TrainingRows, config: BackpropConfig) -> tuple[Backprop, Outcome]:
-        with (
-            Reporter(
-                list(self.callbacks or ()),
-                show=bool(self.verbose),
-                n_epochs=self.max_iter,
-                n_rows=rows.n_rows,
-                models=slice(None),
-            ) as report,
-            one_thread(),
-        ):
+        with Reporter(
+            list(self.callbacks or ()),
+            show=bool(self.verbose),
+            n_epochs=self.max_iter,
+            n_rows=rows.n_rows,
+            models=slice(None),
+        ) as report:
             training = Backprop(rows, config)
             return training, run_epochs(training, self.max_iter, report)
 

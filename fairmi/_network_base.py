@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier
 from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.model import Networks, inference_networks
+from fairmi.networks.model import Networks, inference_networks, one_thread
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
 
@@ -25,6 +24,8 @@ _REASONS = {
 _FOUND = 0.05
 _CLAIMED_SHARE = 0.25
 _MAX_ROWS, _MIN_ROWS = 5_000, 200
+# Distinct values of Z that a table tells apart.
+_MAX_CELLS = 256
 
 Told = list[tuple[str, str]]
 """Warnings as (name of the category in fairmi.exceptions, message)."""
@@ -80,17 +81,28 @@ def told_of_blind_critics(
 
 
 def _probed(z: np.ndarray, groups: np.ndarray) -> float:
-    """Return the nats of the groups that fresh gradient boosting finds in Z on held-out rows."""
+    """Return the nats of the groups that a fresh probe finds in Z on held-out rows.
+
+    Where Z has few values the probe is a table of these, else gradient boosting.
+    """
     rows = np.random.default_rng(0).permutation(len(z))[:_MAX_ROWS]
     fit, held_out = rows[::2], rows[1::2]
     held_out = held_out[np.isin(groups[held_out], groups[fit])]
-    probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-    with threadpool_limits(1):
-        predicted = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
-    left = log_loss(groups[held_out], predicted, labels=probe.classes_)
-    shares = np.bincount(groups[held_out]) / len(held_out)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum() - left)
+    shares = np.bincount(groups[fit], minlength=groups.max() + 1) / len(fit)
+    values, cells = np.unique(z, axis=0, return_inverse=True)
+    if len(values) <= _MAX_CELLS:
+        counts = np.zeros((len(values), len(shares)))
+        np.add.at(counts, (cells.ravel()[fit], groups[fit]), 1)
+        prior = len(shares)  # rows' worth of it, one for each group
+        smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
+        predicted = smooth[cells.ravel()[held_out], groups[held_out]]
+    else:
+        probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
+        with threadpool_limits(1):
+            told = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
+        column = np.searchsorted(probe.classes_, groups[held_out])
+        predicted = told[np.arange(len(held_out)), column]
+    return float(np.log(predicted / shares[groups[held_out]]).mean())
 
 
 def _blind(claimed: float, found: float) -> str:
@@ -112,9 +124,11 @@ class NetworkClassifier(RepresentationClassifier):
     def _networks(self) -> Networks:
         return inference_networks(self.architecture_, self.parameters_)
 
+    @one_thread()
     def _represent(self, X: Any) -> np.ndarray:
         return represent(self._networks(), self.encoder_, X)
 
+    @one_thread()
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return scores_of(self._networks(), Z)
 

@@ -25,7 +25,7 @@ from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
 from fairmi.networks.loop import Reporter, epoch_dict
-from fairmi.networks.model import device_of
+from fairmi.networks.model import device_of, one_thread
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder
@@ -267,6 +267,7 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
+    @one_thread()
     def fit(
         self,
         X: Any,
@@ -327,6 +328,7 @@ default="demographic_parity"
         trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
         return self._take(given, encoder, data, trained, 0)._told()
 
+    @one_thread()
     def fit_path(
         self,
         X: Any,
@@ -365,6 +367,7 @@ default="demographic_parity"
         models = [clone(self).set_params(lam=lam) for lam in values]
         return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
 
+    @one_thread()
     def partial_fit(
         self,
         X: Any,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 
 import joblib
@@ -98,3 +100,41 @@ def test_threads_are_left_as_they_were_where_fits_overlap():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+FORKED = """
+import os, sys, time, warnings
+import numpy as np, torch
+from fairmi import MIDebiasedClassifier
+warnings.simplefilter("ignore")
+assert torch.get_num_threads() == 2
+random = np.random.default_rng(0)
+X, s = random.normal(size=(20_000, 10)), random.integers(2, size=20_000)
+model = MIDebiasedClassifier(max_iter=1, random_state=0).fit(X, s, sensitive_features=X[:, 0] > 0)
+expected = model.predict(X)
+child = os.fork()
+if not child:
+    same = (model.predict(X) == expected).all()
+    model.fit(X[:500], s[:500], sensitive_features=X[:500, 0] > 0)
+    os._exit(0 if same else 3)
+for _ in range(600):
+    if os.waitpid(child, os.WNOHANG)[0]:
+        print("ended")
+        break
+    time.sleep(0.1)
+else:
+    os.kill(child, 9)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_predicts_and_fits_where_torch_has_two_threads():
+    """A pool of threads made before the fork would be waited for without end."""
+    result = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout == "ended\n", result.stderr

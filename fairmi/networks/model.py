@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Networks(nn.Module):
         generator: Generator,
     ) -> None:
         super().__init__()
-        self.n_components = n_components
+        self.n_inputs, self.n_components = n_inputs, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
@@ -191,6 +192,22 @@ def inference_networks(
     networks = Networks(**architecture, generator=torch.Generator())
     networks.load_state_dict({name: torch.as_tensor(v) for name, v in parameters.items()})
     return networks.double().eval()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: more cost more than they give on products of this size.
+
+    It also makes a fit the same on machines of any number of cores, keeps parallel searches from
+    using more threads than there are cores, and leaves no pool of threads that a forked process
+    would wait for in vain.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device_of(name: str) -> torch.device:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,25 +81,9 @@ def train_networks(
     Sources: Ragonesi et al., arXiv 2003.06430 (the loss); Caruana, doi 10.1023/A:1007379606734
     (hidden layers that tasks share). Deviations from the former: docs/method.md.
     """
-    with one_thread():
-        trainer = Trainer(rows, config, start)
-        outcome = run_epochs(trainer, config.max_iter, on_epoch, config.asked)
+    trainer = Trainer(rows, config, start)
+    outcome = run_epochs(trainer, config.max_iter, on_epoch, config.asked)
     return TrainedNetworks(trainer, outcome)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: more cost more than they give on products of this size.
-
-    It also makes a fit the same on machines of any number of cores, and keeps parallel searches
-    from using more threads than there are cores.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Trainer:
@@ -142,8 +125,7 @@ class Trainer:
         for term, attribute in zip(self.terms, rows.sensitive, strict=True):
             term.go_on(attribute)
         self.networks.train()
-        with one_thread():
-            record = timed_epoch(self, number)
+        record = timed_epoch(self, number)
         self.networks.eval()
         self.rows = None
         finite = all(record.is_finite(k) for k in range(self.networks.n_models))
