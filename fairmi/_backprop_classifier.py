@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
-from fairmi._base import Callbacks, check_callbacks
+from fairmi._arguments import explains_arguments
+from fairmi._base import Callbacks, check_callbacks, check_lam
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
@@ -20,6 +21,7 @@ from fairmi._network_base import (
 )
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
+from fairmi.networks.config import layer_sizes
 from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
 from fairmi.networks.model import device_of, one_thread
 from fairmi.networks.rows import TrainingRows, training_rows
@@ -44,7 +46,7 @@ default="demographic_parity"
         What is penalised, as in `MIDebiasedClassifier`.
     sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, group_weight, weighted
         As in `MIDebiasedClassifier`.
-    hidden_layer_sizes : sequence of int, default=(512,)
+    hidden_layer_sizes : int or sequence of int, default=(512,)
         Units of the encoder's hidden layers.
     n_critic_steps : int, default=40
         Steps of the critic after each step of the encoder (K): 40 for digits in the published
@@ -99,7 +101,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", Integral],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -121,7 +123,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
-        hidden_layer_sizes: Sequence[int] = (512,),
+        hidden_layer_sizes: int | Sequence[int] = (512,),
         n_critic_steps: int = 40,
         max_iter: int = 15,
         batch_size: int = 128,
@@ -150,6 +152,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self.random_state = random_state
 
     @one_thread()
+    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -184,6 +187,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
+        check_lam(self.lam)
         given = read_fit_input(self, X, y, sensitive_features, sample_weight)
         encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
         encoded = encode_rows(given, encoder)
@@ -204,7 +208,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         return BackpropConfig(
             n_inputs=n_inputs,
             n_outputs=1 if n_classes == 2 else n_classes,
-            hidden_layer_sizes=tuple(int(size) for size in self.hidden_layer_sizes),
+            hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
             lam=float(self.lam),
             n_critic_steps=int(self.n_critic_steps),
             batch_size=int(self.batch_size),

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -16,6 +16,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from fairmi._arguments import explains_arguments
 from fairmi._data.columns import without_dropped
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
@@ -50,24 +51,34 @@ class RepresentationClassifier(
     stopped_: str | None
     warnings_: list[tuple[str, str]]
 
+    @explains_arguments
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
 
+    @explains_arguments
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        return softmax(scores, axis=1)
+        return softmax(self._class_scores(X), axis=1)
 
+    @explains_arguments
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of the probability of each class, (n_rows, n_classes)."""
+        return log_softmax(self._class_scores(X), axis=1)
+
+    def _class_scores(self, X: Any) -> np.ndarray:
+        scores = self.decision_function(X)
+        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+
+    @explains_arguments
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
         scores = self._scores(self.transform(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
+    @explains_arguments
     def transform(self, X: Any) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
@@ -127,7 +138,7 @@ class RepresentationClassifier(
                 raise KeyboardInterrupt
             raise StoppedFitError(self.warnings_[0][1])
         if self.warnings_:
-            warn_again(self.warnings_, stacklevel=2)
+            warn_again(self.warnings_)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -167,7 +178,9 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def check_lam(lam: Any) -> None:
-    """Raise ValueError where a dict of λ by column is empty or holds no finite number >= 0."""
+    """Raise ValueError where λ is a truth value, or a dict of it is no dict of numbers >= 0."""
+    if isinstance(lam, bool | np.bool_):
+        raise ValueError(f"lam={lam!r} is a truth value; give a number >= 0, 0 for no penalty.")
     if lam == {}:
         raise ValueError("lam={} names no sensitive feature; give a number, or λ for each.")
     for name, value in lam.items() if isinstance(lam, dict) else ():

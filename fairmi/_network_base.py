@@ -159,7 +159,7 @@ def diagnosed_rows(rows: TrainingRows) -> Batch:
 
 def check_layer_sizes(sizes: Any) -> None:
     """Raise ValueError where a hidden layer's size is not a positive integer."""
-    for size in sizes:
+    for size in [sizes] if np.ndim(sizes) == 0 else sizes:
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."

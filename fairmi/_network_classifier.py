@@ -12,6 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from fairmi._arguments import explains_arguments
 from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
@@ -77,8 +78,8 @@ default="demographic_parity"
         odds, have the same weight, however few their rows. It needs a categorical feature.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
-    hidden_layer_sizes : sequence of int, default=(128,)
-        Units of the encoder's hidden layers.
+    hidden_layer_sizes : int or sequence of int, default=(128,)
+        Units of the encoder's hidden layers; a number is one layer.
     n_components : int or "auto", default="auto"
         Units of Z. "auto" gives one less than there are classes, at most 8: for two classes one
         unit is enough to hold all that a fair prediction needs.
@@ -197,7 +198,7 @@ default="demographic_parity"
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", Integral],
         "n_components": [_AUTO, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -226,7 +227,7 @@ default="demographic_parity"
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
-        hidden_layer_sizes: Sequence[int] = (128,),
+        hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
         n_levels: int = 17,
         n_estimators: int = 1,
@@ -268,6 +269,7 @@ default="demographic_parity"
         self.random_state = random_state
 
     @one_thread()
+    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -368,6 +370,7 @@ default="demographic_parity"
         return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
 
     @one_thread()
+    @explains_arguments
     def partial_fit(
         self,
         X: Any,

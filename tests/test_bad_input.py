@@ -49,7 +49,7 @@ def test_good_input_reaches_training(kind):
 
 
 PARAMETERS = {
-    "lam": [-1, -1e-9, np.nan, np.inf, "1", None, {}, {"a": "1"}, {"a": -1}, {"a": np.inf}],
+    "lam": [True, -1, -1e-9, np.nan, np.inf, "1", None, {}, {"a": "1"}, {"a": -1}, {"a": np.inf}],
     "penalty": ["mutual", None, 1, DonskerVaradhan, nn.Linear(2, 2)],
     "constraint": ["dp", None, 1],
     "sensitive_columns": [1.5, len],
@@ -58,7 +58,20 @@ PARAMETERS = {
     "sensitive_kinds": ["continuous", 3, ["categorical"] * 2, ["odd"], ["continuous"], {"b": "x"}],
     "group_weight": ["even", 2],
     "weighted": ["loss", None],
-    "hidden_layer_sizes": [(0,), (-1,), (1.5,), "a", 5, None, ("a",), [[3]], (True,), (np.nan,)],
+    "hidden_layer_sizes": [
+        (0,),
+        (-1,),
+        (1.5,),
+        "a",
+        0,
+        1.5,
+        True,
+        None,
+        ("a",),
+        [[3]],
+        (True,),
+        (np.nan,),
+    ],
     "n_components": [0, -1, 1.5, "3", "Auto", None],
     "n_levels": [1, 0, 2.5, "3", None],
     "n_estimators": [0, -1, 2.5, "3", None],
@@ -70,7 +83,7 @@ PARAMETERS = {
     "dropout": [-0.1, 1, 1.0, np.nan, "x", "Auto", None],
     "warm_start": ["yes", None],
     "callbacks": [3, "x"],
-    "device": ["abacus", "cuda:99", None, 0],
+    "device": ["abacus", "gpu", "cuda:99", None, 0],
     "verbose": ["x", -1],
     "random_state": ["x", -1, 1.5, len],
 }

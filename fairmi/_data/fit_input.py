@@ -16,6 +16,7 @@ from fairmi._data.labels import (
     check_stream_classes,
     check_weights,
 )
+from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
 from fairmi._data.tables import check_indexes, check_table, n_rows
 from fairmi._sklearn_compat import safe_indexing
@@ -147,6 +148,8 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
         drop=estimator.drop_sensitive,
     )
     features = X if len(kept) == X.shape[1] else take_columns(X, kept)
+    if reset:
+        warn_of_odd_columns(features)
     weighted = estimator.weighted
     ones = np.ones_like(weights)
     both = [ones if weighted == other else weights for other in ("penalty", "task")]

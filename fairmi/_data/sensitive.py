@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import Groups, codes_among, column_kinds, group_rows, quantities
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi._data.groups import (
+    MOST_CATEGORIES,
+    Groups,
+    codes_among,
+    column_kinds,
+    group_rows,
+    quantities,
+)
+from fairmi.exceptions import SensitiveFeaturesError, warn_user
 
 _MISSING = "missing"
 
@@ -196,6 +203,10 @@ def plan_sensitive(
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
     continuous = column_kinds(frame, kinds, argument=argument)
+    named = frame.columns if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
+    for name, is_it in zip(frame.columns, continuous, strict=True):
+        if is_it and name not in named:
+            _warn_of_codes(name, frame[name], argument)
     parts = zip(
         _attributes(frame, separate=separate),
         continuous[:, None] if separate else [continuous],
@@ -203,6 +214,18 @@ def plan_sensitive(
     )
     plans = [_plan(part, is_it, weights, missing, argument) for part, is_it in parts]
     return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
+
+
+def _warn_of_codes(name: Any, column: pd.Series, argument: str) -> None:
+    """Warn of whole numbers that are taken for a quantity, and may be codes of groups."""
+    numbers = pd.to_numeric(column.dropna())
+    if pd.api.types.is_integer_dtype(numbers):
+        warn_user(
+            f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
+            f"{MOST_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+            f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
+            "ColumnWarning",
+        )
 
 
 def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:

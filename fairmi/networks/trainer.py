@@ -236,7 +236,7 @@ def _networks(config: NetworkConfig, start: Parameters | None) -> tuple[Networks
     generator = torch.Generator(config.device).manual_seed(config.seed)
     networks = Networks(**config.architecture, generator=generator)
     if start is not None:
-        networks.load_state_dict({k: torch.as_tensor(v) for k, v in start.items()})
+        networks.load_state_dict({k: torch.tensor(v) for k, v in start.items()})
     networks.share(config.n_repeats)
     if not config.shares_layers:
         networks.separate(networks.states())

@@ -45,6 +45,10 @@ class NumericColumn:
         before = np.nextafter((k + 1).astype(np.float32), np.float32(0))
         return np.where(values < high, np.minimum(positions, before), positions)
 
+    def knows_none(self, values: np.ndarray, positions: np.ndarray) -> bool:
+        """Whether fit saw no value alike: never so of numbers."""
+        return False
+
 
 @dataclass(frozen=True)
 class CategoricalColumn:
@@ -66,6 +70,12 @@ class CategoricalColumn:
         if self.rest:
             places = np.where((places < 0) & ~pd.isna(values), len(index), places)
         return places.astype(np.float32)
+
+    def knows_none(self, values: np.ndarray, positions: np.ndarray) -> bool:
+        """Whether values are there, at `positions`, and fit saw none of them."""
+        if not len(self.categories) or (positions >= 0).any():
+            return False
+        return not pd.isna(values).all()
 
 
 Column = NumericColumn | CategoricalColumn

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from fairmi._data.odd_columns import warn_of_unseen
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.tables import raise_faults, read_columns
 from fairmi.preprocessing.calendar_parts import calendar_parts
@@ -142,6 +143,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
         positions = np.empty((X.shape[0], len(self.columns_)), dtype=np.float32)
         faults: dict[str, str] = {}
+        unseen = []
         for j, (column, (name, values, is_date)) in enumerate(
             zip(self.columns_, self._with_parts(X), strict=True)
         ):
@@ -150,7 +152,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 faults[name] = fault
             else:
                 positions[:, j] = column.positions(as_at_fit(column, name, values))
+                unseen += [name] * column.knows_none(values, positions[:, j])
         raise_faults(faults)
+        warn_of_unseen(unseen)
         return positions
 
     def transform(self, X: Any) -> Any:
