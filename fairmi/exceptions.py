@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_OURS = ("fairmi", "contextlib")
+
+
 class SensitiveFeaturesError(ValueError):
     """The sensitive features are missing, malformed, or carry a single value."""
 
@@ -56,6 +59,7 @@ def warn_user(message: str, category: str) -> None:
     """Warn at the line of the user that called the package; `category` is a name of this file."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "fairmi":
+    # A decorator that is a context runs in contextlib.
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _OURS:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, globals()[category], stacklevel=level)

@@ -101,6 +101,8 @@ def test_the_audit_reads_them_by_the_same_rule():
     from fairmi.audit import audit
 
     model = DummyClassifier().fit(FRAME, Y)
-    with pytest.raises(ValueError, match="25 distinct numbers, a quantity by the rule of fit"):
+    with pytest.raises(
+        ValueError, match="25 distinct values in 200 rows, a quantity by the rule of fit"
+    ):
         audit(model, FRAME, Y, sensitive_features=CODES)
     assert leakage_score(PAY, CODES % 20, kind="categorical") >= 0

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
+from fairmi._data.forms import without_infinite
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
@@ -63,7 +64,17 @@ class _Rows:
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
-        counts = self.weights.any(axis=1)
+        return self._only((self.weights != 0).any(axis=1))
+
+    def of_classes(self, classes: np.ndarray) -> _Rows:
+        """Return the rows of these classes."""
+        known = set(classes.tolist())
+        found = np.array([label in known for label in self.y.tolist()], dtype=bool)
+        if not found.any():
+            raise ValueError(f"y has none of classes={classes.tolist()!r}; leave this part out.")
+        return self._only(found)
+
+    def _only(self, counts: Any) -> _Rows:
         if counts.all():
             return self
         rows = np.flatnonzero(counts)
@@ -73,7 +84,7 @@ class _Rows:
             self.weights[rows],
             self.sensitive.iloc[rows].reset_index(drop=True),
             self.argument,
-            rows,
+            self.positions[rows],
             self.header,
             self.kept,
         )
@@ -119,18 +130,26 @@ def read_stream_input(
     *,
     classes: Any,
     earlier: tuple[np.ndarray, SensitivePlan] | None,
+    sensitive_values: Any = None,
+    masks: bool = False,
 ) -> FitInput:
     """Read and check what a user gave to `partial_fit`; the estimator is left as it is.
 
     `earlier` are classes and plan of the first call; None in that call, which needs `classes`.
-    Raises as `read_fit_input` does.
+    `sensitive_values` are all groups, and `masks` says whether odd values are missing or their
+    rows left out, rather than an error. Raises as `read_fit_input` does.
     """
+    X = without_infinite(X) if masks else X
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
-    known = check_stream_classes(classes, rows.y, None if earlier is None else earlier[0])
+    before = None if earlier is None else earlier[0]
+    known = check_stream_classes(classes, rows.y[:0] if masks else rows.y, before)
+    if masks:
+        rows = rows.of_classes(known)
     if earlier is not None:
-        return _input(rows, known, earlier[1])
+        return _input(rows, known, earlier[1], masks=masks)
     check_classes(known, estimator.constraint, None)
-    return _input(rows, known, _plan(estimator, rows))
+    plan = _plan(estimator, rows, values=sensitive_values, masks=masks)
+    return _input(rows, known, plan, masks=masks)
 
 
 def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> _Rows:
@@ -159,7 +178,9 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
     return rows.with_weight()
 
 
-def _plan(estimator: Any, rows: _Rows) -> SensitivePlan:
+def _plan(
+    estimator: Any, rows: _Rows, *, values: Any = None, masks: bool = False
+) -> SensitivePlan:
     return plan_sensitive(
         rows.sensitive,
         rows.weights[:, 1],
@@ -167,10 +188,14 @@ def _plan(estimator: Any, rows: _Rows) -> SensitivePlan:
         argument=rows.argument,
         kinds=estimator.sensitive_kinds,
         separate=isinstance(estimator.lam, dict),
+        values=values,
+        masks=masks,
     )
 
 
-def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
+def _input(
+    rows: _Rows, classes: np.ndarray, plan: SensitivePlan, *, masks: bool = False
+) -> FitInput:
     task_weights, penalty_weights = np.ascontiguousarray(rows.weights.T)
     return FitInput(
         features=rows.features,
@@ -178,7 +203,9 @@ def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
         classes=classes,
         task_weights=task_weights,
         penalty_weights=penalty_weights,
-        sensitive=plan.rows(rows.sensitive, n_rows=len(rows.y), argument=rows.argument),
+        sensitive=plan.rows(
+            rows.sensitive, n_rows=len(rows.y), argument=rows.argument, masks=masks
+        ),
         plan=plan,
         positions=rows.positions,
         header=rows.header,

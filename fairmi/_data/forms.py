@@ -8,6 +8,9 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
+
+_LARGEST = np.finfo(np.float32).max
 
 
 def plain(values: Any, *, argument: str) -> Any:
@@ -35,6 +38,26 @@ def plain(values: Any, *, argument: str) -> Any:
             f"{argument} is a {kind}, whose rows are not there yet; give {argument}.{call}()."
         )
     return values
+
+
+def without_infinite(X: Any) -> Any:
+    """Return a table with NaN in place of what float32 can't hold."""
+    X = plain(X, argument="X")
+    if issparse(X):
+        X = X.astype(np.float64)
+        X.data[np.abs(X.data) > _LARGEST] = np.nan
+        return X
+    native = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(native, nw.DataFrame):
+        frame = native.to_pandas()
+        large = {j: frame.iloc[:, j] for j, dtype in enumerate(frame.dtypes) if dtype.kind == "f"}
+        kept = {j: column.where(column.abs() <= _LARGEST) for j, column in large.items()}
+        columns = [kept.get(j, frame.iloc[:, j]) for j in range(frame.shape[1])]
+        return pd.concat(columns, axis=1) if kept else frame
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.dtype.kind != "f":
+        return X
+    return np.where(np.abs(array) > _LARGEST, np.nan, array)
 
 
 def refuse_dict(values: Any, argument: str) -> None:

@@ -149,6 +149,9 @@ class Trainer:
         value = self._penalty(z, levels, batch, schedule)
         loss = task + self.lams * schedule.penalty * value
         self.optimizer.zero_grad()
+        if self.n_steps is None:
+            # A part of a stream whose rows weigh more than those before counts for more.
+            loss = loss * batch.task_weights.mean()
         # Adam does not see the scale; the hidden layers that models share would serve the largest
         # λ first.
         (loss / (1 + self.lams)).sum().backward()

@@ -137,6 +137,14 @@ def fault_of(plan: Column, values: np.ndarray, *, is_date: bool | None = None) -
     return f"was text or categorical at fit and is {now} now"
 
 
+def without_text(plan: Column, values: np.ndarray) -> np.ndarray:
+    """Return the values of a column, NaN for what is no finite number where fit saw numbers."""
+    if isinstance(plan, CategoricalColumn) or values.dtype != object or plan.is_date:
+        return values
+    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64)
+    return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.nan, numbers)
+
+
 def _odd_one(values: np.ndarray) -> Any:
     present = [value for value in values if value is not None]
     return next((value for value in present if not isinstance(value, Real)), present[0])
@@ -158,7 +166,8 @@ def numeric_column(
     tree = DecisionTreeClassifier(
         max_leaf_nodes=n_bins, min_weight_fraction_leaf=min(max(share, 1e-3), 0.1), random_state=0
     )
-    nodes = tree.fit(x[:, None], y[present], sample_weight=weights[present]).tree_
+    with np.errstate(invalid="ignore"):  # of its own sums, where values are near float32's end
+        nodes = tree.fit(x[:, None], y[present], sample_weight=weights[present]).tree_
     knots = np.unique(np.concatenate([ends, nodes.threshold[nodes.feature >= 0]]))
     return NumericColumn(name, knots, has_missing)
 

@@ -23,6 +23,7 @@ from fairmi.preprocessing.encoded_columns import (
     column_to_plain,
     fault_of,
     numeric_column,
+    without_text,
 )
 from fairmi.preprocessing.layout import Layout, layout_of
 
@@ -127,8 +128,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 days = read.values if is_number else np.full(len(read.values), np.nan)
                 yield from ((*part, False) for part in calendar_parts(name, days))
 
-    def positions(self, X: Any) -> Any:
+    def positions(self, X: Any, *, masks: bool = False) -> Any:
         """Return where each value lies among the knots or categories of its column.
+
+        `masks` says whether text in a column of numbers is missing, not an error.
 
         Returns
         -------
@@ -147,6 +150,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         for j, (column, (name, values, is_date)) in enumerate(
             zip(self.columns_, self._with_parts(X), strict=True)
         ):
+            if masks:
+                values = without_text(column, values)
             fault = fault_of(column, values, is_date=is_date)
             if fault:
                 faults[name] = fault
