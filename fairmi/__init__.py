@@ -16,6 +16,7 @@ from fairmi.exceptions import (
 
 if TYPE_CHECKING:
     from fairmi._backprop_classifier import MIBackpropClassifier
+    from fairmi._boosting_classifier import MIBoostingClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi.path import MIDebiasedClassifierCV
 
@@ -24,6 +25,7 @@ __version__ = version("fairmi")
 # Loaded on first use, since these need torch and an audit of another's model does not.
 _LAZY = {
     "MIBackpropClassifier": "fairmi._backprop_classifier",
+    "MIBoostingClassifier": "fairmi._boosting_classifier",
     "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
 }
@@ -32,6 +34,7 @@ __all__ = [
     "CollapseWarning",
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
+    "MIBoostingClassifier",
     "MIDebiasedClassifier",
     "MIDebiasedClassifierCV",
     "SensitiveFeaturesError",

@@ -10,14 +10,13 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
 from fairmi._arguments import explains_arguments
-from fairmi._base import Callbacks, check_callbacks, check_lam
+from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
-    told_of_stop,
 )
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig

@@ -27,7 +27,14 @@ from fairmi.exceptions import StoppedFitError, warn_again
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
+Told = list[tuple[str, str]]
+"""Warnings as (name of the category in fairmi.exceptions, message)."""
+
 _PLAN = "_sensitive_plan"
+_REASONS = {
+    "diverged": "a loss became non-finite; lower learning_rate, or check X for extreme values",
+    "interrupted": "the fit was interrupted",
+}
 
 
 class RepresentationClassifier(
@@ -206,3 +213,25 @@ def check_path_lams(lam: Any, lams: Any) -> tuple[float, ...]:
     if not values or not all(0 <= value < np.inf for value in values):
         raise ValueError(f"lams={lams!r} must hold finite values of λ >= 0.")
     return values
+
+
+def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
+    """Say that a training ended before its time, and what state was kept."""
+    if stopped not in _REASONS:
+        return []
+    message = (
+        f"Training stopped after {n_epochs} whole epochs, whose state was kept: "
+        f"{_REASONS[stopped]}."
+    )
+    return [("ConvergenceWarning", message)]
+
+
+def told_of_one_class(predicted: np.ndarray, n_classes: int, lam: Any) -> Told:
+    """Say that every training row is given the same class, if so."""
+    if n_classes < 2 or not (predicted == predicted[0]).all():
+        return []
+    message = (
+        "The fit collapsed: every training row is predicted to be of one class. "
+        f"If this is not what you want, lower lam={lam!r}, or raise max_iter."
+    )
+    return [("CollapseWarning", message)]

@@ -10,47 +10,18 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier
+from fairmi._base import RepresentationClassifier, Told, told_of_one_class
 from fairmi.networks.inference import represent, scores_of
 from fairmi.networks.model import Networks, inference_networks, one_thread
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
 
-_REASONS = {
-    "diverged": "a loss became non-finite; lower learning_rate, or check X for extreme values",
-    "interrupted": "the fit was interrupted",
-}
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
 _CLAIMED_SHARE = 0.25
 _MAX_ROWS, _MIN_ROWS = 5_000, 200
 # Distinct values of Z that a table tells apart.
 _MAX_CELLS = 256
-
-Told = list[tuple[str, str]]
-"""Warnings as (name of the category in fairmi.exceptions, message)."""
-
-
-def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
-    """Say that a training ended before its time, and what state was kept."""
-    if stopped not in _REASONS:
-        return []
-    message = (
-        f"Training stopped after {n_epochs} whole epochs, whose state was kept: "
-        f"{_REASONS[stopped]}."
-    )
-    return [("ConvergenceWarning", message)]
-
-
-def told_of_one_class(predicted: np.ndarray, n_classes: int, lam: Any) -> Told:
-    """Say that every training row is given the same class, if so."""
-    if n_classes < 2 or not (predicted == predicted[0]).all():
-        return []
-    message = (
-        "The fit collapsed: every training row is predicted to be of one class. "
-        f"If this is not what you want, lower lam={lam!r}, or raise max_iter."
-    )
-    return [("CollapseWarning", message)]
 
 
 def told_of_blind_critics(

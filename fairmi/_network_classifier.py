@@ -13,14 +13,13 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._arguments import explains_arguments
-from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams
+from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
-    told_of_stop,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi.dependence.names import penalty_of

@@ -14,11 +14,26 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
+# isort: split
+# Histogram trees: what grows one on binned rows, adds its leaves to scores, and predicts.
+from sklearn.ensemble._hist_gradient_boosting._gradient_boosting import (
+    _update_raw_predictions as add_leaves,
+)
+from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE as NODE
+from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as effective_n_threads
+
 __all__ = [
+    "NODE",
     "HasMethods",
     "Interval",
     "StrOptions",
+    "TreeGrower",
+    "TreePredictor",
+    "add_leaves",
     "check_sample_weight",
+    "effective_n_threads",
     "in_search",
     "safe_indexing",
     "validate_params",

@@ -81,6 +81,7 @@ REFUSED = [
     ([pd.NA], EVERY_KIND, "<NA>"),
     ([pd.NaT], EVERY_KIND, "NaT"),
     ([["sex"]], EVERY_KIND, "['sex']"),
+    ([-1, [0]], EVERY_KIND, "[0]"),
     (np.array([[0, 1]]), EVERY_KIND, "array([0, 1])"),
     ([b"sex"], EVERY_KIND, "b'sex'"),
 ]
@@ -177,5 +178,5 @@ def test_an_error_shows_some_names_of_many():
 
 
 def test_an_error_names_the_argument_it_was_given_for():
-    with pytest.raises(ValueError, match="^columns names 'sex'"):
+    with pytest.raises(ValueError, match=r"^columns names 'sex'"):
         column_positions(X, "sex", argument="columns")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -35,10 +36,17 @@ def column_positions(X: Any, columns: Any, *, argument: str = "sensitive_columns
         If none is named, or X has no such column.
     """
     names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
-    wanted = [columns] if np.ndim(columns) == 0 else list(columns)
+    wanted = named_columns(columns)
     if not wanted:
         raise ValueError(f"{argument} is empty; name at least one column of X.")
     return [_position(column, names, argument) for column in wanted]
+
+
+def named_columns(columns: Any) -> list[Any]:
+    """Return each of `columns`: a name or position by itself is one."""
+    no_list = isinstance(columns, str) or not isinstance(columns, Iterable)
+    single = no_list or (isinstance(columns, np.ndarray) and not columns.ndim)
+    return [columns] if single else list(columns)
 
 
 def take_columns(X: Any, positions: list[int]) -> Any:
@@ -110,12 +118,13 @@ def without_dropped(X: Any, kept: list[int], n_columns: int, names: Any) -> Any:
 
 
 def _position(column: Any, names: list[Any], argument: str) -> int:
-    is_number = isinstance(column, int | np.integer) and not isinstance(column, bool)
-    if not isinstance(column, bool | np.bool_ | np.ndarray):
-        if column is not pd.NA and column in names:
-            return names.index(column)
-        if is_number and -len(names) <= column < len(names):
-            return int(column) % len(names)
+    if isinstance(column, Hashable) and not isinstance(column, bool | np.bool_):
+        known = {name: j for j, name in reversed(list(enumerate(names)))}
+        if column in known:
+            return known[column]
+    number: Any = column if isinstance(column, int | np.integer) else len(names)
+    if not isinstance(column, bool | np.bool_) and -len(names) <= number < len(names):
+        return int(number) % len(names)
     shown = ", ".join(map(repr, names[:_MAX_NAMES])) + ", ..." * (len(names) > _MAX_NAMES)
     raise ValueError(
         f"{argument} names {column!r}, which X does not have; its columns are {shown}. Give "

@@ -96,11 +96,12 @@ def _of_pandas(column: pd.Series) -> ColumnValues:
         return ColumnValues(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if isinstance(dtype, np.dtype | pd.DatetimeTZDtype) and dtype.kind in "mM":
         return _of_datetimes(column)
-    objects = column.astype(object).to_numpy(dtype=object, copy=True)
     if is_category:
-        objects[column.isna().to_numpy()] = None
-        return ColumnValues(objects)
-    return read_objects(objects)
+        names = column.cat.categories
+        categories = np.empty(len(names) + 1, dtype=object)  # a missing value's code is -1
+        categories[:-1] = names.to_numpy(dtype=object)
+        return ColumnValues(categories[column.cat.codes.to_numpy()])
+    return read_objects(column.astype(object).to_numpy(dtype=object, copy=True))
 
 
 def _of_datetimes(column: pd.Series) -> ColumnValues:

@@ -1,0 +1,443 @@
+"""MIBoostingClassifier: trees on a table, on top of a base of their own or of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+
+from fairmi._arguments import explains_arguments
+from fairmi._base import (
+    Callbacks,
+    RepresentationClassifier,
+    check_callbacks,
+    check_lam,
+    check_path_lams,
+    told_of_one_class,
+    told_of_stop,
+)
+from fairmi._data.fit_input import FitInput, read_fit_input
+from fairmi._data.random_state import seed_of
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n_threads
+from fairmi.boosting.channel import Channel
+from fairmi.boosting.config import boosting_config
+from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
+from fairmi.boosting.penalties import (
+    check_group_weight,
+    check_penalty,
+    comparison_of,
+    penalties_of,
+)
+from fairmi.boosting.progress import Reporter
+from fairmi.boosting.rounds import Penalty
+from fairmi.boosting.rows import TreeRows, tree_rows
+from fairmi.boosting.training import train_trees
+from fairmi.boosting.trees import Trees
+from fairmi.preprocessing.column_codes import column_codes, learn_columns
+
+_AUTO = StrOptions({"auto"})
+_POSITIVE = Interval(Integral, 1, None, closed="left")
+
+
+class MIBoostingClassifier(RepresentationClassifier):
+    """Boosted trees whose scores predict y and tell little of the sensitive features.
+
+    A base, boosting without a penalty, gives each row a score; further trees then lower
+
+        task loss (nats)  +  lam * I(Z; C) (nats)
+
+    where the representation Z is the score, squashed to [-1, 1] and rounded to few levels; for
+    more than two classes it is each class's probability, and has as many units. Each of these
+    trees fits the functional gradient of that loss. Over groups, the mutual information is
+    that of a table of (level, group) over all rows, so no critic has to be trained. Predictions
+    are made from the very Z that `transform` returns, so that no prediction can tell more of C
+    than Z does. Sensitive features are needed at fit alone.
+
+    Parameters
+    ----------
+    lam : float or dict, default=1.0
+        Weight λ >= 0 of the penalty. 0 trains without it; from about 8 on, little of C is left.
+        Several sensitive features are penalised jointly, as their intersections; a dict of λ by
+        name of column penalises each by itself.
+    constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
+default="demographic_parity"
+        What is penalised: I(Z; C); I(Z; C | y), where every group of every class weighs alike; or
+        I(Z; C) among the rows of the positive class `classes_[1]` alone.
+    penalty : str or object, default="donsker_varadhan"
+        What measures the dependence of Z and C: a name in `fairmi.dependence.PENALTIES`, or an
+        object with the methods of `fairmi.dependence.Penalty`. Each has a scale of λ of its own.
+        All but the default over groups have a critic, or none, in torch, and a round takes about
+        ten times as long.
+    sensitive_columns : str, int or list of these, default=None
+        Columns of X, by name or position, that are the sensitive features; then `fit` needs no
+        `sensitive_features`.
+    drop_sensitive : bool, default=False
+        Whether to keep `sensitive_columns` out of base and trees.
+    missing_sensitive : {"error", "category", "mask"}, default="error"
+        What a missing sensitive feature is: an error, a group of its own, or a row that trains
+        the task alone.
+    sensitive_kinds : dict or sequence of {"categorical", "continuous"}, default=None
+        What the sensitive features are, by name of column or in order. None, and columns that a
+        dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
+        and floats of more than two that are too rare for groups.
+    group_weight : {"balanced"}, default=None
+        "balanced" weighs rows in the penalty so that all groups have the same weight, however few
+        their rows. It needs a categorical feature.
+    weighted : {"both", "task", "penalty"}, default="both"
+        What `sample_weight` weighs: the task loss, the penalty, or both.
+    base : classifier, default=None
+        What the trees debias. None trains boosting without a penalty, of as many rounds as are
+        best on held-out rows. A classifier with `predict_proba` or `decision_function` is fitted,
+        or taken as it is inside a `sklearn.frozen.FrozenEstimator`; it gets X without the columns
+        that are dropped. Frozen, it should not have learned the rows of `fit` by heart.
+    n_levels : int, default=17
+        Values that each unit can take; fewer make a tighter certificate and coarser scores.
+    learning_rate : float, default=0.1
+        Factor of a tree's values in the first round; it falls to 0.15 of it by half a cosine.
+    max_iter : int or "auto", default="auto"
+        Rounds under the penalty, a tree in each for each unit of Z. "auto" gives 100, and 300 on
+        fewer than 10,000 distinct rows.
+    max_leaf_nodes : int, default=8
+        Leaves of a tree.
+    min_samples_leaf : int or "auto", default="auto"
+        Distinct rows in a leaf at least. "auto" gives 1 % of them, and 20 on small tables.
+    l2_regularization : float, default=0.0
+        Added to the sum of second derivatives of a leaf.
+    max_features : float, default=1.0
+        Share of the columns that a split may choose among.
+    max_bins : int, default=255
+        Bins of a column, 2 to 255. Of more categories the rarest share one.
+    callbacks : list of callable, default=None
+        Called before each round's trees with a record of `history_`; one that returns True ends
+        the fit.
+    verbose : bool or int, default=False
+        Whether to show a progress bar with task loss and MI.
+    random_state : int, RandomState instance or None, default=None
+        An int makes the same fit each time, in any number of threads and any order of rows. No
+        global generator is read or set.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X has names that are all strings.
+    sensitive_values_ : list
+        The groups; a tuple for each where there are several features. Empty where continuous.
+        Where `lam` is a dict, a list of groups for each feature.
+    sensitive_kinds_ : dict
+        What each sensitive feature was taken for, "categorical" or "continuous".
+    n_iter_ : int
+        Rounds under the penalty.
+    stopped_ : str or None
+        Why the fit ended before its last round, if it did: "callback", "interrupted", "diverged".
+    warnings_ : list of (str, str)
+        What the fit warned of: the name of the category, and the message.
+    history_ : list of dict
+        For each round `epoch`, `task_loss` and `penalty` (nats, training rows) before its trees,
+        and `seconds`. The penalty is measured where it was minimised, which is no evidence of what
+        is left: measure that with `fairmi.metrics.leakage_score`.
+    base_ : classifier or None
+        The fitted base that was given.
+    columns_ : dict
+        Names and categories of the columns.
+    trees_ : dict of ndarray
+        The trees, those of the own base first.
+    channel_ : dict
+        Levels of Z, and the score at which it is 0.
+
+    See Also
+    --------
+    fairmi.MIDebiasedClassifier : Networks in place of trees.
+    fairmi.path.fairness_path : The models of many λ, on one base.
+
+    References
+    ----------
+    .. [1] R. Ragonesi, R. Volpi, J. Cavazza, V. Murino, "Learning Unbiased Representations via
+       Mutual Information Backpropagation", CVPR Workshops 2021, arXiv 2003.06430.
+    .. [2] J. Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", Annals of
+       Statistics 2001, doi 10.1214/aos/1013203451.
+
+    Examples
+    --------
+    >>> from fairlearn.metrics import demographic_parity_difference
+    >>> from fairmi import MIBoostingClassifier
+    >>> from fairmi.datasets import load_adult
+    >>> X, y = load_adult(subset="test", return_X_y=True)
+    >>> model = MIBoostingClassifier(lam=8.0, sensitive_columns="sex", random_state=0)
+    >>> model = model.fit(X[:8000], y[:8000])
+    >>> model.transform(X).shape
+    (16281, 1)
+    >>> predicted = model.predict(X[8000:]) == ">50K"
+    >>> bool(demographic_parity_difference(
+    ...     predicted, predicted, sensitive_features=X["sex"][8000:]) < 0.05)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "lam": [Interval(Real, 0, None, closed="left"), dict],
+        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
+        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
+        "sensitive_columns": [None, str, Integral, "array-like"],
+        "drop_sensitive": ["boolean"],
+        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
+        "sensitive_kinds": [None, dict, "array-like"],
+        "group_weight": [None, StrOptions({"balanced"})],
+        "weighted": [StrOptions({"both", "task", "penalty"})],
+        "base": [None, HasMethods(["fit", "predict"])],
+        "n_levels": [Interval(Integral, 2, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [_AUTO, _POSITIVE],
+        "max_leaf_nodes": [Interval(Integral, 2, None, closed="left")],
+        "min_samples_leaf": [_AUTO, _POSITIVE],
+        "l2_regularization": [Interval(Real, 0, None, closed="left")],
+        "max_features": [Interval(Real, 0, 1, closed="right")],
+        "max_bins": [Interval(Integral, 2, 255, closed="both")],
+        "callbacks": [None, list, tuple],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        lam: float | dict[Any, float] = 1.0,
+        constraint: str = "demographic_parity",
+        penalty: Any = "donsker_varadhan",
+        sensitive_columns: Any = None,
+        drop_sensitive: bool = False,
+        missing_sensitive: str = "error",
+        sensitive_kinds: Any = None,
+        group_weight: str | None = None,
+        weighted: str = "both",
+        base: Any = None,
+        n_levels: int = 17,
+        learning_rate: float = 0.1,
+        max_iter: int | str = "auto",
+        max_leaf_nodes: int = 8,
+        min_samples_leaf: int | str = "auto",
+        l2_regularization: float = 0.0,
+        max_features: float = 1.0,
+        max_bins: int = 255,
+        callbacks: Callbacks = None,
+        verbose: bool | int = False,
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.lam = lam
+        self.constraint = constraint
+        self.penalty = penalty
+        self.sensitive_columns = sensitive_columns
+        self.drop_sensitive = drop_sensitive
+        self.missing_sensitive = missing_sensitive
+        self.sensitive_kinds = sensitive_kinds
+        self.group_weight = group_weight
+        self.weighted = weighted
+        self.base = base
+        self.n_levels = n_levels
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_samples_leaf = min_samples_leaf
+        self.l2_regularization = l2_regularization
+        self.max_features = max_features
+        self.max_bins = max_bins
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @explains_arguments
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on X, y and the sensitive features; a second fit starts anew.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
+            Numeric, boolean, categorical and text columns, missing values included.
+        y : array-like of shape (n_rows,)
+            Two or more classes, any labels.
+        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
+(n_rows, n_sensitive), default=None
+            Groups, or continuous values: numbers of more than 20 distinct values, or floats of
+            more than two that are too rare for groups (one row, or fewer than 5 on average).
+            Several categorical columns make a group of each combination. May be None only where
+            `sensitive_columns` names columns of X.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
+            says; a weight of 2 is a row given twice, and of 0 a row left out.
+
+        Returns
+        -------
+        MIBoostingClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
+            sensitive feature is missing in a row, has one value, or a group of one row.
+        ValueError
+            If X, y, weights or a parameter can't be used; the message names it and the fix.
+        StoppedFitError, KeyboardInterrupt
+            If the fit diverged or was interrupted inside a search, which must not score it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
+        CollapseWarning
+            If one class alone is predicted.
+        """
+        self._check_parameters()
+        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
+        lam, factors = given.plan.weigh(self.lam)
+        (learned,) = self._learned(given, (lam,), factors)
+        return self._take(given, learned)._told()
+
+    def fit_path(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        lams: Sequence[float],
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> list[Self]:
+        """Return fitted copies at many λ, all on one base; this estimator stays as it is.
+
+        See `fairmi.path.fairness_path`, which calls it and gives the warnings of the models.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight : as in `fit`
+        lams : sequence of float
+            Values of λ >= 0, in place of `lam`.
+
+        Returns
+        -------
+        list of MIBoostingClassifier
+            One for each of `lams`, as a fit at that λ gives it; what each would have warned of is
+            in `warnings_`.
+
+        Raises
+        ------
+        SensitiveFeaturesError, ValueError
+            As `fit`; also if `lam` is a dict.
+        """
+        self._check_parameters()
+        values = check_path_lams(self.lam, lams)
+        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
+        learned = self._learned(given, values, (1.0,))
+        models = [clone(self).set_params(lam=lam) for lam in values]
+        return [model._take(given, of) for model, of in zip(models, learned, strict=True)]
+
+    def _check_parameters(self) -> None:
+        self._validate_params()
+        check_callbacks(self.callbacks)
+        check_lam(self.lam)
+        check_base(self.base)
+        check_penalty(self.penalty)
+
+    def _learned(
+        self, given: FitInput, lams: Sequence[float], factors: Sequence[float]
+    ) -> list[dict[str, Any]]:
+        """Return what each λ of one training learns, by name of attribute."""
+        seed = seed_of(self.random_state)
+        rows, shared = self._rows(given, seed)
+        config = boosting_config(
+            self.get_params(deep=False),
+            n_rows=len(rows.y),
+            n_threads=effective_n_threads(),
+            seed=seed,
+        )
+        penalties_at = self._penalties(given, rows, factors, seed)
+        with ExitStack() as stack:
+            n_rounds = config.rounds.max_iter
+            reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
+            trained = train_trees(rows, lams, penalties_at, config, reports)
+        return [
+            {
+                **shared,
+                "trees_": found.trees.arrays(),
+                "channel_": dict(vars(found.channel)),
+                "history_": report.history,
+                "n_iter_": found.n_rounds,
+                "stopped_": found.stopped,
+                "predicted": found.predicted,
+            }
+            for found, report in zip(trained, reports, strict=True)
+        ]
+
+    def _rows(self, given: FitInput, seed: int) -> tuple[TreeRows, dict[str, Any]]:
+        """Return the rows as trees read them, and what is learned to read others."""
+        columns, x = learn_columns(given.features, self.max_bins)
+        base, base_scores = None, None
+        if self.base is not None:
+            labels = given.classes[given.codes]
+            base, base_scores = fitted_base(
+                self.base, given.features, labels, given.task_weights, seed
+            )
+        rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
+        return rows, {"base_": base, "columns_": columns}
+
+    def _penalties(
+        self, given: FitInput, rows: TreeRows, factors: Sequence[float], seed: int
+    ) -> Callable[[float, Channel], list[Penalty]]:
+        """Return what makes the penalties of a λ whose Z passes a channel."""
+        check_group_weight(self.group_weight, given.plan.n_groups)
+        compared = comparison_of(
+            rows.y,
+            rows.n_classes,
+            rows.penalty_weights,
+            constraint=self.constraint,
+            group_weight=self.group_weight,
+        )
+
+        def penalties_at(lam: float, channel: Channel) -> list[Penalty]:
+            lams = [lam * factor for factor in factors]
+            n_groups = given.plan.n_groups
+            return penalties_of(
+                rows.attributes, n_groups, lams, compared, self.penalty, channel, seed
+            )
+
+        return penalties_at
+
+    def _reporter(self, n_rounds: int) -> Reporter:
+        callbacks = list(self.callbacks or ())
+        return Reporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
+
+    def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
+        """Become the model of one λ of a training."""
+        predicted = learned.pop("predicted")
+        self._store(given, learned)
+        self.warnings_ = told_of_stop(self.stopped_, self.n_iter_)
+        self.warnings_ += told_of_one_class(predicted, len(self.classes_), self.lam)
+        return self
+
+    def _represent(self, X: Any) -> np.ndarray:
+        scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
+        if self.base_ is not None:
+            scores = scores + scores_of_base(self.base_, X)
+        channel = Channel(**self.channel_)
+        return channel.round(channel.squash(scores))
+
+    def _scores(self, Z: np.ndarray) -> np.ndarray:
+        return Channel(**self.channel_).unsquash(Z)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.trees_["start"])

@@ -1,0 +1,69 @@
+"""Scores F -> the representation Z: squashed to [-1, 1], then rounded to few levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+_SCALE = 2.0
+# Log odds up to which a class is not rare, so that Z is centred at even odds.
+_USUAL_ODDS = 2.0
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Units of Z and their grid of `n_levels` values from -1 to 1.
+
+    One score (two classes) has one unit, Z = tanh((F - centre) / 2), which at centre 0 is twice
+    the probability less 1. K scores (K classes) have K units, twice each probability less 1.
+    """
+
+    n_levels: int
+    centre: float = 0.0
+
+    @property
+    def steps_per_unit(self) -> float:
+        """Steps of the grid in a unit of Z."""
+        return (self.n_levels - 1) / 2
+
+    def squash(self, scores: np.ndarray) -> np.ndarray:
+        """Return Z before rounding, (n, K), of scores (n, K)."""
+        if scores.shape[1] == 1:
+            return np.tanh((scores - self.centre) / _SCALE)
+        return 2 * softmax(scores, axis=1) - 1
+
+    def position(self, z: np.ndarray) -> np.ndarray:
+        """Return where Z lies among the levels, from 0 to `n_levels` - 1."""
+        return (z + 1) * self.steps_per_unit
+
+    def round(self, z: np.ndarray) -> np.ndarray:
+        """Return the nearest values of the grid."""
+        return np.rint(self.position(z)) / self.steps_per_unit - 1
+
+    def pull_back(self, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Return the derivative in the scores of what has derivative `slope` (n, K) in Z."""
+        if z.shape[1] == 1:
+            return slope * (1 - z**2) / _SCALE
+        p = (z + 1) / 2
+        return 2 * p * (slope - (slope * p).sum(1, keepdims=True))
+
+    def unsquash(self, z: np.ndarray) -> np.ndarray:
+        """Return scores (n, K) of Z on the grid, its ends taken a quarter of a step inwards."""
+        inner = 1 - 0.25 / self.steps_per_unit
+        z = np.clip(z, -inner, inner)
+        if z.shape[1] == 1:
+            return self.centre + _SCALE * np.arctanh(z)
+        return np.log1p(z)
+
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """Return the code of the class, (n,), that each row of Z on the grid stands for."""
+        scores = self.unsquash(z)
+        return (scores[:, 0] > 0).astype(int) if z.shape[1] == 1 else scores.argmax(axis=1)
+
+
+def centre_of(share: float) -> float:
+    """Return where to centre Z for a class of that share: at 0 unless it is rare or is most."""
+    odds = np.log(share) - np.log1p(-share)
+    return float(np.sign(odds) * max(abs(odds) - _USUAL_ODDS, 0.0))

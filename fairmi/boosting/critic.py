@@ -1,0 +1,135 @@
+"""Any measure of dependence as the penalty of trees: its gradient in Z by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairmi._data.sensitive import AttributeRows
+from fairmi.boosting.channel import Channel
+from fairmi.boosting.levels import attribute_of, mean_one
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+
+_N_STEPS = 3  # of the critic, each round
+_N_FIRST_STEPS = 200
+_LEARNING_RATE, _DECAY = 3e-3, 1e-3
+_MAX_BATCH = 4096  # rows of a step, and of a part of the gradient
+_MAX_ROWS = 65_536  # of a round's gradient
+
+
+class TrainedCritic:
+    """A penalty whose critic takes a few steps before each round's gradient.
+
+    Z is seen with noise as wide as a step of its grid, which is what rounding hides. The gradient
+    is that of at most 65,536 rows, drawn anew each round.
+    """
+
+    def __init__(
+        self, penalty: Any, sensitive: SensitiveBatch, channel: Channel, lam: float, seed: int
+    ) -> None:
+        self.penalty, self.sensitive, self.lam = penalty, sensitive, lam
+        self.width = 1 / channel.steps_per_unit
+        self.weights = sensitive.weights[0].numpy().astype(np.float64)
+        self.counted = torch.as_tensor(np.flatnonzero(self.weights))
+        self.generator = torch.Generator().manual_seed(seed)
+        self.max_batch = min(getattr(penalty, "max_rows", None) or _MAX_BATCH, _MAX_BATCH)
+        self.critic: Any = None
+
+    def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the value at Z (n, K), and n times its derivative in Z, (n, K)."""
+        seen = torch.as_tensor(z, dtype=torch.float32)
+        with _one_thread():
+            if self.critic is None:
+                self._begin(z.shape[1])
+                self._train(seen, _N_FIRST_STEPS)
+            self._train(seen, _N_STEPS)
+            return self._read(seen)
+
+    def _begin(self, n_units: int) -> None:
+        self.critic = self.penalty.critic(1, n_units, self.sensitive, self.generator)
+        self.trained = [p for p in self.critic.parameters() if p.requires_grad]
+        self.optimizer = None
+        if self.trained:
+            self.optimizer = torch.optim.AdamW(
+                self.trained, lr=_LEARNING_RATE, weight_decay=_DECAY, fused=True
+            )
+
+    def _train(self, z: Tensor, n_steps: int) -> None:
+        if self.optimizer is None:
+            return
+        for _ in range(n_steps):
+            rows = self._draw(self.max_batch)
+            loss = self.penalty.critic_loss(
+                self.critic, self._noisy(z[rows])[None], self.sensitive.take(rows), self.generator
+            )
+            self.optimizer.zero_grad()
+            loss.sum().backward()
+            self.optimizer.step()
+
+    def _read(self, z: Tensor) -> tuple[float, np.ndarray]:
+        rows = self._draw(_MAX_ROWS)
+        total = float(self.sensitive.weights[0, rows].sum())
+        slope, value = np.zeros(z.shape), 0.0
+        for part in rows.split(self.max_batch):
+            weight = float(self.sensitive.weights[0, part].sum()) / total
+            of_part = self._noisy(z[part])[None].requires_grad_(True)
+            found = self.penalty.value(
+                self.critic, of_part, self.sensitive.take(part), self.generator
+            ).sum()
+            (gradient,) = torch.autograd.grad(found, of_part)
+            slope[part.numpy()] = gradient[0].numpy() * (weight * len(z))
+            value += weight * float(found.detach())
+        return value, slope
+
+    def _draw(self, n_rows: int) -> Tensor:
+        order = torch.randperm(len(self.counted), generator=self.generator)
+        return self.counted[order[:n_rows]]
+
+    def _noisy(self, z: Tensor) -> Tensor:
+        return z + self.width * (torch.rand(z.shape, generator=self.generator) - 0.5)
+
+
+def sensitive_batch(
+    attribute: AttributeRows, n_groups: int, compared: Any, weights: np.ndarray
+) -> SensitiveBatch:
+    """Return one sensitive attribute of all rows as a penalty reads it.
+
+    `compared` is a Comparison; `weights` (n,) are those of its rows whose value is known.
+    """
+    log_prior, groups, values = None, None, None
+    if n_groups:
+        assert attribute.groups is not None
+        shape = (compared.n_strata, n_groups)
+        found = attribute_of(
+            attribute.groups, compared.strata, weights, shape, balanced=compared.balanced
+        )
+        weights = found.weights
+        log_prior = torch.as_tensor(np.log(np.maximum(found.prior, 1e-12)), dtype=torch.float32)
+        groups = torch.as_tensor(attribute.groups)
+    else:
+        weights = mean_one(weights)
+        values = torch.as_tensor(attribute.values, dtype=torch.float32)
+    return SensitiveBatch(
+        groups=groups,
+        values=values,
+        strata=torch.as_tensor(compared.strata),
+        n_strata=compared.n_strata,
+        log_prior=log_prior,
+        weights=torch.as_tensor(weights, dtype=torch.float32)[None],
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread, so that a fit is the same on machines of any number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,90 @@
+"""Rows -> a base, then trees that debias it for each λ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairmi.boosting.base import Base, boost, cross_fit
+from fairmi.boosting.channel import Channel, centre_of
+from fairmi.boosting.config import BoostingConfig
+from fairmi.boosting.rounds import Penalty, Round, debias
+from fairmi.boosting.rows import TreeRows
+from fairmi.boosting.trees import Trees, trees_of
+
+
+@dataclass(frozen=True)
+class TrainedTrees:
+    """The trees of one λ, those of the own base first, and their channel.
+
+    `predicted` (n,) are the codes of the classes that the rows of the fit are given; `n_rounds`
+    are under the penalty, and `stopped` says why they are not all, if so.
+    """
+
+    trees: Trees
+    channel: Channel
+    predicted: np.ndarray
+    n_rounds: int
+    stopped: str | None
+
+
+def train_trees(
+    rows: TreeRows,
+    lams: Sequence[float],
+    penalties_at: Callable[[float, Channel], list[Penalty]],
+    config: BoostingConfig,
+    reports: Sequence[Callable[[Round], bool]],
+) -> list[TrainedTrees]:
+    """Return the trees of each λ; the base is trained once.
+
+    Parameters
+    ----------
+    rows : TreeRows
+    lams : sequence of float
+    penalties_at : callable
+        Makes the penalties of a λ whose Z passes a channel.
+    config : BoostingConfig
+    reports : sequence of callable
+        What is told of each round, for each λ.
+    """
+    base = _base(rows, config)
+    rarest = float(np.average(rows.y == 1, weights=rows.weights))
+    channel = Channel(config.n_levels, centre_of(rarest) if rows.n_classes == 2 else 0.0)
+    trained = []
+    for lam, report in zip(lams, reports, strict=True):
+        found = debias(
+            rows.binned,
+            rows.y,
+            rows.weights,
+            penalties_at(lam, channel),
+            channel,
+            base.scores,
+            config.rounds,
+            np.random.default_rng([config.seed, 1]),
+            report,
+        )
+        trees = base.trees.then(found.trees)
+        predicted = channel.predict(channel.round(channel.squash(found.scores)))
+        n_rounds = found.trees.n_rounds
+        trained.append(TrainedTrees(trees, channel, predicted, n_rounds, found.stopped))
+    return trained
+
+
+def _base(rows: TreeRows, config: BoostingConfig) -> Base:
+    rng = np.random.default_rng([config.seed, 0])
+    if rows.base_scores is not None:
+        none = np.zeros(rows.base_scores.shape[1])
+        return Base(trees_of([], none, rows.binned.n_categories), rows.base_scores)
+    given = (rows.binned, rows.y, rows.weights, rows.n_classes, config.base, rng)
+    rarest = int(np.bincount(rows.y, minlength=rows.n_classes).min())
+    n_folds = min(config.n_folds, rarest)
+    if config.n_held_out == 0 or n_folds < 2:
+        return boost(*given)
+    return cross_fit(
+        *given,
+        n_folds=n_folds,
+        n_held_out=min(config.n_held_out, n_folds),
+        out_of_fold=config.out_of_fold,
+    )
