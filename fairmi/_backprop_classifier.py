@@ -20,7 +20,7 @@ from fairmi._network_base import (
 )
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
-from fairmi.networks.config import layer_sizes
+from fairmi.networks.config import layer_sizes, n_batches
 from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
 from fairmi.networks.model import device_of, one_thread
 from fairmi.networks.rows import TrainingRows, training_rows
@@ -43,7 +43,8 @@ class MIBackpropClassifier(NetworkClassifier):
     constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
 default="demographic_parity"
         What is penalised, as in `MIDebiasedClassifier`.
-    sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, group_weight, weighted
+    sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, group_weight, \
+weighted, class_weight
         As in `MIDebiasedClassifier`.
     hidden_layer_sizes : int or sequence of int, default=(512,)
         Units of the encoder's hidden layers.
@@ -91,6 +92,11 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
     (1000, 64)
     """
 
+    _against_blindness = (
+        "MIDebiasedClassifier bounds what Z can hide; more n_critic_steps or a higher lam may "
+        "help too."
+    )
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left")],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
@@ -100,6 +106,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
         "hidden_layer_sizes": ["array-like", Integral],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -122,6 +129,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
+        class_weight: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (512,),
         n_critic_steps: int = 40,
         max_iter: int = 15,
@@ -140,6 +148,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self.sensitive_kinds = sensitive_kinds
         self.group_weight = group_weight
         self.weighted = weighted
+        self.class_weight = class_weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_critic_steps = n_critic_steps
         self.max_iter = max_iter
@@ -247,7 +256,8 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)
         self.warnings_ = told_of_stop(stopped, self.n_iter_)
-        self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims)
+        n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
+        self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims, n_steps)
         return self
 
 

@@ -27,6 +27,7 @@ from fairmi.exceptions import StoppedFitError, warn_again
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
+_FEW_STEPS = 200
 Told = list[tuple[str, str]]
 """Warnings as (name of the category in fairmi.exceptions, message)."""
 
@@ -226,12 +227,19 @@ def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
     return [("ConvergenceWarning", message)]
 
 
-def told_of_one_class(predicted: np.ndarray, n_classes: int, lam: Any) -> Told:
-    """Say that every training row is given the same class, if so."""
-    if n_classes < 2 or not (predicted == predicted[0]).all():
+def told_of_one_class(collapsed: bool, lam: Any, n_steps: int | None = None) -> Told:
+    """Say that every training row is given the same class, and what to change, if so.
+
+    `n_steps` were taken, where so few may be the cause.
+    """
+    if not collapsed:
         return []
-    message = (
-        "The fit collapsed: every training row is predicted to be of one class. "
-        f"If this is not what you want, lower lam={lam!r}, or raise max_iter."
-    )
+    short = n_steps is not None and n_steps < _FEW_STEPS
+    penalised = any(lam.values()) if isinstance(lam, dict) else lam > 0
+    fixes = [f"lower lam={lam!r}"] * penalised
+    fixes += [f"raise max_iter: {n_steps} steps are few"] * short
+    fix = "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."
+    if fixes:
+        fix = f"If this is not what you want, {', or '.join(fixes)}."
+    message = f"The fit collapsed: every training row is predicted to be of one class. {fix}"
     return [("CollapseWarning", message)]

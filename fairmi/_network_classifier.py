@@ -78,6 +78,9 @@ default="demographic_parity"
         odds, have the same weight, however few their rows. It needs a categorical feature.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the task loss: by class, 1 where it is not named, or "balanced",
+        the same for all classes. A rare class is then predicted more often than it occurs.
     hidden_layer_sizes : int or sequence of int, default=(128,)
         Units of the encoder's hidden layers; a number is one layer.
     n_components : int or "auto", default="auto"
@@ -201,6 +204,7 @@ default="demographic_parity"
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
         "hidden_layer_sizes": ["array-like", Integral],
         "n_components": [_AUTO, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
@@ -230,6 +234,7 @@ default="demographic_parity"
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
+        class_weight: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
         n_levels: int = 17,
@@ -255,6 +260,7 @@ default="demographic_parity"
         self.sensitive_kinds = sensitive_kinds
         self.group_weight = group_weight
         self.weighted = weighted
+        self.class_weight = class_weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -592,7 +598,7 @@ default="demographic_parity"
         )
         self.warnings_ = told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
-        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place))
+        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_)
         return self
 
 

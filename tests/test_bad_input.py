@@ -58,6 +58,7 @@ PARAMETERS = {
     "sensitive_kinds": ["continuous", 3, ["categorical"] * 2, ["odd"], ["continuous"], {"b": "x"}],
     "group_weight": ["even", 2],
     "weighted": ["loss", None],
+    "class_weight": ["even", 2, {7: 1}, {0: -1}, {0: "x"}, {1: np.inf}],
     "hidden_layer_sizes": [
         (0,),
         (-1,),

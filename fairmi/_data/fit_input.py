@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fairmi._data.labels import (
     check_labels,
     check_stream_classes,
     check_weights,
+    class_weights,
 )
 from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
@@ -74,6 +75,15 @@ class _Rows:
             raise ValueError(f"y has none of classes={classes.tolist()!r}; leave this part out.")
         return self._only(found)
 
+    def with_class_weight(self, class_weight: Any, classes: np.ndarray) -> _Rows:
+        """Return the rows, each weighed in the task by its class too."""
+        if class_weight is None:
+            return self
+        codes = np.searchsorted(classes, self.y)
+        weights = self.weights.copy()
+        weights[:, 0] *= class_weights(class_weight, classes, codes, weights[:, 0])[codes]
+        return replace(self, weights=weights)
+
     def _only(self, counts: Any) -> _Rows:
         if counts.all():
             return self
@@ -118,6 +128,7 @@ def read_fit_input(
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier_classes is None)
     classes = np.unique(rows.y)
     check_classes(classes, estimator.constraint, earlier_classes)
+    rows = rows.with_class_weight(estimator.class_weight, classes)
     return _input(rows, classes, _plan(estimator, rows))
 
 
@@ -142,9 +153,15 @@ def read_stream_input(
     X = without_infinite(X) if masks else X
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
     before = None if earlier is None else earlier[0]
+    if isinstance(estimator.class_weight, str):
+        raise ValueError(
+            f'class_weight="{estimator.class_weight}" needs all rows at once; for partial_fit '
+            "give a dict of weights, one for each class."
+        )
     known = check_stream_classes(classes, rows.y[:0] if masks else rows.y, before)
     if masks:
         rows = rows.of_classes(known)
+    rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
         return _input(rows, known, earlier[1], masks=masks)
     check_classes(known, estimator.constraint, None)

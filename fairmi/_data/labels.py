@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -74,6 +75,29 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     if _SAFE[0] < largest < _SAFE[1]:
         return weights
     return np.asarray(weights / largest, dtype=np.float64)
+
+
+def class_weights(
+    class_weight: Any, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return the weight of each class, (n_classes,): as a dict says, or "balanced".
+
+    Balanced classes have the same summed weight, that of all rows over their number.
+    """
+    if isinstance(class_weight, str):
+        sums = np.bincount(codes, weights, minlength=len(classes))
+        return sums.sum() / (len(classes) * np.where(sums > 0, sums, np.inf))
+    known = classes.tolist()
+    for label, weight in class_weight.items():
+        if label not in known:
+            raise ValueError(
+                f"class_weight has a weight for {label!r}, which is no class; these are {known}."
+            )
+        if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
+            raise ValueError(
+                f"class_weight has {weight!r} for class {label!r}; give a positive number."
+            )
+    return np.array([float(class_weight.get(label, 1.0)) for label in known])
 
 
 def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:

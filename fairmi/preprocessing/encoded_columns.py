@@ -166,7 +166,9 @@ def numeric_column(
     tree = DecisionTreeClassifier(
         max_leaf_nodes=n_bins, min_weight_fraction_leaf=min(max(share, 1e-3), 0.1), random_state=0
     )
-    with np.errstate(invalid="ignore"):  # of its own sums, where values are near float32's end
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # of its own sums, where values are near float32's end
         nodes = tree.fit(x[:, None], y[present], sample_weight=weights[present]).tree_
     knots = np.unique(np.concatenate([ends, nodes.threshold[nodes.feature >= 0]]))
     return NumericColumn(name, knots, has_missing)
