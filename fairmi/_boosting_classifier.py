@@ -447,3 +447,7 @@ default="demographic_parity"
     @property
     def _n_features_out(self) -> int:
         return len(self.trees_["start"])
+
+
+# Saved models name the public place of a class, which stays where its file moves.
+MIBoostingClassifier.__module__ = "fairmi"

@@ -93,13 +93,15 @@ def warn_of_repeated_rows(matrix: np.ndarray, values: np.ndarray) -> None:
 def repeated_rows(matrix: np.ndarray, codes: np.ndarray) -> str:
     """Describe rows that are equal to another and share its group code; "" where these are few.
 
-    They are many where 5 % of the rows, and 20, equal another row, nearly all of these share
-    their group, more than chance would have, and yet most values occur once or twice.
+    They are many where a fifth of the rows (half, of one column), and 20, equal another row,
+    nearly all of these share their group, more than chance would have, and yet a value has fewer
+    than four rows on average.
     """
     cell = cells(matrix)
     count = np.bincount(cell)
     repeated = count[cell] > 1
-    if len(count) < len(cell) / 4 or repeated.sum() < max(20, 0.05 * len(cell)):
+    many = max(20, len(cell) * (0.2 if matrix.shape[1] > 1 else 0.5))
+    if len(count) < len(cell) / 4 or repeated.sum() < many:
         return ""
     cell, group = cell[repeated], codes[repeated]
     _, by_group = np.unique(cell * (codes.max() + 1) + group, return_counts=True)
