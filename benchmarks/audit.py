@@ -5,11 +5,8 @@ Run: OMP_NUM_THREADS=2 python benchmarks/audit.py
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -21,12 +18,11 @@ from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from common.data import adult, first_rows
+from common.machine import parser, print_machine
 from fairmi.audit import audit
-from fairmi.audit.answers import ask
-from fairmi.audit.counts import count_cells, draw_rates, rates_of
-from fairmi.audit.differences import gap_figures
-from fairmi.audit.gaps import largest_gap, quantile_interval
-from fairmi.datasets import load_adult
+from fairmi.audit.figures.asking import ask
+from fairmi.audit.figures.disparities import disparity_figures
 from fairmi.metrics._comparable import comparable_groups
 
 N_DRAWS = 1000
@@ -43,29 +39,29 @@ class Representing(Pipeline):
 
 def main() -> None:
     """Print the timings and the agreement."""
-    train, test = load_adult(subset="train"), load_adult(subset="test")
-    model = fitted(train.data, train.target)
-    baseline = make_pipeline(encoder(), LogisticRegression(max_iter=300))
-    baseline.fit(train.data, train.target)
-    sex = test.sensitive_features["sex"]
-    print_setting(len(sex))
+    made = parser(__doc__, output=False)
+    made.add_argument("--rows", type=int, help="audit so few rows: to see that it runs")
+    rows = made.parse_args().rows
+    print_machine()
+    train, test = first_rows(adult("train"), rows), first_rows(adult("test"), rows)
+    model = fitted(train.x, train.y)
+    baseline = make_pipeline(encoder(), LogisticRegression(max_iter=300)).fit(train.x, train.y)
 
-    options = {"sensitive_features": sex, "baseline": baseline, "random_state": 0}
-    report, wall, cpu = timed(lambda: audit(model, test.data, test.target, **options))
+    options = {"sensitive_features": test.c, "baseline": baseline, "random_state": 0}
+    report, wall, cpu = timed(lambda: audit(model, test.x, test.y, **options))
     print(f"audit with representation, scores, predictions and baseline: {spent(wall, cpu)}")
 
-    answers = ask(model, test.data, test.target)
-    groups = comparable_groups(sex, len(sex))
+    predictions = ask(model, test.x, test.y)
+    groups = comparable_groups(test.c, len(test.c))
     settings = {"confidence": 0.95, "n_boot": N_DRAWS, "rng": np.random.default_rng(0)}
-    _, ours, cpu = timed(lambda: gap_figures(answers, groups, **settings))
+    _, ours, cpu = timed(lambda: disparity_figures(predictions, groups, **settings))
     print(f"all gaps with intervals and chance, {N_DRAWS} draws: {spent(ours, cpu)}")
 
-    frame, theirs, cpu = timed(lambda: fairlearn_intervals(answers, sex, N_FAIRLEARN))
+    frame, theirs, cpu = timed(lambda: fairlearn_intervals(predictions, test.c, N_FAIRLEARN))
     print(f"fairlearn's MetricFrame, 3 metrics, n_boot={N_FAIRLEARN}: {spent(theirs, cpu)}")
-    print(
-        f"ratio of wall times: {theirs / ours:.0f}, at {N_DRAWS / N_FAIRLEARN:.0f} times the draws"
-    )
-    print_agreement(report, answers, groups, frame)
+    times = N_DRAWS / N_FAIRLEARN
+    print(f"ratio of wall times: {theirs / ours:.0f}, at {times:.0f} times the draws")
+    print_agreement(report, frame)
 
 
 def encoder() -> Any:
@@ -82,13 +78,13 @@ def fitted(X: Any, y: Any) -> Representing:
     return Representing([(str(k), step) for k, step in enumerate(steps)]).fit(X, y)
 
 
-def fairlearn_intervals(answers: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
+def fairlearn_intervals(predictions: Any, sensitive_features: Any, n_boot: int) -> MetricFrame:
     """Return fairlearn's own bootstrap of three rates."""
     metrics = [accuracy_score, selection_rate, true_positive_rate]
     return MetricFrame(
         metrics={metric.__name__: metric for metric in metrics},
-        y_true=answers.true,
-        y_pred=answers.predicted,
+        y_true=predictions.true,
+        y_pred=predictions.predicted,
         sensitive_features=sensitive_features,
         n_boot=n_boot,
         ci_quantiles=[0.025, 0.975],
@@ -96,31 +92,14 @@ def fairlearn_intervals(answers: Any, sensitive_features: Any, n_boot: int) -> M
     )
 
 
-def print_agreement(report: Any, answers: Any, groups: Any, frame: MetricFrame) -> None:
+def print_agreement(report: Any, frame: MetricFrame) -> None:
     """Compare intervals of the demographic parity difference on the same predictions."""
     low, high = (ends["selection_rate"] for ends in frame.difference_ci())
-    cells = count_cells(groups.codes, len(groups), answers.true, answers.predicted)
-    table = rates_of(cells.outcomes, answers.rated_classes)
-    draws = draw_rates(cells, [table], N_DRAWS, np.random.default_rng(0))[0]
-    plain = quantile_interval(largest_gap(draws[..., table.where("selection_rate")]), 0.95)
     name = "demographic_parity_difference"
-    (found,) = [f for f in report.section("gap") if f.measure == name]
+    (found,) = [f for f in report.section("disparity") if f.measure == name]
     print("demographic parity difference of sex, 95 % interval:")
-    print(f"  fairlearn, {N_FAIRLEARN} resamples of rows   {low:.4f} to {high:.4f}")
-    print(f"  quantiles of {N_DRAWS} draws of counts  {plain.low:.4f} to {plain.high:.4f}")
-    print(f"  the audit's                      {found.low:.4f} to {found.high:.4f}")
-
-
-def print_setting(n_rows: int) -> None:
-    """Say on what machine, with what, on how many rows."""
-    packages = ("scikit-learn", "fairlearn", "numpy")
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    threads = os.environ.get("OMP_NUM_THREADS", "not set")
-    load = os.getloadavg()[0]
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}, load {load:.1f}"
-    )
-    print(f"Python {platform.python_version()}, {versions}; Adult, test part, {n_rows:,} rows")
+    print(f"  fairlearn, {N_FAIRLEARN} resamples of rows  {low:.4f} to {high:.4f}")
+    print(f"  the audit's                     {found.low:.4f} to {found.high:.4f}")
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:

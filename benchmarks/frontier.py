@@ -1,129 +1,207 @@
-"""Accuracy over unfairness on Adult's test part, ours beside ExponentiatedGradient's.
+r"""Accuracy over unfairness of fairmi and its peers, on Adult's test part or another table.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/frontier.py --output benchmarks/results/frontier.csv
+The README's tables, one thread a fit; common/methods.py has the methods:
+
+    python benchmarks/frontier.py --output benchmarks/results/frontier.csv
+    python benchmarks/frontier.py --methods one_fit published --seeds 10 --probe
+    python benchmarks/frontier.py --methods one_fit_9_levels --probe
+    python benchmarks/frontier.py --methods odds_networks --constraint equalized_odds \
+        --choose 0.855
+
+Accuracy at an equal unfairness is read off each method's line through its means over seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import time
-from importlib.metadata import version
-from pathlib import Path
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from fairlearn.metrics import demographic_parity_difference
-from fairlearn.reductions import DemographicParity, ExponentiatedGradient
 from joblib import Parallel, delayed
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from fairmi.preprocessing import TableEncoder
-from fairmi.datasets import load_adult
-from fairmi.path import fairness_path
+from common.choice import choose, held_out
+from common.data import Split, add_data_options, splits
+from common.lines import Line, paired_difference
+from common.machine import parser, print_machine, write
+from common.measures import certified, measured, probe_auc
+from common.methods import METHODS, Point
 
-LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
-BOUNDS = (0.002, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.16)
-BOOSTING_BOUNDS = (0.02, 0.05)
+UNFAIRNESS = {"demographic_parity": "dp", "equalized_odds": "eo"}
+DEFAULT = ("network", "four_networks", "reduction", "reduction_boosting")
 AT = (0.01, 0.02, 0.028, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)
+N_FOLDS = 3
+
+Found = tuple[dict[str, Any], np.ndarray]
+"""A row of the table, and which test rows are predicted right."""
 
 
-def parts() -> tuple[Any, ...]:
-    """Adult's official parts: X, y, sex of the training and of the test rows."""
-    train, test = load_adult(subset="train"), load_adult(subset="test")
-    made: list[Any] = []
-    for part in (train, test):
-        y = (part.target == ">50K").to_numpy().astype(int)
-        made += [part.data, y, part.sensitive_features["sex"].astype(str)]
-    return tuple(made)
+def job(
+    name: str,
+    split: Split,
+    constraint: str,
+    settings: Sequence[float],
+    seeds: Sequence[int],
+    probe: bool,
+) -> list[Found]:
+    """Train a method on one thread, and measure each of its points on the test rows."""
+    method, found = METHODS[name], []
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
+        for point in method.run(split, constraint, settings, seeds):
+            row = {"method": method.title, "setting": point.setting, "seed": point.seed}
+            row |= {method.knob: point.setting} | measure(point, split, probe)
+            found.append((row, point.predicted == split.test.y))
+    return found
 
 
-def row(method: str, setting: float, seed: int, seconds: float, y: Any, p: Any, s: Any) -> dict:
-    """One line of the table, measured on the test part."""
-    dp = demographic_parity_difference(y, p, sensitive_features=s)
+def measure(point: Point, split: Split, probe: bool) -> dict[str, Any]:
+    """Return what a point reaches on the test rows."""
+    train, test, model = split.train, split.test, point.model
+    row = measured(test.y, point.predicted, test.c) | {"seconds": point.seconds}
+    if model is not None:
+        row["roc_auc"] = roc_auc_score(test.y, model.predict_proba(test.x)[:, 1])
+    if model is not None and probe:
+        z, z_test = model.transform(train.x), model.transform(test.x)
+        row["probe_auc"] = probe_auc(z, train.c, z_test, test.c)
+        row["claimed_nats"] = model.history_[-1]["penalty"]
+        row |= certified(z_test, test.c)
+    return row
+
+
+def whole_lines(split: Split, options: argparse.Namespace) -> list[Found]:
+    """Return all points of all methods on one split."""
+    jobs = [
+        delayed(job)(name, split, options.constraint, settings, seeds, options.probe)
+        for name in options.methods
+        for settings, seeds in METHODS[name].jobs(
+            options.settings or METHODS[name].settings, range(options.seeds)
+        )
+    ]
+    found = []
+    parts = Parallel(n_jobs=options.jobs, return_as="generator")(jobs)
+    for number, part in enumerate(parts, 1):
+        found += part
+        print(f"{number} of {len(jobs)} jobs done", flush=True)
+    return found
+
+
+def chosen_points(split: Split, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Found]]:
+    """Return what held-out rows say of each setting, and the points of the one they choose."""
+    held, points = [], []
+    for name in options.methods:
+        method = METHODS[name]
+        settings = options.settings or method.settings
+        parts = Parallel(n_jobs=options.jobs)(
+            delayed(held_out)(method, split.train, options.constraint, settings, seed, N_FOLDS)
+            for seed in range(options.searches)
+        )
+        rows = pd.concat(parts).assign(method=method.title)
+        rows[method.knob] = rows.setting
+        held.append(rows)
+        means = rows.groupby("setting")[["accuracy", "dp", "eo"]].mean()
+        print(f"{method.title}, held-out rows:\n{means.round(4).to_string()}", flush=True)
+        best = choose(rows, UNFAIRNESS[options.constraint], options.choose)
+        # Models of a path hang on its other settings.
+        trained = settings if method.shares == "settings" else (best,)
+        for some, seeds in method.jobs(trained, range(options.seeds)):
+            found = job(name, split, options.constraint, some, seeds, options.probe)
+            points += [(row, right) for row, right in found if row["setting"] == best]
+    return pd.concat(held), points
+
+
+def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
+    """Return the line of each method through the means over seeds of its settings."""
+    groups: dict[str, dict[float, list[Found]]] = defaultdict(lambda: defaultdict(list))
+    for row, right in found:
+        groups[row["method"]][row["setting"]].append((row, right))
     return {
-        "method": method,
-        "setting": setting,
-        "seed": seed,
-        "accuracy": accuracy_score(y, p),
-        "dp": dp,
-        "seconds": seconds,
+        title: Line.of(
+            [float(np.mean([row[unfairness] for row, _ in part])) for part in points.values()],
+            [np.mean([right for _, right in part], axis=0) for part in points.values()],
+        )
+        for title, points in groups.items()
     }
 
 
-def ours(n_estimators: int, seed: int) -> list[dict]:
-    """One path; its seconds are those of all λ together."""
-    X, y, s, X_test, y_test, s_test = parts()
-    with threadpool_limits(1):
-        start = time.perf_counter()
-        lams, models = fairness_path(
-            X, y, sensitive_features=s, lams=LAMS, n_estimators=n_estimators, random_state=seed
-        )
-        seconds = time.perf_counter() - start
-        name = "fairmi" + (f", {n_estimators} networks" if n_estimators > 1 else "")
-        return [
-            row(name, lam, seed, seconds, y_test, model.predict(X_test), s_test)
-            for lam, model in zip(lams, models, strict=True)
+def accuracies_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) -> pd.DataFrame:
+    """Return the accuracy of each method at each unfairness, mean over splits."""
+    values = {
+        title: [np.mean([lines[title].accuracy_at(x) for lines in of_splits]) for x in at]
+        for title in of_splits[0]
+    }
+    return pd.DataFrame(values, index=pd.Index(at, name="unfairness"))
+
+
+def differences_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) -> pd.DataFrame:
+    """Return by how much the first method is ahead of each other one, with standard error.
+
+    Over splits both are means: test parts of random splits overlap, so that the error of one is
+    kept.
+    """
+    first, *others = of_splits[0]
+    values = {}
+    for other in others:
+        pairs = [
+            np.mean([paired_difference(lines[first], lines[other], x) for lines in of_splits], 0)
+            for x in at
         ]
+        values[other] = [f"{mean:+.4f} ± {error:.4f}" for mean, error in pairs]
+    return pd.DataFrame(values, index=pd.Index(at, name=f"{first} less"))
 
 
-def reduction(bound: float, boosting: bool, n_seeds: int) -> list[dict]:
-    """One fit of ExponentiatedGradient; its seeds are draws of its lottery."""
-    X, y, s, X_test, y_test, s_test = parts()
-    model: Any = HistGradientBoostingClassifier(random_state=0)
-    name = "ExponentiatedGradient, boosting"
-    if not boosting:
-        encoder = TableEncoder().fit(X, y)
-        X, X_test = (encoder.transform(part).astype(np.float64) for part in (X, X_test))
-        model, name = LogisticRegression(solver="newton-cholesky"), "ExponentiatedGradient"
-    with threadpool_limits(1):
-        start = time.perf_counter()
-        lottery = ExponentiatedGradient(
-            model, DemographicParity(difference_bound=bound), eps=bound
-        )
-        lottery.fit(X, y, sensitive_features=s)
-        seconds = time.perf_counter() - start
-        return [
-            row(name, bound, k, seconds, y_test, lottery.predict(X_test, random_state=k), s_test)
-            for k in range(n_seeds)
-        ]
+def report(found: Sequence[Sequence[Found]], options: argparse.Namespace) -> None:
+    """Print means over seeds and splits, the lines at equal unfairness, and their differences."""
+    rows = pd.DataFrame([row for part in found for row, _ in part])
+    groups = rows.drop(columns="seed").groupby(["method", "setting"], sort=False)
+    means = groups.mean(numeric_only=True).drop(columns=["lam", "eps", "tol"], errors="ignore")
+    means["least accuracy"] = groups.accuracy.min()
+    print(f"\nmeans over {options.seeds} seeds\n{means.round(4).to_string(na_rep='')}")
+    if options.choose is None:
+        name = UNFAIRNESS[options.constraint]
+        lines = [lines_of(part, name) for part in found]
+        print(f"\naccuracy at {name}\n{accuracies_at(lines, options.at).round(4).to_string()}")
+        if len(lines[0]) > 1:
+            print(f"\npaired differences\n{differences_at(lines, options.at).to_string()}")
 
 
-def at_unfairness(rows: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy read off the line through each method's means over seeds; NaN outside of it."""
-    lines = {}
-    for name, part in rows.groupby("method", sort=False):
-        means = part.groupby("setting")[["dp", "accuracy"]].mean().sort_values("dp")
-        lines[name] = np.interp(AT, means.dp, means.accuracy, left=np.nan, right=np.nan)
-    return pd.DataFrame(lines, index=pd.Index(AT, name="dp"))
+def arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    made = parser(__doc__)
+    add_data_options(made)
+    made.add_argument("--constraint", choices=UNFAIRNESS, default="demographic_parity")
+    made.add_argument("--methods", nargs="+", choices=METHODS, default=DEFAULT)
+    made.add_argument("--settings", type=float, nargs="+", help="λ, or a method's own knob")
+    made.add_argument("--seeds", type=int, default=5)
+    made.add_argument("--jobs", type=int, default=1, help="fits side by side, a thread each")
+    made.add_argument("--at", type=float, nargs="+", default=AT, help="unfairness to read at")
+    made.add_argument("--probe", action="store_true", help="probe and certify Z too")
+    made.add_argument("--choose", type=float, help="fairest setting of so accurate ones, held out")
+    made.add_argument("--searches", type=int, default=2, help="times that --choose makes folds")
+    return made.parse_args()
 
 
 def main() -> None:
     """Print the points of each method, and their lines at the same unfairness."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--networks", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--jobs", type=int, default=1, help="fits side by side, a thread each")
-    parser.add_argument("--output", type=Path, help="write all rows to this CSV file")
-    options = parser.parse_args()
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "scikit-learn", "fairlearn"))
-    print(f"{machine}; {versions}; one thread a fit, {options.jobs} side by side")
-    jobs = [delayed(reduction)(bound, True, options.seeds) for bound in BOOSTING_BOUNDS]
-    jobs += [delayed(ours)(n, seed) for n in options.networks for seed in range(options.seeds)]
-    jobs += [delayed(reduction)(bound, False, options.seeds) for bound in BOUNDS]
-    found = Parallel(n_jobs=options.jobs, verbose=5)(jobs)
-    rows = pd.DataFrame([line for part in found for line in part])
-    means = rows.groupby(["method", "setting"], sort=False)[["accuracy", "dp", "seconds"]].mean()
-    print(f"\n{means.round(4).to_string()}\n\n{at_unfairness(rows).round(4).to_string()}")
-    if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        made: dict[str, Any] = {"machine": machine, "versions": versions}
-        rows.assign(**made).round(5).to_csv(options.output, index=False)
+    options = arguments()
+    print_machine()
+    tables, found = [], []
+    for number, split in enumerate(splits(options)):
+        if options.choose is None:
+            points = whole_lines(split, options)
+        else:
+            searched, points = chosen_points(split, options)
+            tables.append(searched.assign(rows="held out", split=number))
+        tables.append(pd.DataFrame([row for row, _ in points]).assign(rows="test", split=number))
+        found.append(points)
+    report(found, options)
+    about = {"dataset": options.dataset, "constraint": options.constraint}
+    write(pd.concat(tables).assign(**about), options.output)
 
 
 if __name__ == "__main__":

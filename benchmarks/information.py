@@ -8,11 +8,7 @@ seeds of a task are samples of their own; their critics train together on the mo
 
 from __future__ import annotations
 
-import argparse
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +16,7 @@ import pandas as pd
 import torch
 from information_tasks import TASKS, Task
 
+from common.machine import parser, print_machine, write
 from fairmi.dependence import PENALTIES
 from fairmi.dependence._ascent import Samples, read
 from fairmi.dependence._observations import Reader
@@ -29,19 +26,20 @@ BOUNDS = [
     for name, bound in PENALTIES.items()
     if hasattr(bound, "estimate") and bound.is_information
 ]
-N_ROWS, N_TRAINED = 10_000, 8_000
+N_ROWS, TRAINED = 10_000, 0.8
 
 
-def estimates(name: str, task: Task, n_seeds: int) -> list[dict[str, Any]]:
+def estimates(name: str, task: Task, n_seeds: int, n_rows: int) -> list[dict[str, Any]]:
     """Return the estimate of a bound on each seed's sample of a task."""
     start = time.process_time()
     bound = PENALTIES[name]()
     trained, others = [], []
+    stop = round(TRAINED * n_rows)
     for seed in range(n_seeds):
-        Z, C = task.draw(N_ROWS, np.random.default_rng(seed))
-        reader = Reader(Z[:N_TRAINED], C[:N_TRAINED], plain_c=bound.models_c)
-        trained.append(reader.read(Z[:N_TRAINED], C[:N_TRAINED]))
-        others.append(reader.read(Z[N_TRAINED:], C[N_TRAINED:]))
+        Z, C = task.draw(n_rows, np.random.default_rng(seed))
+        reader = Reader(Z[:stop], C[:stop], plain_c=bound.models_c)
+        trained.append(reader.read(Z[:stop], C[:stop]))
+        others.append(reader.read(Z[stop:], C[stop:]))
     critics = bound.trained_critic(Samples.stack(trained, reader.n_groups), seed=0)
     values = read(bound, critics, Samples.stack(others, reader.n_groups)).tolist()
     common = {"bound": name, "task": task.name, "truth": task.truth}
@@ -74,26 +72,21 @@ def within(rows: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Print the tables, and write the estimates where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--bounds", nargs="+", choices=BOUNDS, default=BOUNDS)
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--seeds", type=int, default=5)
+    made.add_argument("--bounds", nargs="+", choices=BOUNDS, default=BOUNDS)
+    made.add_argument("--rows", type=int, default=N_ROWS, help="of a sample")
+    options = made.parse_args()
     torch.set_num_threads(1)
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "numpy", "scikit-learn"))
-    print(f"{machine}; {versions}; one thread")
+    print_machine()
     start = time.perf_counter()
     found: list[dict[str, Any]] = []
     for name in options.bounds:
         for task in TASKS:
-            found += estimates(name, task, options.seeds)
+            found += estimates(name, task, options.seeds, options.rows)
         print(f"{name}: done after {time.perf_counter() - start:.0f} s", flush=True)
         rows = pd.DataFrame(found)
-        if options.output is not None:
-            options.output.parent.mkdir(parents=True, exist_ok=True)
-            stated = rows.round(5).assign(machine=machine, versions=versions)
-            stated.to_csv(options.output, index=False)
+        write(rows, options.output)
     print(f"\nmean error over {options.seeds} seeds, nats\n{summary(rows).to_string()}")
     print(f"\nwithin 0.10 nats up to 1 nat, 15 % above\n{within(rows).round(2).to_string()}")
     print(f"\nmean seconds a fit\n{rows.groupby('bound', sort=False).seconds.mean().round(2)}")

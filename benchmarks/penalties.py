@@ -9,12 +9,7 @@ Run: OMP_NUM_THREADS=1 python benchmarks/penalties.py --output benchmarks/result
 from __future__ import annotations
 
 import argparse
-import platform
-import time
 import warnings
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,84 +17,47 @@ import pandas as pd
 import torch
 from fairlearn.metrics import demographic_parity_difference
 from scipy.spatial.distance import pdist, squareform
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
 
+from common.data import Part, adult, first_rows, german
+from common.machine import parser, print_machine, seconds_of, write
+from common.measures import probe_auc, probe_r2
 from fairmi import MIDebiasedClassifier
-from fairmi.datasets import load_adult, load_german
 from fairmi.dependence import PENALTIES
 from fairmi.path import fairness_path
 
+ATTRIBUTES = ("sex", "race", "age", "sex x race")
 LAMS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
 SEARCH_ROWS = 8_000
 # What a candidate may leak on validation rows: less than the bound, for the noise of both parts.
 LEAK = {"categorical": 0.54, "continuous": 0.04}
 CONTINUOUS = {"age"}
+PROBE_ROUNDS = 50
 WITHOUT = "donsker_varadhan"  # with λ = 0, any is none
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows of a table: features, labels 0 or 1, sensitive attribute."""
-
-    x: pd.DataFrame
-    y: np.ndarray
-    c: pd.Series
-
-    def take(self, index: np.ndarray) -> Part:
-        """Return the rows of `index`."""
-        return Part(self.x.iloc[index], self.y[index], self.c.iloc[index])
-
-
-def adult(subset: str, attribute: str) -> Part:
-    """Return a part of Adult with "sex", "race", "age" or "sex x race"."""
-    bunch = load_adult(subset=subset)
-    frame = bunch.data.assign(**{k: bunch.sensitive_features[k] for k in ("sex", "race")})
-    names = attribute.split(" x ")
-    c = frame[names[0]]
-    if len(names) > 1:
-        c = frame[names].astype(str).agg(", ".join, axis=1)
-    return Part(bunch.data, (bunch.target == ">50K").to_numpy().astype(int), c)
-
-
-def german() -> Part:
-    """Return German with age over 25."""
-    bunch = load_german()
-    c = bunch.sensitive_features["age_over_25"].astype(str)
-    return Part(bunch.data, (bunch.target == "good").to_numpy().astype(int), c)
-
-
-def fit(part: Part, penalty: str, lam: float, seed: int) -> Any:
+def fit(part: Part, penalty: str, lam: float, seed: int) -> tuple[Any, float]:
     """Return a model and the seconds of its fit."""
     model = MIDebiasedClassifier(penalty=penalty, lam=lam, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in `search`
-        start = time.perf_counter()
-        model.fit(part.x, part.y, sensitive_features=part.c)
-    return model, time.perf_counter() - start
+        seconds, _ = seconds_of(lambda: model.fit(part.x, part.y, sensitive_features=part.c))
+    return model, seconds
 
 
 def measure(model: Any, train: Part, test: Part) -> dict[str, float]:
     """Return accuracy, unfairness, and what a fresh probe recovers of C from Z."""
-    predicted, continuous = model.predict(test.x), test.c.name in CONTINUOUS
+    predicted = model.predict(test.x)
     row = {"accuracy": float((predicted == test.y).mean())}
     z, z_test = model.transform(train.x), model.transform(test.x)
-    if continuous:
+    if test.c.name in CONTINUOUS:
         scores = model.decision_function(test.x)
         row["distance_correlation"] = distance_correlation(scores, test.c.to_numpy(float))
-        probe = HistGradientBoostingRegressor(random_state=0).fit(z, train.c)
-        row["leakage"] = float(r2_score(test.c, probe.predict(z_test)))
+        row["leakage"] = probe_r2(z, train.c, z_test, test.c)
     else:
-        row["dp"] = demographic_parity_difference(
-            test.y, predicted, sensitive_features=test.c.astype(str)
-        )
-        probe = HistGradientBoostingClassifier(max_iter=50, random_state=0)
-        told = probe.fit(z, train.c.astype(str)).predict_proba(z_test)
-        groups = test.c.astype(str)
-        told = told[:, 1] if told.shape[1] == 2 else told
-        row["leakage"] = float(roc_auc_score(groups, told, multi_class="ovr", average="macro"))
+        row["dp"] = demographic_parity_difference(test.y, predicted, sensitive_features=test.c)
+        row["leakage"] = probe_auc(z, train.c, z_test, test.c, rounds=PROBE_ROUNDS)
     return row
 
 
@@ -130,9 +88,8 @@ def search(part: Part, penalty: str, seed: int = 0) -> float:
             train.x,
             train.y,
             sensitive_features=train.c,
-            penalty=penalty,
+            estimator=MIDebiasedClassifier(penalty=penalty, random_state=seed),
             lams=LAMS,
-            random_state=seed,
         )
     rows = [
         {"lam": lam, **measure(model, part.take(taken), test)}
@@ -141,14 +98,14 @@ def search(part: Part, penalty: str, seed: int = 0) -> float:
     return choose(pd.DataFrame(rows), "continuous" if part.c.name in CONTINUOUS else "categorical")
 
 
-def adult_rows(attribute: str, penalties: list[str], n_seeds: int) -> list[dict[str, Any]]:
+def adult_rows(attribute: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each penalty and seed, and for no penalty."""
-    train, test = adult("train", attribute), adult("test", attribute)
+    train, test = first_rows(adult("train", attribute), options.rows), adult("test", attribute)
     rows = []
-    for penalty in ["none", *penalties]:
+    for penalty in ["none", *options.penalties]:
         name = WITHOUT if penalty == "none" else penalty
         lam = 0.0 if penalty == "none" else search(train, penalty)
-        for seed in range(n_seeds):
+        for seed in range(options.seeds):
             model, seconds = fit(train, name, lam, seed)
             found = {"seed": seed, **measure(model, train, test), "seconds": seconds}
             rows.append(
@@ -182,29 +139,25 @@ def show(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+@threadpool_limits.wrap(limits=1)
 def main() -> None:
     """Print the tables, and save their rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--penalties", nargs="+", default=list(PENALTIES), choices=list(PENALTIES))
-    parser.add_argument("--seeds", type=int, default=1, help="of the table on Adult")
-    parser.add_argument("--output", type=Path, help="write the rows to this CSV file")
-    options = parser.parse_args()
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "scikit-learn", "fairlearn"))
-    print(f"{machine}; {versions}; one thread")
+    made = parser(__doc__)
+    made.add_argument("--penalties", nargs="+", default=list(PENALTIES), choices=list(PENALTIES))
+    made.add_argument("--attributes", nargs="*", default=ATTRIBUTES, choices=ATTRIBUTES)
+    made.add_argument("--seeds", type=int, default=1, help="of the table on Adult")
+    made.add_argument("--rows", type=int, help="learn from so few of Adult: to see that it runs")
+    options = made.parse_args()
+    torch.set_num_threads(1)
+    print_machine()
     rows = german_rows(options.penalties)
-    for attribute in ("sex", "race", "age", "sex x race"):
-        rows += adult_rows(attribute, options.penalties, options.seeds)
+    for attribute in options.attributes:
+        rows += adult_rows(attribute, options)
     table = pd.DataFrame(rows)
-    means = table.drop(columns="seed").groupby(["data", "penalty"], sort=False).mean()
-    print(means.round(4).to_string(na_rep=""))
-    if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        table = table.assign(machine=machine, versions=versions)
-        table.round(5).to_csv(options.output, index=False)
+    means = table.drop(columns="seed", errors="ignore").groupby(["data", "penalty"], sort=False)
+    print(means.mean().round(4).to_string(na_rep=""))
+    write(table, options.output)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        main()
+    main()

@@ -5,21 +5,18 @@ Run: OMP_NUM_THREADS=1 python benchmarks/scaling.py --output benchmarks/results/
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import platform
 import resource
-import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from common.machine import parser, print_machine, seconds_of, write
+from fairmi import MIDebiasedClassifier
 from fairmi.path import fairness_path
 
 # One epoch: the time of a fit is that of its epochs, and of reading the table once.
@@ -44,15 +41,15 @@ def table(rows: int, features: int, groups: int) -> tuple[np.ndarray, np.ndarray
 def measure(rows: int, features: int, groups: int, lams: int) -> dict[str, float]:
     """Return the seconds of a fit of one epoch and the MB that it adds at its peak."""
     X, y, s = table(rows, features, groups)
-    values = np.linspace(1, 8, lams)
+    setting = {"lams": np.linspace(1, 8, lams), "estimator": MIDebiasedClassifier(max_iter=1)}
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one epoch does not converge
         few = slice(0, 2_000)
-        fairness_path(X[few], y[few], sensitive_features=y[few], lams=values, max_iter=1)
+        fairness_path(X[few], y[few], sensitive_features=y[few], **setting)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
-        _, models = fairness_path(X, y, sensitive_features=s, lams=values, max_iter=1)
-        seconds = time.perf_counter() - start
+        seconds, (_, models) = seconds_of(
+            lambda: fairness_path(X, y, sensitive_features=s, **setting)
+        )
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": seconds,
@@ -112,21 +109,15 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
 
 def main() -> None:
     """Print and save the table, and draw it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--most-rows", type=int, default=1_000_000)
-    parser.add_argument("--output", type=Path, help="write a CSV file, and a PNG beside it")
-    options = parser.parse_args()
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{p} {version(p)}" for p in ("torch", "scikit-learn", "numpy"))
-    print(f"{machine}; {versions}; one thread")
+    made = parser(__doc__)
+    made.add_argument("--most-rows", type=int, default=1_000_000)
+    options = made.parse_args()
+    print_machine()
     frame = sweep(options.most_rows)
-    print(
-        f"\n{frame.round(3).to_string(index=False)}\n\n{exponents(frame).round(3).to_string(index=False)}"
-    )
+    for shown in (frame, exponents(frame)):
+        print(f"\n{shown.round(3).to_string(index=False)}")
+    write(frame, options.output)
     if options.output is not None:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        made: dict[str, Any] = {"machine": machine, "versions": versions}
-        frame.assign(**made).round(4).to_csv(options.output, index=False)
         draw(frame, options.output.with_suffix(".png"))
 
 

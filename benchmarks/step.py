@@ -5,27 +5,29 @@ Run: OMP_NUM_THREADS=1 python benchmarks/step.py
 
 from __future__ import annotations
 
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from common.data import adult, first_rows
+from common.machine import parser, print_machine
 from fairmi import MIDebiasedClassifier
-from fairmi._build import build, one_thread, training_data
-from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.layout import Places
+from fairmi._data.fit_input import read_fit_input
 from fairmi._layers import StackedMLP
-from fairmi._training import DefaultRun, minibatches, task_loss
-from fairmi.datasets import load_adult
+from fairmi.networks.rows import SpreadTable
+from fairmi.networks.schedule import Schedule
+from fairmi.networks.trainer import Trainer, minibatches, one_thread, task_loss
+from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.encoded_rows import encode_rows
 
 HIDDEN = 128
+SCHEDULE = Schedule(0.7)  # with noise, and with a table of levels
 
 
 class Clock:
@@ -46,49 +48,59 @@ class Clock:
         return {name: float(np.percentile(s, 25)) * 1e6 for name, s in self.spent.items()}
 
 
-def epoch(run: DefaultRun, clock: Clock) -> None:
-    """Train for an epoch as DefaultRun does, part by part."""
-    networks, term, settings = run.networks, run.terms[0], run.settings
-    for index in minibatches(run.data.n_rows, settings.batch_size, run.generator):
+def epoch(trainer: Trainer, clock: Clock) -> None:
+    """Train for an epoch as Trainer.step does, part by part."""
+    networks, term, config, rows = trainer.networks, trainer.terms[0], trainer.config, trainer.rows
+    width = SCHEDULE.noise_width
+    for index in minibatches(rows.n_rows, config.batch_size, trainer.generator):
         with clock("take the rows"):
-            batch = run.data.rows(index)
+            batch = rows.batch(index)
+        sensitive = batch.sensitive[0]
         with clock("encoder"):
             bounded = networks.bounded(batch.x)
         with clock("count the levels"):
-            law = term.law(bounded, batch, 0.5)
+            levels = term.level_probabilities(bounded, sensitive, width)
         with clock("critic's steps"):
-            term.train_critic(
-                bounded.detach(), law, batch, n_steps=settings.n_critic_steps, rate=1e-3, width=0.5
-            )
+            steps = {"n_steps": config.n_critic_steps, "rate": 1e-3, "width": width}
+            term.train_critic(bounded.detach(), levels, sensitive, **steps)
         with clock("channel, head, task loss"):
-            z = networks.channel(bounded, 0.5)
+            z = networks.channel(bounded, width)
             task = task_loss(networks.head(z), batch)
         with clock("penalty"):
-            value = term.value(z, law, batch, 0.5, 50_000)
+            value = term.value(z, levels, sensitive, SCHEDULE.table, SCHEDULE.table_rows)
         with clock("backward"):
-            run.model_optimizer.zero_grad()
-            ((task + run.lams * value) / (1 + run.lams)).sum().backward()
+            trainer.optimizer.zero_grad()
+            ((task + trainer.lams * value) / (1 + trainer.lams)).sum().backward()
         with clock("optimiser"):
-            run.model_optimizer.step()
+            trainer.optimizer.step()
 
 
-def measure(n_models: int) -> pd.Series:
-    """Microseconds of each part of a step of so many models on Adult."""
-    train = load_adult(subset="train")
+def trainer_of(n_models: int, n_rows: int | None) -> Trainer:
+    """Return the training of so many models on Adult, before its first step."""
+    train = first_rows(adult("train"), n_rows)
     model = MIDebiasedClassifier(random_state=0)
-    sample = model._prepare(train.data, train.target, train.sensitive_features["sex"], None, None)
-    # From λ = 0 on, so that no companions are beside them.
-    design = model._design(sample, np.linspace(0, 8, n_models), len(sample.codes), 0)
-    data = training_data(sample, model.sensitive_plan_.n_groups, design)
+    given = read_fit_input(model, train.x, train.y, train.c, None)
+    encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
+    rows = encode_rows(given, encoder)
+    # From λ = 0 on, so that no auxiliary models are beside them.
+    lams = tuple(np.linspace(0, 8, n_models))
+    config = model._config(given, rows, lams, (1.0,), n_rows=len(rows.codes))
+    data, _ = model._training_rows(given, rows, config)
+    return Trainer(data, config)
+
+
+def measure(n_models: int, n_rows: int | None) -> pd.Series:
+    """Microseconds of each part of a step of so many models on Adult."""
     clock = Clock()
     with one_thread():
-        run: Any = build(design, data)
-        run.networks.train()
-        epoch(run, Clock())
+        trainer = trainer_of(n_models, n_rows)
+        trainer.networks.train()
+        epoch(trainer, Clock())
         for _ in range(2):
-            epoch(run, clock)
+            epoch(trainer, clock)
         parts = clock.microseconds()
-        floor = 2 * product_seconds(design.settled_batch_size, sample.n_inputs) * 1e6
+        config = trainer.config
+        floor = 2 * product_seconds(config.batch_size, config.n_inputs) * 1e6
     return pd.Series({**parts, "whole step": sum(parts.values()), "two products of X": floor})
 
 
@@ -107,14 +119,14 @@ def alternatives(n_rows: int = 256, n_inputs: int = 257) -> pd.Series:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(2_000, 14)), random.integers(2, size=2_000)
     encoder = TableEncoder().fit(x, y)
-    places = Places(torch.as_tensor(encoder.places(x)), encoder.layout_)
+    spread = SpreadTable(torch.as_tensor(encoder.positions(x)), encoder.layout_)
     first = torch.arange(n_rows)
     made = {
         "dropout by bytes": lambda: network._mask(network.dropout_factors, shape),
         "dropout by floats": lambda: (torch.rand(shape, generator=generator) >= 0.2).float() / 0.8,
         "rows by index_select": lambda: table.index_select(0, few),
         "rows by []": lambda: table[few],
-        f"rows of 14 columns spread out to {encoder.layout_.width}": lambda: places.rows(first),
+        f"rows of 14 columns spread out to {encoder.layout_.width}": lambda: spread.rows(first),
     }
     return pd.Series({name: 1e6 * least_seconds(call) for name, call in made.items()})
 
@@ -131,9 +143,12 @@ def least_seconds(call: Callable[[], Any]) -> float:
 
 def main() -> None:
     """Print microseconds of a step, of one model and of ten, and of what it could do else."""
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    print(f"{machine}; torch {version('torch')}; one thread; microseconds of a step on Adult")
-    table = pd.DataFrame({f"{n} models": measure(n) for n in (1, 10)}).round(0)
+    made = parser(__doc__, output=False)
+    made.add_argument("--rows", type=int, help="learn from so few rows: to see that it runs")
+    options = made.parse_args()
+    print_machine()
+    print("microseconds of a step on Adult, one thread")
+    table = pd.DataFrame({f"{n} models": measure(n, options.rows) for n in (1, 10)}).round(0)
     print(table.astype(int).to_string())
     with one_thread():
         print(f"\n{alternatives().round(1).to_string()}")

@@ -1,4 +1,4 @@
-"""Ten pairs (Z, C) whose mutual information is known, by closed form or numerical integration."""
+"""Pairs (Z, C) whose mutual information is known, by closed form or numerical integration."""
 
 from __future__ import annotations
 
@@ -79,6 +79,64 @@ def normal_pair(name: str, rho: float) -> Case:
     return Case(name, float(-np.log(1 - rho**2) / 2), draw)
 
 
+def by_density(name: str, density: Callable[..., np.ndarray], draw: Draw) -> Case:
+    """Return a normal Z and C of density p(c | z) on a grid, by numerical integration."""
+    z = np.linspace(-5, 5, 401)[:, None]
+    weight = norm.pdf(z) * (z[1] - z[0])
+    given_z = density(GRID, z)
+    marginal = (weight * given_z).sum(axis=0)
+    log_ratio = np.log(np.maximum(given_z, 1e-300) / np.maximum(marginal, 1e-300))
+    return Case(name, float(trapezoid((weight * given_z * log_ratio).sum(axis=0), GRID)), draw)
+
+
+def spread_only(name: str, slope: float) -> Case:
+    """Return C normal of mean 0 and standard deviation exp(slope Z)."""
+
+    def draw(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        z, e = rng.normal(size=(2, n))
+        return z, np.arcsinh(np.exp(slope * z) * e)
+
+    def density(c: np.ndarray, z: np.ndarray) -> np.ndarray:  # of arcsinh C, for the grid
+        return norm.pdf(np.sinh(c), scale=np.exp(slope * z)) * np.cosh(c)
+
+    return by_density(name, density, draw)
+
+
+def either_sign(name: str, share: float) -> Case:
+    """Return C = +- sqrt(share) Z + noise, of variance 1."""
+
+    def draw(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        z, e = rng.normal(size=(2, n))
+        return z, rng.choice([-1, 1], n) * np.sqrt(share) * z + np.sqrt(1 - share) * e
+
+    def density(c: np.ndarray, z: np.ndarray) -> np.ndarray:
+        spread = np.sqrt(1 - share)
+        centre = np.sqrt(share) * z
+        return (norm.pdf(c, centre, spread) + norm.pdf(c, -centre, spread)) / 2
+
+    return by_density(name, density, draw)
+
+
+def uniform_noise(name: str, width: float) -> Case:
+    """Return Z uniform on an interval of 1, and C = Z + uniform noise on one of `width` >= 1."""
+
+    def draw(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        z = rng.uniform(size=n)
+        return z, z + rng.uniform(0, width, n)
+
+    return Case(name, 1 / (2 * width), draw)
+
+
+def zero_inflated(name: str) -> Case:
+    """Return C lognormal with probability Phi(Z), else 0: Z tells which, ln 2 - 1/2 nats of it."""
+
+    def draw(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        z, e = rng.normal(size=(2, n))
+        return z, np.where(rng.random(n) < norm.cdf(z), np.exp(e), 0.0)
+
+    return Case(name, float(np.log(2) - 0.5), draw)
+
+
 def _tilted(n_values: int, tilt: float) -> np.ndarray:
     slope = np.linspace(-tilt, tilt, n_values)
     return np.column_stack([1 + slope, 1 - slope]) / (2 * n_values)
@@ -99,4 +157,8 @@ CASES = (
         "mixture, 8 columns, 20 % and 80 %", np.eye(2, 8) * [[1.5], [0]], np.array([0.2, 0.8])
     ),
     normal_pair("normal pair, correlation 0.6", 0.6),
+    spread_only("spread only, exp(0.7 Z) noise", 0.7),
+    either_sign("either sign, half the variance", 0.5),
+    uniform_noise("uniform plus uniform noise", 1.5),
+    zero_inflated("zero-inflated"),
 )

@@ -159,6 +159,18 @@ def test_anything_in_place_of_a_parameter(kind):
     check()
 
 
+@given(ANYTHING, st.booleans())
+@MANY
+def test_anything_in_place_of_sensitive_columns(value, drop):
+    model = MIDebiasedClassifier(
+        hidden_layer_sizes=(4,), sensitive_columns=value, drop_sensitive=drop
+    )
+    arguments = {"X": np.column_stack([GOOD["X"], GOOD["y"]]), "y": GOOD["y"]}
+    check_answer(
+        arguments, model, ["sensitive_columns", "No sensitive features", "drop_sensitive"]
+    )
+
+
 @given(
     st.fixed_dictionaries(
         {}, optional={"X": TABLES, "y": ANYTHING, "sensitive_features": ANYTHING}

@@ -5,12 +5,13 @@ import pytest
 
 from fairmi.metrics import leakage_report
 from fairmi.metrics._atoms import Atoms, atoms_p_value
+from fairmi.metrics._clusters import exchange
 
 
 def p_value(Z, c, seed=0):
     target = np.eye(c.max() + 1)[c] if c.max() > 1 else c[:, None].astype(float)
     target = (target - target.mean(axis=0)) / np.sqrt(target.mean(axis=0))
-    return atoms_p_value(Atoms(Z), target, np.random.default_rng(seed))
+    return atoms_p_value(Atoms(Z), target, exchange(None, target), np.random.default_rng(seed))
 
 
 def normal(n, seed=0):
@@ -65,7 +66,7 @@ def test_continuous_attribute():
     c = rng.normal(size=(300, 1))
     Z[:12, 0] = 0.25
     c[:12] += 2
-    assert atoms_p_value(Atoms(Z), c - c.mean(), rng) < 0.001
+    assert atoms_p_value(Atoms(Z), c - c.mean(), exchange(None, c), rng) < 0.001
 
 
 @pytest.mark.parametrize("rare", ["code", "value"])

@@ -14,7 +14,7 @@ from fairmi.audit.command import add_audit_command
 
 @pytest.fixture(autouse=True)
 def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leaks.FOLDS", 10**9)
+    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
 
 
 @pytest.fixture
@@ -45,12 +45,28 @@ def common(files, data="rows.csv"):
 @pytest.mark.parametrize("data", ["rows.csv", "rows.parquet"])
 def test_prints_and_writes_the_report(files, data):
     outputs = ["--html", files / "a.html", "--json", files / "a.json"]
+    outputs += ["--csv", files / "a.csv", "--card", files / "a.md", "--n-jobs", "1"]
     text = run(*common(files, data), "--sensitive", "sex", *outputs)
     assert "Rates by group: sex" in text
     assert "<h1>Fairness audit</h1>" in (files / "a.html").read_text()
     found = json.loads((files / "a.json").read_text())
     assert found["about"]["sensitive features"] == ["sex"]
     assert found["about"]["features"] == 4
+    assert len(pd.read_csv(files / "a.csv")) == len(found["figures"])
+    assert (files / "a.md").read_text().startswith("---\n")
+
+
+def test_the_positive_label_is_found_by_its_text(files):
+    text = run(*common(files), "--sensitive", "sex", "--positive", "0")
+    assert "positive label 0" in text
+
+
+def test_conditions_are_columns_of_the_data(files):
+    conditions = ["--conditions", "c"]
+    text = run(*common(files), "--sensitive", "sex", *conditions)
+    within = text.split("Differences within parts of the rows")[1].split("\n\n")[0]
+    assert within.count("\nc ") == 4
+    assert "\na " not in within
 
 
 def test_compares_with_a_baseline(files):
@@ -70,6 +86,8 @@ def test_a_skops_file_is_loaded(files):
     [
         (["--target", "wage"], "has no column 'wage'"),
         (["--sensitive", "age"], "has no column 'age'"),
+        (["--conditions", "age"], "has no column 'age'"),
+        (["--positive", "yes"], r"--positive yes is not a label of the data; it has \[0, 1\]"),
         (["--model", "nowhere.joblib"], "nowhere.joblib is not a file"),
         (["--data", "nowhere.csv"], "--data nowhere.csv is not a file"),
     ],

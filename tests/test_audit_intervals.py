@@ -3,15 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fairmi.audit.counts import count_cells, draw_fair_rates, draw_rates, rates_of
-from fairmi.audit.gaps import (
+from fairmi.audit.figures.intervals import (
     CRITERIA,
-    gap_interval,
-    joint_interval,
-    largest_gap,
+    disparity_interval,
+    max_disparity,
     quantile_interval,
     share_interval,
 )
+from fairmi.audit.figures.outcomes import count_outcomes, draw_fair_rates, draw_rates, rates_of
 
 
 def sample(rng, sizes, share, hit, false_alarm):
@@ -22,16 +21,20 @@ def sample(rng, sizes, share, hit, false_alarm):
     return group, label.astype(int), (rng.random(len(group)) < chance).astype(int)
 
 
+def count(group, n_groups, label, predicted):
+    return count_outcomes(group, n_groups, label, np.eye(2)[predicted])
+
+
 def test_draws_of_counts_are_what_resampled_rows_give():
     rng = np.random.default_rng(0)
     group, label, predicted = sample(rng, [150, 250], [0.3, 0.5], [0.8, 0.6], [0.1, 0.3])
-    cells = count_cells(group, 2, label, predicted)
+    cells = count(group, 2, label, predicted)
     table = rates_of(cells.outcomes, [1])
     draws = draw_rates(cells, [table], 3000, rng)[0]
     slow = []
     for _ in range(3000):
         rows = rng.integers(len(group), size=len(group))
-        again = count_cells(group[rows], 2, label[rows], predicted[rows])
+        again = count(group[rows], 2, label[rows], predicted[rows])
         slow.append(table.of(again.counts))
     np.testing.assert_allclose(draws.mean(axis=0), np.mean(slow, axis=0), atol=0.01)
     np.testing.assert_allclose(draws.std(axis=0), np.std(slow, axis=0), rtol=0.08)
@@ -64,26 +67,29 @@ def test_intervals_of_gaps_cover_them(sizes, model):
     covered = dict.fromkeys(truth, 0)
     for _ in range(200):
         group, label, predicted = sample(rng, sizes, share, hit, miss)
-        cells = count_cells(group, len(sizes), label, predicted)
+        cells = count(group, len(sizes), label, predicted)
         table = rates_of(cells.outcomes, [1])
-        draws = draw_rates(cells, [table], 500, rng)[0]
+        rates, n = table.of(cells.counts), cells.counts @ table.bottom
         for criterion, gap in truth.items():
-            found = gap_interval(draws[..., table.where(*CRITERIA[criterion])], 0.95)
+            at = table.where(*CRITERIA[criterion])
+            found = disparity_interval(rates[:, at], n[:, at], 0.95)
             covered[criterion] += found.low - 1e-9 <= gap <= found.high + 1e-9
     assert min(covered.values()) >= 180, covered
 
 
 def test_quantiles_of_the_gap_itself_never_reach_fairness():
-    """Why gap_interval is not the plain percentile interval that others report."""
+    """Why disparity_interval is not the plain percentile interval that others report."""
     rng = np.random.default_rng(2)
     reached = plain_reached = 0
     for _ in range(50):
         group, label, predicted = sample(rng, [500, 1000], **FAIR)
-        cells = count_cells(group, 2, label, predicted)
+        cells = count(group, 2, label, predicted)
         table = rates_of(cells.outcomes, [1])
-        draws = draw_rates(cells, [table], 500, rng)[0][..., table.where("true_positive_rate")]
-        reached += gap_interval(draws, 0.95).low == 0
-        plain_reached += quantile_interval(largest_gap(draws), 0.95).low == 0
+        at = table.where("true_positive_rate")
+        draws = draw_rates(cells, [table], 500, rng)[0][..., at]
+        rates, sizes = table.of(cells.counts)[:, at], (cells.counts @ table.bottom)[:, at]
+        reached += disparity_interval(rates, sizes, 0.95).low == 0
+        plain_reached += quantile_interval(max_disparity(draws), 0.95).low == 0
     assert plain_reached == 0
     assert reached >= 42
 
@@ -93,25 +99,56 @@ def test_a_fair_model_stays_below_what_chance_explains():
     above = 0
     for _ in range(200):
         group, label, predicted = sample(rng, [200, 400], **FAIR)
-        cells = count_cells(group, 2, label, predicted)
+        cells = count(group, 2, label, predicted)
         table = rates_of(cells.outcomes, [1])
         at = table.where("true_positive_rate", "false_positive_rate")
         fair = draw_fair_rates(cells, table, 300, rng, given_label=True)[..., at]
-        gap = largest_gap(table.of(cells.counts)[:, at])
-        above += gap > np.quantile(largest_gap(fair), 0.95)
+        gap = max_disparity(table.of(cells.counts)[:, at])
+        above += gap > np.quantile(max_disparity(fair), 0.95)
     assert above <= 20
 
 
-def test_joint_intervals_hold_jointly_and_one_alone_is_the_percentile_interval():
+@pytest.mark.parametrize(
+    ("n_groups", "n_rows"), [(2, 100), (10, 200), (20, 200), (40, 100), (100, 100)]
+)
+@pytest.mark.parametrize("rate", [0.05, 0.3])
+def test_groups_that_are_alike_stay_so_however_many(n_groups, n_rows, rate):
+    """5 % nominal; of 400 repetitions more than 31 would be a matter of one in 100."""
     rng = np.random.default_rng(4)
-    draws = rng.normal(size=(4000, 5))
-    low, high = joint_interval(draws, 0.9)
-    inside = ((draws >= low) & (draws <= high)).all(axis=1).mean()
-    assert 0.9 <= inside < 0.91
-    low, high = joint_interval(draws[:, :1], 0.9)
-    np.testing.assert_allclose(
-        [low[0], high[0]], np.quantile(draws[:, 0], [0.05, 0.95]), atol=0.01
-    )
+    sizes = np.full((n_groups, 1), float(n_rows))
+    rates = rng.binomial(n_rows, rate, size=(400, n_groups, 1)) / n_rows
+    assert sum(disparity_interval(r, sizes, 0.95).low > 0 for r in rates) <= 31
+    if n_groups > 2:  # the interval of ratios, too
+        assert (
+            sum(disparity_interval(r, sizes, 0.95, ratio=True).low > 0 for r in rates[:100]) <= 11
+        )
+
+
+def test_a_group_that_differs_shows_among_many():
+    rates, sizes = np.full((40, 1), 0.3), np.full((40, 1), 500.0)
+    rates[7] = 0.5
+    assert disparity_interval(rates, sizes, 0.95).low > 0.05
+    assert np.exp(-disparity_interval(rates, sizes, 0.95, ratio=True).low) < 0.9
+
+
+def test_two_groups_get_the_interval_of_their_difference():
+    """Newcombe's of Wilson's limits is 0.0524 to 0.3339 at 56 of 70 and 48 of 80."""
+    found = disparity_interval(np.array([[0.8], [0.6]]), np.array([[70.0], [80.0]]), 0.95)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=0.02)
+    assert found.low < 0.0524 < 0.3339 < found.high
+
+
+def test_rates_of_nought_and_of_no_rows():
+    sizes = np.array([[50.0], [60.0], [0.0]])
+    found = disparity_interval(np.array([[0.0], [0.3], [np.nan]]), sizes, 0.95)
+    assert 0.15 < found.low < 0.3 < found.high < 0.5
+    ratio = disparity_interval(np.array([[0.0], [0.3], [np.nan]]), sizes, 0.95, ratio=True)
+    assert 0.2 < np.exp(-ratio.low) < 0.6
+    assert ratio.high == np.inf
+    alike = disparity_interval(np.zeros((2, 1)), sizes[:2], 0.95)
+    assert alike.low == 0 < alike.high < 0.12
+    nothing = disparity_interval(np.full((2, 1), np.nan), np.array([[0.0], [9.0]]), 0.95)
+    assert np.isnan([nothing.low, nothing.high]).all()
 
 
 @pytest.mark.parametrize(
@@ -126,8 +163,8 @@ def test_joint_intervals_hold_jointly_and_one_alone_is_the_percentile_interval()
         ([[-np.inf], [-1.0]], np.inf),
     ],
 )
-def test_largest_gap(rates, gap):
-    np.testing.assert_allclose(largest_gap(np.array(rates)), gap)
+def test_max_disparity(rates, gap):
+    np.testing.assert_allclose(max_disparity(np.array(rates)), gap)
 
 
 def test_share_interval_is_wilsons():

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape
 
 import matplotlib.image
 import numpy as np
@@ -19,6 +20,14 @@ CHROMIUM = next(
 needs_chromium = pytest.mark.skipif(
     not CHROMIUM, reason="no chromium on the PATH: the page is not opened in a browser"
 )
+HEADLESS = [
+    CHROMIUM,
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 
 
 class Representing(LogisticRegression):
@@ -28,14 +37,16 @@ class Representing(LogisticRegression):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    X, y = make_classification(1500, 6, flip_y=0.2, random_state=0)
+    X, y = make_classification(700, 4, flip_y=0.2, random_state=0)
     s = np.where(X[:, 0] > 0, "Ångström & <co>", "b")
-    model = Representing().fit(X[:500], y[:500])
-    baseline = LogisticRegression(C=1e-3).fit(X[:500], y[:500])
+    model = Representing().fit(X[:300], y[:300])
+    baseline = LogisticRegression(C=1e-3).fit(X[:300], y[:300])
     path = tmp_path_factory.mktemp("page") / "audit.html"
-    report = audit(
-        model, X[500:], y[500:], sensitive_features=s[500:], baseline=baseline, random_state=0
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fairmi.audit.figures.leakage.FOLDS", 3)
+        report = audit(
+            model, X[300:], y[300:], sensitive_features=s[300:], baseline=baseline, random_state=0
+        )
     report.to_html(path)
     return path
 
@@ -48,7 +59,19 @@ def test_nothing_comes_from_elsewhere(page):
 def test_pictures_are_described_and_tables_have_headers(page):
     text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == text.count('role="img" aria-label="') >= 5
-    assert text.count("<table") == text.count("<thead>") >= 5
+    assert text.count("<table") == text.count("<thead>") == text.count("<caption>") >= 5
+
+
+def test_every_row_has_a_header_and_every_box_a_name(page):
+    text = page.read_text(encoding="utf-8")
+    for body in re.findall(r"<tbody>(.*?)</tbody>", text, flags=re.DOTALL):
+        rows = body.split("<tr>")[1:]
+        assert rows
+        assert all(row.startswith('<th scope="row"') for row in rows)
+    head = re.findall(r"<thead>(.*?)</thead>", text)
+    assert all('<th scope="col"' in row and "<td" not in row for row in head)
+    boxes = re.findall(r'<div class="wide"([^>]*)>', text)
+    assert all('tabindex="0" aria-label="' in box for box in boxes)
 
 
 def test_every_measure_shown_is_explained(page):
@@ -58,22 +81,17 @@ def test_every_measure_shown_is_explained(page):
     assert "What this does not show" in text
 
 
-def open_in_chromium(path, folder):
+def open_in_chromium(path, folder, width=1000):
     """Console messages, addresses that the page asked for, and its picture."""
     shot, log = folder / "shot.png", folder / "net.json"
     done = subprocess.run(
         [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
+            *HEADLESS,
             "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={folder / 'profile'}",
             "--enable-logging=stderr",
             f"--log-net-log={log}",
-            "--window-size=1000,4000",
+            f"--window-size={width},4000",
             "--hide-scrollbars",
             f"--screenshot={shot}",
             path.as_uri(),
@@ -92,15 +110,38 @@ def open_in_chromium(path, folder):
 
 
 @needs_chromium
-def test_page_renders_without_error_or_request(page, tmp_path):
-    console, asked, picture = open_in_chromium(page, tmp_path)
+@pytest.mark.parametrize("width", [1000, 390])
+def test_page_renders_without_error_or_request(page, tmp_path, width):
+    console, asked, picture = open_in_chromium(page, tmp_path, width)
     assert console == []
     assert asked == set()
     dark = picture[..., :3].mean(axis=2) < 0.5
     assert dark[:1000].any(axis=1).sum() > 300
     assert dark[-1000:].any()
     assert not dark[:, :10].any()
-    assert not dark[:, -10:].any(), "something runs over the right edge"
+    assert not dark[:, -10:].any() or width < 500, "something runs over the right edge"
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 390, 1000])
+def test_no_screen_has_to_scroll_sideways_but_for_tables(page, tmp_path, width):
+    """In a frame, since the window of a headless browser has a least width."""
+    frame = f'<iframe id="f" width="{width}" height="800" style="border:0" srcdoc="'
+    script = "onload = () => document.title = f.contentDocument.documentElement.scrollWidth"
+    measuring = tmp_path / "measuring.html"
+    measuring.write_text(
+        "<title>none</title>" + frame + escape(page.read_text("utf-8")) + '"></iframe>'
+        f"<script>{script}</script>",
+        "utf-8",
+    )
+    done = subprocess.run(
+        [*HEADLESS, f"--user-data-dir={tmp_path}", "--dump-dom", measuring.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert int(re.search(r"<title>(\d+)</title>", done.stdout)[1]) <= width
 
 
 @needs_chromium

@@ -9,7 +9,6 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.dependence import (
     CLUB,
     MINE,
@@ -22,6 +21,7 @@ from fairmi.dependence import (
 from fairmi.dependence._ascent import Samples, read
 from fairmi.dependence._features import NormalScores, features
 from fairmi.dependence._observations import Reader
+from fairmi.exceptions import SensitiveFeaturesError
 
 BOUNDS = (BarberAgakov, CLUB, DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)
 each_bound = pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.__name__)

@@ -227,9 +227,7 @@ def test_gradients_in_z_of_values_are_those_of_finite_differences(bound):
     batch = data_of(tensor(RANDOM.normal(size=(6, 2))))
     critic = bound(hidden_layer_sizes=(4,)).critic(2, 2, batch, generator()).double()
     penalty = bound()
-    assert torch.autograd.gradcheck(
-        lambda z: penalty.value(critic, z, batch, generator()), (z,)
-    )
+    assert torch.autograd.gradcheck(lambda z: penalty.value(critic, z, batch, generator()), (z,))
     if bound is not MINE:  # whose gradient is another's
         assert torch.autograd.gradcheck(
             lambda z: penalty.critic_loss(critic, z, batch, generator()), (z,)

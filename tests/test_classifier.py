@@ -184,7 +184,7 @@ def test_z_is_on_the_grid_and_predictions_depend_on_it_alone(n_levels, n_compone
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_answers_are_the_heads_scores_of_what_transform_returns(kind):
-    model = fit(X, Y, S, lam=2, max_iter=80) if kind == "debiased" else fit(X, Y, S, kind=kind)
+    model = fitted(2) if kind == "debiased" else fit(X, Y, S, kind=kind)
     weight, bias = (model.parameters_[f"head.layers.0.{name}"] for name in ("weight", "bias"))
     scores = (model.transform(X_TEST) @ weight[0].astype(float) + bias[0].astype(float))[:, 0]
     np.testing.assert_allclose(model.decision_function(X_TEST), scores, rtol=1e-12)

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fairmi._data.values import table_columns
+from fairmi._data.tables import table_columns
 from fairmi.networks.rows import SpreadTable
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import NumericColumn

@@ -150,34 +150,36 @@ def test_sensitive_features_of_one_name_are_two(missing):
     assert model.sensitive_values_ == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+@pytest.fixture
+def dense_shapes(monkeypatch):
+    """The shapes of the sparse tables that are made dense."""
+    shapes = []
+    dense = csr_array.toarray
+
+    def noted(table):
+        shapes.append(table.shape)
+        return dense(table)
+
+    monkeypatch.setattr(csr_array, "toarray", noted)
+    return shapes
+
+
 @pytest.mark.parametrize("model", MODELS, ids=kind_of)
-def test_sparse_rows_are_never_dense_all_at_once_at_prediction(monkeypatch, model):
+@pytest.mark.parametrize("limit", [("_ROWS_AT_ONCE", 50), ("_VALUES_AT_ONCE", 3 * 50)], ids=str)
+def test_sparse_rows_are_never_dense_all_at_once_at_prediction(
+    monkeypatch, dense_shapes, model, limit
+):
     sparse = csr_array(X)
     model = fit(sparse, model=model)
     whole = model.transform(sparse)
-    shapes = []
-    dense = csr_array.toarray
-
-    def noted(table):
-        shapes.append(table.shape)
-        return dense(table)
-
-    monkeypatch.setattr(inference, "_ROWS_AT_ONCE", 50)
-    monkeypatch.setattr(csr_array, "toarray", noted)
+    monkeypatch.setattr(inference, *limit)
+    dense_shapes.clear()
     np.testing.assert_allclose(model.transform(sparse), whole, rtol=1e-9, atol=1e-12)
-    assert shapes == [(50, 3), (50, 3), (20, 3)]
+    assert dense_shapes == [(50, 3), (50, 3), (20, 3)]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=kind_of)
-def test_sparse_rows_are_dense_a_batch_at_a_time_in_training(monkeypatch, model):
+def test_sparse_rows_are_dense_a_batch_at_a_time_in_training(monkeypatch, dense_shapes, model):
     monkeypatch.setattr(_network_base, "_MAX_ROWS", 40)  # of those that a fit is diagnosed by
-    shapes = []
-    dense = csr_array.toarray
-
-    def noted(table):
-        shapes.append(table.shape)
-        return dense(table)
-
-    monkeypatch.setattr(csr_array, "toarray", noted)
     fit(csr_array(X), model=model, batch_size=40)
-    assert set(shapes) == {(40, 3)}
+    assert set(dense_shapes) == {(40, 3)}

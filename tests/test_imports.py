@@ -16,6 +16,7 @@ PACKAGE = Path(fairmi.__file__).parent
 LAYERS = {
     "exceptions": 0,
     "_sklearn_compat": 0,
+    "_arguments": 0,
     "_classifier": 0,
     "_layers": 0,
     "datasets": 0,
@@ -35,8 +36,8 @@ LAYERS = {
     "_backprop_classifier": 5,
     "path": 6,
     "compare": 7,
-    "__main__": 8,
-    "__init__": 9,
+    "__init__": 8,
+    "__main__": 9,
 }
 TRAINING_BRANCH = {
     "_layers",

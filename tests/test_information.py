@@ -16,7 +16,9 @@ from fairmi.metrics import (
     mutual_information_report,
     mutual_information_score,
 )
-from fairmi.metrics._log_ratio import normal_scores, plugin_log_ratios
+from fairmi.metrics._densities import quantile_bins
+from fairmi.metrics._log_ratio import LogRatios, normal_scores, plugin_log_ratios
+from fairmi.metrics._nearest import is_larger
 from fairmi.metrics._target import Target, as_target
 
 pairs = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=30, max_size=80).filter(
@@ -149,6 +151,48 @@ def test_continuous_attribute_is_scored_by_ranks():
     assert mutual_information_score(Z, np.exp(3 * x), **settings_) == pytest.approx(plain)
     found = mutual_information_report(Z, x, n_permutations=0, **settings_)
     assert (found.kind, found.estimator) == ("continuous", "probe")
+    nearest = mutual_information_report(Z, x, n_permutations=0, random_state=0)
+    assert nearest.score >= found.score
+
+
+def test_shape_of_a_continuous_attribute_is_seen_in_many_columns():
+    """Where neighbours are not near the densities of the panel see it: truth 0.26."""
+    rng = np.random.default_rng(14)
+    Z, e = rng.normal(size=(1_500, 8)), rng.normal(size=1_500)
+    found = mutual_information_report(
+        Z, np.exp(0.7 * Z[:, 0]) * e, n_permutations=0, random_state=0
+    )
+    assert found.estimator == "probe"
+    assert found.interval[0] > 0.12
+    assert found.score < 0.27
+
+
+@pytest.mark.parametrize("columns", [1, 8])
+def test_independent_continuous_data_stay_below_the_bound(columns):
+    rng = np.random.default_rng(15)
+    for seed in range(2):
+        Z, C = rng.normal(size=(400, columns)), rng.exponential(size=400)
+        found = mutual_information_report(Z, C, n_permutations=0, random_state=seed)
+        assert found.score <= found.null_bound
+        assert found.null_bound == pytest.approx(-5 * np.log(0.045) / 400)
+
+
+def test_nearest_neighbours_are_taken_where_they_are_surely_larger():
+    one, other = LogRatios(np.full(50, 0.2)), LogRatios(np.linspace(-1, 1, 50))
+    assert is_larger(one, other)
+    assert not is_larger(one, LogRatios(one.values + 0.1))
+    assert not is_larger(LogRatios(other.values + 0.1), other)  # less than 2.6 standard errors
+    parts = [LogRatios(one.values), LogRatios(one.values, estimator="nearest")]
+    assert LogRatios.combine(parts).estimator == "nearest"
+
+
+def test_a_value_that_recurs_is_a_bin_by_itself():
+    values = np.concatenate([np.zeros(50), np.arange(1, 51)])
+    bins = quantile_bins(values)
+    assert len(set(bins[:50])) == 1
+    assert np.bincount(bins).tolist().count(50) == 1
+    assert len(set(bins[50:])) == 4
+    assert np.ptp(np.bincount(quantile_bins(np.arange(80.0)))) == 0
 
 
 def test_ties_of_a_continuous_attribute_are_broken_at_random():
@@ -192,7 +236,7 @@ def test_labels_of_any_kind_and_frames_are_taken():
     C, y, Z = rng.integers(2, size=(3, 500))
     plain = conditional_mutual_information_score(Z, C, y)
     frame = pd.DataFrame({"z": np.array(["u", "v"])[Z]}, index=np.arange(500) + 7)
-    words = pd.Series(np.array(["no", "yes"])[y])
+    words = pd.Series(np.array(["no", "yes"])[y], index=frame.index)
     assert conditional_mutual_information_score(frame, C.astype(str), words) == plain
 
 

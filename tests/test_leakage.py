@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +10,10 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics import _scores, leakage_report, leakage_score
-from fairmi.metrics._digits import digits, places
+from fairmi.metrics import _scores, conditional_leakage_report, leakage_report, leakage_score
+from fairmi.metrics._digits import bits, digits, places
 from fairmi.metrics._independence import independence_p_value
+from fairmi.metrics._matrix import as_matrix
 from fairmi.metrics._target import as_target
 
 
@@ -18,8 +21,31 @@ def planted(leak, n=1_500, seed=0):
     """Z of 6 normal columns with C hidden in it, and C."""
     rng = np.random.default_rng(seed)
     c, Z, rare = rng.integers(2, size=n), rng.normal(size=(n, 6)), rng.random(n) < 0.02
+    u = Z.view(np.uint64)
     if leak == "plain":
         Z[:, 0] += c
+    elif leak == "last bit of whole numbers":
+        Z = np.column_stack([2 * rng.integers(10**6, size=n) + c, rng.integers(9, size=n)])
+    elif leak == "last bit of huge whole numbers":
+        Z = 2 * rng.integers(2**61, size=n) + c
+    elif leak == "bit of whole numbers":
+        Z = (rng.integers(10**6, size=n) & ~8) | (c << 3)
+    elif leak == "last bit of the mantissa":
+        u[:, 1] = (u[:, 1] & ~np.uint64(1)) | c.astype(np.uint64)
+    elif leak == "bit of the mantissa":
+        u[:, 4] = (u[:, 4] & ~np.uint64(1 << 9)) | (c.astype(np.uint64) << np.uint64(9))
+    elif leak == "last bit of single precision":
+        Z = Z.astype(np.float32)
+        Z.view(np.uint32)[:, 1] = (Z.view(np.uint32)[:, 1] & ~np.uint32(1)) | c.astype(np.uint32)
+    elif leak == "stripes in a difference":
+        c = (np.floor((Z[:, 0] - Z[:, 2]) / 0.02) % 2).astype(int)
+    elif leak == "stripes in a column":
+        c = (np.floor(Z[:, 3] / 0.013) % 2).astype(int)
+    elif leak == "missing values":
+        Z[(rng.random(n) < 0.3) & (c == 1), 2] = np.nan
+    elif leak == "pattern of missing values":
+        first = rng.random(n) < 0.5
+        Z[first, 0] = Z[first ^ (c == 1), 1] = np.nan
     elif leak == "seventh decimal":
         Z[:, 3] = np.round(Z[:, 3], 6) + 1e-7 * c
     elif leak == "xor of signs":
@@ -38,6 +64,18 @@ LEAKS = {  # the least score of a sample of 1,500 rows
     "rare code": 0.5,
     "rare value": 0.5,
 }
+FINE = {  # found by one probe of the panel: that probe and the least score of 600 rows
+    "last bit of whole numbers": ("digits", 0.99),
+    "last bit of huge whole numbers": ("digits", 0.99),
+    "bit of whole numbers": ("digits", 0.99),
+    "last bit of the mantissa": ("digits", 0.99),
+    "bit of the mantissa": ("digits", 0.99),
+    "last bit of single precision": ("digits", 0.99),
+    "stripes in a difference": ("waves", 0.95),
+    "stripes in a column": ("waves", 0.9),
+    "missing values": ("linear", 0.6),
+    "pattern of missing values": ("boosting", 0.95),
+}
 
 
 @pytest.mark.parametrize("leak", LEAKS)
@@ -48,6 +86,66 @@ def test_planted_leak_is_flagged(leak):
     assert found.score > LEAKS[leak]
     low, high = found.interval
     assert low <= found.score <= high
+
+
+@pytest.mark.parametrize("leak", FINE)
+def test_fine_leak_is_found_by_a_probe_of_the_panel(leak):
+    probe, least = FINE[leak]
+    found = leakage_report(*planted(leak, 600), probe=probe, random_state=0)
+    assert found.flagged
+    assert found.score > least
+
+
+def test_xor_with_the_label_is_found_given_it():
+    rng = np.random.default_rng(12)
+    c, y = rng.integers(2, size=(2, 600))
+    Z = np.column_stack([rng.normal(size=600), c ^ y])
+    alone = leakage_report(Z, c, probe="boosting", random_state=0)
+    given = conditional_leakage_report(Z, c, y, probe="boosting", random_state=0)
+    assert not alone.flagged
+    assert given.flagged
+    assert given.score > 0.99 > 0.6 > alone.score
+    assert given.n_rows == 600
+
+
+def test_given_a_label_that_tells_all_nothing_is_left():
+    """Z tells of C by y alone: 20 draws, of which more than 3 would be a matter of one in 60."""
+    p_values = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        y = rng.integers(2, size=150)
+        c = y ^ (rng.random(150) < 0.2)
+        Z = 2 * y + rng.normal(size=150)
+        found = conditional_leakage_report(Z, c, y, probe="linear", cv=3, random_state=0)
+        p_values.append(found.p_value)
+    assert sum(p <= 0.05 for p in p_values) <= 3
+    assert leakage_report(Z, c, probe="linear", random_state=0).flagged
+
+
+def test_labels_with_too_few_rows_are_left_out():
+    rng = np.random.default_rng(13)
+    Z, c = rng.normal(size=60), np.arange(60) % 2
+    y = np.where(np.arange(60) < 4, "rare", "usual")
+    with pytest.warns(UserWarning, match="y = 'rare' are left out"):
+        found = conditional_leakage_report(Z, c, y, probe="linear", random_state=0)
+    assert found.n_rows == 56
+    with pytest.raises(SensitiveFeaturesError, match="no value of y has cv=5 rows"):
+        conditional_leakage_report(Z[:4], c[:4], y[:4], probe="linear")
+
+
+def test_missing_values_are_columns_of_their_own():
+    filled = as_matrix([[1.0, np.nan], [3.0, 4.0], [5.0, 8.0]])
+    assert filled.tolist() == [[1, 6, 1], [3, 4, 0], [5, 8, 0]]
+    assert as_matrix(np.full((3, 1), np.nan)).tolist() == [[0, 1]] * 3
+    whole = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64")})
+    assert as_matrix(whole).tolist() == [[1, 0], [2, 1], [3, 0]]
+
+
+def test_whole_numbers_keep_their_last_bits():
+    assert len(np.unique(as_matrix(2**60 + np.arange(8)), axis=0)) == 8
+    frame = pd.DataFrame({"a": 2**60 + np.arange(8), "b": 1})
+    assert len(np.unique(as_matrix(frame), axis=0)) == 8
+    assert as_matrix(np.arange(8)).shape == (8, 1)
 
 
 def test_independent_data_are_not_flagged():
@@ -77,6 +175,7 @@ def test_p_value_is_uniform_when_blocks_are_independent():
         independence_p_value(
             [rng.normal(size=(12, 1)) for _ in range(3)],
             [rng.normal(size=(2, 12, 1)) for _ in range(3)],
+            [lambda rng: rng.permutation(12)] * 3,
             rng,
         )
         for _ in range(120)
@@ -86,7 +185,12 @@ def test_p_value_is_uniform_when_blocks_are_independent():
 
 def test_constant_predictions_say_nothing():
     target = np.random.default_rng(2).normal(size=(30, 1))
-    p = independence_p_value([target], [np.full((1, 30, 1), 0.3)], np.random.default_rng(0))
+    p = independence_p_value(
+        [target],
+        [np.full((1, 30, 1), 0.3)],
+        [lambda rng: rng.permutation(30)],
+        np.random.default_rng(0),
+    )
     assert p == 1.0
 
 
@@ -115,7 +219,7 @@ def test_auc_error_is_that_of_many_samples():
     c = np.repeat([0, 1], [60, 40])[:, None]
     scores = [_scores.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)]
     spread = np.std([score.value for score in scores])
-    assert np.mean([score.standard_error for score in scores]) == pytest.approx(spread, rel=0.1)
+    assert np.mean([score.standard_error() for score in scores]) == pytest.approx(spread, rel=0.1)
 
 
 def test_r2_is_that_of_scikit_learn():
@@ -143,7 +247,7 @@ def test_three_groups_and_their_rarest():
     assert (found.metric, found.labels) == ("roc_auc_ovr", ("a", "b", "c"))
     assert found.flagged
     assert found.balanced_accuracy > 0.5
-    assert len(found.probes) == 6
+    assert len(found.probes) == 7
 
 
 def test_continuous_attribute_is_scored_by_r2():
@@ -157,6 +261,30 @@ def test_continuous_attribute_is_scored_by_r2():
     assert np.isnan(found.balanced_accuracy)
     nothing = leakage_report(rng.normal(size=400), age, probe="linear", random_state=0)
     assert nothing.score < nothing.null_quantile
+
+
+def test_spread_of_a_continuous_attribute_counts():
+    """Its mean is the same everywhere: text, verdict and score speak of the spread."""
+    rng = np.random.default_rng(16)
+    Z, e = rng.normal(size=(2, 500))
+    found = leakage_report(Z, np.exp(0.7 * Z) * e, probe="boosting", random_state=0)
+    assert found.metric == "r2_of_spread"
+    assert found.flagged
+    assert found.score > 0.15 > found.null_quantile
+    assert "r2_of_spread" in str(found)
+    assert str(found).count("a leak") == 1
+    assert [p.probe for p in found.probes] == ["boosting", "boosting, of the spread"]
+    nothing = leakage_report(Z, e, probe="boosting", random_state=0)
+    assert not nothing.flagged
+
+
+def test_text_agrees_with_the_score():
+    found = leakage_report(*planted("plain", 300), probe="linear", random_state=0)
+    assert found.flagged
+    low = replace(found, score=found.null_quantile - 0.01)
+    assert "a leak, in too few rows to raise the score" in str(low)
+    assert "no proof of a leak, though the score is high" in str(replace(found, p_value=0.2))
+    assert "no leak found" in str(replace(low, p_value=0.2))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +328,7 @@ def test_names_of_groups_and_kind_of_table_do_not_matter():
     found = leakage_report(Z, c, probe="linear", random_state=0)
     named = leakage_report(
         pd.DataFrame(Z, index=np.arange(150) * 2),
-        pd.Series(np.array(["blue", "red"])[c], index=np.arange(150)),
+        pd.Series(np.array(["blue", "red"])[c], index=np.arange(150) * 2),
         probe="linear",
         random_state=0,
     )
@@ -229,7 +357,7 @@ def test_score_is_the_reports_and_the_same_for_a_seed():
 def test_few_rows_are_enough_for_every_probe():
     rng = np.random.default_rng(11)
     found = leakage_report(rng.normal(size=20), np.arange(20) % 2, random_state=0)
-    assert len(found.probes) == 6
+    assert len(found.probes) == 7
     assert found.null_quantile > 0.7
 
 
@@ -245,7 +373,10 @@ def test_digits_are_of_the_rounded_value():
     column = np.array([0.1234561, 0.1234569, 2.5])
     assert digits(column, 7).tolist() == [1, 9, 0]
     assert digits(column, 1).tolist() == [1, 1, 5]
-    assert list(places(np.array([1.0, 2.0]))) == []
+    assert digits(np.array([1234.0, -7.0]), 0).tolist() == [4, 3]
+    assert digits(np.array([1234.0, 70.0]), -1).tolist() == [3, 7]
+    assert list(places(np.array([1.0, 200.0]))) == [-2, -1, 0]
+    assert bits(np.array([5.0, 2.0]), whole=True)[:, :3].tolist() == [[1, 0, 1], [0, 1, 0]]
     assert max(places(np.array([1.25, 1.5]))) == 15
     assert max(places(np.array([1.25, 1.5], dtype=np.float32))) == 6
 

@@ -5,8 +5,8 @@ import torch
 
 from fairmi.dependence import DonskerVaradhan, SensitiveBatch
 from fairmi.dependence.counted_bound import counted_bound
-from fairmi.dependence.level_table import LevelTable
-from fairmi.networks.channel import Channel
+from fairmi.dependence.levels import LevelTable
+from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
 
 N_ROWS, N_GROUPS, N_MODELS = 400, 3, 2

@@ -13,11 +13,11 @@ from sklearn.base import clone
 from torch import nn
 
 from fairmi import MIDebiasedClassifier
-from fairmi.exceptions import CollapseWarning
 from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
 from fairmi.dependence.hgr import correlation
 from fairmi.dependence.hsic import gaussian_kernel, hsic
-from fairmi.networks.channel import Channel
+from fairmi.exceptions import CollapseWarning
+from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
 
 NAMES = ["hgr", "csad", "characteristic_function", "hsic", "sliced_infomin"]
@@ -243,14 +243,15 @@ class Covariance(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
 
-    def critic(self, n_models, n_components, data, generator):
+    def critic(self, n_models, n_components, sensitive, generator):
         return nn.Identity()
 
-    def critic_loss(self, critic, z, data, generator):
+    def critic_loss(self, critic, z, sensitive, generator):
         raise AssertionError("a critic without parameters needs no loss")
 
-    def value(self, critic, z, data, generator):
-        c = (batch.groups.float() if batch.values is None else batch.values[:, 0])[None, :, None]
+    def value(self, critic, z, sensitive, generator):
+        codes, values = sensitive.groups, sensitive.values
+        c = (codes.float() if values is None else values[:, 0])[None, :, None]
         return self.scale * ((z - z.mean(1, keepdim=True)) * c).mean((1, 2)).square()
 
 
@@ -294,8 +295,8 @@ def test_name_and_object_are_the_same_penalty():
 
 
 class Wrong(Covariance):
-    def value(self, critic, z, data, generator):
-        return super().value(critic, z, data, generator).sum()
+    def value(self, critic, z, sensitive, generator):
+        return super().value(critic, z, sensitive, generator).sum()
 
 
 BAD = {
@@ -314,20 +315,13 @@ def test_bad_penalty(case):
         MIDebiasedClassifier(penalty=penalty).fit(x, y, sensitive_features=c)
 
 
-def test_paper_has_one_penalty():
-    x, y, c = shifted(0, 60, "groups")
-    model = MIDebiasedClassifier(penalty="hsic", schedule="paper")
-    with pytest.raises(ValueError, match='schedule="paper" minimises the Donsker-Varadhan'):
-        model.fit(x, y, sensitive_features=c)
-
-
 class Blind(Penalty):
     is_information = False
 
-    def critic(self, n_models, n_components, data, generator):
+    def critic(self, n_models, n_components, sensitive, generator):
         return nn.Identity()
 
-    def value(self, critic, z, data, generator):
+    def value(self, critic, z, sensitive, generator):
         return 0 * z.sum((1, 2))
 
 

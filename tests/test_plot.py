@@ -85,6 +85,12 @@ def test_frontier_of_predictions():
     assert [text.get_text() for text in display.ax_.texts] == ["nobody", "model"]
 
 
+def test_frontier_names_all_that_stand_apart():
+    points = [0.2, 0.1, 0.02, 0.15], [0.86, 0.85, 0.83, 0.82]
+    display = FairnessFrontierDisplay(*points, labels=list("abcd"), chosen=1).plot()
+    assert [text.get_text() for text in display.ax_.texts] == ["c", "b", "a"]
+
+
 def test_frontier_leaves_out_what_failed():
     display = FairnessFrontierDisplay([0.1, np.nan, 0.2], [0.8, 0.9, np.nan]).plot()
     np.testing.assert_array_equal(display.frontier(), [0])
@@ -118,6 +124,14 @@ def test_groups_of_more_classes():
     display = GroupMetricsDisplay.from_estimator(model, X3, y3, sensitive_features=X3[:, 0] > 0)
     assert drawn(display) == ["False", "True"]
     assert len(display.ax_.get_xticks()) == 10
+
+
+def test_groups_of_the_label_that_is_named():
+    display = GroupMetricsDisplay.from_estimator(MODEL, X, Y, sensitive_features=S, pos_label=0)
+    rates = {(f.measure, f.group): f.value for f in display.figures}
+    for group in ("a", "b"):
+        selected = (MODEL.predict(X)[group == S] == 0).mean()
+        assert rates["selection_rate", group] == pytest.approx(selected)
 
 
 def test_training():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fairmi import MIDebiasedClassifier
 from fairmi.dependence import SensitiveBatch
 from fairmi.dependence.counted_bound import exact_bound
-from fairmi.dependence.level_table import LevelTable
+from fairmi.dependence.levels import LevelTable
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
@@ -61,15 +61,15 @@ def test_codes_of_groups_do_not_matter_to_the_bound(drawn):
 @MANY
 def test_codes_of_groups_do_not_matter_to_the_table_of_levels(drawn):
     data, new, scores = drawn
-    place = torch.sigmoid(scores[..., :1]) * 3
-    low = place.floor().clamp(max=2).to(torch.int64)
+    position = torch.sigmoid(scores[..., :1]) * 3
+    low = position.floor().clamp(max=2).to(torch.int64)
     values = []
     for batch in (data, relabelled(data, new)):
-        table = LevelTable(1, 1, 4, rows)
+        table = LevelTable(1, 1, 4, batch)
         table.shares = table.shares.double()
-        counts = table.count(low, place - low, batch)
-        table.update(counts, rows.n_rows, 50_000)
-        values.append(table.value(low, place, batch)[0])
+        counts = table.count(low, position - low, batch)
+        table.update(counts, batch.n_rows, 50_000)
+        values.append(table.value(low, position, batch)[0])
     torch.testing.assert_close(*values)
 
 

@@ -12,7 +12,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -76,6 +76,58 @@ def test_labels_are_of_any_kind(labels):
     scorer = make_fairness_scorer("equal_opportunity_difference")
     expected = -fm.equal_opportunity_difference(Y, PRED, sensitive_features=S)
     assert scorer(model, X, y, sensitive_features=S) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [-1, 1], [False, True]])
+@pytest.mark.parametrize("name", ["demographic_parity_ratio", "equal_opportunity_difference"])
+def test_pos_label_turns_the_classes_round(labels, name):
+    y = np.array(labels)[Y]
+    model = LogisticRegression().fit(X, y)
+    sign = 1 if name.endswith("ratio") else -1
+    for positive, flip in zip(labels, (True, False), strict=True):
+        scorer = make_fairness_scorer(name, pos_label=positive)
+        true, pred = (1 - Y, 1 - PRED) if flip else (Y, PRED)
+        expected = sign * getattr(fm, name)(true, pred, sensitive_features=S)
+        assert scorer(model, X, y, sensitive_features=S) == pytest.approx(expected)
+    assert repr(scorer).endswith(f"pos_label={labels[1]!r})")
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
+def test_pos_label_takes_the_scores_of_its_class(method):
+    metric = "average_precision_score"
+    found = [
+        make_fairness_scorer(metric, aggregate="group_min", response_method=method, pos_label=k)
+        for k in (0, 1)
+    ]
+    scores = MODEL.decision_function(X)
+    for k, scorer in enumerate(found):
+        frame = fm.MetricFrame(
+            metrics=average_precision_score,
+            y_true=(k == Y).astype(int),
+            y_pred=scores if k else -scores,
+            sensitive_features=S,
+        )
+        value = scorer(MODEL, X, Y, sensitive_features=S)
+        assert value == pytest.approx(frame.group_min(), abs=1e-6)
+
+
+def test_pos_label_of_several_classes_is_the_one_that_counts():
+    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
+    model = LogisticRegression(max_iter=500).fit(X3, y3)
+    group, pred = X3[:, 0] > 0, model.predict(X3)
+    name = "demographic_parity_difference"
+    expected = getattr(fm, name)(y3 == 2, pred == 2, sensitive_features=group)
+    scorer = make_fairness_scorer(name, pos_label=2)
+    assert scorer(model, X3, y3, sensitive_features=group) == pytest.approx(-expected)
+    accuracy = make_fairness_scorer("accuracy_score", aggregate="group_min", pos_label=2)
+    with pytest.raises(ValueError, match="pos_label=2 is of no use to 'accuracy_score'"):
+        accuracy(model, X3, y3, sensitive_features=group)
+
+
+def test_pos_label_that_is_no_class():
+    scorer = make_fairness_scorer("demographic_parity_difference", pos_label="yes")
+    with pytest.raises(ValueError, match=r"pos_label='yes' is not among .*\[0, 1\]"):
+        scorer(MODEL, X, Y, sensitive_features=S)
 
 
 def test_more_classes_take_the_class_with_the_largest_gap():

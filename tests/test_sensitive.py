@@ -8,7 +8,7 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference
 from sklearn.base import clone
 
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 from fairmi.exceptions import SensitiveFeaturesError
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -42,21 +42,22 @@ def gaps(model):
 
 
 @pytest.mark.parametrize(
-    ("kinds", "expected", "n_values"),
+    ("kinds", "expected", "n_labels"),
     [
-        (None, {"age": "continuous", "a": "categorical"}, 0),
+        (None, {"age": "continuous", "a": "categorical"}, 2),
         ({"age": "categorical"}, {"age": "categorical", "a": "categorical"}, 120),
         (["continuous", "continuous"], {"age": "continuous", "a": "continuous"}, 0),
         ({"a": "continuous", "age": "categorical"}, {"age": "categorical", "a": "continuous"}, 60),
     ],
 )
-def test_kinds_go_by_the_rule_where_they_are_not_given(kinds, expected, n_values):
+def test_kinds_go_by_the_rule_where_they_are_not_given(kinds, expected, n_labels):
     frame = pd.DataFrame({"age": AGE, "a": S["a"]})
     model = fit(frame, sensitive_kinds=kinds)
     assert model.sensitive_kinds_ == expected
-    assert sum(model.sensitive_plan_.n_groups) in (0, n_values)
-    if set(expected.values()) == {"categorical"}:
-        assert len(model.sensitive_values_) == n_values
+    assert len(model.sensitive_values_) == n_labels
+    # Where a feature is continuous, the penalty reads values, not groups.
+    grouped = set(expected.values()) == {"categorical"}
+    assert model.sensitive_counts_.shape == (1, n_labels if grouped else 0)
 
 
 BAD_KINDS = {
@@ -114,16 +115,17 @@ def test_stream_goes_on_with_the_attributes_it_began_with():
         model.set_params(lam=3).partial_fit(X, Y, sensitive_features=S)
 
 
-def test_paper_has_no_separate_attributes():
-    with pytest.raises(ValueError, match='schedule="paper" has one penalty, and lam is a dict'):
-        fit(lam={"a": 1, "b": 1}, schedule="paper")
+def test_the_authors_procedure_has_no_separate_attributes():
+    with pytest.raises(ValueError, match="'lam' parameter of MIBackpropClassifier"):
+        MIBackpropClassifier(lam={"a": 1, "b": 1}).fit(X, Y, sensitive_features=S)
 
 
 def test_mixed_attributes_are_separate_or_joint():
     frame = pd.DataFrame({"age": AGE, "a": S["a"]})
     joint, separate = fit(frame), fit(frame, lam={"age": 1, "a": 1})
-    assert joint.sensitive_plan_.n_groups == (0,)
-    assert separate.sensitive_plan_.n_groups == (0, 2)
+    assert joint.sensitive_counts_.shape == (1, 0)
+    assert separate.sensitive_counts_.shape == (1, 2)
+    assert separate.sensitive_values_ == [[], [0, 1]]
     with pytest.raises(ValueError, match='group_weight="balanced" needs groups'):
         fit(frame, group_weight="balanced")
     fit(frame, lam={"age": 1, "a": 1}, group_weight="balanced")

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 
 # Two parameters beside the column, without which 63 of the 68 checks of scikit-learn 1.9 pass.
 # missing_sensitive: a check writes NaN into column 0; that is an error by default, since a row
@@ -20,23 +20,33 @@ from fairmi import MIDebiasedClassifier
 ESTIMATOR = MIDebiasedClassifier(
     sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=60
 )
+# Its steps are small, and a check has few rows: a larger rate lets it learn in as many epochs.
+BACKPROP = MIBackpropClassifier(
+    sensitive_columns=[0],
+    missing_sensitive="mask",
+    lam=0.1,
+    hidden_layer_sizes=(32,),
+    n_critic_steps=1,
+    max_iter=30,
+    learning_rate=0.01,
+)
 SWITCH = "SCIPY_ARRAY_API"  # read by scipy as it is imported
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
-@parametrize_with_checks([ESTIMATOR])
+@parametrize_with_checks([ESTIMATOR, BACKPROP])
 def test_scikit_learn_accepts_the_estimator(estimator, check):
     name = getattr(check, "func", check).__name__
     if name == "check_array_api_input" and os.environ.get(SWITCH) != "1":
-        pass_in_a_process_of_its_own(name)
+        pass_in_a_process_of_its_own(f"{name} and {type(estimator).__name__}")
     else:
         check(estimator)
 
 
-def pass_in_a_process_of_its_own(name):
+def pass_in_a_process_of_its_own(tests):
     """With the switch on, without which scikit-learn skips the check."""
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", name]
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
     found = subprocess.run(
         command, env=os.environ | {SWITCH: "1"}, capture_output=True, text=True, timeout=300
     )
@@ -45,9 +55,10 @@ def pass_in_a_process_of_its_own(name):
     assert "skipped" not in found.stdout
 
 
-def test_tags():
-    tags = get_tags(ESTIMATOR)
-    assert is_classifier(ESTIMATOR)
+@pytest.mark.parametrize("estimator", [ESTIMATOR, BACKPROP], ids=lambda e: type(e).__name__)
+def test_tags(estimator):
+    tags = get_tags(estimator)
+    assert is_classifier(estimator)
     assert tags.target_tags.required
     assert tags.transformer_tags is not None
     assert tags.classifier_tags.multi_class

@@ -8,7 +8,8 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference
 from sklearn.exceptions import ConvergenceWarning
 
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
+from fairmi.networks.trainer import Trainer
 
 
 def rows_of(seed, n=1_000):
@@ -91,20 +92,68 @@ def test_a_bad_later_part_is_told():
         model.partial_fit(X, y, sensitive_features=np.where(s == "m", "m", "x"))
     with pytest.raises(ValueError, match="not what the first call"):
         model.partial_fit(X, y, classes=["a", "b"], sensitive_features=s)
-    with pytest.raises(ValueError, match="can't stream"):
-        MIDebiasedClassifier(schedule="paper").partial_fit(X, y, sensitive_features=s)
+    with pytest.raises(ValueError, match="sensitive_features has 2 columns, 1 expected"):
+        model.partial_fit(X, y, sensitive_features=np.column_stack([s, s]))
+
+
+def test_the_authors_procedure_has_no_streams():
+    assert not hasattr(MIBackpropClassifier(), "partial_fit")
 
 
 def test_a_part_that_diverges_is_left_out():
     X, y, s = rows_of(0)
     model = stream(1.0, n_parts=2)
-    before = model.predict_proba(X)
+    before, steps, history = model.predict_proba(X), model.t_, model.history_
     model.set_params(learning_rate=1e30)
-    with pytest.warns(ConvergenceWarning, match="non-finite"):
+    with pytest.warns(ConvergenceWarning, match="after 2 whole epochs.*non-finite"):
         model.partial_fit(X, y, sensitive_features=s)
     np.testing.assert_array_equal(model.predict_proba(X), before)
-    model.set_params(learning_rate=None).partial_fit(X, y, sensitive_features=s)
+    assert (model.t_, model.n_iter_, model.history_) == (steps, 2, history)
+    assert model.stopped_ == "diverged"
+    ((category, message),) = model.warnings_
+    assert category == "ConvergenceWarning"
+    assert "non-finite" in message
+    model.set_params(learning_rate=0.01).partial_fit(X, y, sensitive_features=s)
     assert np.isfinite(model.predict_proba(X)).all()
+    assert (model.n_iter_, model.stopped_, model.warnings_) == (3, None, [])
+
+
+def test_a_first_part_that_diverges_leaves_a_model_that_predicts_and_goes_on():
+    X, y, s = rows_of(0)
+    model = MIDebiasedClassifier(learning_rate=1e30, batch_size=100, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="after 0 whole epochs.*non-finite"):
+        model.partial_fit(X, y, classes=["no", "yes"], sensitive_features=s)
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert (model.t_, model.n_iter_, model.history_) == (0, 0, [])
+    assert not model.sensitive_counts_.any()
+    model.set_params(learning_rate=0.01).partial_fit(X, y, sensitive_features=s)
+    assert (model.t_, model.n_iter_) == (10, 1)
+    assert model.sensitive_counts_.sum() == pytest.approx(len(y))
+
+
+@pytest.mark.parametrize("n_parts", [0, 2])
+def test_an_interrupted_part_leaves_the_model_and_the_stream_as_they_were(monkeypatch, n_parts):
+    X, y, s = rows_of(50)
+    given = {"classes": ["no", "yes"], "sensitive_features": s}
+    model, other = stream(1.0, n_parts), stream(1.0, n_parts)
+    step = Trainer.step
+    calls = []
+
+    def interrupted(trainer, batch):
+        calls.append(None)
+        if len(calls) == 6:  # of ten
+            raise KeyboardInterrupt
+        return step(trainer, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.partial_fit(X, y, **given)
+    assert vars(model).keys() == vars(other).keys()
+    assert getattr(model, "n_iter_", 0) == n_parts
+    for one in (model, other):
+        one.partial_fit(X, y, **given)
+    np.testing.assert_array_equal(model.decision_function(X), other.decision_function(X))
 
 
 def test_a_stream_takes_new_settings_but_no_new_networks():
@@ -118,12 +167,20 @@ def test_a_stream_takes_new_settings_but_no_new_networks():
     assert not np.array_equal(first.decision_function(X), second.decision_function(X))
 
 
-def test_a_model_of_a_newer_version_is_refused():
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ({"_format": 99}, r"in format 99, .*; upgrade fairmi"),
+        ({}, r"in format 1, .*; fit it anew"),
+    ],
+)
+def test_a_model_saved_in_another_format_is_refused(saved, message):
     model = stream(0.0, n_parts=1)
     state = model.__getstate__()
     loaded = MIDebiasedClassifier.__new__(MIDebiasedClassifier)
-    with pytest.raises(ValueError, match=r"saved by fairmi 99\.0.*upgrade fairmi"):
-        loaded.__setstate__(state | {"_fairmi_version": "99.0.1"})
+    other = {key: value for key, value in state.items() if key != "_format"} | saved
+    with pytest.raises(ValueError, match=f"This MIDebiasedClassifier was saved {message}"):
+        loaded.__setstate__(other)
     loaded.__setstate__(state)
     X, _, _ = rows_of(0)
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))

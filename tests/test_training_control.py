@@ -338,7 +338,6 @@ def test_a_fit_that_a_callback_ends_is_scored_in_a_search(table, model):
 @each_model
 def test_a_fit_after_a_search_keeps_its_last_whole_epoch_again(table, model):
     """What a search asks of its fits holds for these alone."""
-    X, y, s = table
     with sklearn.config_context(enable_metadata_routing=True):
         score(clone(model).set_params(max_iter=5), table)
     with pytest.warns(ConvergenceWarning, match="interrupted"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fairmi.audit.records import Audit, Curve, Figure, ReliabilityBin
+from fairmi.audit.records import Curve, Figure, ReliabilityBin
+from fairmi.audit.report import Audit
 from fairmi.audit.run import audit
 
 __all__ = ["Audit", "Curve", "Figure", "ReliabilityBin", "audit"]

@@ -34,11 +34,19 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
     )
+    parser.add_argument("--positive", metavar="LABEL", help="the label whose rates matter")
+    parser.add_argument(
+        "--conditions", nargs="*", metavar="COLUMN", help="compare groups within these (all)"
+    )
     parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
     parser.add_argument("--html", type=Path, help="write the report as a page to this file")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--csv", type=Path, help="write all figures as a table to this file")
+    parser.add_argument("--card", type=Path, help="write a model card (Markdown) to this file")
     parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (0.95)")
     parser.add_argument("--seed", type=int, default=0, help="of draws and probes (0)")
+    parser.add_argument("--n-jobs", type=int, default=2, metavar="N", help="processes (2)")
+    parser.add_argument("--verbose", action="store_true", help="show progress")
     parser.set_defaults(run=run_audit)
     return parser
 
@@ -52,7 +60,7 @@ def run_audit(arguments: argparse.Namespace) -> str:
         If a file, or a column of the data, isn't there.
     """
     table = _table(arguments.data)
-    for column in (arguments.target, *arguments.sensitive):
+    for column in (arguments.target, *arguments.sensitive, *(arguments.conditions or ())):
         if column not in table:
             raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
     trust = arguments.trust_pickle
@@ -63,15 +71,30 @@ def run_audit(arguments: argparse.Namespace) -> str:
         _features(model, table, arguments.target),
         table[arguments.target],
         sensitive_features=table[arguments.sensitive],
+        pos_label=_label(arguments.positive, table[arguments.target]),
         baseline=baseline,
+        conditions="auto" if arguments.conditions is None else table[arguments.conditions],
         confidence=arguments.confidence,
+        n_jobs=arguments.n_jobs,
         random_state=arguments.seed,
+        verbose=arguments.verbose,
     )
-    if arguments.html:
-        report.to_html(arguments.html)
-    if arguments.json:
-        report.to_json(arguments.json)
+    for form in ("html", "json", "csv", "card"):
+        path = getattr(arguments, form)
+        if path:
+            getattr(report, f"to_{form}")(path)
     return repr(report)
+
+
+def _label(text: str | None, labels: pd.Series) -> Any:
+    """Return the label that is written like this, which may be a number; None for None."""
+    if text is None:
+        return None
+    known = labels.dropna().unique().tolist()
+    for label in known:
+        if str(label) == text:
+            return label
+    raise SystemExit(f"--positive {text} is not a label of the data; it has {known[:20]}.")
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -1,14 +1,10 @@
-"""What an audit found: one kind of record for every figure, and the audit that holds them."""
+"""What an audit found, as plain records: all that is shown is made of these."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
-
-import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -18,8 +14,9 @@ class Figure:
     Attributes
     ----------
     section : str
-        "overall", "group", "gap", "change" (against the baseline), "calibration", "leakage",
-        "information" or "certificate".
+        "overall", "group", "disparity" (between groups), "conditional" (between groups within a
+        part of the rows), "conditional group", "baseline", "change" (against the baseline),
+        "calibration", "leakage", "information" or "certificate".
     measure : str
         What was measured, such as "demographic_parity_difference".
     value : float
@@ -38,6 +35,8 @@ class Figure:
     subject : str
         The class that a rate is of (more than two classes), or what was examined: "predictions",
         "scores" or "representation".
+    condition : str
+        The part of the rows that the number is of, such as "label = 1"; "" for all of them.
     """
 
     section: str
@@ -50,6 +49,7 @@ class Figure:
     attribute: str = ""
     group: str = ""
     subject: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Curve:
     bins: tuple[ReliabilityBin, ...]
 
 
-@dataclass(frozen=True, repr=False)
-class Audit:
-    """What `audit` found. It prints as a table, and shows as a page in a notebook.
+@dataclass(frozen=True)
+class AuditRecord:
+    """All that an audit found.
 
     Attributes
     ----------
@@ -93,47 +93,15 @@ class Audit:
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
 
-    def section(self, name: str) -> list[Figure]:
-        """Return the figures of one section."""
-        return [figure for figure in self.figures if figure.section == name]
+    @property
+    def attributes(self) -> list[str]:
+        """The sensitive features, and their intersection where there are several."""
+        return list(dict.fromkeys(f.attribute for f in self.figures if f.attribute))
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return all figures as a DataFrame, a row for each; columns as in `Figure`."""
-        columns = ["section", "attribute", "group", "subject", "measure"]
-        numbers = ["value", "low", "high", "by_chance", "n"]
-        return pd.DataFrame([asdict(figure) for figure in self.figures])[columns + numbers]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as dicts, lists, strings and numbers; None for NaN and infinity."""
-        return _plain(asdict(self))
-
-    def to_json(self, path: str | Path) -> None:
-        """Write `to_dict` to a file of JSON."""
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
-
-    def to_html(self, path: str | Path) -> None:
-        """Write a self-contained page, with pictures, that states what the figures mean."""
-        from fairmi.audit.page import whole_page
-
-        Path(path).write_text(whole_page(self), encoding="utf-8")
-
-    def _repr_html_(self) -> str:
-        from fairmi.audit.page import fragment
-
-        return fragment(self)
-
-    def __repr__(self) -> str:
-        from fairmi.audit.text import as_text
-
-        return as_text(self)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)
+    def section(self, name: str, attribute: str | None = None) -> list[Figure]:
+        """Return the figures of one section, of one sensitive feature if that is given."""
+        return [
+            figure
+            for figure in self.figures
+            if figure.section == name and attribute in (None, figure.attribute)
+        ]

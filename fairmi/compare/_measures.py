@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import stats
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
+
+from fairmi.metrics.probes import LEAST_TO_HOLD_BACK, PANEL, Task
 
 METRICS = (
     "accuracy",
@@ -114,8 +115,10 @@ def fold_interval(values: np.ndarray, test_share: float) -> tuple[float, float]:
 def probe_auc(
     Z_train: np.ndarray, s_train: np.ndarray, Z_test: np.ndarray, s_test: np.ndarray
 ) -> float:
-    """ROC AUC of gradient boosting, trained to tell the group from Z, on rows it never saw."""
-    probe = HistGradientBoostingClassifier(random_state=0).fit(Z_train, s_train)
+    """ROC AUC of the audit's boosting probe, trained to tell the group, on rows it never saw."""
+    hold_back = bool(np.unique(s_train, return_counts=True)[1].min() >= LEAST_TO_HOLD_BACK)
+    task = Task(continuous=False, seed=0, n_rows=len(Z_train), hold_back=hold_back)
+    probe = PANEL["boosting"].build(task).fit(Z_train, s_train)
     shares = probe.predict_proba(Z_test)
     if len(probe.classes_) == 2:
         return float(roc_auc_score(s_test == probe.classes_[1], shares[:, 1]))

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from fairmi.audit.render import palette
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; the marker says the same again.
+# The marker says the same again as the colour.
 _STYLES = {
-    "fairmi": ("#D55E00", "o"),
-    "MI backpropagation as published": ("#A6761D", "p"),
-    "ExponentiatedGradient": ("#0072B2", "s"),
-    "GridSearch": ("#56B4E9", "^"),
-    "ThresholdOptimizer": ("#009E73", "D"),
-    "CorrelationRemover": ("#CC79A7", "v"),
-    "Adversarial": ("#E69F00", "X"),
-    "Logistic regression": ("#000000", "P"),
-    "Gradient boosting": ("#7F7F7F", "*"),
+    "fairmi": (palette.VERMILION, "o"),
+    "MI backpropagation as published": (palette.BROWN, "p"),
+    "ExponentiatedGradient": (palette.BLUE, "s"),
+    "GridSearch": (palette.SKY, "^"),
+    "ThresholdOptimizer": (palette.GREEN, "D"),
+    "CorrelationRemover": (palette.PURPLE, "v"),
+    "Adversarial": (palette.ORANGE, "X"),
+    "Logistic regression": (palette.BLACK, "P"),
+    "Gradient boosting": (palette.PALE_GREY, "*"),
 }
-_OTHER = ("#A6761D", "h")
+_OTHER = (palette.BROWN, "h")
 _PLAIN = "plain encoding"
 _X, _Y = "demographic_parity_difference", "accuracy"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fairmi.metrics.certificate import Certificate, certify
+from fairmi.metrics.conditional_leakage import conditional_leakage_report
 from fairmi.metrics.information import (
     MutualInformationReport,
     conditional_mutual_information_report,
@@ -19,6 +20,7 @@ __all__ = [
     "MutualInformationReport",
     "ProbeLeakage",
     "certify",
+    "conditional_leakage_report",
     "conditional_mutual_information_report",
     "conditional_mutual_information_score",
     "leakage_report",

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 from scipy.stats import chi2
 
+from fairmi.metrics._independence import Order
 from fairmi.metrics._matrix import cells
 
 EXCEEDANCES = 20  # permutations at least as extreme as the sample, at which the test ends
@@ -74,12 +75,15 @@ def _members(code: np.ndarray) -> csr_array | None:
     return members if members.shape[0] > 1 else None
 
 
-def atoms_p_value(atoms: Atoms, target: np.ndarray, rng: np.random.Generator) -> float:
+def atoms_p_value(
+    atoms: Atoms, target: np.ndarray, order: Order, rng: np.random.Generator
+) -> float:
     """Return the p-value of "the target doesn't depend on the values that recur in Z".
 
-    `target` (n_rows, n_outputs) is centred. It is permuted until 20 permutations are as extreme
-    as the sample, up to 9,999 times, fewer for many rows: the sequential test of Besag and
-    Clifford, *Sequential Monte Carlo p-values*, Biometrika 78 (1991), which is exact.
+    `target` (n_rows, n_outputs) is centred. It is permuted by `order` until 20
+    permutations are as extreme as the sample, up to 9,999 times, fewer for many rows: the
+    sequential test of Besag and Clifford, *Sequential Monte Carlo p-values*, Biometrika 78
+    (1991), which is exact.
     """
     spread = np.sqrt((target**2).mean(axis=0).sum())
     if spread == 0:
@@ -89,8 +93,8 @@ def atoms_p_value(atoms: Atoms, target: np.ndarray, rng: np.random.Generator) ->
     most = most_permutations(len(target))
     extreme = 0
     for done in range(0, most, AT_ONCE):
-        orders = [rng.permutation(len(target)) for _ in range(min(AT_ONCE, most - done))]
-        hits = atoms.strengths(np.stack([target[order] for order in orders], axis=2)) >= observed
+        drawn = [target[order(rng)] for _ in range(min(AT_ONCE, most - done))]
+        hits = atoms.strengths(np.stack(drawn, axis=2)) >= observed
         reached = extreme + np.cumsum(hits)
         if reached[-1] >= EXCEEDANCES:
             return float(EXCEEDANCES / (done + 1 + np.argmax(reached == EXCEEDANCES)))

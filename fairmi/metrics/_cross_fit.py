@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from fairmi._data.tables import check_indexes
 from fairmi.metrics import _scores
 from fairmi.metrics._atoms import Atoms, atoms_p_value, most_permutations
-from fairmi.metrics._independence import independence_p_value, permuted_sums
+from fairmi.metrics._clusters import cluster_codes, exchange, warn_of_repeated_rows
+from fairmi.metrics._independence import Order, independence_p_value, permuted_sums
 from fairmi.metrics._matrix import as_matrix
 from fairmi.metrics._target import Target, as_target
 from fairmi.metrics.probes import Probe, Split, fit_predict, split_rows
@@ -33,6 +35,7 @@ class Sample:
     folds: list[np.ndarray]
     weighted: bool
     seed: int
+    clusters: np.ndarray | None
 
     @classmethod
     def make(
@@ -43,15 +46,25 @@ class Sample:
         kind: str,
         cv: int,
         sample_weight: Any,
+        clusters: Any,
         random_state: Any,
     ) -> Sample:
         """Check the arguments of a report and split the rows."""
+        check_indexes(
+            Z=Z,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+            clusters=clusters,
+        )
         matrix = as_matrix(Z)
         target = as_target(sensitive_features, len(matrix), kind=kind).standardised()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         weight = _weights(sample_weight, len(matrix))
-        folds = split_rows(target, cv, seed)
-        return cls(matrix, target, weight, folds, sample_weight is not None, seed)
+        owners = cluster_codes(clusters, len(matrix))
+        if owners is None:
+            warn_of_repeated_rows(matrix, target.values)
+        folds = split_rows(target, cv, seed, owners)
+        return cls(matrix, target, weight, folds, sample_weight is not None, seed, owners)
 
     @property
     def splits(self) -> list[Split]:
@@ -88,6 +101,14 @@ class Sample:
         """Return a generator for permutations."""
         return np.random.default_rng(self.seed)
 
+    def owners(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the clusters of some rows."""
+        return None if self.clusters is None else self.clusters[rows]
+
+    def order(self, rows: np.ndarray) -> Order:
+        """Return what permutes the target of some rows."""
+        return exchange(self.owners(rows), self.target.columns[rows])
+
     def shares(self) -> np.ndarray:
         """Return each fold's share of the weight."""
         return np.array([self.weight[fold].sum() for fold in self.folds]) / self.weight.sum()
@@ -123,7 +144,9 @@ def null_scores(sample: Sample, scores: list[list[_scores.Score]]) -> np.ndarray
     sums = 0.0
     for k, share in enumerate(sample.shares()):
         forms = np.array([by_fold[k].form for by_fold in scores])
-        sums = sums + share * permuted_sums(_centred(sample, sample.folds[k]), forms, rng)[1]
+        fold = sample.folds[k]
+        target, order = _centred(sample, fold), sample.order(fold)
+        sums = sums + share * permuted_sums(target, forms, order, rng)[1]
     largest = np.max(sums, axis=1)
     return np.clip(largest, 0, None) ** 2 if sample.target.continuous else largest + 0.5
 
@@ -135,7 +158,8 @@ def p_value(sample: Sample, predictions: Predictions) -> float:
     if not sample.target.continuous and len(sample.target.labels) > 2:
         share = sample.target.columns.mean(axis=0)
     blocks = [np.array(block) / share for block in zip(*predictions, strict=True)]
-    return independence_p_value(targets, blocks, sample.generator())
+    orders = [sample.order(fold) for fold in sample.folds[1:]]
+    return independence_p_value(targets, blocks, orders, sample.generator())
 
 
 def joint_p_value(sample: Sample, of_probes: float) -> float:
@@ -151,10 +175,11 @@ def joint_p_value(sample: Sample, of_probes: float) -> float:
     least = 1 / (most_permutations(len(sample.Z)) + 1) / ATOMS_SHARE
     if joint <= least:
         return joint
-    target = _centred(sample, np.arange(len(sample.Z)))
+    everyone = np.arange(len(sample.Z))
+    target = _centred(sample, everyone)
     if target.shape[1] > 1:
         target = target / np.sqrt(sample.target.columns.mean(axis=0))
-    of_atoms = atoms_p_value(atoms, target, sample.generator())
+    of_atoms = atoms_p_value(atoms, target, sample.order(everyone), sample.generator())
     return min(joint, of_atoms / ATOMS_SHARE, 1.0)
 
 

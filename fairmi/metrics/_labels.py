@@ -15,12 +15,28 @@ def label_codes(
     The classes are ``estimator.classes_``, with what else occurs merged in by value; without that
     attribute, all that occurs.
     """
-    answers = y_true if y_pred is None else y_pred
-    seen = np.union1d(y_true, answers)
+    predictions = y_true if y_pred is None else y_pred
+    seen = np.union1d(y_true, predictions)
     known = np.asarray(getattr(estimator, "classes_", seen))
     classes = known if np.isin(seen, known).all() else np.union1d(known, seen)
     order = np.argsort(classes)
     true, predicted = (
-        order[np.searchsorted(classes, labels, sorter=order)] for labels in (y_true, answers)
+        order[np.searchsorted(classes, labels, sorter=order)] for labels in (y_true, predictions)
     )
     return true, predicted, classes
+
+
+def positive_code(classes: np.ndarray, pos_label: Any) -> int:
+    """Return the code of the class that rates are of.
+
+    Raises
+    ------
+    ValueError
+        If `pos_label` is none of the classes.
+    """
+    for code, label in enumerate(classes.tolist()):
+        if label == pos_label:
+            return code
+    raise ValueError(
+        f"pos_label={pos_label!r} is not among the classes; give one of {classes.tolist()}."
+    )

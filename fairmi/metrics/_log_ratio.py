@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,23 +10,28 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import norm
 
+from fairmi.metrics._clusters import cluster_sums
 from fairmi.metrics._target import Target
-from fairmi.metrics.probes import choose_probes, fit_predict, split_rows
+from fairmi.metrics.probes import Split, choose_probes, fit_predict, split_rows
 
 NORMAL_95 = 1.959964
 MIXTURE_STEPS = 200
+
+Densities = Callable[[Sequence[Split]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class LogRatios:
     """Estimates of the rows' log ratios, whose mean less `bias` estimates the information.
 
-    `excess` is the variance of that mean beyond what the spread of `values` tells.
+    `excess` is the variance of that mean beyond what the spread of `values` tells, and
+    `estimator` the kind of estimate.
     """
 
     values: np.ndarray
     bias: float = 0.0
     excess: float = 0.0
+    estimator: str = "probe"
 
     @classmethod
     def combine(cls, parts: Sequence[LogRatios]) -> LogRatios:
@@ -35,17 +40,19 @@ class LogRatios:
         share = np.array([len(part.values) for part in parts]) / len(values)
         bias = share @ [part.bias for part in parts]
         excess = share**2 @ [part.excess for part in parts]
-        return cls(values, float(bias), float(excess))
+        kinds = {part.estimator for part in parts}
+        estimator = next(kind for kind in ("nearest", "plugin", "probe") if kind in kinds)
+        return cls(values, float(bias), float(excess), estimator)
 
     @property
     def mean(self) -> float:
         """The estimate; it can be below 0."""
         return float(self.values.mean() - self.bias)
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval, no end below 0."""
-        variance = self.values.var() / len(self.values) + self.excess
+    def interval(self, clusters: np.ndarray | None = None) -> tuple[float, float]:
+        """Return the 95 % interval, no end below 0; rows of a cluster are one draw together."""
+        sums = cluster_sums(self.values - self.values.mean(), clusters)
+        variance = (sums**2).sum() / len(self.values) ** 2 + self.excess
         error = NORMAL_95 * float(np.sqrt(variance))
         return max(self.mean - error, 0.0), max(self.mean + error, 0.0)
 
@@ -63,18 +70,26 @@ def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
     by_z, by_c = np.bincount(codes), np.bincount(c)
     values = np.log(by_cell[cell.reshape(-1)] * n / (by_z[codes] * by_c[c]))
     freedom = int(len(by_cell) - (by_z > 0).sum() - (by_c > 0).sum() + 1)
-    return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2))
+    return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2), "plugin")
 
 
 def probe_log_ratios(
-    Z: np.ndarray, target: Target, *, probe: Any, cv: int, seed: int, n_jobs: int | None
+    Z: np.ndarray,
+    target: Target,
+    *,
+    probe: Any,
+    cv: int,
+    seed: int,
+    clusters: np.ndarray | None,
+    n_jobs: int | None,
+    more: Densities | None = None,
 ) -> LogRatios:
     """Return held-out log ratios of a mixture of the probes and of "Z tells nothing".
 
     Rows of a fold are predicted by probes trained on the others, mixed by the weights that are
-    most likely on the others.
+    most likely on the others. `more` gives further ratios q(c | z) / p(c) from the splits.
     """
-    folds = split_rows(target, cv, seed)
+    folds = split_rows(target, cv, seed, clusters)
     rows = np.arange(len(Z))
     splits = [(np.setdiff1d(rows, fold, assume_unique=True), fold) for fold in folds]
     predictions = fit_predict(
@@ -90,9 +105,10 @@ def probe_log_ratios(
     for p, by_fold in enumerate(predictions):
         for fold, prediction in zip(folds, by_fold, strict=True):
             held_out[p, fold] = prediction
+    further = np.empty((len(Z), 0)) if more is None else more(splits)
     values = np.empty(len(Z))
     for train, test in splits:
-        ratio = _ratios(held_out, target, train)
+        ratio = np.hstack([further, _ratios(held_out, target, train)])
         values[test] = np.log(ratio[test] @ _mixture(ratio[train]))
     return LogRatios(values)
 

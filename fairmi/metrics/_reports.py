@@ -31,7 +31,7 @@ class LeakageReport:
     ----------
     score : float
         The largest score over probes, each cross-fitted: ROC AUC for two groups, its one-vs-rest
-        macro average for more, R2 for a continuous attribute.
+        macro average for more; for a continuous attribute R2, of its value or of its spread.
     interval : tuple of float
         95 % interval of that probe's score.
     probe : str
@@ -42,8 +42,8 @@ class LeakageReport:
         Of the test of independence of Z and the attribute (see `leakage_report`).
     balanced_accuracy : float
         Largest over probes; nan where the attribute is continuous.
-    metric : {"roc_auc", "roc_auc_ovr", "r2"}
-        What `score` is.
+    metric : {"roc_auc", "roc_auc_ovr", "r2", "r2_of_spread"}
+        What `score` is; "r2_of_spread" is of how far a continuous attribute lies from its median.
     kind : {"categorical", "continuous"}
         What the attribute was taken for.
     labels : tuple
@@ -74,7 +74,11 @@ class LeakageReport:
 
     def __str__(self) -> str:
         low, high = self.interval
-        finding = "a leak" if self.flagged else "no leak found"
+        above = self.score > self.null_quantile
+        if self.flagged:
+            finding = "a leak" if above else "a leak, in too few rows to raise the score"
+        else:
+            finding = "no proof of a leak, though the score is high" if above else "no leak found"
         return (
             f"Leakage {self.score:.3f} [{low:.3f}, {high:.3f}] ({self.metric}, {self.probe} "
             f"probe); no leakage gives {self.null_mean:.3f}, up to {self.null_quantile:.3f}: "
@@ -89,7 +93,8 @@ class MutualInformationReport:
     Attributes
     ----------
     score : float
-        The estimate, at least 0: by "probe" a lower bound, by "plugin" corrected for bias.
+        The estimate, at least 0: by "probe" a lower bound, by "plugin" corrected for bias, by
+        "nearest" (neighbours) close to the information, on either side.
     interval : tuple of float
         95 % interval of the estimate. Of a lower bound, it holds the bound's own mean: the
         information can lie above where no probe finds all of it.
@@ -98,8 +103,8 @@ class MutualInformationReport:
         values of y, if given) and probes are trained afresh; nan with no permutations.
     null_bound : float
         What the estimate exceeds in at most 5 % of independent samples, by theory.
-    estimator : {"plugin", "probe"}
-        What was used.
+    estimator : {"plugin", "probe", "nearest"}
+        What was used; "nearest" where it was for some value of y.
     kind : {"categorical", "continuous"}
         What the attribute was taken for.
     n_rows : int

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairmi.metrics._clusters import cluster_sums
+
 
 @dataclass(frozen=True)
 class Score:
@@ -21,10 +23,9 @@ class Score:
     influence: np.ndarray
     form: np.ndarray
 
-    @property
-    def standard_error(self) -> float:
-        """Standard error of the value."""
-        return float(np.sqrt((self.influence**2).sum()))
+    def standard_error(self, clusters: np.ndarray | None = None) -> float:
+        """Return the standard error of the value; with clusters (n_rows,), theirs are summed."""
+        return float(np.linalg.norm(cluster_sums(self.influence, clusters)))
 
 
 def auc(target: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> Score:

@@ -42,6 +42,7 @@ def mutual_information_score(
     estimator: Any = "auto",
     kind: str = "auto",
     cv: int = 5,
+    clusters: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> float:
@@ -51,7 +52,7 @@ def mutual_information_score(
 
     Parameters
     ----------
-    Z, C, estimator, kind, cv, random_state, n_jobs
+    Z, C, estimator, kind, cv, clusters, random_state, n_jobs
         See `mutual_information_report`.
 
     Returns
@@ -71,7 +72,7 @@ def mutual_information_score(
     >>> round(mutual_information_score(Z, C), 2)  # ln 2
     0.69
     """
-    return _report(Z, C, None, estimator, kind, cv, 0, random_state, n_jobs).score
+    return _report(Z, C, None, estimator, kind, cv, clusters, 0, random_state, n_jobs).score
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -82,6 +83,7 @@ def mutual_information_report(
     estimator: Any = "auto",
     kind: str = "auto",
     cv: int = 5,
+    clusters: Any = None,
     n_permutations: int = 20,
     random_state: Any = None,
     n_jobs: int | None = None,
@@ -106,6 +108,9 @@ def mutual_information_report(
         values, or few rows for each; two values are always categories.
     cv : int, default=5
         Folds of the cross-fitting.
+    clusters : array-like of shape (n_rows,), default=None
+        Labels of rows that belong together, such as one person's. Folds, permutations and
+        intervals are by whole clusters; "auto" takes probes then, and "plugin" is refused.
     n_permutations : int, default=20
         Times that C is permuted and everything is estimated afresh.
     random_state : int, RandomState instance or None, default=None
@@ -130,11 +135,22 @@ def mutual_information_report(
     *Probes*: for any q, I(Z; C) >= E ln q(C | Z) / p(C) (Barber and Agakov [1]_). q is a mixture
     of the probes and of p(C) itself, so that where no probe helps the estimate is near 0; rows
     are scored by what was trained on other folds. A continuous C is made normal by its ranks,
-    which leaves the information as it is, and q is normal around each probe's prediction.
+    which leaves the information as it is. There, q is normal around each probe's prediction, and
+    the panel has densities for its spread and shape too: classifiers over eight quantile bins of
+    C, and kernels over the C of the nearest rows in Z. All are mixed by weights from other folds,
+    so that the choice among them costs no correction.
     Under independence, the product of q / p over a held-out fold has mean at most 1, so by
     Markov's inequality the estimate exceeds cv ln(20) / n with probability at most 0.05: the
-    `null_bound`. No method can certify from n rows that the information is above about ln n
-    (McAllester and Stratos [2]_), and none of this kind gives an upper bound.
+    `null_bound` (times the rows of the largest cluster, where there are clusters). No method
+    can certify from n rows that the information is above about ln n (McAllester and
+    Stratos [2]_), and none of this kind gives an upper bound.
+
+    *Nearest neighbours*: for a continuous C and a Z of three columns at most, up to 20,000 rows,
+    without clusters, "panel" also makes the estimate of Kraskov, Stögbauer and Grassberger [4]_.
+    It is close to the information, though it bounds it on no side. It is taken in place of the
+    probes' where it is larger, and above 0 by more than 2.6 of its standard errors (widened by
+    the square root of 2, since rows share neighbours), as it is in at most about half a percent
+    of independent samples; `null_bound` counts these.
 
     *Plug-in*: the bias is that of Miller and Madow [3]_; the interval counts the spread of the
     log ratios and that of the chi-squared limit under independence.
@@ -147,6 +163,8 @@ def mutual_information_report(
        Information", AISTATS 2020, arXiv:1811.04251.
     .. [3] G. A. Miller, "Note on the bias of information estimates", in Information Theory in
        Psychology (1955).
+    .. [4] A. Kraskov, H. Stögbauer, P. Grassberger, "Estimating mutual information", Physical
+       Review E 69 (2004), doi:10.1103/PhysRevE.69.066138.
 
     Examples
     --------
@@ -159,7 +177,7 @@ def mutual_information_report(
     >>> report.interval[0] < 0.368 < report.interval[1]
     True
     """
-    return _report(Z, C, None, estimator, kind, cv, n_permutations, random_state, n_jobs)
+    return _report(Z, C, None, estimator, kind, cv, clusters, n_permutations, random_state, n_jobs)
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -171,6 +189,7 @@ def conditional_mutual_information_score(
     estimator: Any = "auto",
     kind: str = "auto",
     cv: int = 5,
+    clusters: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> float:
@@ -180,7 +199,7 @@ def conditional_mutual_information_score(
 
     Parameters
     ----------
-    Z, C, estimator, kind, cv, random_state, n_jobs
+    Z, C, estimator, kind, cv, clusters, random_state, n_jobs
         See `mutual_information_report`.
     y : array-like of shape (n_rows,)
         Labels.
@@ -202,7 +221,7 @@ def conditional_mutual_information_score(
     >>> conditional_mutual_information_score(Z, C, y)  # y tells all that Z does
     0.0
     """
-    return _report(Z, C, y, estimator, kind, cv, 0, random_state, n_jobs).score
+    return _report(Z, C, y, estimator, kind, cv, clusters, 0, random_state, n_jobs).score
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -214,6 +233,7 @@ def conditional_mutual_information_report(
     estimator: Any = "auto",
     kind: str = "auto",
     cv: int = 5,
+    clusters: Any = None,
     n_permutations: int = 20,
     random_state: Any = None,
     n_jobs: int | None = None,
@@ -225,7 +245,7 @@ def conditional_mutual_information_report(
 
     Parameters
     ----------
-    Z, C, estimator, kind, cv, n_permutations, random_state, n_jobs
+    Z, C, estimator, kind, cv, clusters, n_permutations, random_state, n_jobs
         See `mutual_information_report`.
     y : array-like of shape (n_rows,)
         Labels.
@@ -248,7 +268,7 @@ def conditional_mutual_information_report(
     >>> conditional_mutual_information_report(C ^ y, C, y).score > 0.68  # ln 2, given y
     True
     """
-    return _report(Z, C, y, estimator, kind, cv, n_permutations, random_state, n_jobs)
+    return _report(Z, C, y, estimator, kind, cv, clusters, n_permutations, random_state, n_jobs)
 
 
 def _report(
@@ -258,21 +278,24 @@ def _report(
     estimator: Any,
     kind: str,
     cv: int,
+    clusters: Any,
     n_permutations: int,
     random_state: Any,
     n_jobs: int | None,
 ) -> MutualInformationReport:
     random = check_random_state(random_state)
-    task = InformationTask.make(Z, C, y, estimator=estimator, kind=kind, cv=cv, random=random)
+    task = InformationTask.make(
+        Z, C, y, estimator=estimator, kind=kind, cv=cv, clusters=clusters, random=random
+    )
     found = task.estimate(task.target, n_jobs)
     null = [task.estimate(task.permuted(random), n_jobs).mean for _ in range(n_permutations)]
     return MutualInformationReport(
         score=max(found.mean, 0.0),
-        interval=found.interval,
+        interval=task.interval(found),
         null_mean=float(np.mean(np.maximum(null, 0))) if null else np.nan,
         null_quantile=float(np.quantile(np.maximum(null, 0), CONFIDENCE)) if null else np.nan,
         null_bound=task.null_bound(found),
-        estimator="plugin" if task.plugin else "probe",
+        estimator="plugin" if task.plugin else found.estimator,
         kind=task.target.kind,
         n_rows=len(task.Z),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -17,6 +18,7 @@ from fairmi.metrics._cross_fit import (
     null_scores,
     p_value,
 )
+from fairmi.metrics._log_ratio import normal_scores
 from fairmi.metrics._reports import LeakageReport, ProbeLeakage
 from fairmi.metrics._scores import Score
 from fairmi.metrics._target import Target
@@ -48,6 +50,7 @@ def leakage_score(
     kind: str = "auto",
     cv: int = 5,
     sample_weight: Any = None,
+    clusters: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> float:
@@ -61,14 +64,14 @@ def leakage_score(
         A representation, scores, or predictions.
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         See `leakage_report`.
-    probe, kind, cv, sample_weight, random_state, n_jobs
+    probe, kind, cv, sample_weight, clusters, random_state, n_jobs
         See `leakage_report`.
 
     Returns
     -------
     float
         ROC AUC for two groups (0.5: nothing is recovered), its one-vs-rest macro average for
-        more, R2 (0: nothing) for a continuous attribute.
+        more; for a continuous attribute R2 (0: nothing), of its value or of its spread.
 
     Raises
     ------
@@ -91,11 +94,16 @@ def leakage_score(
         kind=kind,
         cv=cv,
         sample_weight=sample_weight,
+        clusters=clusters,
         random_state=random_state,
     )
-    probes = choose_probes(probe, sample.target)
-    scores = fold_scores(sample, sample.predict(probes, sample.splits, n_jobs))
-    return max(_score(sample, by_fold) for by_fold in scores)
+    return max(
+        _score(part, by_fold)
+        for part in _parts(sample)
+        for by_fold in fold_scores(
+            part, part.predict(choose_probes(probe, part.target), part.splits, n_jobs)
+        )
+    )
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -107,6 +115,7 @@ def leakage_report(
     kind: str = "auto",
     cv: int = 5,
     sample_weight: Any = None,
+    clusters: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> LeakageReport:
@@ -116,16 +125,17 @@ def leakage_report(
     ----------
     Z : array-like of shape (n_rows, n_columns) or (n_rows,)
         A representation, scores, or predictions, on rows that the model under audit didn't see
-        in training.
+        in training. A missing value is seen as such: where Z lacks values may tell.
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         The attribute; of several categorical columns, the intersections are the groups.
     probe : str or scikit-learn estimator, default="panel"
         "panel" for all of "linear" (logistic or ridge regression), "boosting" (histogram
         gradient boosting), "neighbours" (25 nearest), "network" (one hidden layer of 64),
-        "digits" (boosting on Z's decimal digits, which finds what is hidden in small ones) and
-        "values" (regression on the exact values that recur in a column); the name of one; or an
-        estimator of the caller's: a classifier with `predict_proba` or, for a continuous
-        attribute, a regressor.
+        "digits" (boosting on Z's decimal and binary digits, which finds what is hidden in small
+        ones), "waves" (boosting on waves over columns, their sums and differences, which finds
+        narrow stripes) and "values" (regression on the exact values that recur in a column); the
+        name of one; or an estimator of the caller's: a classifier with `predict_proba` or, for a
+        continuous attribute, a regressor.
     kind : {"auto", "categorical", "continuous"}, default="auto"
         "auto" takes one column of numbers as continuous where they have more than 20 distinct
         values, or few rows for each; two values are always categories.
@@ -134,6 +144,9 @@ def leakage_report(
     sample_weight : array-like of shape (n_rows,), default=None
         Weights of rows, in training and in scores. A probe that takes none is trained on rows
         drawn in proportion.
+    clusters : array-like of shape (n_rows,), default=None
+        Labels of rows that belong together, such as one person's. Folds, permutations and
+        intervals are by whole clusters.
     random_state : int, RandomState instance or None, default=None
         Seed of folds, probes and permutations.
     n_jobs : int or None, default=None
@@ -163,6 +176,10 @@ def leakage_report(
     a, whatever the probes (without weights; with weights about so). A leak is `flagged` at 0.01.
     The covariance is used, and not the AUC, since a leak in a few rows hardly moves an AUC.
 
+    *A continuous attribute* is tested twice, for its value and for its spread (how far it lies
+    from the median, of ranks made normal), and the larger R2 counts; `p_value` is twice the
+    smaller one.
+
     *Recurring values*: with the panel, where two rows or more share a value of a column or a
     whole row of Z, the dependence of the attribute on these values is tested too, on all rows at
     once, by a sequential permutation test [3]_; it has two thirds of the error and the probes
@@ -173,6 +190,8 @@ def leakage_report(
     *No leakage*: `null_mean` and `null_quantile` are of the largest score over probes where the
     target is permuted against the predictions, the spread widened by the square root of 2 since
     cross-fitted folds are correlated.
+
+    *Given y*: Z may tell nothing alone and all with the label. `conditional_leakage_report` looks.
 
     What no probe finds is no proof that nothing is there: `certify` gives one where Z has few
     values. That deterministic representations leak what their own critic doesn't see, [2]_
@@ -202,8 +221,26 @@ def leakage_report(
         kind=kind,
         cv=cv,
         sample_weight=sample_weight,
+        clusters=clusters,
         random_state=random_state,
     )
+    return _worst([_measured(part, probe, n_jobs) for part in _parts(sample)])
+
+
+def _parts(sample: Sample) -> list[Sample]:
+    """Return the sample and, where the attribute is continuous, one whose target is its spread.
+
+    That is the distance from the median, of ranks made normal: what moves it may not move the
+    mean.
+    """
+    if not sample.target.continuous:
+        return [sample]
+    scores = normal_scores(sample.target, sample.generator()).values
+    spread = Target("continuous", np.abs(scores), ())
+    return [sample, replace(sample, target=spread.standardised())]
+
+
+def _measured(sample: Sample, probe: Any, n_jobs: int | None) -> LeakageReport:
     probes = choose_probes(probe, sample.target)
     predictions = sample.predict(probes, sample.early_splits + sample.splits, n_jobs)
     n_early = len(sample.early_splits)
@@ -234,6 +271,22 @@ def leakage_report(
     )
 
 
+def _worst(parts: list[LeakageReport]) -> LeakageReport:
+    """Return the report of the larger score, at the p-value and the chance level of both."""
+    if len(parts) == 1:
+        return parts[0]
+    by_score = max(range(2), key=lambda k: parts[k].score)
+    spread = tuple(replace(p, probe=f"{p.probe}, of the spread") for p in parts[1].probes)
+    return replace(
+        parts[by_score],
+        metric=("r2", "r2_of_spread")[by_score],
+        null_mean=max(part.null_mean for part in parts),
+        null_quantile=max(part.null_quantile for part in parts),
+        p_value=min(1.0, 2 * min(part.p_value for part in parts)),
+        probes=parts[0].probes + spread,
+    )
+
+
 def _metric(target: Target) -> str:
     if target.continuous:
         return "r2"
@@ -249,7 +302,13 @@ def _probe_leakage(
 ) -> ProbeLeakage:
     value = _score(sample, by_fold)
     error = NORMAL_95 * float(
-        np.linalg.norm(sample.shares() * [s.standard_error for s in by_fold])
+        np.linalg.norm(
+            sample.shares()
+            * [
+                score.standard_error(sample.owners(fold))
+                for score, fold in zip(by_fold, sample.folds, strict=True)
+            ]
+        )
     )
     return ProbeLeakage(
         probe=probe.name,

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -25,6 +25,7 @@ from sklearn.utils.validation import has_fit_parameter
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._digits import DigitSelector
 from fairmi.metrics._target import Target
+from fairmi.metrics._waves import WaveSelector
 
 NEIGHBOURS = 25
 LEAST_TO_HOLD_BACK = 20  # rows of each group from which a part is held back for early stopping
@@ -90,6 +91,10 @@ def _digits(task: Task) -> Any:
     return make_pipeline(DigitSelector(task.continuous), _boosting(task))
 
 
+def _waves(task: Task) -> Any:
+    return make_pipeline(WaveSelector(task.continuous, task.seed), _boosting(task))
+
+
 def _values(task: Task) -> Any:
     indicators = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist")
     return make_pipeline(indicators, Ridge() if task.continuous else LogisticRegression())
@@ -103,6 +108,7 @@ PANEL = {
         Probe("neighbours", _neighbours, 5_000),
         Probe("network", _network, 10_000),
         Probe("digits", _digits, 20_000),
+        Probe("waves", _waves, 20_000),
         Probe("values", _values, 100_000),
     )
 }
@@ -135,26 +141,48 @@ def _copy(estimator: Any, task: Task) -> Any:
     return clone(estimator)
 
 
-def split_rows(target: Target, cv: int, seed: int) -> list[np.ndarray]:
-    """Return the rows of each fold, each group spread evenly over the folds.
+def split_rows(
+    target: Target, cv: int, seed: int, clusters: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Return the rows of each fold, each group spread evenly over the folds, no cluster split.
 
     Raises
     ------
     SensitiveFeaturesError
-        If a group has fewer rows than there are folds.
+        If a group has fewer rows (or clusters) than there are folds.
+    ValueError
+        If there are fewer clusters than folds.
     """
     rows = np.arange(len(target.values))
+    owners = rows if clusters is None else clusters
+    n_owners = len(np.unique(owners))
+    if n_owners < cv:
+        raise ValueError(
+            f"there are {n_owners} clusters, fewer than cv={cv} folds; take fewer folds."
+        )
     if target.continuous:
-        splits = KFold(cv, shuffle=True, random_state=seed).split(rows)
-        return [test for _, test in splits]
-    counts = np.bincount(target.values)
+        splits = KFold(cv, shuffle=True, random_state=seed).split(np.arange(n_owners))
+        codes = np.unique(owners, return_inverse=True)[1].reshape(-1)
+        return [np.flatnonzero(np.isin(codes, chosen)) for _, chosen in splits]
+    pairs = np.unique(np.column_stack([target.values, owners]), axis=0)
+    counts = np.bincount(pairs[:, 0])
     if counts.min() < cv:
+        unit = "rows" if clusters is None else "clusters"
         raise SensitiveFeaturesError(
-            f"group {target.labels[int(counts.argmin())]!r} has {counts.min()} rows, fewer than "
+            f"group {target.labels[int(counts.argmin())]!r} has {counts.min()} {unit}, fewer than "
             f"cv={cv} folds; drop the group, merge it with another, or take fewer folds."
         )
-    splits = StratifiedKFold(cv, shuffle=True, random_state=seed).split(rows, target.values)
-    return [test for _, test in splits]
+    if clusters is None:
+        stratified = StratifiedKFold(cv, shuffle=True, random_state=seed)
+        return [test for _, test in stratified.split(rows, target.values)]
+    by_cluster = StratifiedGroupKFold(cv, shuffle=True, random_state=seed)
+    folds = [test for _, test in by_cluster.split(rows, target.values, clusters)]
+    if any(len(np.unique(target.values[fold])) < len(counts) for fold in folds):
+        raise SensitiveFeaturesError(
+            f"the clusters can't be dealt out so that each of cv={cv} folds has all groups; merge "
+            "small groups, or take fewer folds."
+        )
+    return folds
 
 
 def fit_predict(

@@ -14,11 +14,12 @@ import sklearn.metrics
 from fairlearn.metrics import MetricFrame
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from fairmi._data.columns import sensitive_columns_of
+from fairmi._data.columns import named_columns, sensitive_columns_of
+from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._comparable import comparable_groups
-from fairmi.metrics._labels import label_codes
+from fairmi.metrics._labels import label_codes, positive_code
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
 
@@ -54,6 +55,7 @@ def make_fairness_scorer(
     aggregate: str | None = None,
     greater_is_better: bool | None = None,
     response_method: str = "predict",
+    pos_label: Any = None,
     sensitive_columns: str | int | Sequence[str | int] | None = None,
 ) -> FairnessScorer:
     """Make a scorer of a fairness metric, for GridSearchCV, cross_validate and their kin.
@@ -76,7 +78,10 @@ def make_fairness_scorer(
         so that a search still looks for the highest. By default: False for differences and group
         maxima, True for ratios and group minima.
     response_method : {"predict", "predict_proba", "decision_function"}, default="predict"
-        The method of the estimator whose answer is the metric's `y_pred`.
+        The method of the estimator whose output is the metric's `y_pred`.
+    pos_label : label, default=None
+        The class that the metric is of, in the form that the estimator was fitted on. By default
+        the second of ``estimator.classes_``; of more than two, see Notes.
     sensitive_columns : str, int or list of these, default=None
         Columns of X that serve as sensitive features: names, or positions.
 
@@ -88,14 +93,16 @@ def make_fairness_scorer(
     Raises
     ------
     ValueError
-        If `metric` is unknown, or `greater_is_better` can't be told from its name.
+        If `metric` is unknown, or `greater_is_better` can't be told from its name; when called,
+        if `pos_label` is not a class, or of no use to the metric.
 
     Notes
     -----
     Labels reach the metric as their positions in ``estimator.classes_``, so that the second of
-    two classes is the positive one, whatever its label. With more than two classes, a metric of
-    one class (demographic parity, equalized odds, equal opportunity and the rates they are made
-    of) is taken for each class against the rest, and the worst counts.
+    two classes is the positive one, whatever its label, unless `pos_label` says which it is. With
+    more than two classes, a metric of one class (demographic parity, equalized odds, equal
+    opportunity and the rates they are made of) is taken for each class against the rest, and the
+    worst counts; with `pos_label`, for that class alone.
 
     Examples
     --------
@@ -119,17 +126,14 @@ def make_fairness_scorer(
         raise ValueError(
             f"greater_is_better can't be told from the name {name!r}; give True or False."
         )
-    columns: tuple[str | int, ...] | None = None
-    if sensitive_columns is not None:
-        if isinstance(sensitive_columns, str | int):
-            sensitive_columns = [sensitive_columns]
-        columns = tuple(sensitive_columns)
+    columns = None if sensitive_columns is None else tuple(named_columns(sensitive_columns))
     return FairnessScorer(
         metric=function,
         name=name,
         aggregate=aggregate,
         greater_is_better=bool(usual if greater_is_better is None else greater_is_better),
         response_method=response_method,
+        pos_label=pos_label,
         sensitive_columns=columns,
     )
 
@@ -143,6 +147,7 @@ class FairnessScorer:
     aggregate: str | None
     greater_is_better: bool
     response_method: str
+    pos_label: Any
     sensitive_columns: tuple[str | int, ...] | None
     requests: dict[str, Any] = field(default_factory=dict, compare=False)
 
@@ -156,6 +161,12 @@ class FairnessScorer:
         sample_weight: Any = None,
     ) -> float:
         """Return the metric of what the estimator says of X, negated if lower is better."""
+        check_indexes(
+            X=X,
+            y_true=y_true,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+        )
         if self.sensitive_columns is not None:
             sensitive_features = sensitive_columns_of(X, self.sensitive_columns)
         if sensitive_features is None:
@@ -169,31 +180,43 @@ class FairnessScorer:
         groups = comparable_groups(sensitive_features, len(y_true))
         y_pred = np.asarray(getattr(estimator, self.response_method)(X))
         if self.response_method == "predict":
-            true, answer, classes = label_codes(estimator, y_true, y_pred)
+            true, predicted, classes = label_codes(estimator, y_true, y_pred)
         else:
             true, _, classes = label_codes(estimator, y_true)
-            answer = y_pred[:, 1] if y_pred.ndim == 2 and y_pred.shape[1] == 2 else y_pred
+            predicted = _two_columns(y_pred) if len(classes) == 2 else y_pred
         weight = None if sample_weight is None else np.asarray(sample_weight)
-        if len(classes) > 2 and self.name.startswith(ONE_CLASS):
-            worst = min if self.greater_is_better else max
-            value = worst(
-                self._value((true == k).astype(int), _of_class(answer, k), groups.codes, weight)
-                for k in range(len(classes))
-            )
-        else:
-            value = self._value(true, answer, groups.codes, weight)
+        one_class = self._rated_classes(classes)
+        values = [self._value(true, predicted, groups.codes, weight)] if not one_class else []
+        for k in one_class:
+            of_class = (true == k).astype(int), _of_class(predicted, k)
+            values.append(self._value(*of_class, groups.codes, weight))
+        value = min(values) if self.greater_is_better else max(values)
         return float(value if self.greater_is_better else -value)
 
+    def _rated_classes(self, classes: np.ndarray) -> list[int]:
+        """Return the classes that the metric is taken for against the rest; [] for all at once."""
+        of_one = self.name.startswith(ONE_CLASS)
+        if self.pos_label is not None and (of_one or len(classes) == 2):
+            return [positive_code(classes, self.pos_label)]
+        if self.pos_label is not None:
+            raise ValueError(
+                f"pos_label={self.pos_label!r} is of no use to {self.name!r} with {len(classes)} "
+                "classes, which it takes all at once; leave it out."
+            )
+        if len(classes) == 2:
+            return [1]
+        return list(range(len(classes))) if of_one else []
+
     def _value(
-        self, true: np.ndarray, answer: np.ndarray, group: np.ndarray, weight: np.ndarray | None
+        self, true: np.ndarray, predicted: np.ndarray, group: np.ndarray, weight: np.ndarray | None
     ) -> float:
         weights = {} if weight is None else {"sample_weight": weight}
         if self.aggregate is None:
-            return self.metric(true, answer, sensitive_features=group, **weights)
+            return self.metric(true, predicted, sensitive_features=group, **weights)
         frame = MetricFrame(
             metrics=self.metric,
             y_true=true,
-            y_pred=answer,
+            y_pred=predicted,
             sensitive_features=group,
             sample_params=weights,
         )
@@ -231,6 +254,7 @@ class FairnessScorer:
             given["greater_is_better"] = self.greater_is_better
         if self.response_method != RESPONSES[0]:
             given["response_method"] = self.response_method
+        given["pos_label"] = self.pos_label
         options = "".join(
             f", {key}={value!r}" for key, value in given.items() if value is not None
         )
@@ -273,6 +297,11 @@ def _usual_direction(name: str, aggregate: str | None) -> bool | None:
     return None if ending is None else HIGHER_IS_BETTER[ending]
 
 
-def _of_class(answer: np.ndarray, k: int) -> np.ndarray:
+def _two_columns(scores: np.ndarray) -> np.ndarray:
+    """Return scores of two classes with a column for each, of which one number a row tells."""
+    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+
+
+def _of_class(predicted: np.ndarray, k: int) -> np.ndarray:
     """Return predictions of class k against the rest, or the scores of class k."""
-    return answer[:, k] if answer.ndim == 2 else (answer == k).astype(int)
+    return predicted[:, k] if predicted.ndim == 2 else (predicted == k).astype(int)

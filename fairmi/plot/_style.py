@@ -6,11 +6,11 @@ from typing import Any
 
 from sklearn.exceptions import NotFittedError
 
-# Okabe and Ito's colours; marks and line styles tell apart what grey does not.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from fairmi.audit.render.palette import COLOURS, GRID
+
+# Marks and line styles tell apart what colours do not in grey.
 MARKS = ("o", "s", "D", "^", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
-GREY = "#666666"
 
 
 def look(i: int, *, line: bool = True) -> dict[str, Any]:
@@ -56,5 +56,5 @@ def axes_or_new(ax: Any) -> Any:
 def tidy(ax: Any) -> None:
     """Take away what carries no number."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(visible=True, color="#dddddd", linewidth=0.8)
+    ax.grid(visible=True, color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import accuracy_score
 
+from fairmi.audit.render.palette import GREY, VERMILION
 from fairmi.metrics.scorers import make_fairness_scorer
-from fairmi.plot._style import GREY, axes_or_new, look, require, tidy
+from fairmi.plot._style import axes_or_new, look, require, tidy
 
 
 class FairnessFrontierDisplay:
@@ -144,7 +145,7 @@ class FairnessFrontierDisplay:
         if self.chosen is not None:
             at = self.unfairness[self.chosen], self.score[self.chosen]
             ring = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 1.8}
-            ax.plot(*at, "o", color="#D55E00", label="chosen", zorder=4, **ring)
+            ax.plot(*at, "o", color=VERMILION, label="chosen", zorder=4, **ring)
         if self.labels is not None:
             self._name(ax, front)
         ax.set(xlabel=f"{self.unfairness_name} (less is fairer)", ylabel=self.score_name)
@@ -155,6 +156,7 @@ class FairnessFrontierDisplay:
 
     def _name(self, ax: Any, front: np.ndarray) -> None:
         """Write names beside the candidates, leaving out one that would cover the last."""
+        ax.autoscale_view()  # else the limits are those of empty axes until the first draw
         points = ax.transAxes.inverted().transform(
             ax.transData.transform(np.column_stack([self.unfairness[front], self.score[front]]))
         )

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.audit.answers import Answers
-from fairmi.audit.counts import RATES
-from fairmi.audit.criteria import group_figures
+from fairmi._data.tables import check_indexes
+from fairmi.audit.figures.models import FittedModel
+from fairmi.audit.figures.outcomes import RATES
+from fairmi.audit.figures.predictions import given_predictions
+from fairmi.audit.figures.rates import group_figures
 from fairmi.audit.records import Figure
-from fairmi.audit.words import name_of
+from fairmi.audit.render.words import name_of
 from fairmi.metrics._comparable import comparable_groups
-from fairmi.metrics._labels import label_codes
 from fairmi.plot._style import axes_or_new, look, tidy
 
 
@@ -53,14 +54,20 @@ class GroupMetricsDisplay:
         y: Any,
         *,
         sensitive_features: Any,
+        pos_label: Any = None,
         confidence: float = 0.95,
         ax: Any = None,
     ) -> GroupMetricsDisplay:
-        """Draw the rates of a fitted classifier on X and y."""
+        """Draw the rates of a fitted classifier on X and y, those of `pos_label` if it is given.
+
+        A `predict` that asks for sensitive features gets them.
+        """
+        model = FittedModel(estimator, X, sensitive_features, seed=0)
         return cls.from_predictions(
             y,
-            estimator.predict(X),
+            model.predict("estimator"),
             sensitive_features=sensitive_features,
+            pos_label=pos_label,
             confidence=confidence,
             ax=ax,
         )
@@ -72,14 +79,15 @@ class GroupMetricsDisplay:
         y_pred: Any,
         *,
         sensitive_features: Any,
+        pos_label: Any = None,
         confidence: float = 0.95,
         ax: Any = None,
     ) -> GroupMetricsDisplay:
         """Draw the rates of predictions; several sensitive features make intersections."""
-        true, predicted, classes = label_codes(None, np.asarray(y_true), np.asarray(y_pred))
-        answers = Answers(classes, true, predicted, None, None, probabilities=False)
-        groups = comparable_groups(sensitive_features, len(true))
-        return cls(group_figures(answers, groups, confidence)).plot(ax=ax)
+        check_indexes(y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features)
+        predictions = given_predictions(y_true, y_pred, pos_label=pos_label)
+        groups = comparable_groups(sensitive_features, len(predictions.true))
+        return cls(group_figures(predictions, groups, confidence)).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> GroupMetricsDisplay:
         """Draw on `ax`, or on new axes; with more than two classes, each has its own columns."""

@@ -1,0 +1,1 @@
+"""What benchmarks share: the machine, the data, the measures, the reading of a frontier."""

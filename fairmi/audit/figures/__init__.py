@@ -1,0 +1,1 @@
+"""What is measured: predictions in, records of figures out."""

@@ -1,0 +1,100 @@
+"""Rates over all rows and by group, as fairlearn defines them, with intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fairmi._data.groups import Groups
+from fairmi.audit.figures.intervals import share_interval
+from fairmi.audit.figures.outcomes import OutcomeCounts, Rates, count_outcomes, rates_of
+from fairmi.audit.figures.predictions import Predictions
+from fairmi.audit.records import Figure
+
+MIN_ROWS = 30  # a rate over fewer rows than this says nothing
+
+
+def group_name(label: object) -> str:
+    """Return a group's name: its value, or the values of an intersection."""
+    return " & ".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
+def attribute_name(groups: Groups) -> str:
+    """Return the name of the sensitive feature, or of the features of an intersection."""
+    return " & ".join(groups.names)
+
+
+def overall_figures(predictions: Predictions, confidence: float) -> list[Figure]:
+    """Return the rates over all rows."""
+    everyone = np.zeros(len(predictions.true), dtype=np.int64)
+    cells = count_outcomes(everyone, 1, predictions.true, predictions.shares)
+    table = rates_of(cells.outcomes, predictions.rated_classes)
+    return _rate_figures("overall", predictions, cells, table, [""], "", confidence)
+
+
+def group_figures(predictions: Predictions, groups: Groups, confidence: float) -> list[Figure]:
+    """Return the rates of each group; NaN where a group has no row that a rate could count."""
+    cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
+    table = rates_of(cells.outcomes, predictions.rated_classes)
+    names = [group_name(label) for label in groups.labels]
+    where = attribute_name(groups)
+    return _rate_figures("group", predictions, cells, table, names, where, confidence)
+
+
+def _rate_figures(
+    section: str,
+    predictions: Predictions,
+    cells: OutcomeCounts,
+    table: Rates,
+    names: list[str],
+    attribute: str,
+    confidence: float,
+) -> list[Figure]:
+    top, bottom = cells.counts @ table.top, cells.counts @ table.bottom
+    values = table.of(cells.counts)
+    figures = []
+    for g, group in enumerate(names):
+        for r, measure in enumerate(table.names):
+            interval = share_interval(top[g, r], bottom[g, r], confidence)
+            figures.append(
+                Figure(
+                    section,
+                    measure,
+                    value=float(values[g, r]),
+                    low=interval.low,
+                    high=interval.high,
+                    n=round(bottom[g, r]),
+                    attribute=attribute,
+                    group=group,
+                    subject=class_name(predictions, table.classes[r]),
+                )
+            )
+    return figures
+
+
+def class_name(predictions: Predictions, k: int) -> str:
+    """Return the class that a rate is of, where there are several; "" for all classes (-1)."""
+    return "" if k < 0 or len(predictions.rated_classes) == 1 else str(predictions.classes[k])
+
+
+def small_groups(figures: list[Figure]) -> str:
+    """Name the groups, and labels in groups, of too few rows for a rate; "" if there are none."""
+    small = [
+        f"{f.attribute} = {f.group} ({f.n} rows{_of_label(f)})"
+        for f in figures
+        if f.section == "group"
+        and f.n < MIN_ROWS
+        and f.measure in ("accuracy", "true_positive_rate")
+    ]
+    if not small:
+        return ""
+    listed = ", ".join(small[:6]) + (f", and {len(small) - 6} more" if len(small) > 6 else "")
+    return (
+        f"Fewer than {MIN_ROWS} rows, too few for a rate to say anything: {listed}. "
+        "Gather more rows of these groups, or merge groups."
+    )
+
+
+def _of_label(figure: Figure) -> str:
+    if figure.measure == "accuracy":
+        return ""
+    return f" of label {figure.subject}" if figure.subject else " of the positive label"

@@ -1,0 +1,1 @@
+"""What is shown: records in; tables, text, a page, a model card or plain data out."""

@@ -1,0 +1,171 @@
+"""Rows that belong together: persons of several rows, rows given twice, neighbours in time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairmi.exceptions import SensitiveFeaturesError
+from fairmi.metrics import (
+    conditional_mutual_information_report,
+    leakage_report,
+    leakage_score,
+    mutual_information_report,
+)
+from fairmi.metrics._clusters import exchange
+from fairmi.metrics._target import as_target
+from fairmi.metrics.probes import split_rows
+
+
+def persons(n_persons=100, n_rows=10, seed=0, leak=0.0):
+    """Z that tells of the person but, without `leak`, not of the person's group."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(n_persons), n_rows)
+    group = rng.integers(2, size=n_persons)
+    Z = rng.normal(size=(n_persons, 3)) + leak * group[:, None]
+    return Z[owner] + 0.05 * rng.normal(size=(len(owner), 3)), group[owner], owner
+
+
+def test_independent_persons_are_not_flagged():
+    """Taken row by row they are, at p = 1e-6."""
+    Z, group, owner = persons()
+    report = leakage_report(Z, group, probe="neighbours", clusters=owner, random_state=0)
+    assert report.p_value > 0.05
+    assert report.interval[0] < 0.5 < report.null_quantile
+    assert leakage_report(Z, group, probe="neighbours", random_state=0).p_value < 1e-5
+    assert report.score == leakage_score(
+        Z, group, probe="neighbours", clusters=owner, random_state=0
+    )
+
+
+def test_false_alarms_are_as_rare_as_stated():
+    """At most 5 %; of 40 repetitions more than 5 would be a matter of one in 70."""
+    p_values = [
+        leakage_report(
+            *persons(40, 5, seed)[:2],
+            probe="linear",
+            cv=3,
+            clusters=persons(40, 5, seed)[2],
+            random_state=seed,
+        ).p_value
+        for seed in range(40)
+    ]
+    assert sum(p <= 0.05 for p in p_values) <= 5
+    assert np.median(p_values) > 0.3
+
+
+def test_rows_given_twice_are_tested_once():
+    """Values that recur in the panel's own test, too."""
+    rng = np.random.default_rng(1)
+    group, Z = rng.integers(2, size=200), rng.normal(size=(200, 2))
+    twice = np.repeat(np.arange(200), 2)
+    report = leakage_report(Z[twice], group[twice], clusters=twice, cv=3, random_state=0)
+    assert not report.flagged
+
+
+def test_a_leak_is_still_found():
+    Z, group, owner = persons(leak=1.5)
+    report = leakage_report(Z, group, probe="linear", clusters=owner, random_state=0)
+    assert report.flagged
+    assert report.score > 0.85
+    alone = leakage_report(Z, group, probe="linear", random_state=0)
+    width, narrow = np.ptp(report.interval), np.ptp(alone.interval)
+    assert width > 2 * narrow  # ten rows of a person are worth one
+
+
+def test_information_of_independent_persons_is_near_nought():
+    Z, group, owner = persons()
+    found = mutual_information_report(
+        Z, group, estimator="neighbours", clusters=owner, n_permutations=3, random_state=0
+    )
+    rows = mutual_information_report(
+        Z, group, estimator="neighbours", n_permutations=0, random_state=0
+    )
+    assert found.score < 0.03 < 0.15 < rows.score
+    assert found.score <= found.null_bound == pytest.approx(10 * rows.null_bound)
+    given = conditional_mutual_information_report(
+        Z, group, np.arange(len(Z)) % 2, estimator="linear", clusters=owner, n_permutations=1
+    )
+    assert given.interval[0] < 0.02
+
+
+def test_discrete_predictions_of_persons_are_not_taken_for_many_rows():
+    Z, group, owner = persons(60)
+    found = mutual_information_report(
+        Z[:, 0] > 0, group, clusters=owner, n_permutations=0, random_state=0
+    )
+    assert found.estimator == "probe"
+    assert found.interval[0] == 0
+    with pytest.raises(ValueError, match='give estimator="panel"'):
+        mutual_information_report(Z[:, 0] > 0, group, clusters=owner, estimator="plugin")
+
+
+def test_equal_rows_of_one_group_are_pointed_out():
+    rng = np.random.default_rng(3)
+    group, Z = rng.integers(2, size=150), rng.normal(size=(150, 2))
+    twice = np.repeat(np.arange(150), 2)
+    for measure in (leakage_report, mutual_information_report):
+        how = {"probe": "linear"} if measure is leakage_report else {"n_permutations": 0}
+        with pytest.warns(UserWarning, match="300 of 300 rows equal another row and share"):
+            measure(Z[twice], group[twice], random_state=0, **how)
+        measure(Z[twice], group[twice], clusters=twice, random_state=0, **how)  # no warning
+        measure(Z[twice].round(0), group[twice], random_state=0, **how)  # few values
+
+
+def test_equal_rows_of_other_groups_are_no_sign():
+    rng = np.random.default_rng(4)
+    Z = np.repeat(rng.normal(size=150), 2)
+    leakage_report(Z, rng.integers(2, size=300), probe="linear", random_state=0)
+
+
+@pytest.mark.parametrize("kind", ["categorical", "continuous"])
+def test_no_cluster_is_split_over_folds(kind):
+    _, group, owner = persons(50, 4)
+    values = group if kind == "categorical" else owner * 1.0
+    target = as_target(values, len(owner), kind=kind)
+    folds = split_rows(target, 5, 0, owner)
+    assert sorted(np.concatenate(folds)) == list(range(len(owner)))
+    assert sum(len(np.unique(owner[fold])) for fold in folds) == 50
+
+
+def test_clusters_exchange_their_targets_whole():
+    rng = np.random.default_rng(2)
+    owner = np.array([0, 1, 0, 1, 2, 2, 3])
+    varied = np.arange(7.0)[:, None]
+    seen = {tuple(varied[exchange(owner, varied)(rng), 0]) for _ in range(60)}
+    assert len(seen) == 6  # the orders of three clusters of two rows; that of one row stays
+    assert all(row[6] == 6 for row in seen)
+    assert (2.0, 0.0, 4.0, 1.0, 3.0, 5.0, 6.0) not in seen
+    assert (1.0, 0.0, 3.0, 2.0, 4.0, 5.0, 6.0) in seen
+    same = owner[:, None] * 1.0
+    for _ in range(20):
+        given = same[exchange(owner, same)(rng), 0]
+        assert all(len(set(given[owner == k])) == 1 for k in range(4))
+        assert sorted(given[[0, 1, 4, 6]]) == [0, 1, 2, 3]
+
+
+def test_clusters_of_any_kind_are_taken():
+    Z, group, owner = persons(30, 4)
+    plain = leakage_report(Z, group, probe="linear", clusters=owner, random_state=0)
+    names = pd.Series([f"person {k}" for k in owner], dtype="string")
+    assert leakage_report(Z, group, probe="linear", clusters=names, random_state=0) == plain
+    alone = leakage_report(Z, group, probe="linear", random_state=0)
+    own = leakage_report(Z, group, probe="linear", clusters=range(len(Z)), random_state=0)
+    assert own.null_mean == pytest.approx(alone.null_mean, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "error", "match"),
+    [
+        (np.arange(60) % 4, ValueError, "4 clusters, fewer than cv=5"),
+        (np.arange(60) // 10, SensitiveFeaturesError, "has 3 clusters, fewer than cv=5"),
+        ([1, 2], ValueError, "clusters has shape"),
+        ([None] + [1] * 59, ValueError, "missing value in 1 rows"),
+        (pd.Series(np.arange(60), index=np.arange(60) + 1), ValueError, "indexes of Z and"),
+    ],
+)
+def test_clusters_must_be_usable(clusters, error, match):
+    Z = pd.DataFrame({"z": np.random.default_rng(0).normal(size=60)})
+    with pytest.raises(error, match=match):
+        leakage_report(Z, np.arange(60) // 10 % 2, probe="linear", clusters=clusters)

@@ -1,0 +1,86 @@
+"""Rows are never paired by position where pandas indexes say that they belong elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from fairmi.metrics import (
+    certify,
+    conditional_mutual_information_report,
+    conditional_mutual_information_score,
+    leakage_report,
+    leakage_score,
+    make_fairness_scorer,
+    mutual_information_report,
+    mutual_information_score,
+)
+
+N = 600
+SCORER = make_fairness_scorer("demographic_parity_difference")
+
+
+def scored(Z, s, **weights):
+    """By a classifier that predicts the group."""
+    model = DummyClassifier(strategy="constant", constant=1).fit(Z, np.arange(len(s)) % 2)
+    return SCORER(model, Z, s, sensitive_features=s, **weights)
+
+
+CALLS = {
+    "certify": certify,
+    "leakage_score": lambda Z, s: leakage_score(Z, s, probe="linear"),
+    "leakage_report": lambda Z, s: leakage_report(Z, s, probe="linear"),
+    "mutual_information_score": mutual_information_score,
+    "mutual_information_report": mutual_information_report,
+    "conditional_mutual_information_score": lambda Z, s: conditional_mutual_information_score(
+        Z, s, np.arange(len(s)) % 2
+    ),
+    "conditional_mutual_information_report": lambda Z, s: conditional_mutual_information_report(
+        Z, s, np.arange(len(s)) % 2, n_permutations=0
+    ),
+    "scorer": scored,
+}
+
+
+def sample():
+    """Z that is the group itself, as frames with an index."""
+    s = pd.Series(np.random.default_rng(0).integers(2, size=N), index=np.arange(N) + 5, name="s")
+    return s.to_frame("z").astype(float), s
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_rows_in_another_order_are_refused(name):
+    Z, s = sample()
+    CALLS[name](Z, s)
+    with pytest.raises(ValueError, match="The indexes of"):
+        CALLS[name](Z, s.sort_values(kind="stable"))
+    with pytest.raises(ValueError, match="The indexes of"):
+        CALLS[name](Z, s.reset_index(drop=True).to_frame())
+
+
+def test_the_right_values_come_of_the_right_order():
+    """Paired by position, the group itself was certified to 0.095 after a sort of its rows."""
+    Z, s = sample()
+    mixed = s.sort_values(kind="stable")
+    assert certify(Z, mixed.loc[Z.index]).bound == 1.0
+    assert certify(Z, s).distance == 1.0
+    assert leakage_score(Z, mixed.loc[Z.index], probe="linear") == 1.0
+    assert mutual_information_score(Z, mixed.loc[Z.index]) == pytest.approx(np.log(2), abs=0.01)
+
+
+def test_labels_and_weights_count_too():
+    Z, s = sample()
+    other = pd.Series(np.arange(N) % 2)
+    with pytest.raises(ValueError, match="The indexes of Z and y differ"):
+        conditional_mutual_information_score(Z, s, other)
+    with pytest.raises(ValueError, match="The indexes of Z and sample_weight differ"):
+        leakage_score(Z, s, probe="linear", sample_weight=other + 1.0)
+    with pytest.raises(ValueError, match="The indexes of X and sample_weight differ"):
+        scored(Z, s, sample_weight=other + 1.0)
+
+
+def test_arrays_and_lists_have_no_index():
+    Z, s = sample()
+    assert certify(Z.to_numpy(), s).bound == certify(Z, s.tolist()).bound == 1.0
