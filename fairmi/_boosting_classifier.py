@@ -12,6 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from fairmi._arguments import explains_arguments
 from fairmi._base import (
     Callbacks,
     RepresentationClassifier,
@@ -90,6 +91,9 @@ default="demographic_parity"
         their rows. It needs a categorical feature.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the task loss: by class, 1 where it is not named, or "balanced",
+        the same for all classes. A rare class is then predicted more often than it occurs.
     base : classifier, default=None
         What the trees debias. None trains boosting without a penalty, of as many rounds as are
         best on held-out rows. A classifier with `predict_proba` or `decision_function` is fitted,
@@ -191,6 +195,7 @@ default="demographic_parity"
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
         "base": [None, HasMethods(["fit", "predict"])],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -217,6 +222,7 @@ default="demographic_parity"
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
+        class_weight: Any = None,
         base: Any = None,
         n_levels: int = 17,
         learning_rate: float = 0.1,
@@ -239,6 +245,7 @@ default="demographic_parity"
         self.sensitive_kinds = sensitive_kinds
         self.group_weight = group_weight
         self.weighted = weighted
+        self.class_weight = class_weight
         self.base = base
         self.n_levels = n_levels
         self.learning_rate = learning_rate
@@ -252,6 +259,7 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
+    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -375,7 +383,7 @@ default="demographic_parity"
                 "history_": report.history,
                 "n_iter_": found.n_rounds,
                 "stopped_": found.stopped,
-                "predicted": found.predicted,
+                "collapsed": found.collapsed,
             }
             for found, report in zip(trained, reports, strict=True)
         ]
@@ -420,10 +428,10 @@ default="demographic_parity"
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
-        predicted = learned.pop("predicted")
+        collapsed = learned.pop("collapsed")
         self._store(given, learned)
         self.warnings_ = told_of_stop(self.stopped_, self.n_iter_)
-        self.warnings_ += told_of_one_class(predicted, len(self.classes_), self.lam)
+        self.warnings_ += told_of_one_class(collapsed, self.lam)
         return self
 
     def _represent(self, X: Any) -> np.ndarray:

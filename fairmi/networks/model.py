@@ -190,7 +190,8 @@ def inference_networks(
     In float64 a row's place among others can't move it over the edge between two levels of Z.
     """
     networks = Networks(**architecture, generator=torch.Generator())
-    networks.load_state_dict({name: torch.as_tensor(v) for name, v in parameters.items()})
+    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
+    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
     return networks.double().eval()
 
 
@@ -220,6 +221,8 @@ def device_of(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.lower() in ("gpu", "nvidia"):
+        raise ValueError(f'device={name!r} is no name of torch\'s; give "cuda", or "auto".')
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
