@@ -1,7 +1,7 @@
 """Train on a Parquet file by row groups, never holding more than one of them in memory.
 
-One row group is held out. A pass is worth its accuracy less the demographic parity difference there;
-training stops where three passes in a row brought nothing, and the best model is kept.
+One row group is held out. A pass is worth its accuracy less the demographic parity difference
+there; training stops where three passes in a row brought nothing, and the best model is kept.
 
 Needs pyarrow: pip install pyarrow.
 """
