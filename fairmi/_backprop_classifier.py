@@ -29,7 +29,7 @@ from fairmi.preprocessing.encoded_rows import encode_rows
 
 
 class MIBackpropClassifier(NetworkClassifier):
-    """The procedure of the authors of [1]_ on a table, as published, to compare with.
+    """The procedure of the paper on a table, as published, to compare with.
 
     Its Z are 64 units of any value, and what its critic claims is no evidence: a fresh probe finds
     most of the sensitive feature in a Z of which the critic claims to see nothing. To debias, use

@@ -22,7 +22,7 @@ from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
 from fairmi._data.tables import check_table
-from fairmi._sklearn_compat import in_search
+from fairmi._sklearn_compat import DocLinkMixin, in_search
 from fairmi.exceptions import StoppedFitError, warn_again
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
@@ -39,7 +39,7 @@ _REASONS = {
 
 
 class RepresentationClassifier(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
+    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
 ):
     """Predictions from the very Z that `transform` returns, once a subclass has learned.
 

@@ -131,7 +131,7 @@ default="demographic_parity"
         The classes.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X has names that are all strings.
     sensitive_values_ : list
         The groups; a tuple for each where there are several features. Empty where continuous.

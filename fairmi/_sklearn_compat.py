@@ -26,6 +26,7 @@ from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as effecti
 
 __all__ = [
     "NODE",
+    "DocLinkMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -38,6 +39,15 @@ __all__ = [
     "safe_indexing",
     "validate_params",
 ]
+
+
+class DocLinkMixin:
+    """The '?' of an estimator's HTML picture leads to its page on our site, not scikit-learn's."""
+
+    _doc_link_module = "fairmi"
+    _doc_link_template = (
+        "https://fairmi.github.io/fairmi/api/{estimator_module}.{estimator_name}.html"
+    )
 
 
 class StrOptions(_StrOptions):

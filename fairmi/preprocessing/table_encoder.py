@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._data.odd_columns import warn_of_unseen
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.tables import raise_faults, read_columns
+from fairmi._sklearn_compat import DocLinkMixin
 from fairmi.preprocessing.calendar_parts import calendar_parts
 from fairmi.preprocessing.encoded_columns import (
     Column,
@@ -32,7 +33,7 @@ _BIN_BUDGET = 2048
 _MAX_BINS = 16
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Encode a table as float32 columns of mean 0: piecewise-linear, one-hot, missing as such.
 
     A numeric column becomes a ramp for each interval between its knots and a step at each inner
