@@ -41,6 +41,7 @@ def gaps(model):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:sensitive_features. 'age' has 60 distinct whole numbers")
 @pytest.mark.parametrize(
     ("kinds", "expected", "n_labels"),
     [
@@ -120,6 +121,7 @@ def test_the_authors_procedure_has_no_separate_attributes():
         MIBackpropClassifier(lam={"a": 1, "b": 1}).fit(X, Y, sensitive_features=S)
 
 
+@pytest.mark.filterwarnings("ignore:sensitive_features. 'age' has 60 distinct whole numbers")
 def test_mixed_attributes_are_separate_or_joint():
     frame = pd.DataFrame({"age": AGE, "a": S["a"]})
     joint, separate = fit(frame), fit(frame, lam={"age": 1, "a": 1})

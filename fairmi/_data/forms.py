@@ -60,9 +60,14 @@ def without_infinite(X: Any) -> Any:
     return np.where(np.abs(array) > _LARGEST, np.nan, array)
 
 
+def is_dict(values: Any) -> bool:
+    """Whether values are a dict of columns; a sparse array may be a mapping too."""
+    return isinstance(values, Mapping) and not issparse(values)
+
+
 def refuse_dict(values: Any, argument: str) -> None:
     """Raise TypeError where a table is a dict of columns."""
-    if isinstance(values, Mapping):
+    if is_dict(values):
         raise TypeError(
             f"{argument} is a {type(values).__name__}; give a table, as in "
             f"pandas.DataFrame({argument})."

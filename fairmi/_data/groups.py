@@ -10,7 +10,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from fairmi._data.forms import plain
+from fairmi._data.forms import is_dict, plain
 from fairmi._data.values import holds_numbers
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -92,7 +92,7 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
         values = plain(values, argument=argument)
     except TypeError as error:
         raise SensitiveFeaturesError(str(error)) from error
-    if isinstance(values, Mapping):
+    if is_dict(values):
         values = _table_of_dict(values, argument)
     if isinstance(values, pd.Series | pd.DataFrame):
         frame = values.to_frame() if isinstance(values, pd.Series) else values

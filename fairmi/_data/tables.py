@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from fairmi._data.forms import plain, refuse_dict
+from fairmi._data.forms import is_dict, plain, refuse_dict
 from fairmi._data.values import ColumnValues, read_values
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -114,7 +114,7 @@ def _told_of_array(error: Exception) -> Exception:
 
 def check_indexes(**tables: Any) -> None:
     """Raise ValueError where two pandas arguments are of equal length but disagree on index."""
-    for argument in [k for k, v in tables.items() if isinstance(v, Mapping)]:
+    for argument in [k for k, v in tables.items() if is_dict(v)]:
         columns = tables.pop(argument)
         tables |= {f"{argument}[{name!r}]": column for name, column in columns.items()}
     pandas = {k: v for k, v in tables.items() if isinstance(v, pd.Series | pd.DataFrame)}
