@@ -17,6 +17,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.columns import without_columns
+from fairmi._data.fingerprint import FINGERPRINT
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
@@ -99,6 +100,7 @@ class RepresentationClassifier(
             "sensitive_values_": given.plan.labels,
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
+            FINGERPRINT: given.fingerprint,
         }
         for name, value in (given.header | known | learned).items():
             setattr(self, name, value)

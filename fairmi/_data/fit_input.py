@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fairmi._data.columns import sensitive_columns_of, without_columns
+from fairmi._data.fingerprint import FINGERPRINT, fingerprint, merged, row_hashes
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
@@ -31,8 +32,8 @@ class FitInput:
     `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`,
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
     features as `plan` reads them, `positions` (n,) says which of the rows
-    given these are, and `header` has the attributes that scikit-learn gives a fitted estimator
-    for the columns of X.
+    given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
+    the columns of X, and `fingerprint` is that of the rows, streamed ones before them included.
     """
 
     features: Any
@@ -44,6 +45,7 @@ class FitInput:
     plan: SensitivePlan
     positions: np.ndarray
     header: dict[str, Any]
+    fingerprint: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class _Rows:
     argument: str
     positions: np.ndarray
     header: dict[str, Any]
+    hashes: np.ndarray
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
@@ -72,6 +75,7 @@ class _Rows:
             self.argument,
             rows,
             self.header,
+            self.hashes[rows],
         )
 
 
@@ -124,7 +128,9 @@ def read_stream_input(
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
     known = check_stream_classes(classes, rows.y, None if earlier is None else earlier[0])
     if earlier is not None:
-        return _input(rows, known, earlier[1])
+        given = _input(rows, known, earlier[1])
+        before = getattr(estimator, FINGERPRINT, given.fingerprint)
+        return replace(given, fingerprint=merged(before, given.fingerprint))
     check_classes(known, estimator.constraint, None)
     return _input(rows, known, _plan(estimator, rows))
 
@@ -146,8 +152,8 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
     weighted = estimator.weighted
     ones = np.ones_like(weights)
     both = [ones if weighted == other else weights for other in ("penalty", "task")]
-    rows = _Rows(features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header)
-    return rows.with_weight()
+    everything = (features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header)
+    return _Rows(*everything, row_hashes(X, y)).with_weight()
 
 
 def _plan(estimator: Any, rows: _Rows) -> SensitivePlan:
@@ -173,6 +179,7 @@ def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
         plan=plan,
         positions=rows.positions,
         header=rows.header,
+        fingerprint=fingerprint(rows.hashes),
     )
 
 

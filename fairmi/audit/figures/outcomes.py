@@ -164,7 +164,7 @@ def draw_fair_rates(
     rng: np.random.Generator,
     *,
     given_label: bool,
-    worth: np.ndarray,
+    worth: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Rates by group, shape (n_draws, n_groups, n_rates), were all groups treated alike.
 
