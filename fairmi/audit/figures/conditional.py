@@ -46,9 +46,9 @@ def conditional_figures(
     """Return the disparity of selection rates within each part of the rows, worst first.
 
     Only groups of 30 rows or more in a part (of rows in clusters: worth that) are compared. The
-    intervals hold for all parts, classes and pairs of groups at once: Newcombe's interval for a difference of two shares [1]_,
-    each at the confidence that Bonferroni's inequality asks for [2]_. Worst is what has the
-    largest lower end, then the largest value.
+    intervals hold for all parts, classes and pairs of groups at once: Newcombe's interval for a
+    difference of two shares [1]_, each at the confidence that Bonferroni's inequality asks for
+    [2]_. Worst is what has the largest lower end, then the largest value.
 
     References
     ----------
