@@ -70,7 +70,7 @@ weighted, class_weight
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, \
-history_, stopped_, warnings_, encoder_, architecture_, parameters_
+history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fingerprint_
         As in `MIDebiasedClassifier`.
 
     See Also
