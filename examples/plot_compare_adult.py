@@ -13,7 +13,7 @@ from fairmi.plot import FairnessFrontierDisplay
 
 # %%
 # METHODS is a plain tuple: any selection of it, or a Method of your own beside it, will do.
-wanted = {"Logistic regression", "ThresholdOptimizer", "GridSearch", "fairmi"}
+wanted = {"Logistic regression", "GridSearch", "fairmi, trees", "fairmi, network"}
 methods = [method for method in METHODS if method.name in wanted]
 
 # %%

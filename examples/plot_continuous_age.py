@@ -2,7 +2,8 @@
 A continuous attribute: age in years
 ====================================
 
-Numbers of many distinct values are taken as they are, without bins. What is left of them is the R²
+Numbers of many distinct values are taken as they are, without bins. `sensitive_kinds` says that
+age is a quantity, since whole numbers might be codes of groups. What is left of them is the R²
 of a fresh probe, where 0 is what guessing the mean gives.
 """
 
@@ -21,7 +22,9 @@ lams, models = fairness_path(
     X,
     y,
     sensitive_features=age,
-    estimator=MIDebiasedClassifier(penalty="hgr", max_iter=8, random_state=0),
+    estimator=MIDebiasedClassifier(
+        penalty="hgr", sensitive_kinds=["continuous"], max_iter=8, random_state=0
+    ),
     lams=[0, 1, 4],
 )
 print(models[-1].sensitive_kinds_)
