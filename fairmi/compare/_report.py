@@ -27,7 +27,7 @@ plain: standardised numbers and one-hot categories in place of fairmi's TableEnc
 Adversarial: of its candidates those that no other betters on a held-out fifth of the training \
 rows; not fitted again.
 ThresholdOptimizer, quantile transport and predicted groups learn their rule from scores of rows \
-that the model did not learn (5 folds); their fit times are those of all of it.""".split("\n")
+that the model did not learn (5 folds); their fit times are those of all of it.""".splitlines()
 _FOLDS_NOTE = (
     "So as to end within minutes, fewer settings are tried here than on Adult: of Adversarial 3 "
     "of 12, of fairmi's networks 3 and 2, of its trees 5; ExponentiatedGradient over boosting, "
