@@ -144,6 +144,8 @@ def test_scripts_and_pages_that_a_page_names_are_there(page):
     text = page.read_text(encoding="utf-8")
     for script in re.findall(r"\b((?:benchmarks|examples)/\w+\.py)\b", text):
         assert (ROOT / script).exists() or script == "examples/plot_NAME.py", script
+    for path in re.findall(r"`((?:fairmi|tests)/[\w/.]*)`", text):
+        assert (ROOT / path).exists(), path
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", text):
         assert source_of((page.parent / link).resolve()).exists(), link
 
