@@ -163,6 +163,7 @@ def read_stream_input(
         rows = rows.of_classes(known)
     rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
+        earlier[1].check_named(sensitive_values)
         return _input(rows, known, earlier[1], masks=masks)
     check_classes(known, estimator.constraint, None)
     plan = _plan(estimator, rows, values=sensitive_values, masks=masks)

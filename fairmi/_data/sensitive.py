@@ -147,6 +147,19 @@ class SensitivePlan:
             tuple(plan.rows(part, argument=argument, masks=masks) for plan, part in pairs)
         )
 
+    def check_named(self, values: Any) -> None:
+        """Raise SensitiveFeaturesError where a user names other groups than in the first call."""
+        if values is None:
+            return
+        named = _named_groups(values, list(self.names), separate=self.separate)
+        plans = dict(zip(self.names if self.separate else (None,), self.plans, strict=True))
+        for name, groups in named.items():
+            if groups != tuple(plans[name].labels):
+                raise SensitiveFeaturesError(
+                    f"sensitive_values={values!r} are not the groups of the first call to "
+                    f"partial_fit, {list(plans[name].labels)!r}; leave them out."
+                )
+
     def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
         """Return λ, the largest where there are several, and the share of it of each attribute.
 
