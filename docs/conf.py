@@ -66,6 +66,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
     "within_subsection_order": in_order,
     "download_all_examples": False,
     "show_memory": False,

@@ -60,6 +60,11 @@ def add_compare_command(subparsers: Any) -> None:
         "--fast", action="store_true", help="fewer rows, settings and folds, under a minute"
     )
     parser.add_argument(
+        "--without-sensitive",
+        action="store_true",
+        help="keep the sensitive column out of the features of all methods",
+    )
+    parser.add_argument(
         "--n-jobs", type=int, default=2, metavar="N", help="processes side by side (2)"
     )
     parser.set_defaults(run=run_compare)
@@ -74,7 +79,12 @@ def run_compare(options: argparse.Namespace) -> str:
             "--output saves a picture, which needs matplotlib: pip install matplotlib"
         )
 
-    comparison = compare(options.dataset, fast=options.fast, n_jobs=options.n_jobs)
+    comparison = compare(
+        options.dataset,
+        fast=options.fast,
+        without_sensitive=options.without_sensitive,
+        n_jobs=options.n_jobs,
+    )
     saved = comparison.save(options.output) if options.output else []
     return "\n".join([str(comparison), *(f"saved {path}" for path in saved)])
 

@@ -13,6 +13,7 @@ from fairmi._arguments import explains_arguments
 from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
+from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -22,7 +23,7 @@ from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.config import layer_sizes, n_batches
 from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
-from fairmi.networks.model import device_of, one_thread
+from fairmi.networks.model import device_of
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import encode_rows
@@ -69,7 +70,7 @@ weighted, class_weight
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, \
-history_, stopped_, warnings_, encoder_, architecture_, parameters_
+history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fingerprint_
         As in `MIDebiasedClassifier`.
 
     See Also

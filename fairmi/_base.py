@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._arguments import explains_arguments
 from fairmi._data.columns import without_dropped
+from fairmi._data.fingerprint import FINGERPRINT
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
@@ -124,6 +125,7 @@ class RepresentationClassifier(
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
             "_kept": given.kept,
+            FINGERPRINT: given.fingerprint,
         }
         for name, value in (given.header | known | learned).items():
             setattr(self, name, value)

@@ -12,8 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier, Told, told_of_one_class
 from fairmi._data.collapse import is_collapsed
+from fairmi._layers import one_thread
 from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.model import Networks, inference_networks, one_thread
+from fairmi.networks.model import Networks, inference_networks
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
 

@@ -16,6 +16,7 @@ from fairmi._arguments import explains_arguments
 from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
+from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -25,7 +26,7 @@ from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
 from fairmi.networks.loop import Reporter, epoch_dict
-from fairmi.networks.model import device_of, one_thread
+from fairmi.networks.model import device_of
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.networks.stream_state import go_on_from, stream_state
 from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
@@ -132,6 +133,10 @@ default="demographic_parity"
         Where `lam` is a dict, a list of groups for each feature.
     sensitive_kinds_ : dict
         What each sensitive feature was taken for, "categorical" or "continuous".
+    training_fingerprint_ : ndarray of uint64
+        Hashes of at most 1,000 training rows with their labels, by which `fairmi.audit.audit`
+        tells that it is given training rows. Delete it before you hand the model to anyone who
+        must not learn whether a row that they have was among them.
     n_iter_ : int
         Epochs run.
     stopped_ : str or None

@@ -217,3 +217,10 @@ def test_cross_fitted_base_scores_rows_that_it_did_not_see():
     base = cross_fit(rows, y, np.ones(2000), 2, CONFIG, np.random.default_rng(0), **folds)
     in_sample = log_loss(base.trees.scores(x), y, np.ones(2000))
     assert in_sample < log_loss(base.scores, y, np.ones(2000)) < 0.6
+
+
+@pytest.mark.parametrize(("n_levels", "counted"), [(2, 25), (9, 25), (17, 17), (33, 33)])
+def test_coarse_grids_are_refined_for_the_table(n_levels, counted):
+    finer = Channel(n_levels).refined()
+    assert finer.n_levels == counted
+    assert (counted - 1) % (n_levels - 1) == 0

@@ -9,6 +9,7 @@ import shlex
 import sys
 import types
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,24 @@ def test_there_are_pages_and_commands():
     assert len(PAGES) >= 15
     assert sum(len(runs(page)) for page in PAGES) >= 20
     assert len(CALLS) >= 2
+
+
+ROOMS = (
+    "fairmi",
+    "fairmi.audit",
+    "fairmi.datasets",
+    "fairmi.dependence",
+    "fairmi.metrics",
+    "fairmi.model_selection",
+    "fairmi.path",
+    "fairmi.plot",
+    "fairmi.preprocessing",
+)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_api_reference_has_every_public_name(room):
+    reference = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")
+    listed = {name.rpartition(".")[2] for name in re.findall(r"^ +([\w.]+)$", reference, re.M)}
+    names = {name for name in import_module(room).__all__ if not name.startswith("__")}
+    assert names - {"PENALTIES"} <= listed

@@ -345,10 +345,11 @@ def test_rows_beyond_the_bound_are_read_in_parts():
 
 
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-def test_example_of_the_docs_runs_and_debiases():
+def test_examples_of_the_docs_run_and_debias():
     text = (Path(__file__).parents[1] / "docs" / "penalties.md").read_text()
     names: dict = {}
-    exec(text.split("```python\n")[2].split("```")[0], names)
+    for block in text.split("```python\n")[1:]:
+        exec(block.split("```")[0], names)
     over_25 = (names["X"]["age"] > 25).to_numpy()
     plain = clone(names["model"]).set_params(lam=0.0)
     plain.fit(names["X"], names["y"], sensitive_features=over_25)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
+from fairmi._data.fingerprint import FINGERPRINT, fingerprint, merged, row_hashes
 from fairmi._data.forms import without_infinite
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
@@ -34,8 +35,9 @@ class FitInput:
     `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`,
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
     features as `plan` reads them, `positions` (n,) says which of the rows
-    given these are, and `header` has the attributes that scikit-learn gives a fitted estimator
-    for the columns of X, of which the encoder reads those at the positions `kept`.
+    given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
+    the columns of X, of which the encoder reads those at the positions `kept`, and `fingerprint`
+    is that of the rows, streamed ones before them included.
     """
 
     features: Any
@@ -48,6 +50,7 @@ class FitInput:
     positions: np.ndarray
     header: dict[str, Any]
     kept: list[int]
+    fingerprint: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class _Rows:
     positions: np.ndarray
     header: dict[str, Any]
     kept: list[int]
+    hashes: np.ndarray
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
@@ -97,6 +101,7 @@ class _Rows:
             self.positions[rows],
             self.header,
             self.kept,
+            self.hashes[rows],
         )
 
 
@@ -164,7 +169,9 @@ def read_stream_input(
     rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
         earlier[1].check_named(sensitive_values)
-        return _input(rows, known, earlier[1], masks=masks)
+        given = _input(rows, known, earlier[1], masks=masks)
+        before = getattr(estimator, FINGERPRINT, given.fingerprint)
+        return replace(given, fingerprint=merged(before, given.fingerprint))
     check_classes(known, estimator.constraint, None)
     plan = _plan(estimator, rows, values=sensitive_values, masks=masks)
     return _input(rows, known, plan, masks=masks)
@@ -191,7 +198,15 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
     ones = np.ones_like(weights)
     both = [ones if weighted == other else weights for other in ("penalty", "task")]
     rows = _Rows(
-        features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header, kept
+        features=features,
+        y=y,
+        weights=np.column_stack(both),
+        sensitive=frame,
+        argument=argument,
+        positions=np.arange(len(y)),
+        header=header,
+        kept=kept,
+        hashes=row_hashes(X, y),
     )
     return rows.with_weight()
 
@@ -228,6 +243,7 @@ def _input(
         positions=rows.positions,
         header=rows.header,
         kept=rows.kept,
+        fingerprint=fingerprint(rows.hashes),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from fairlearn.adversarial import AdversarialFairnessClassifier
-from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.preprocessing import CorrelationRemover
 from fairlearn.reductions import DemographicParity, ExponentiatedGradient, GridSearch
 from sklearn.base import BaseEstimator
@@ -20,19 +19,21 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fairmi._backprop_classifier import MIBackpropClassifier
+from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._network_classifier import MIDebiasedClassifier
+from fairmi.compare._cross_fitted import GroupPredicted, Thresholded, Transported
 from fairmi.compare._peers import (
     Adversarial,
     Contender,
     Debiased,
     Decorrelated,
     Randomised,
-    Thresholded,
     WithSensitive,
 )
 from fairmi.preprocessing import TableEncoder
 
 PLAIN = ", plain encoding"
+_TOLERANCES = (0.001, 0.01, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,27 @@ class Method:
     `grid` has the values of each of `build`'s arguments, and `fast_grid` those of the small
     comparison, which leaves the method out where it is None. The settings of a `screened` method
     do not trace a frontier by themselves: of these candidates only those count that no other one
-    betters on validation rows.
+    betters on validation rows. Where cross-validation compares many folds, `folds_grid` takes the
+    place of `grid` if given, and a method that is too slow is left out by `in_folds`.
+    `reads_group` says that it needs the sensitive feature at prediction, and `shares` that its
+    settings have costly parts in common.
     """
 
     name: str
     build: Callable[..., Contender]
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     fast_grid: Mapping[str, Sequence[Any]] | None = field(default_factory=dict)
+    folds_grid: Mapping[str, Sequence[Any]] | None = None
+    in_folds: bool = True
     screened: bool = False
+    reads_group: bool = False
+    shares: bool = False
 
-    def settings(self, *, fast: bool) -> list[dict[str, Any]]:
+    def settings(self, *, fast: bool, folds: bool = False) -> list[dict[str, Any]]:
         """The arguments of `build`, one dictionary for each point of the line."""
         grid = self.fast_grid if fast else self.grid
+        if folds and not fast:
+            grid = (self.folds_grid or self.grid) if self.in_folds else None
         return [] if grid is None else list(ParameterGrid(dict(grid)))
 
 
@@ -87,17 +97,13 @@ def _grid_search(weight: float) -> GridSearch:
     )
 
 
-def _threshold(model: BaseEstimator) -> ThresholdOptimizer:
-    return ThresholdOptimizer(estimator=model, predict_method="predict_proba")
-
-
-def _adversarial(alpha: float, learning_rate: float, width: int) -> AdversarialFairnessClassifier:
+def _adversarial(alpha: float, rate: float, width: int) -> AdversarialFairnessClassifier:
     return AdversarialFairnessClassifier(
         backend="torch",
         predictor_model=[width, "leaky_relu"] if width else [],
         adversary_model=[32, "leaky_relu"],
         alpha=alpha,
-        learning_rate=learning_rate,
+        learning_rate=rate,
         epochs=10,
         batch_size=256,
         shuffle=True,
@@ -105,7 +111,11 @@ def _adversarial(alpha: float, learning_rate: float, width: int) -> AdversarialF
     )
 
 
-def _ours(lam: float, **parameters: Any) -> Debiased:
+def _trees(lam: float) -> Debiased:
+    return Debiased(MIBoostingClassifier(lam=lam, random_state=0))
+
+
+def _networks(lam: float, **parameters: Any) -> Debiased:
     return Debiased(MIDebiasedClassifier(lam=lam, random_state=0, **parameters))
 
 
@@ -113,6 +123,21 @@ def _published(lam: float) -> Debiased:
     # K is 40 there; half of it already sees all that the critic sees.
     return Debiased(
         MIBackpropClassifier(lam=lam, hidden_layer_sizes=(128,), n_critic_steps=20, random_state=0)
+    )
+
+
+def _thresholds(
+    name: str,
+    model: Callable[[], BaseEstimator],
+    encoder: Callable[[], BaseEstimator | None] = lambda: None,
+) -> Method:
+    return Method(
+        name,
+        lambda tol: Thresholded(model(), encoder(), tol=tol),
+        {"tol": _TOLERANCES},
+        {"tol": (0.02,)},
+        reads_group=True,
+        shares=True,
     )
 
 
@@ -132,18 +157,20 @@ def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Met
             {"weight": (0.1, 0.15, 0.3)},
             {"weight": (0.3,)},
         ),
-        Method("ThresholdOptimizer", lambda: Thresholded(_threshold(_logistic()), encoder())),
+        _thresholds("ThresholdOptimizer", _logistic, encoder),
         Method(
             "CorrelationRemover",
             lambda alpha: Decorrelated(CorrelationRemover(alpha=alpha), _logistic(), encoder()),
             {"alpha": (0.5, 0.9, 1.0)},
             {"alpha": (1.0,)},
+            reads_group=True,
         ),
         Method(
             "Adversarial",
             lambda **setting: Adversarial(_adversarial(**setting), encoder()),
-            {"alpha": (0.3, 1.0, 3.0), "learning_rate": (1e-3, 3e-3), "width": (0, 64)},
-            {"alpha": (1.0,), "learning_rate": (1e-3,), "width": (64,)},
+            {"alpha": (0.3, 1.0, 3.0), "rate": (1e-3, 3e-3), "width": (0, 64)},
+            {"alpha": (1.0,), "rate": (1e-3,), "width": (64,)},
+            {"alpha": (0.3, 1.0, 3.0), "rate": (3e-3,), "width": (64,)},
             screened=True,
         ),
     )
@@ -155,29 +182,60 @@ METHODS: tuple[Method, ...] = (
     *_on_encoding(PLAIN, plain_encoder),
     *_on_encoding("", TableEncoder),
     Method("Gradient boosting", lambda: Contender(_boosting())),
-    Method("ThresholdOptimizer, boosting", lambda: Thresholded(_threshold(_boosting()))),
+    _thresholds("ThresholdOptimizer, boosting", _boosting),
+    Method(
+        "Quantile transport, boosting",
+        lambda strength: Transported(_boosting(), strength=strength),
+        {"strength": (0.5, 0.7, 0.8, 0.9, 1.0)},
+        {"strength": (1.0,)},
+        reads_group=True,
+        shares=True,
+    ),
     Method(
         "ExponentiatedGradient, boosting",
         lambda bound: Randomised(_reduction(bound, _boosting())),
         {"bound": (0.02, 0.05)},
         None,
+        in_folds=False,
+    ),
+    Method("MI backpropagation as published", _published, {"lam": (2.0,)}, None),
+    Method(
+        "fairmi, trees",
+        _trees,
+        {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)},
+        {"lam": (0.0, 8.0)},
+        {"lam": (0.0, 1.0, 4.0, 16.0, 64.0)},
     ),
     Method(
-        "MI backpropagation as published",
-        _published,
-        {"lam": (2.0,)},
-        None,
-    ),
-    Method(
-        "fairmi",
-        _ours,
+        "fairmi, network",
+        _networks,
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
         {"lam": (0.0, 4.0)},
+        {"lam": (0.0, 4.0, 16.0)},
     ),
     Method(
         "fairmi, 4 networks",
-        lambda lam: _ours(lam, n_estimators=4),
+        lambda lam: _networks(lam, n_estimators=4),
         {"lam": (4.0, 6.0, 8.0, 11.0)},
         None,
+        {"lam": (4.0, 8.0)},
+    ),
+)
+
+# Where the sensitive feature is not among the features, a rule can go by its probability.
+PREDICTED_GROUP = (
+    Method(
+        "Predicted group, logistic",
+        lambda tol: GroupPredicted(_logistic(), TableEncoder(), tol=tol),
+        {"tol": _TOLERANCES},
+        {"tol": (0.02,)},
+        shares=True,
+    ),
+    Method(
+        "Predicted group, boosting",
+        lambda tol: GroupPredicted(_boosting(), tol=tol),
+        {"tol": _TOLERANCES},
+        {"tol": (0.02,)},
+        shares=True,
     ),
 )

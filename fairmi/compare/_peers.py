@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,16 @@ class Contender:
         self.model = model
         self.encoder = encoder
 
-    def fit(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Contender:
+    def fit(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Self:
         """Fit the encoder and the model on the rows of a training sample."""
+        return self.finish(X, y, s, self.share(X, y, s))
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Any:
+        """Return what is learned alike at each setting of the method, if anything is."""
+        return None
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Learn the rest of `fit`."""
         if self.encoder is not None:
             self.encoder.fit(X, y)
         self._fit_model(self._encode(X), y, s)
@@ -72,24 +80,6 @@ class Randomised(WithSensitive):
         encoded = self._encode(X)
         lottery = zip(self.model.weights_, self.model.predictors_, strict=True)
         return sum(w * m.predict_proba(encoded)[:, 1] for w, m in lottery if w > 0)
-
-
-class Thresholded(WithSensitive):
-    """fairlearn's ThresholdOptimizer: needs the sensitive features at prediction too."""
-
-    def predict(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        """Labels by a threshold for each group, ties broken from a fixed seed."""
-        labels = self.model.predict(self._encode(X), sensitive_features=s, random_state=0)
-        return np.asarray(labels).ravel().astype(int)
-
-    def _encode(self, X: pd.DataFrame) -> Any:
-        # With pandas 3, fairlearn 0.15 can't predict from probabilities of single precision.
-        encoded = super()._encode(X)
-        return encoded if encoded is X else encoded.astype(np.float64)
-
-    def scores(self, X: pd.DataFrame, s: np.ndarray) -> None:
-        """None: a threshold for each group leaves no score that ranks rows across groups."""
-        return
 
 
 class Adversarial(WithSensitive):

@@ -15,16 +15,22 @@ if TYPE_CHECKING:
 # The marker says the same again as the colour.
 _STYLES = {
     "fairmi": (palette.VERMILION, "o"),
+    "fairmi, network": (palette.VERMILION, "<"),
+    "fairmi, 4 networks": (palette.VERMILION, ">"),
     "MI backpropagation as published": (palette.BROWN, "p"),
     "ExponentiatedGradient": (palette.BLUE, "s"),
     "GridSearch": (palette.SKY, "^"),
     "ThresholdOptimizer": (palette.GREEN, "D"),
+    "Quantile transport": (palette.PALE_INK, "d"),
+    "Predicted group": (palette.BLUE, "h"),
     "CorrelationRemover": (palette.PURPLE, "v"),
     "Adversarial": (palette.ORANGE, "X"),
     "Logistic regression": (palette.BLACK, "P"),
     "Gradient boosting": (palette.PALE_GREY, "*"),
 }
+_HIGHLIGHTED = "fairmi, trees"
 _OTHER = (palette.BROWN, "h")
+_BEYOND = 1.0  # in spreads of the middle half of the points
 _PLAIN = "plain encoding"
 _X, _Y = "demographic_parity_difference", "accuracy"
 
@@ -44,9 +50,8 @@ def draw_frontier(table: pd.DataFrame, *, title: str) -> Figure:
         _draw_method(axes, str(name), points)
     axes.set_xlabel("Unfairness: demographic parity difference (0: equal shares selected)")
     axes.set_ylabel("Accuracy")
-    _leave_out_stray_points(axes, drawn[_Y])
     axes.set_title(f"{title}: accuracy over unfairness on unseen rows (better: up and left)")
-    axes.set_xlim(left=-0.003)
+    _frame_the_bulk(axes, drawn)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     _add_legend(figure, has_plain=bool(drawn["method"].str.endswith(_PLAIN).any()))
@@ -56,7 +61,7 @@ def draw_frontier(table: pd.DataFrame, *, title: str) -> Figure:
 def _draw_method(axes: Axes, name: str, points: pd.DataFrame) -> None:
     family, _, variant = name.partition(", ")
     color, marker = _STYLES.get(name, _STYLES.get(family, _OTHER))
-    is_plain, is_ours = variant == _PLAIN, name == "fairmi"
+    is_plain, is_ours = variant == _PLAIN, name == _HIGHLIGHTED
     chosen = points["setting"].str.startswith("chosen")
     line = points[~chosen].sort_values(_X) if len(points) > 1 else points
     axes.plot(
@@ -85,13 +90,24 @@ def _draw_method(axes: Axes, name: str, points: pd.DataFrame) -> None:
         _mark_settings(axes, points[~chosen], color)
 
 
-def _leave_out_stray_points(axes: Axes, values: pd.Series) -> None:
-    """Frame the upper 95 % of the points, and say how many lie below, so that lines stay apart."""
-    bottom = values.quantile(0.05) - 0.005
-    n_below = int((values < bottom).sum())
-    if n_below:
-        axes.set_ylim(bottom=bottom)
-        axes.set_ylabel(f"Accuracy ({n_below} of {len(values)} points are below the frame)")
+def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
+    """Frame the bulk of the points, so that lines stay apart, and say whose lie outside.
+
+    On the worse side the frame reaches one spread of the middle half of the points beyond it.
+    """
+    low, high = points[_Y].quantile([0.25, 0.75])
+    bottom = max(low - _BEYOND * (high - low), points[_Y].min())
+    left, right = points[_X].quantile([0.25, 0.75])
+    end = min(right + _BEYOND * (right - left), points[_X].max())
+    height, width = points[_Y].max() - bottom, end - points[_X].min()
+    axes.set_ylim(bottom - 0.05 * height, points[_Y].max() + 0.08 * height)
+    axes.set_xlim(max(points[_X].min() - 0.05 * width, -0.003), end + 0.06 * width)
+    stray = points[(points[_Y] < axes.get_ylim()[0]) | (points[_X] > axes.get_xlim()[1])]
+    if len(stray):
+        counts = stray["method"].str.partition(", ")[0].value_counts()
+        said = ", ".join(f"{n} of {name}" for name, n in counts.items())
+        note = f"Outside the frame, which holds the bulk of the points: {said} (see the table)"
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{note}")
 
 
 def _add_legend(figure: Figure, *, has_plain: bool) -> None:
@@ -114,7 +130,7 @@ def _mark_settings(axes: Axes, points: pd.DataFrame, color: str) -> None:
         ecolor=color,
         alpha=0.35,
         linewidth=1,
-        label="fairmi, 95 % intervals",
+        label=f"{_HIGHLIGHTED}, 95 % intervals",
     )
     for point in points.itertuples():
         text = str(point.setting).replace("lam=", "λ = ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -49,30 +49,32 @@ class FoldOutcome:
 
 
 def run_split(
-    method: Method, setting: Setting, train: Sample, test: Sample, n_draws: int
-) -> Outcome:
-    """Fit a method on `train`, measure it on `test`.
+    method: Method, settings: Sequence[Setting], train: Sample, test: Sample, n_draws: int
+) -> list[Outcome]:
+    """Fit a method at some settings on `train`, measure it on `test`.
 
     A screened method learns from `train` less the validation rows that it is screened by, and is
     not fitted again: a new fit would be another model than the one that was looked at.
     """
-    contender = method.build(**setting)
     if not method.screened:
-        return _fit_and_measure(contender, train, test, n_draws)
+        return [_measured(fit, train, test, n_draws) for fit in _fits(method, settings, train)]
     kept, held_out = train_test_split(
         np.arange(len(train)), test_size=_VALIDATION_SHARE, stratify=train.strata, random_state=0
     )
-    outcome = _fit_and_measure(contender, train.take(kept), test, n_draws)
-    validation = train.take(held_out)
-    labels = contender.predict(validation.X, validation.s)
-    return replace(outcome, validation=_accuracy_and_parity(validation, labels))
+    learned, validation = train.take(kept), train.take(held_out)
+    outcomes = []
+    for fit in _fits(method, settings, learned):
+        labels = fit.contender.predict(validation.X, validation.s)
+        outcome = _measured(fit, learned, test, n_draws)
+        outcomes.append(replace(outcome, validation=_accuracy_and_parity(validation, labels)))
+    return outcomes
 
 
 def run_fold(
     method: Method, settings: Sequence[Setting], train: Sample, test: Sample, bound: float
 ) -> FoldOutcome:
     """Fit a method at every setting on `train` and measure on `test`; choose inside `train`."""
-    outcomes = tuple(_fit_and_measure(method.build(**s), train, test, 0) for s in settings)
+    outcomes = tuple(_measured(fit, train, test, 0) for fit in _fits(method, settings, train))
     return FoldOutcome(outcomes, choose_setting(method, settings, train, bound))
 
 
@@ -90,18 +92,12 @@ def choose_setting(
     if len(settings) == 1:
         return 0
     folds = StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=0)
-    splits = [
-        (train.take(kept), held_out) for kept, held_out in folds.split(train.X, train.strata)
-    ]
-    found = []
-    for setting in settings:
-        labels = np.empty(len(train), dtype=np.int64)
-        for kept, held_out in splits:
-            contender, unseen = method.build(**setting), train.take(held_out)
-            with _recorded_warnings():
-                contender.fit(kept.X, kept.y, kept.s)
-                labels[held_out] = contender.predict(unseen.X, unseen.s)
-        found.append(_accuracy_and_parity(train, labels))
+    labels = np.empty((len(settings), len(train)), dtype=np.int64)
+    for kept, held_out in folds.split(train.X, train.strata):
+        unseen = train.take(held_out)
+        for k, fit in enumerate(_fits(method, settings, train.take(kept))):
+            labels[k, held_out] = fit.contender.predict(unseen.X, unseen.s)
+    found = [_accuracy_and_parity(train, of_setting) for of_setting in labels]
     within = [k for k, (_, parity) in enumerate(found) if parity <= bound]
     if not within:
         return min(range(len(found)), key=lambda k: found[k][1])
@@ -140,25 +136,42 @@ def _numbered(
         return number, function(*arguments)
 
 
-def _fit_and_measure(contender: Contender, train: Sample, test: Sample, n_draws: int) -> Outcome:
-    with _recorded_warnings() as caught:
-        start = perf_counter()
-        contender.fit(train.X, train.y, train.s)
-        seconds = perf_counter() - start
+@dataclass(frozen=True)
+class _Fit:
+    contender: Contender
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def _fits(method: Method, settings: Sequence[Setting], train: Sample) -> Iterator[_Fit]:
+    """Fit a method at each setting; what they share is fitted once, and its time counts in all."""
+    rows = (train.X, train.y, train.s)
+    shared, shared_seconds = None, 0.0
+    for k, setting in enumerate(settings):
+        contender = method.build(**setting)
+        with _recorded_warnings() as caught:
+            start = perf_counter()
+            if k == 0:
+                shared = contender.share(*rows)
+                shared_seconds = perf_counter() - start
+                start = perf_counter()
+            contender.finish(*rows, shared)
+            seconds = shared_seconds + perf_counter() - start
+        noted = {str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)}
+        yield _Fit(contender, seconds, tuple(sorted(noted)))
+
+
+def _measured(fit: _Fit, train: Sample, test: Sample, n_draws: int) -> Outcome:
+    contender = fit.contender
+    with _recorded_warnings():
         labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
         Z, Z_test = (contender.represent(sample.X, sample.s) for sample in (train, test))
-    weights = bootstrap_weights(len(test), n_draws)
     told = float("nan")
     if Z is not None and Z_test is not None:
         told = probe_auc(Z, train.s, Z_test, test.s)
-    return Outcome(
-        weighted_metrics(test.y, labels, scores, test.codes, weights),
-        told,
-        seconds,
-        tuple(
-            sorted({str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)})
-        ),
-    )
+    weights = bootstrap_weights(len(test), n_draws)
+    metrics = weighted_metrics(test.y, labels, scores, test.codes, weights)
+    return Outcome(metrics, told, fit.seconds, fit.notes)
 
 
 def _recorded_warnings() -> warnings.catch_warnings[list[warnings.WarningMessage]]:

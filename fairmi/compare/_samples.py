@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,19 @@ class Sample:
     X: pd.DataFrame
     y: np.ndarray
     s: np.ndarray
+    sensitive_column: str = ""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: np.ndarray) -> Sample:
         """Those rows of the sample."""
-        return Sample(self.X.iloc[rows].reset_index(drop=True), self.y[rows], self.s[rows])
+        X = self.X.iloc[rows].reset_index(drop=True)
+        return replace(self, X=X, y=self.y[rows], s=self.s[rows])
+
+    def without_sensitive(self) -> Sample:
+        """The sample less the column of X that tells the sensitive value by itself."""
+        return replace(self, X=self.X.drop(columns=self.sensitive_column))
 
     @property
     def codes(self) -> np.ndarray:
@@ -42,15 +48,15 @@ class Sample:
 def adult_samples() -> tuple[Sample, Sample]:
     """Adult's official training and test part, sex being sensitive."""
     parts: Any = (load_adult(subset="train"), load_adult(subset="test"))
-    return _sample(parts[0], "sex", ">50K"), _sample(parts[1], "sex", ">50K")
+    return _sample(parts[0], "sex", ">50K", "sex"), _sample(parts[1], "sex", ">50K", "sex")
 
 
 def german_sample() -> Sample:
     """The German credit data, age over 25 years being sensitive."""
     german: Any = load_german()
-    return _sample(german, "age_over_25", "good")
+    return _sample(german, "age_over_25", "good", "age")
 
 
-def _sample(bunch: Bunch, sensitive: str, positive: str) -> Sample:
+def _sample(bunch: Bunch, sensitive: str, positive: str, column: str) -> Sample:
     s = bunch.sensitive_features[sensitive].astype(str).to_numpy(dtype=object)
-    return Sample(bunch.data, (bunch.target == positive).to_numpy().astype(np.int64), s)
+    return Sample(bunch.data, (bunch.target == positive).to_numpy().astype(np.int64), s, column)

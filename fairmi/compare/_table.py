@@ -60,6 +60,7 @@ def _row(
     outcomes: Sequence[Outcome],
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method.name, "setting": setting}
+    row["reads_group"] = method.reads_group
     for name in METRICS:
         row[name] = float(values[name])
         row[f"{name}_low"], row[f"{name}_high"] = (np.clip(v, 0, 1) for v in intervals[name])

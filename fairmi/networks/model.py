@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -193,22 +192,6 @@ def inference_networks(
     # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
     networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
     return networks.double().eval()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: more cost more than they give on products of this size.
-
-    It also makes a fit the same on machines of any number of cores, keeps parallel searches from
-    using more threads than there are cores, and leaves no pool of threads that a forked process
-    would wait for in vain.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def device_of(name: str) -> torch.device:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,13 +17,16 @@ from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
 from fairmi.metrics._matrix import as_matrix
+from fairmi.metrics._target import Target
 from fairmi.metrics.certificate import certify
+from fairmi.metrics.conditional_leakage import conditional_leakage_report
 from fairmi.metrics.information import (
     MutualInformationReport,
     conditional_mutual_information_report,
     mutual_information_report,
 )
-from fairmi.metrics.leakage import leakage_report
+from fairmi.metrics.leakage import LeakageReport, leakage_report
+from fairmi.metrics.probes import split_rows
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
 GIVEN_LABEL = "given the label"
@@ -42,54 +48,129 @@ def leakage_tasks(
     notes: list[str] = []
     name = attribute_name(groups)
     probed = len(groups.names) == 1
-    if probed and groups.counts.min() < FOLDS:
+    if probed and not _can_be_dealt(groups.codes, predictions.clusters):
         probed = False
-        notes.append(f"A group by {name} has fewer than {FOLDS} rows: no probe was trained.")
-    strata = _rows_by_label(predictions, groups) if probed else {}
+        unit = "rows" if predictions.clusters is None else "clusters"
+        notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
+    strata = _rows_by_label(predictions, groups) if probed else []
     if probed and len(strata) < len(predictions.classes):
         notes.append(
             f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
             "probe was trained."
         )
     tasks: list[Task] = []
+    everyone = Rows(groups.codes, predictions.true, predictions.clusters)
+    labelled = everyone.of(np.concatenate(strata)) if strata else None
     for subject, values in predictions.subjects.items():
         where: dict[str, Any] = {"attribute": name, "subject": subject}
         Z = as_matrix(values, argument=subject)
         probe = "linear" if subject == "predictions" else "panel"  # it finds all they tell
         if probed:
-            tasks.append(partial(_leakage, Z, groups.codes, probe, seed, where))
-            for label, rows in strata.items():
-                given = {**where, "condition": f"label = {label}"}
-                tasks.append(partial(_leakage, Z[rows], groups.codes[rows], probe, seed, given))
-            tasks.append(partial(_information, Z, groups.codes, seed, where))
-            if strata:
-                rows = np.concatenate(list(strata.values()))
-                of = (Z[rows], groups.codes[rows], predictions.true[rows])
-                tasks.append(partial(_information_given_label, *of, seed, where))
-        tasks.append(partial(_certificate, Z, groups.codes, confidence, where))
+            tasks.append(partial(_leakage, Z, everyone, probe, seed, where))
+            tasks.append(partial(_information, Z, everyone, seed, where))
+        if labelled is not None:
+            given = {**where, "condition": GIVEN_LABEL}
+            of = (Z[np.concatenate(strata)], labelled)
+            tasks.append(partial(_leakage_given_label, *of, probe, seed, given))
+            tasks.append(partial(_information_given_label, *of, seed, given))
+        tasks.append(partial(_certificates, Z, everyone, confidence, seed, where))
     return tasks, notes
 
 
-def _rows_by_label(predictions: Predictions, groups: Groups) -> dict[str, np.ndarray]:
-    """Return the rows of each label, without groups of fewer rows there than there are folds."""
-    strata = {}
-    for k, label in enumerate(predictions.classes):
+@dataclass(frozen=True)
+class Rows:
+    """Group, label and (if rows belong together) cluster of each row, as codes."""
+
+    groups: np.ndarray
+    true: np.ndarray
+    clusters: np.ndarray | None
+
+    def of(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows."""
+        clusters = None if self.clusters is None else self.clusters[rows]
+        return Rows(self.groups[rows], self.true[rows], clusters)
+
+
+def _can_be_dealt(groups: np.ndarray, clusters: np.ndarray | None) -> bool:
+    """Whether each group has rows for each fold, no cluster split."""
+    if _owners(groups, clusters).min() < FOLDS:
+        return False
+    try:
+        split_rows(Target("categorical", groups, tuple(np.unique(groups))), FOLDS, 0, clusters)
+    except ValueError:
+        return False
+    return True
+
+
+def _owners(groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
+    """Return the number of rows, or of clusters, of each group."""
+    if clusters is None:
+        return np.bincount(groups)
+    return np.bincount(np.unique(np.column_stack([groups, clusters]), axis=0)[:, 0])
+
+
+def _rows_by_label(predictions: Predictions, groups: Groups) -> list[np.ndarray]:
+    """Return the rows of each label, without groups that are too few there for the folds."""
+    strata = []
+    for k in range(len(predictions.classes)):
         rows = np.flatnonzero(predictions.true == k)
-        counts = np.bincount(groups.codes[rows], minlength=len(groups))
-        if (counts >= FOLDS).sum() > 1:
-            strata[str(label)] = rows[counts[groups.codes[rows]] >= FOLDS]
+        clusters = None if predictions.clusters is None else predictions.clusters[rows]
+        enough = _owners(groups.codes[rows], clusters) >= FOLDS
+        rows = rows[enough[groups.codes[rows]]]
+        part = Rows(groups.codes, predictions.true, predictions.clusters).of(rows)
+        codes = np.unique(part.groups, return_inverse=True)[1].reshape(-1)
+        if enough.sum() > 1 and _can_be_dealt(codes, part.clusters):
+            strata.append(rows)
     return strata
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Train on one thread, as more mostly wait for another; equal rows are told of once."""
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".* rows equal another row", category=UserWarning
+        )
+        yield
+
+
 def _leakage(
-    Z: np.ndarray, codes: np.ndarray, probe: str, seed: int, where: dict[str, Any]
+    Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return what the best of the fresh probes reaches, and the test of independence."""
-    with threadpool_limits(limits=1):  # small fits: more threads mostly wait for another
+    with _quietly():
         found = leakage_report(
-            Z, codes, probe=probe, kind="categorical", cv=FOLDS, random_state=seed
+            Z,
+            rows.groups,
+            probe=probe,
+            kind="categorical",
+            cv=FOLDS,
+            clusters=rows.clusters,
+            random_state=seed,
         )
-    where = {**where, "n": len(codes)}
+    return _leakage_figures(found, where)
+
+
+def _leakage_given_label(
+    Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]
+) -> list[Figure]:
+    """Return the same of probes that are trained and scored within each label."""
+    with _quietly():
+        found = conditional_leakage_report(
+            Z,
+            rows.groups,
+            rows.true,
+            probe=probe,
+            kind="categorical",
+            cv=FOLDS,
+            clusters=rows.clusters,
+            random_state=seed,
+        )
+    return _leakage_figures(found, where)
+
+
+def _leakage_figures(found: LeakageReport, where: dict[str, Any]) -> list[Figure]:
+    where = {**where, "n": found.n_rows}
     low, high = found.interval
     return [
         Figure("leakage", found.metric, found.score, low, high, found.null_quantile, **where),
@@ -98,26 +179,37 @@ def _leakage(
     ]
 
 
-def _information(
-    Z: np.ndarray, codes: np.ndarray, seed: int, where: dict[str, Any]
-) -> list[Figure]:
+def _information(Z: np.ndarray, rows: Rows, seed: int, where: dict[str, Any]) -> list[Figure]:
     """Return the mutual information; what chance gives is bounded by theory, not by refits."""
-    with threadpool_limits(limits=1):
+    with _quietly():
         found = mutual_information_report(
-            Z, codes, kind="categorical", cv=FOLDS, n_permutations=0, random_state=seed
+            Z,
+            rows.groups,
+            kind="categorical",
+            cv=FOLDS,
+            clusters=rows.clusters,
+            n_permutations=0,
+            random_state=seed,
         )
     return [_information_figure(found, where)]
 
 
 def _information_given_label(
-    Z: np.ndarray, codes: np.ndarray, true: np.ndarray, seed: int, where: dict[str, Any]
+    Z: np.ndarray, rows: Rows, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return the mutual information given the label."""
-    with threadpool_limits(limits=1):
+    with _quietly():
         found = conditional_mutual_information_report(
-            Z, codes, true, kind="categorical", cv=FOLDS, n_permutations=0, random_state=seed
+            Z,
+            rows.groups,
+            rows.true,
+            kind="categorical",
+            cv=FOLDS,
+            clusters=rows.clusters,
+            n_permutations=0,
+            random_state=seed,
         )
-    return [_information_figure(found, {**where, "condition": GIVEN_LABEL})]
+    return [_information_figure(found, where)]
 
 
 def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -> Figure:
@@ -126,9 +218,24 @@ def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -
     return Figure("information", "mutual_information", found.score, low, high, **where)
 
 
-def _certificate(
-    Z: np.ndarray, codes: np.ndarray, confidence: float, where: dict[str, Any]
+def _certificates(
+    Z: np.ndarray, rows: Rows, confidence: float, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
-    """Return the bound on the disparity of anything computed from Z."""
-    bound = certify(Z, codes, confidence=confidence).bound
-    return [Figure("certificate", "demographic_parity_bound", bound, n=len(codes), **where)]
+    """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
+    figures = []
+    whom = ("classifiers", "thresholds") if where["subject"] == "scores" else ("classifiers",)
+    for against in whom:
+        for constraint in ("demographic_parity", "equalized_odds"):
+            found = certify(
+                Z,
+                rows.groups,
+                y=rows.true if constraint == "equalized_odds" else None,
+                constraint=constraint,
+                against=against,
+                clusters=rows.clusters,
+                confidence=confidence,
+                random_state=seed,
+            )
+            named = {**where, "n": sum(found.group_sizes), "condition": f"any {against[:-1]}"}
+            figures.append(Figure("certificate", f"{constraint}_bound", found.bound, **named))
+    return figures
