@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi.exceptions import (
         CollapseWarning,
+        ColumnWarning,
         InfeasibleBoundWarning,
         SensitiveFeaturesError,
         SmallGroupWarning,
@@ -24,6 +25,7 @@ __version__ = "0.2.0"
 # errors need scikit-learn, which the help of the command line does without.
 _LAZY = {
     "CollapseWarning": "fairmi.exceptions",
+    "ColumnWarning": "fairmi.exceptions",
     "InfeasibleBoundWarning": "fairmi.exceptions",
     "MIBackpropClassifier": "fairmi._backprop_classifier",
     "MIBoostingClassifier": "fairmi._boosting_classifier",
@@ -49,6 +51,7 @@ _ROOMS = {
 
 __all__ = [
     "CollapseWarning",
+    "ColumnWarning",
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
     "MIBoostingClassifier",

@@ -112,6 +112,9 @@ def test_groups_named_up_front_may_come_later():
     assert model.sensitive_values_ == ["f", "m", "x"]
     feed(model, 1, sensitive_features=np.where(s == "m", "x", s))
     assert (model.sensitive_counts_ > 0).all()
+    feed(model, 1, sensitive_values=("x", "f", "m"))
+    with pytest.raises(ValueError, match="are not the groups of the first call"):
+        feed(model, 1, sensitive_values=["f", "m"])
     with pytest.raises(ValueError, match="groups that the first fit did not see: 'z'"):
         feed(model, 1, sensitive_features=np.where(s == "m", "z", s))
     separate = MIDebiasedClassifier(lam={"sex": 1, "age": 2})

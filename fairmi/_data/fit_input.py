@@ -168,6 +168,7 @@ def read_stream_input(
         rows = rows.of_classes(known)
     rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
+        earlier[1].check_named(sensitive_values)
         given = _input(rows, known, earlier[1], masks=masks)
         before = getattr(estimator, FINGERPRINT, given.fingerprint)
         return replace(given, fingerprint=merged(before, given.fingerprint))

@@ -17,6 +17,7 @@ from fairmi._data.groups import (
     group_rows,
     quantities,
 )
+from fairmi._data.named_groups import named_groups
 from fairmi.exceptions import SensitiveFeaturesError, warn_user
 
 _MISSING = "missing"
@@ -147,6 +148,19 @@ class SensitivePlan:
             tuple(plan.rows(part, argument=argument, masks=masks) for plan, part in pairs)
         )
 
+    def check_named(self, values: Any) -> None:
+        """Raise SensitiveFeaturesError where a user names other groups than in the first call."""
+        if values is None:
+            return
+        named = named_groups(values, list(self.names), separate=self.separate)
+        plans = dict(zip(self.names if self.separate else (None,), self.plans, strict=True))
+        for name, groups in named.items():
+            if groups != tuple(plans[name].labels):
+                raise SensitiveFeaturesError(
+                    f"sensitive_values={values!r} are not the groups of the first call to "
+                    f"partial_fit, {list(plans[name].labels)!r}; leave them out."
+                )
+
     def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
         """Return λ, the largest where there are several, and the share of it of each attribute.
 
@@ -229,9 +243,9 @@ def plan_sensitive(
         one row, or can't be of the kind asked for.
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
-    named_groups = _named_groups(values, list(frame.columns), separate=separate)
+    groups_by_name = named_groups(values, list(frame.columns), separate=separate)
     if kinds is None and values is not None:
-        kinds = dict.fromkeys(named_groups if separate else frame.columns, "categorical")
+        kinds = dict.fromkeys(groups_by_name if separate else frame.columns, "categorical")
     continuous = column_kinds(frame, kinds, argument=argument)
     named = frame.columns if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
     for name, is_it in zip(frame.columns, continuous, strict=True):
@@ -249,41 +263,11 @@ def plan_sensitive(
             weights,
             "mask" if masks and missing == "error" else missing,
             argument,
-            named_groups.get(part.columns[0] if separate else None, ()),
+            groups_by_name.get(part.columns[0] if separate else None, ()),
         )
         for part, is_it in parts
     ]
     return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
-
-
-def _named_groups(values: Any, names: list[Any], *, separate: bool) -> dict[Any, tuple[Any, ...]]:
-    """Return the groups that a user named, by column where `separate`, else of key None."""
-    if values is None:
-        return {}
-    if isinstance(values, Mapping) != separate:
-        wanted = "a dict, a list of groups for each column" if separate else "a list of groups"
-        raise SensitiveFeaturesError(f"sensitive_values={values!r} must be {wanted}.")
-    lists = dict(values) if separate else {None: values}
-    odd = [name for name in lists if name is not None and name not in names]
-    if odd:
-        raise SensitiveFeaturesError(
-            f"sensitive_values names {odd[0]!r}, which is not among the sensitive features; "
-            f"these are {', '.join(map(repr, names))}."
-        )
-    return {name: _sorted_groups(groups) for name, groups in lists.items()}
-
-
-def _sorted_groups(values: Any) -> tuple[Any, ...]:
-    is_list = hasattr(values, "__iter__") and not isinstance(values, str | bytes)
-    labels = [v.item() if isinstance(v, np.generic) else v for v in values] if is_list else []
-    if len(set(labels)) < 2:
-        raise SensitiveFeaturesError(
-            f"sensitive_values={values!r} must hold two groups at least, as in ['f', 'm']."
-        )
-    try:
-        return tuple(sorted(set(labels)))
-    except TypeError:
-        return tuple(sorted(set(labels), key=str))
 
 
 def _warn_of_codes(name: Any, column: pd.Series, argument: str) -> None:
