@@ -67,7 +67,7 @@ def _rate_figures(
     figures = []
     for g, group in enumerate(names):
         for r, measure in enumerate(table.names):
-            counted = worth[g, r] * np.array([top[g, r], bottom[g, r]])
+            counted = worth[g, r] * top[g, r], worth[g, r] * bottom[g, r]
             interval = share_interval(*counted, confidence)
             figures.append(
                 Figure(
