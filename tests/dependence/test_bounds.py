@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_dependence import (
+from test_donsker_varadhan import (
     best_scores,
     cells,
     data_of,

@@ -1,6 +1,6 @@
 """docs/inputs.md: by kind of input, what is taken and as what, or refused with which sentence.
 
-FAIRMI_WRITE_DOCS=1 pytest tests/test_inputs_table.py writes the table anew.
+FAIRMI_WRITE_DOCS=1 pytest tests/_data/test_inputs_table.py writes the table anew.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from fairmi._data.fit_input import read_fit_input
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import NumericColumn
 
-PAGE = Path(__file__).parents[1] / "docs" / "inputs.md"
-START, END = "<!-- made by tests/test_inputs_table.py -->", "<!-- end -->"
+PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+START, END = "<!-- made by tests/_data/test_inputs_table.py -->", "<!-- end -->"
 N = 120
 NUMBERS = np.round(np.random.default_rng(0).normal(size=N), 2)
 Y = (NUMBERS > 0).astype(int)

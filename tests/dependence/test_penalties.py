@@ -346,7 +346,7 @@ def test_rows_beyond_the_bound_are_read_in_parts():
 
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 def test_examples_of_the_docs_run_and_debias():
-    text = (Path(__file__).parents[1] / "docs" / "penalties.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "penalties.md").read_text()
     names: dict = {}
     for block in text.split("```python\n")[1:]:
         exec(block.split("```")[0], names)
