@@ -69,6 +69,14 @@ def test_conditions_are_columns_of_the_data(files):
     assert "\na " not in within
 
 
+def test_clusters_are_a_column_of_the_data(files):
+    table = pd.read_csv(files / "rows.csv").assign(person=[k // 4 for k in range(800)])
+    table.to_csv(files / "persons.csv", index=False)
+    arguments = [*common(files, "persons.csv"), "--sensitive", "sex", "--clusters", "person"]
+    text = run(*arguments, "--conditions", "--n-jobs", "1")
+    assert "on 800 rows in 200 clusters" in text
+
+
 def test_compares_with_a_baseline(files):
     text = run(*common(files), "--sensitive", "sex", "--baseline", files / "baseline.joblib")
     assert "Against the baseline: sex" in text
@@ -87,6 +95,7 @@ def test_a_skops_file_is_loaded(files):
         (["--target", "wage"], "has no column 'wage'"),
         (["--sensitive", "age"], "has no column 'age'"),
         (["--conditions", "age"], "has no column 'age'"),
+        (["--clusters", "age"], "has no column 'age'"),
         (["--positive", "yes"], r"--positive yes is not a label of the data; it has \[0, 1\]"),
         (["--model", "nowhere.joblib"], "nowhere.joblib is not a file"),
         (["--data", "nowhere.csv"], "--data nowhere.csv is not a file"),

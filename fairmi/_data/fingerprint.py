@@ -9,7 +9,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, issparse
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from fairmi._data.tables import is_frame
 
@@ -72,7 +72,7 @@ def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
     if len(known) >= MOST_HASHES:
         alone = alone[alone <= known[-1]]
     seen = int(np.isin(alone, known).sum())
-    by_chance = seen > 0 and binom.sf(seen - 1, len(alone), BY_CHANCE) > SURE
+    by_chance = seen > 0 and bdtrc(seen - 1, len(alone), BY_CHANCE) > SURE
     return 0.0 if not seen or by_chance else seen / len(alone)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,10 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
+from fairmi.audit.figures.probed_rows import Rows, can_be_dealt, rows_by_label
 from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
 from fairmi.metrics._matrix import as_matrix
-from fairmi.metrics._target import Target
 from fairmi.metrics.certificate import certify
 from fairmi.metrics.conditional_leakage import conditional_leakage_report
 from fairmi.metrics.information import (
@@ -26,7 +25,7 @@ from fairmi.metrics.information import (
     mutual_information_report,
 )
 from fairmi.metrics.leakage import LeakageReport, leakage_report
-from fairmi.metrics.probes import split_rows
+from fairmi.metrics.probes import shared_fits
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
 GIVEN_LABEL = "given the label"
@@ -45,128 +44,84 @@ def leakage_tasks(
     certificate only: a probe that can't tell any of the features has little chance with all of
     them, and most intersections are small.
     """
-    notes: list[str] = []
     name = attribute_name(groups)
-    probed = len(groups.names) == 1
-    if probed and not _can_be_dealt(groups.codes, predictions.clusters):
-        probed = False
-        unit = "rows" if predictions.clusters is None else "clusters"
-        notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
-    strata = _rows_by_label(predictions, groups) if probed else []
-    if probed and len(strata) < len(predictions.classes):
-        notes.append(
-            f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
-            "probe was trained."
-        )
-    tasks: list[Task] = []
+    probed, strata, notes = _probed(predictions, groups)
     everyone = Rows(groups.codes, predictions.true, predictions.clusters)
-    labelled = everyone.of(np.concatenate(strata)) if strata else None
+    tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where: dict[str, Any] = {"attribute": name, "subject": subject}
         Z = as_matrix(values, argument=subject)
         probe = "linear" if subject == "predictions" else "panel"  # it finds all they tell
         if probed:
-            tasks.append(partial(_leakage, Z, everyone, probe, seed, where))
-            tasks.append(partial(_information, Z, everyone, seed, where))
-        if labelled is not None:
+            tasks.append(partial(_told, Z, everyone, probe, seed, where))
+        if strata:
+            of = np.concatenate(strata)
             given = {**where, "condition": GIVEN_LABEL}
-            of = (Z[np.concatenate(strata)], labelled)
-            tasks.append(partial(_leakage_given_label, *of, probe, seed, given))
-            tasks.append(partial(_information_given_label, *of, seed, given))
+            tasks.append(partial(_told_given_label, Z[of], everyone.of(of), probe, seed, given))
         tasks.append(partial(_certificates, Z, everyone, confidence, seed, where))
     return tasks, notes
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Group, label and (if rows belong together) cluster of each row, as codes."""
-
-    groups: np.ndarray
-    true: np.ndarray
-    clusters: np.ndarray | None
-
-    def of(self, rows: np.ndarray) -> Rows:
-        """Return some of the rows."""
-        clusters = None if self.clusters is None else self.clusters[rows]
-        return Rows(self.groups[rows], self.true[rows], clusters)
-
-
-def _can_be_dealt(groups: np.ndarray, clusters: np.ndarray | None) -> bool:
-    """Whether each group has rows for each fold, no cluster split."""
-    if _owners(groups, clusters).min() < FOLDS:
-        return False
-    try:
-        split_rows(Target("categorical", groups, tuple(np.unique(groups))), FOLDS, 0, clusters)
-    except ValueError:
-        return False
-    return True
-
-
-def _owners(groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
-    """Return the number of rows, or of clusters, of each group."""
-    if clusters is None:
-        return np.bincount(groups)
-    return np.bincount(np.unique(np.column_stack([groups, clusters]), axis=0)[:, 0])
-
-
-def _rows_by_label(predictions: Predictions, groups: Groups) -> list[np.ndarray]:
-    """Return the rows of each label, without groups that are too few there for the folds."""
-    strata = []
-    for k in range(len(predictions.classes)):
-        rows = np.flatnonzero(predictions.true == k)
-        clusters = None if predictions.clusters is None else predictions.clusters[rows]
-        enough = _owners(groups.codes[rows], clusters) >= FOLDS
-        rows = rows[enough[groups.codes[rows]]]
-        part = Rows(groups.codes, predictions.true, predictions.clusters).of(rows)
-        codes = np.unique(part.groups, return_inverse=True)[1].reshape(-1)
-        if enough.sum() > 1 and _can_be_dealt(codes, part.clusters):
-            strata.append(rows)
-    return strata
+def _probed(predictions: Predictions, groups: Groups) -> tuple[bool, list[np.ndarray], list[str]]:
+    """Return whether all rows can be probed, the rows of each label that can, and notes."""
+    notes: list[str] = []
+    name = attribute_name(groups)
+    probed = len(groups.names) == 1
+    if probed and not can_be_dealt(groups.codes, predictions.clusters, FOLDS):
+        probed = False
+        unit = "rows" if predictions.clusters is None else "clusters"
+        notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
+    strata = rows_by_label(predictions, groups, FOLDS) if probed else []
+    if probed and len(strata) < len(predictions.classes):
+        notes.append(
+            f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
+            "probe was trained."
+        )
+    return probed, strata, notes
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Train on one thread, as more mostly wait for another; equal rows are told of once."""
-    with threadpool_limits(limits=1), warnings.catch_warnings():
+    """Fit a probe once, on one thread, as more mostly wait; equal rows are told of elsewhere."""
+    with threadpool_limits(limits=1), warnings.catch_warnings(), shared_fits():
         warnings.filterwarnings(
             "ignore", message=".* rows equal another row", category=UserWarning
         )
         yield
 
 
-def _leakage(
-    Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]
-) -> list[Figure]:
-    """Return what the best of the fresh probes reaches, and the test of independence."""
+def _told(Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]) -> list[Figure]:
+    """Return what fresh probes recover, the test of independence, and the mutual information.
+
+    The probes are trained once for both. What chance gives of the information is bounded by
+    theory, not by refits.
+    """
+    options = _options(rows, seed)
     with _quietly():
-        found = leakage_report(
-            Z,
-            rows.groups,
-            probe=probe,
-            kind="categorical",
-            cv=FOLDS,
-            clusters=rows.clusters,
-            random_state=seed,
-        )
-    return _leakage_figures(found, where)
+        leak = leakage_report(Z, rows.groups, probe=probe, **options)
+        nats = mutual_information_report(Z, rows.groups, n_permutations=0, **options)
+    return [*_leakage_figures(leak, where), _information_figure(nats, where)]
 
 
-def _leakage_given_label(
+def _told_given_label(
     Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
-    """Return the same of probes that are trained and scored within each label."""
+    """Return the same within each label, by probes that know it."""
+    options = _options(rows, seed)
+    given = (Z, rows.groups, rows.true)
     with _quietly():
-        found = conditional_leakage_report(
-            Z,
-            rows.groups,
-            rows.true,
-            probe=probe,
-            kind="categorical",
-            cv=FOLDS,
-            clusters=rows.clusters,
-            random_state=seed,
-        )
-    return _leakage_figures(found, where)
+        leak = conditional_leakage_report(*given, probe=probe, **options)
+        nats = conditional_mutual_information_report(*given, n_permutations=0, **options)
+    return [*_leakage_figures(leak, where), _information_figure(nats, where)]
+
+
+def _options(rows: Rows, seed: int) -> dict[str, Any]:
+    return {
+        "kind": "categorical",
+        "cv": FOLDS,
+        "clusters": rows.clusters,
+        "random_state": seed,
+    }
 
 
 def _leakage_figures(found: LeakageReport, where: dict[str, Any]) -> list[Figure]:
@@ -177,39 +132,6 @@ def _leakage_figures(found: LeakageReport, where: dict[str, Any]) -> list[Figure
         Figure("leakage", "balanced_accuracy", found.balanced_accuracy, **where),
         Figure("leakage", "p_value", found.p_value, **where),
     ]
-
-
-def _information(Z: np.ndarray, rows: Rows, seed: int, where: dict[str, Any]) -> list[Figure]:
-    """Return the mutual information; what chance gives is bounded by theory, not by refits."""
-    with _quietly():
-        found = mutual_information_report(
-            Z,
-            rows.groups,
-            kind="categorical",
-            cv=FOLDS,
-            clusters=rows.clusters,
-            n_permutations=0,
-            random_state=seed,
-        )
-    return [_information_figure(found, where)]
-
-
-def _information_given_label(
-    Z: np.ndarray, rows: Rows, seed: int, where: dict[str, Any]
-) -> list[Figure]:
-    """Return the mutual information given the label."""
-    with _quietly():
-        found = conditional_mutual_information_report(
-            Z,
-            rows.groups,
-            rows.true,
-            kind="categorical",
-            cv=FOLDS,
-            clusters=rows.clusters,
-            n_permutations=0,
-            random_state=seed,
-        )
-    return [_information_figure(found, where)]
 
 
 def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -> Figure:

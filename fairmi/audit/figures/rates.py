@@ -67,8 +67,8 @@ def _rate_figures(
     figures = []
     for g, group in enumerate(names):
         for r, measure in enumerate(table.names):
-            rows = worth[g, r]
-            interval = share_interval(rows * top[g, r], rows * bottom[g, r], confidence)
+            counted = worth[g, r] * top[g, r], worth[g, r] * bottom[g, r]
+            interval = share_interval(*counted, confidence)
             figures.append(
                 Figure(
                     section,
