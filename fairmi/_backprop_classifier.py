@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
-from fairmi._arguments import explains_arguments
 from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._layers import one_thread

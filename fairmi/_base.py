@@ -16,7 +16,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._arguments import explains_arguments
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.columns import without_dropped
 from fairmi._data.fingerprint import FINGERPRINT
 from fairmi._data.fit_input import FitInput

@@ -12,7 +12,6 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from fairmi._arguments import explains_arguments
 from fairmi._base import (
     Callbacks,
     RepresentationClassifier,
@@ -22,6 +21,7 @@ from fairmi._base import (
     told_of_one_class,
     told_of_stop,
 )
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n_threads

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._arguments import explains_arguments
 from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
 from fairmi._layers import one_thread

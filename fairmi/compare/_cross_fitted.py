@@ -11,7 +11,7 @@ from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from fairmi.compare._peers import Contender
+from fairmi.compare._peers import Contender, Settings
 
 _N_FOLDS = 5
 _PULLS = np.linspace(-0.5, 0.5, 501)
@@ -33,7 +33,7 @@ class CrossFitted(Contender):
     The model, its encoder and the scores are the same at each setting of the rule.
     """
 
-    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Any:
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
         """Return the fitted encoder and the model with its scores of rows it did not learn."""
         if self.encoder is not None:
             self.encoder.fit(X, y)
@@ -112,9 +112,9 @@ class GroupPredicted(CrossFitted):
         super().__init__(model, encoder)
         self.tol = tol
 
-    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Any:
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
         """Return the scores of class 1 and, by the same model, those of group 1."""
-        encoder, scored = super().share(X, y, s)
+        encoder, scored = super().share(X, y, s, settings)
         return encoder, scored, cross_fitted(self.model, self._encode(X), s == s.max())
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:

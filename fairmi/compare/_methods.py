@@ -27,6 +27,7 @@ from fairmi.compare._peers import (
     Contender,
     Debiased,
     Decorrelated,
+    OnPath,
     Randomised,
     WithSensitive,
 )
@@ -111,12 +112,12 @@ def _adversarial(alpha: float, rate: float, width: int) -> AdversarialFairnessCl
     )
 
 
-def _trees(lam: float) -> Debiased:
-    return Debiased(MIBoostingClassifier(lam=lam, random_state=0))
+def _trees(lam: float) -> OnPath:
+    return OnPath(MIBoostingClassifier(lam=lam, random_state=0))
 
 
-def _networks(lam: float, **parameters: Any) -> Debiased:
-    return Debiased(MIDebiasedClassifier(lam=lam, random_state=0, **parameters))
+def _networks(lam: float, **parameters: Any) -> OnPath:
+    return OnPath(MIDebiasedClassifier(lam=lam, random_state=0, **parameters))
 
 
 def _published(lam: float) -> Debiased:
@@ -150,6 +151,7 @@ def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Met
             lambda bound: Randomised(_reduction(bound, _logistic()), encoder()),
             {"bound": (0.005, 0.02, 0.05, 0.1)},
             {"bound": (0.02,)},
+            {"bound": (0.02, 0.1)},
         ),
         Method(
             "GridSearch",
@@ -170,11 +172,15 @@ def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Met
             lambda **setting: Adversarial(_adversarial(**setting), encoder()),
             {"alpha": (0.3, 1.0, 3.0), "rate": (1e-3, 3e-3), "width": (0, 64)},
             {"alpha": (1.0,), "rate": (1e-3,), "width": (64,)},
-            {"alpha": (0.3, 1.0, 3.0), "rate": (3e-3,), "width": (64,)},
+            {"alpha": (1.0, 3.0), "rate": (3e-3,), "width": (64,)},
             screened=True,
         ),
     )
-    return tuple(replace(peer, name=peer.name + suffix) for peer in peers)
+    in_folds = suffix != PLAIN
+    return tuple(
+        replace(peer, name=peer.name + suffix, in_folds=in_folds or not peer.grid)
+        for peer in peers
+    )
 
 
 METHODS: tuple[Method, ...] = (
@@ -204,14 +210,14 @@ METHODS: tuple[Method, ...] = (
         _trees,
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)},
         {"lam": (0.0, 8.0)},
-        {"lam": (0.0, 1.0, 4.0, 16.0, 64.0)},
+        {"lam": (0.0, 2.0, 8.0, 32.0)},
     ),
     Method(
         "fairmi, network",
         _networks,
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
         {"lam": (0.0, 4.0)},
-        {"lam": (0.0, 4.0, 16.0)},
+        in_folds=False,
     ),
     Method(
         "fairmi, 4 networks",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
+
+Settings = Sequence[Mapping[str, Any]]
 
 
 class Contender:
@@ -21,10 +24,10 @@ class Contender:
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Self:
         """Fit the encoder and the model on the rows of a training sample."""
-        return self.finish(X, y, s, self.share(X, y, s))
+        return self.finish(X, y, s, self.share(X, y, s, ()))
 
-    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Any:
-        """Return what is learned alike at each setting of the method, if anything is."""
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return what is learned once for all settings of the method, if anything is."""
         return None
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
@@ -66,6 +69,21 @@ class Debiased(WithSensitive):
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
         """Z of the rows of X."""
         return np.asarray(self.model.transform(X))
+
+
+class OnPath(Debiased):
+    """fairmi's estimators that train many λ at once."""
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return the models by λ."""
+        lams = [setting["lam"] for setting in settings] or [self.model.lam]
+        models = self.model.fit_path(X, y, lams=lams, sensitive_features=s)
+        return dict(zip(lams, models, strict=True))
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Take the model of the own λ."""
+        self.model = shared[self.model.lam]
+        return self
 
 
 class Randomised(WithSensitive):

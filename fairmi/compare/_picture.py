@@ -30,7 +30,6 @@ _STYLES = {
 }
 _HIGHLIGHTED = "fairmi, trees"
 _OTHER = (palette.BROWN, "h")
-_BEYOND = 1.0  # in spreads of the middle half of the points
 _PLAIN = "plain encoding"
 _X, _Y = "demographic_parity_difference", "accuracy"
 
@@ -50,8 +49,9 @@ def draw_frontier(table: pd.DataFrame, *, title: str) -> Figure:
         _draw_method(axes, str(name), points)
     axes.set_xlabel("Unfairness: demographic parity difference (0: equal shares selected)")
     axes.set_ylabel("Accuracy")
-    axes.set_title(f"{title}: accuracy over unfairness on unseen rows (better: up and left)")
-    _frame_the_bulk(axes, drawn)
+    axes.set_title(f"{title}\naccuracy over unfairness on unseen rows (better: up and left)")
+    if len(drawn):
+        _frame_the_bulk(axes, drawn)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     _add_legend(figure, has_plain=bool(drawn["method"].str.endswith(_PLAIN).any()))
@@ -70,7 +70,7 @@ def _draw_method(axes: Axes, name: str, points: pd.DataFrame) -> None:
         color=color,
         marker=marker,
         label=None if is_plain else name,
-        linestyle="--" if variant and not is_plain else "-",
+        linestyle="--" if variant and not is_plain and not is_ours else "-",
         linewidth=2.5 if is_ours else 1.2,
         markersize=7 if is_ours else 5,
         alpha=0.3 if is_plain else 1.0,
@@ -96,15 +96,14 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
     On the worse side the frame reaches one spread of the middle half of the points beyond it.
     """
     low, high = points[_Y].quantile([0.25, 0.75])
-    bottom = max(low - _BEYOND * (high - low), points[_Y].min())
     left, right = points[_X].quantile([0.25, 0.75])
-    end = min(right + _BEYOND * (right - left), points[_X].max())
-    height, width = points[_Y].max() - bottom, end - points[_X].min()
-    axes.set_ylim(bottom - 0.05 * height, points[_Y].max() + 0.08 * height)
-    axes.set_xlim(max(points[_X].min() - 0.05 * width, -0.003), end + 0.06 * width)
-    stray = points[(points[_Y] < axes.get_ylim()[0]) | (points[_X] > axes.get_xlim()[1])]
-    if len(stray):
-        counts = stray["method"].str.partition(", ")[0].value_counts()
+    inside = (points[_Y] >= low - (high - low)) & (points[_X] <= right + (right - left))
+    for values, set_limits in ((points[_X], axes.set_xlim), (points[_Y], axes.set_ylim)):
+        least, greatest = values[inside].min(), values[inside].max()
+        margin = 0.07 * max(greatest - least, 0.01)
+        set_limits(max(least - margin, -0.005), greatest + margin)
+    if not inside.all():
+        counts = points.loc[~inside, "method"].str.partition(", ")[0].value_counts()
         said = ", ".join(f"{n} of {name}" for name, n in counts.items())
         note = f"Outside the frame, which holds the bulk of the points: {said} (see the table)"
         axes.set_xlabel(f"{axes.get_xlabel()}\n{note}")

@@ -152,7 +152,7 @@ def _fits(method: Method, settings: Sequence[Setting], train: Sample) -> Iterato
         with _recorded_warnings() as caught:
             start = perf_counter()
             if k == 0:
-                shared = contender.share(*rows)
+                shared = contender.share(*rows, settings)
                 shared_seconds = perf_counter() - start
                 start = perf_counter()
             contender.finish(*rows, shared)
