@@ -50,6 +50,10 @@ class RepresentationClassifier(
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
+    # The least and the greatest λ of a default path, beside 0: below the one nothing changes, and
+    # at the other little of C is left in Z (on Adult and on German alike).
+    lam_range: ClassVar[tuple[float, float]] = (0.25, 16.0)
+
     sensitive_columns: Any
     drop_sensitive: bool
     callbacks: Callbacks

@@ -189,6 +189,9 @@ default="demographic_parity"
     True
     """
 
+    # Where the sensitive feature tells much of y, trees need more than networks.
+    lam_range: ClassVar = (0.25, 64.0)
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left"), dict],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],

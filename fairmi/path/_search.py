@@ -185,9 +185,9 @@ class MIDebiasedClassifierCV(
             As `MIDebiasedClassifier.fit`, of the model that is used.
         """
         self._validate_params()
-        lams = check_lams(self.lams)
-        measures = self._measures()
         estimator = clone(check_estimator(self.estimator))
+        lams = check_lams(self.lams, estimator)
+        measures = self._measures()
         given = read_fit_input(estimator, X, y, sensitive_features, sample_weight)
         codes = self._group_codes(given, n_rows(X))
         rows = Rows(X, y, sensitive_features, sample_weight, codes)
