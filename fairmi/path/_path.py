@@ -127,7 +127,8 @@ def check_lams(lams: Any, estimator: Any) -> np.ndarray:
     if isinstance(lams, Integral):
         if lams < 2:
             raise ValueError(f"lams={lams!r} makes no path; give 2 or more, or values of λ.")
-        return np.concatenate([[0.0], np.geomspace(*estimator.lam_range, int(lams) - 1)])
+        low, high = estimator.lam_range
+        return np.concatenate([[0.0], np.geomspace(low, high, int(lams) - 1)])
     try:
         values = np.asarray(lams, dtype=np.float64)
     except (TypeError, ValueError) as error:
