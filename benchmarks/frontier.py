@@ -33,7 +33,7 @@ from common.measures import certified, measured, probe_auc
 from common.methods import METHODS, Point
 
 UNFAIRNESS = {"demographic_parity": "dp", "equalized_odds": "eo"}
-DEFAULT = ("network", "four_networks", "reduction", "reduction_boosting")
+DEFAULT = ("trees", "network", "four_networks", "reduction", "reduction_boosting")
 AT = (0.01, 0.02, 0.028, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)
 N_FOLDS = 3
 

@@ -30,11 +30,11 @@ def persons(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 
 def clusters(repetitions: int, jobs: int) -> Iterator[Row]:
     """Return how often a leak is flagged, with clusters and row by row; 1 % is allowed."""
-    repetitions *= 10
     for kind in KINDS:
         for given in (True, False):
+            n_repetitions = 10 * repetitions if given else repetitions
             task = delayed(partial(_flagged, kind, given))
-            found = np.array(Parallel(jobs)(task(seed) for seed in range(repetitions)))
+            found = np.array(Parallel(jobs)(task(seed) for seed in range(n_repetitions)))
             name = f"{kind}, {'clusters given' if given else 'taken as rows'}"
             figures = {
                 "flagged": found[:, 0].mean(),
@@ -43,7 +43,7 @@ def clusters(repetitions: int, jobs: int) -> Iterator[Row]:
                 "information above its bound": (found[:, 3] > 0).mean(),
             }
             for measure, value in figures.items():
-                yield Row("clusters", name, 1_000, repetitions, measure, float(value))
+                yield Row("clusters", name, 1_000, n_repetitions, measure, float(value))
 
 
 def _flagged(kind: str, given: bool, seed: int) -> tuple[float, float, float, float]:

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-from fairmi.exceptions import (
-    CollapseWarning,
-    InfeasibleBoundWarning,
-    SensitiveFeaturesError,
-    SmallGroupWarning,
-    StoppedFitError,
-)
 
 if TYPE_CHECKING:
     from fairmi._backprop_classifier import MIBackpropClassifier
     from fairmi._boosting_classifier import MIBoostingClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
-    from fairmi.path import MIDebiasedClassifierCV
+    from fairmi.exceptions import (
+        CollapseWarning,
+        ColumnWarning,
+        InfeasibleBoundWarning,
+        SensitiveFeaturesError,
+        SmallGroupWarning,
+        StoppedFitError,
+    )
+    from fairmi.path import MIDebiasedClassifierCV, fairness_path
 
-__version__ = version("fairmi")
+__version__ = "0.2.0"
 
-# Loaded on first use, since these need torch and an audit of another's model does not.
+# Loaded on first use: classifiers need torch, which an audit of another's model does without, and
+# errors need scikit-learn, which the help of the command line does without.
 _LAZY = {
+    "CollapseWarning": "fairmi.exceptions",
+    "ColumnWarning": "fairmi.exceptions",
+    "InfeasibleBoundWarning": "fairmi.exceptions",
     "MIBackpropClassifier": "fairmi._backprop_classifier",
     "MIBoostingClassifier": "fairmi._boosting_classifier",
     "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
+    "SensitiveFeaturesError": "fairmi.exceptions",
+    "SmallGroupWarning": "fairmi.exceptions",
+    "StoppedFitError": "fairmi.exceptions",
+    "fairness_path": "fairmi.path",
+}
+_ROOMS = {
+    "audit",
+    "compare",
+    "datasets",
+    "dependence",
+    "exceptions",
+    "metrics",
+    "model_selection",
+    "path",
+    "plot",
+    "preprocessing",
 }
 
 __all__ = [
     "CollapseWarning",
+    "ColumnWarning",
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
     "MIBoostingClassifier",
@@ -41,14 +61,17 @@ __all__ = [
     "SmallGroupWarning",
     "StoppedFitError",
     "__version__",
+    "fairness_path",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _ROOMS:
+        return import_module(f"fairmi.{name}")
     raise AttributeError(f"module 'fairmi' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_LAZY))
+    return sorted({*__all__, *_ROOMS})

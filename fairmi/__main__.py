@@ -1,4 +1,4 @@
-"""The command line: `python -m fairmi compare adult`, `python -m fairmi audit --help`."""
+"""The command line: `fairmi compare adult`, `fairmi audit --help`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,42 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from fairmi.audit.command import add_audit_command
+from fairmi import __version__
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that answers wrong arguments with one line, not with its whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and where help is, and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments`, by default those of the process, ask for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fairmi",
-        description="Fair classification by mutual-information debiasing.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_compare_command(commands)
-    add_audit_command(commands)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = make_parser(given[:1]).parse_args(given)
     print(options.run(options))
     return 0
+
+
+def make_parser(commands: Sequence[str] = ("audit",)) -> argparse.ArgumentParser:
+    """Make the parser; options of `audit`, which loads scikit-learn, only if among `commands`."""
+    parser = OneLineParser(
+        prog="fairmi", description="Fair classification by mutual-information debiasing."
+    )
+    parser.add_argument("--version", action="version", version=f"fairmi {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_compare_command(subparsers)
+    if "audit" in commands:
+        from fairmi.audit.command import add_audit_command
+
+        add_audit_command(subparsers)
+    else:
+        subparsers.add_parser("audit", help="measure how fair a saved model is on a table of rows")
+    return parser
 
 
 def add_compare_command(subparsers: Any) -> None:

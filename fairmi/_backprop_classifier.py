@@ -9,13 +9,11 @@ from typing import Any, ClassVar, Self
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
-from fairmi._base import (
-    Callbacks,
-    check_callbacks,
-    told_of_stop,
-)
+from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
+from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -23,15 +21,16 @@ from fairmi._network_base import (
 )
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
+from fairmi.networks.config import layer_sizes, n_batches
 from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
-from fairmi.networks.model import device_of, one_thread
+from fairmi.networks.model import device_of
 from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import encode_rows
 
 
 class MIBackpropClassifier(NetworkClassifier):
-    """The procedure of the authors of [1]_ on a table, as published, to compare with.
+    """The procedure of the paper on a table, as published, to compare with.
 
     Its Z are 64 units of any value, and what its critic claims is no evidence: a fresh probe finds
     most of the sensitive feature in a Z of which the critic claims to see nothing. To debias, use
@@ -45,9 +44,10 @@ class MIBackpropClassifier(NetworkClassifier):
     constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
 default="demographic_parity"
         What is penalised, as in `MIDebiasedClassifier`.
-    sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, group_weight, weighted
+    sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, group_weight, \
+weighted, class_weight
         As in `MIDebiasedClassifier`.
-    hidden_layer_sizes : sequence of int, default=(512,)
+    hidden_layer_sizes : int or sequence of int, default=(512,)
         Units of the encoder's hidden layers.
     n_critic_steps : int, default=40
         Steps of the critic after each step of the encoder (K): 40 for digits in the published
@@ -70,7 +70,7 @@ default="demographic_parity"
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, \
-history_, stopped_, warnings_, encoder_, architecture_, parameters_
+history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fingerprint_
         As in `MIDebiasedClassifier`.
 
     See Also
@@ -93,6 +93,11 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
     (1000, 64)
     """
 
+    _against_blindness = (
+        "MIDebiasedClassifier bounds what Z can hide; more n_critic_steps or a higher lam may "
+        "help too."
+    )
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left")],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
@@ -102,7 +107,8 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
-        "hidden_layer_sizes": ["array-like"],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+        "hidden_layer_sizes": ["array-like", Integral],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -124,7 +130,8 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
-        hidden_layer_sizes: Sequence[int] = (512,),
+        class_weight: Any = None,
+        hidden_layer_sizes: int | Sequence[int] = (512,),
         n_critic_steps: int = 40,
         max_iter: int = 15,
         batch_size: int = 128,
@@ -142,6 +149,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self.sensitive_kinds = sensitive_kinds
         self.group_weight = group_weight
         self.weighted = weighted
+        self.class_weight = class_weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_critic_steps = n_critic_steps
         self.max_iter = max_iter
@@ -153,6 +161,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self.random_state = random_state
 
     @one_thread()
+    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -187,6 +196,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
+        check_lam(self.lam)
         given = read_fit_input(self, X, y, sensitive_features, sample_weight)
         encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
         encoded = encode_rows(given, encoder)
@@ -207,7 +217,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         return BackpropConfig(
             n_inputs=n_inputs,
             n_outputs=1 if n_classes == 2 else n_classes,
-            hidden_layer_sizes=tuple(int(size) for size in self.hidden_layer_sizes),
+            hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
             lam=float(self.lam),
             n_critic_steps=int(self.n_critic_steps),
             batch_size=int(self.batch_size),
@@ -247,7 +257,8 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)
         self.warnings_ = told_of_stop(stopped, self.n_iter_)
-        self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims)
+        n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
+        self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims, n_steps)
         return self
 
 

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -16,16 +16,19 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.columns import without_columns
+from fairmi._data.arguments import explains_arguments
+from fairmi._data.columns import without_dropped
+from fairmi._data.fingerprint import FINGERPRINT
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
 from fairmi._data.tables import check_table
-from fairmi._sklearn_compat import in_search
+from fairmi._sklearn_compat import DocLinkMixin, in_search
 from fairmi.exceptions import StoppedFitError, warn_again
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
+_FEW_STEPS = 200
 Told = list[tuple[str, str]]
 """Warnings as (name of the category in fairmi.exceptions, message)."""
 
@@ -37,7 +40,7 @@ _REASONS = {
 
 
 class RepresentationClassifier(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
+    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
 ):
     """Predictions from the very Z that `transform` returns, once a subclass has learned.
 
@@ -47,42 +50,68 @@ class RepresentationClassifier(
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
+    # The least and the greatest λ of a default path, beside 0: below the one nothing changes, and
+    # at the other little of C is left in Z (on Adult and on German alike).
+    lam_range: ClassVar[tuple[float, float]] = (0.25, 16.0)
+
     sensitive_columns: Any
     drop_sensitive: bool
     callbacks: Callbacks
     lam: Any
     classes_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
     stopped_: str | None
     warnings_: list[tuple[str, str]]
 
+    @explains_arguments
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
 
+    @explains_arguments
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        return softmax(scores, axis=1)
+        return softmax(self._class_scores(X), axis=1)
 
+    @explains_arguments
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of the probability of each class, (n_rows, n_classes)."""
+        return log_softmax(self._class_scores(X), axis=1)
+
+    def _class_scores(self, X: Any) -> np.ndarray:
+        scores = self.decision_function(X)
+        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+
+    @explains_arguments
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
         scores = self._scores(self.transform(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
+    @explains_arguments
     def transform(self, X: Any) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
-        A row has the same Z alone and among others.
+        A row has the same Z alone and among others. Columns that the fit dropped may be there or
+        not; nothing in them is read.
         """
         check_is_fitted(self, "classes_")
-        X = check_table(self, X, reset=False)
-        if self.sensitive_columns is not None and self.drop_sensitive:
-            X = without_columns(X, self.sensitive_columns)
-        return self._represent(X)
+        return self._represent(self._checked_features(X))
+
+    def _checked_features(self, X: Any) -> Any:
+        """Return the columns that the encoder reads of a table."""
+        kept, names = self._kept, getattr(self, "feature_names_in_", None)
+        if len(kept) == self.n_features_in_:
+            return check_table(self, X, reset=False)
+        X = without_dropped(X, kept, self.n_features_in_, names)
+        reader = type(self)(**self.get_params(deep=False))
+        reader.n_features_in_ = len(kept)
+        if names is not None:
+            reader.feature_names_in_ = names[kept]
+        return check_table(reader, X, reset=False)
 
     def _represent(self, X: Any) -> np.ndarray:
         raise NotImplementedError
@@ -99,6 +128,8 @@ class RepresentationClassifier(
             "sensitive_values_": given.plan.labels,
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
+            "_kept": given.kept,
+            FINGERPRINT: given.fingerprint,
         }
         for name, value in (given.header | known | learned).items():
             setattr(self, name, value)
@@ -121,7 +152,7 @@ class RepresentationClassifier(
                 raise KeyboardInterrupt
             raise StoppedFitError(self.warnings_[0][1])
         if self.warnings_:
-            warn_again(self.warnings_, stacklevel=2)
+            warn_again(self.warnings_)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,7 +192,9 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def check_lam(lam: Any) -> None:
-    """Raise ValueError where a dict of λ by column is empty or holds no finite number >= 0."""
+    """Raise ValueError where λ is a truth value, or a dict of it is no dict of numbers >= 0."""
+    if isinstance(lam, bool | np.bool_):
+        raise ValueError(f"lam={lam!r} is a truth value; give a number >= 0, 0 for no penalty.")
     if lam == {}:
         raise ValueError("lam={} names no sensitive feature; give a number, or λ for each.")
     for name, value in lam.items() if isinstance(lam, dict) else ():
@@ -200,12 +233,19 @@ def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
     return [("ConvergenceWarning", message)]
 
 
-def told_of_one_class(predicted: np.ndarray, n_classes: int, lam: Any) -> Told:
-    """Say that every training row is given the same class, if so."""
-    if n_classes < 2 or not (predicted == predicted[0]).all():
+def told_of_one_class(collapsed: bool, lam: Any, n_steps: int | None = None) -> Told:
+    """Say that every training row is given the same class, and what to change, if so.
+
+    `n_steps` were taken, where so few may be the cause.
+    """
+    if not collapsed:
         return []
-    message = (
-        "The fit collapsed: every training row is predicted to be of one class. "
-        f"If this is not what you want, lower lam={lam!r}, or raise max_iter."
-    )
+    short = n_steps is not None and n_steps < _FEW_STEPS
+    penalised = any(lam.values()) if isinstance(lam, dict) else lam > 0
+    fixes = [f"lower lam={lam!r}"] * penalised
+    fixes += [f"raise max_iter: {n_steps} steps are few"] * short
+    fix = "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."
+    if fixes:
+        fix = f"If this is not what you want, {', or '.join(fixes)}."
+    message = f"The fit collapsed: every training row is predicted to be of one class. {fix}"
     return [("CollapseWarning", message)]

@@ -21,6 +21,7 @@ from fairmi._base import (
     told_of_one_class,
     told_of_stop,
 )
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n_threads
@@ -90,6 +91,9 @@ default="demographic_parity"
         their rows. It needs a categorical feature.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the task loss: by class, 1 where it is not named, or "balanced",
+        the same for all classes. A rare class is then predicted more often than it occurs.
     base : classifier, default=None
         What the trees debias. None trains boosting without a penalty, of as many rounds as are
         best on held-out rows. A classifier with `predict_proba` or `decision_function` is fitted,
@@ -127,13 +131,17 @@ default="demographic_parity"
         The classes.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X has names that are all strings.
     sensitive_values_ : list
         The groups; a tuple for each where there are several features. Empty where continuous.
         Where `lam` is a dict, a list of groups for each feature.
     sensitive_kinds_ : dict
         What each sensitive feature was taken for, "categorical" or "continuous".
+    training_fingerprint_ : ndarray of uint64
+        Hashes of at most 1,000 training rows with their labels, by which `fairmi.audit.audit`
+        tells that it is given training rows. Delete it before you hand the model to anyone who
+        must not learn whether a row that they have was among them.
     n_iter_ : int
         Rounds under the penalty.
     stopped_ : str or None
@@ -181,6 +189,9 @@ default="demographic_parity"
     True
     """
 
+    # Where the sensitive feature tells much of y, trees need more than networks.
+    lam_range: ClassVar = (0.25, 64.0)
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left"), dict],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
@@ -191,6 +202,7 @@ default="demographic_parity"
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
         "base": [None, HasMethods(["fit", "predict"])],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -217,6 +229,7 @@ default="demographic_parity"
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
+        class_weight: Any = None,
         base: Any = None,
         n_levels: int = 17,
         learning_rate: float = 0.1,
@@ -239,6 +252,7 @@ default="demographic_parity"
         self.sensitive_kinds = sensitive_kinds
         self.group_weight = group_weight
         self.weighted = weighted
+        self.class_weight = class_weight
         self.base = base
         self.n_levels = n_levels
         self.learning_rate = learning_rate
@@ -252,6 +266,7 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
+    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -375,7 +390,7 @@ default="demographic_parity"
                 "history_": report.history,
                 "n_iter_": found.n_rounds,
                 "stopped_": found.stopped,
-                "predicted": found.predicted,
+                "collapsed": found.collapsed,
             }
             for found, report in zip(trained, reports, strict=True)
         ]
@@ -420,10 +435,10 @@ default="demographic_parity"
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
-        predicted = learned.pop("predicted")
+        collapsed = learned.pop("collapsed")
         self._store(given, learned)
         self.warnings_ = told_of_stop(self.stopped_, self.n_iter_)
-        self.warnings_ += told_of_one_class(predicted, len(self.classes_), self.lam)
+        self.warnings_ += told_of_one_class(collapsed, self.lam)
         return self
 
     def _represent(self, X: Any) -> np.ndarray:
@@ -439,3 +454,7 @@ default="demographic_parity"
     @property
     def _n_features_out(self) -> int:
         return len(self.trees_["start"])
+
+
+# Saved models name the public place of a class, which stays where its file moves.
+MIBoostingClassifier.__module__ = "fairmi"

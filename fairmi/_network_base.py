@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier, Told, told_of_one_class
+from fairmi._data.collapse import is_collapsed
+from fairmi._layers import one_thread
 from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.model import Networks, inference_networks, one_thread
+from fairmi.networks.model import Networks, inference_networks
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
 
@@ -79,13 +81,18 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
 def _blind(claimed: float, found: float) -> str:
     return (
         f"The penalty did little: the trained critic claims {max(claimed, 0):.3f} nats of the "
-        f"sensitive feature are left in Z, but a fresh probe finds {found:.3f}. A channel of few "
-        "n_levels bounds what Z can hide; more n_critic_steps or a higher lam may help too."
+        f"sensitive feature are left in Z, but a fresh probe finds {found:.3f}."
     )
 
 
 class NetworkClassifier(RepresentationClassifier):
     """A classifier whose state is an encoding of columns, and networks."""
+
+    # What to do where the critic sees little of what is left.
+    _against_blindness: ClassVar[str] = (
+        "A channel of few n_levels bounds what Z can hide; more n_critic_steps or a higher lam "
+        "may help too."
+    )
 
     constraint: str
     encoder_: TableEncoder
@@ -103,19 +110,24 @@ class NetworkClassifier(RepresentationClassifier):
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return scores_of(self._networks(), Z)
 
-    def _diagnosed(self, batch: Batch, claims: Sequence[float | None]) -> Told:
-        """Say what is wrong with the fitted model, as some rows of the fit show it."""
+    def _diagnosed(self, batch: Batch, claims: Sequence[float | None], n_steps: int) -> Told:
+        """Say what is wrong with the fitted model, as some rows of the fit show it.
+
+        `n_steps` it took.
+        """
         networks = self._networks()
         with torch.no_grad():
             z = networks.represent(batch.x.cpu().double())
             scores = networks.head(z).mean(0).numpy()
-        predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
-        told = told_of_one_class(predicted, len(self.classes_), self.lam)
+        weights = batch.task_weights[0].cpu().numpy()
+        collapsed = bool(weights.any()) and is_collapsed(scores, batch.y.cpu().numpy(), weights)
+        told = told_of_one_class(collapsed, self.lam, n_steps)
         if self.constraint != "demographic_parity" or not claims:
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        return told + told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+        blind = told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+        return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
 
     @property
     def _n_features_out(self) -> int:
@@ -130,7 +142,7 @@ def diagnosed_rows(rows: TrainingRows) -> Batch:
 
 def check_layer_sizes(sizes: Any) -> None:
     """Raise ValueError where a hidden layer's size is not a positive integer."""
-    for size in sizes:
+    for size in [sizes] if np.ndim(sizes) == 0 else sizes:
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -11,16 +10,13 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import (
-    Callbacks,
-    check_callbacks,
-    check_lam,
-    check_path_lams,
-    told_of_stop,
-)
+from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
+from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
+from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -30,8 +26,9 @@ from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
 from fairmi.networks.loop import Reporter, epoch_dict
-from fairmi.networks.model import device_of, one_thread
+from fairmi.networks.model import device_of
 from fairmi.networks.rows import TrainingRows, training_rows
+from fairmi.networks.stream_state import go_on_from, stream_state
 from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
@@ -82,8 +79,11 @@ default="demographic_parity"
         odds, have the same weight, however few their rows. It needs a categorical feature.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
-    hidden_layer_sizes : sequence of int, default=(128,)
-        Units of the encoder's hidden layers.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes in the task loss: by class, 1 where it is not named, or "balanced",
+        the same for all classes. A rare class is then predicted more often than it occurs.
+    hidden_layer_sizes : int or sequence of int, default=(128,)
+        Units of the encoder's hidden layers; a number is one layer.
     n_components : int or "auto", default="auto"
         Units of Z. "auto" gives one less than there are classes, at most 8: for two classes one
         unit is enough to hold all that a fair prediction needs.
@@ -126,13 +126,17 @@ default="demographic_parity"
         The classes.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X has names that are all strings.
     sensitive_values_ : list
         The groups; a tuple for each where there are several features. Empty where continuous.
         Where `lam` is a dict, a list of groups for each feature.
     sensitive_kinds_ : dict
         What each sensitive feature was taken for, "categorical" or "continuous".
+    training_fingerprint_ : ndarray of uint64
+        Hashes of at most 1,000 training rows with their labels, by which `fairmi.audit.audit`
+        tells that it is given training rows. Delete it before you hand the model to anyone who
+        must not learn whether a row that they have was among them.
     n_iter_ : int
         Epochs run.
     stopped_ : str or None
@@ -190,6 +194,9 @@ default="demographic_parity"
     True
     """
 
+    # What a stream goes on from, as plain data: see `fairmi.networks.stream_state`.
+    _stream: dict[str, Any] | None = None
+
     __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -202,7 +209,8 @@ default="demographic_parity"
         "sensitive_kinds": [None, dict, "array-like"],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
-        "hidden_layer_sizes": ["array-like"],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+        "hidden_layer_sizes": ["array-like", Integral],
         "n_components": [_AUTO, Interval(Integral, 1, None, closed="left")],
         "n_levels": [Interval(Integral, 2, None, closed="left")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -231,7 +239,8 @@ default="demographic_parity"
         sensitive_kinds: Any = None,
         group_weight: str | None = None,
         weighted: str = "both",
-        hidden_layer_sizes: Sequence[int] = (128,),
+        class_weight: Any = None,
+        hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
         n_levels: int = 17,
         n_estimators: int = 1,
@@ -256,6 +265,7 @@ default="demographic_parity"
         self.sensitive_kinds = sensitive_kinds
         self.group_weight = group_weight
         self.weighted = weighted
+        self.class_weight = class_weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -273,6 +283,7 @@ default="demographic_parity"
         self.random_state = random_state
 
     @one_thread()
+    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -373,6 +384,7 @@ default="demographic_parity"
         return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
 
     @one_thread()
+    @explains_arguments
     def partial_fit(
         self,
         X: Any,
@@ -381,20 +393,30 @@ default="demographic_parity"
         *,
         sensitive_features: Any = None,
         sample_weight: ArrayLike | None = None,
+        sensitive_values: Any = None,
+        errors: str = "raise",
     ) -> Self:
         """Train once on the next rows of data that need never be in memory at once.
 
-        The first call learns the encoding of X and the groups from its rows, so let it hold some
-        thousands in which each group is found. Critic and optimisers go on from call to call in
-        one process; a pickled model goes on with fresh ones. It takes some 500 steps until the
-        penalty is in full force. Callbacks and the progress bar are those of `fit` alone. A call
-        that fails or is interrupted leaves the estimator as it was.
+        The first call learns the encoding of X from its rows, and the groups unless they are
+        named, so let it hold some thousands of rows. Critic, optimisers and generator go on from
+        call to call, and are part of a saved model, which goes on exactly as this one would, until
+        `finish`. It takes some 500 steps until the penalty is in full force. Callbacks and the
+        progress bar are those of `fit` alone. A call that fails or is interrupted leaves the
+        estimator as it was.
 
         Parameters
         ----------
         X, y, sensitive_features, sample_weight : as in `fit`
         classes : array-like of shape (n_classes,), default=None
             All classes; needed in the first call.
+        sensitive_values : list or dict of lists, default=None
+            All groups, for the first call; those of a later part may be absent from it. A tuple
+            for each where there are several features; where `lam` is a dict, a list for each.
+        errors : {"raise", "mask"}, default="raise"
+            What an odd value does. "raise" refuses the part. "mask" takes what no float can hold,
+            and text in a column of numbers, for missing; rows of a group that is not known, or
+            missing, train the task alone; rows of a class that is not known are left out.
 
         Returns
         -------
@@ -405,9 +427,11 @@ default="demographic_parity"
         ------
         ValueError
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
-            that the first call did not hold.
+            that is not among those named, or that the first call did not hold.
         """
         self._check_parameters()
+        if not isinstance(errors, str) or errors not in ("raise", "mask"):
+            raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
         first = not hasattr(self, "parameters_")
         given = read_stream_input(
             self,
@@ -417,13 +441,16 @@ default="demographic_parity"
             sample_weight,
             classes=classes,
             earlier=None if first else (self.classes_, self._sensitive_plan),
+            sensitive_values=sensitive_values,
+            masks=errors == "mask",
         )
         lam, factors = given.plan.weigh(self.lam)
         encoder = _fitted_encoder(given) if first else self.encoder_
-        rows = encode_rows(given, encoder)
+        rows = encode_rows(given, encoder, masks=errors == "mask")
         config = self._config(given, rows, (lam,), factors, n_rows=None)
         counts = None if first else self.sensitive_counts_
-        data, counts = self._training_rows(given, rows, config, counts)
+        totals = rows.totals + (0 if self._stream is None else self._stream["totals"])
+        data, counts = self._training_rows(given, rows, config, counts, totals)
         trainer = self._stream_trainer(data, config)
         step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
         record = trainer.feed(data, config, step, epoch + 1)
@@ -441,16 +468,31 @@ default="demographic_parity"
                 "warnings_": [],
             }
         self._store(given, learned)
-        self._stream = None if record is None else trainer
+        if record is not None:
+            self._stream = stream_state(trainer) | {"totals": totals}
         return self._told()
 
+    def finish(self) -> Self:
+        """End a stream: drop critic and optimisers, which make a saved model three times as large.
+
+        Returns
+        -------
+        MIDebiasedClassifier
+            The estimator. A further `partial_fit` starts with fresh ones.
+        """
+        check_is_fitted(self, "classes_")
+        self._stream = None
+        return self
+
     def _stream_trainer(self, data: TrainingRows, config: NetworkConfig) -> Trainer:
-        """Return a copy of the state of the stream, or one that starts from the weights."""
+        """Return a trainer that goes on from the stream so far, or starts from the weights."""
         if not hasattr(self, "parameters_"):
             return Trainer(data, config)
         _check_architecture(config.architecture, self.architecture_)
-        trainer: Trainer | None = copy.deepcopy(getattr(self, "_stream", None))
-        return Trainer(data, config, self.parameters_) if trainer is None else trainer
+        trainer = Trainer(data, config, self.parameters_)
+        if self._stream is not None:
+            go_on_from(trainer, self._stream)
+        return trainer
 
     def _unfed(
         self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
@@ -497,6 +539,7 @@ default="demographic_parity"
         rows: EncodedRows,
         config: NetworkConfig,
         counts: np.ndarray | None = None,
+        totals: np.ndarray | None = None,
     ) -> tuple[TrainingRows, np.ndarray]:
         return training_rows(
             rows,
@@ -506,6 +549,7 @@ default="demographic_parity"
             n_classes=len(given.classes),
             device=config.device,
             earlier_counts=counts,
+            totals=totals,
         )
 
     def _trained(
@@ -559,12 +603,8 @@ default="demographic_parity"
         )
         self.warnings_ = told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
-        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place))
+        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_)
         return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the critic and the optimisers of a stream."""
-        return {k: v for k, v in super().__getstate__().items() if k != "_stream"}
 
 
 # Saved models name the public place of a class, which stays where its file moves.

@@ -9,9 +9,9 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
-    StrOptions,
     validate_params,
 )
+from sklearn.utils._param_validation import StrOptions as _StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 # isort: split
@@ -26,6 +26,7 @@ from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as effecti
 
 __all__ = [
     "NODE",
+    "DocLinkMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -38,6 +39,22 @@ __all__ = [
     "safe_indexing",
     "validate_params",
 ]
+
+
+class DocLinkMixin:
+    """The '?' of an estimator's HTML picture leads to its page on our site, not scikit-learn's."""
+
+    _doc_link_module = "fairmi"
+    _doc_link_template = (
+        "https://fairmi.github.io/fairmi/api/{estimator_module}.{estimator_name}.html"
+    )
+
+
+class StrOptions(_StrOptions):
+    """One of some strings, which a message lists in alphabetical order."""
+
+    def __str__(self) -> str:
+        return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
 
 
 def in_search() -> bool:

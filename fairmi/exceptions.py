@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable
+from types import FrameType
 
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "CollapseWarning",
+    "ColumnWarning",
     "ConvergenceWarning",
     "InfeasibleBoundWarning",
     "SensitiveFeaturesError",
     "SmallGroupWarning",
     "StoppedFitError",
     "warn_again",
+    "warn_user",
 ]
+
+
+_OURS = ("fairmi", "contextlib")
 
 
 class SensitiveFeaturesError(ValueError):
@@ -30,6 +37,10 @@ class CollapseWarning(ConvergenceWarning):
     """A fit ended in a trivial solution: one class predicted, or a penalty that did nothing."""
 
 
+class ColumnWarning(UserWarning):
+    """A column is read in a way that its user may not have meant."""
+
+
 class InfeasibleBoundWarning(UserWarning):
     """No candidate of a search is within the bound on unfairness that was asked for."""
 
@@ -38,7 +49,17 @@ class SmallGroupWarning(UserWarning):
     """A group has too few rows for its figures to say anything."""
 
 
-def warn_again(found: Iterable[tuple[str, str]], stacklevel: int = 1) -> None:
+def warn_again(found: Iterable[tuple[str, str]]) -> None:
     """Give the warnings that a fitted model keeps, as (name of the category, message)."""
     for category, message in found:
-        warnings.warn(message, globals()[category], stacklevel=stacklevel + 2)
+        warn_user(message, category)
+
+
+def warn_user(message: str, category: str) -> None:
+    """Warn at the line of the user that called the package; `category` is a name of this file."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    # A decorator that is a context runs in contextlib.
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _OURS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, globals()[category], stacklevel=level)

@@ -35,8 +35,8 @@ LAYERS = {
     "_backprop_classifier": 5,
     "path": 6,
     "compare": 7,
-    "__main__": 8,
-    "__init__": 9,
+    "__init__": 8,
+    "__main__": 9,
 }
 TRAINING_BRANCH = {
     "_layers",

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from common.data import Split
 from common.machine import seconds_of
-from fairmi import MIBackpropClassifier, MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 
@@ -167,8 +167,8 @@ _ODDS = MIDebiasedClassifier(
 # K is 40 as published; half of it already sees all that the critic sees.
 _PUBLISHED = MIBackpropClassifier(n_critic_steps=20, hidden_layer_sizes=(128,))
 
-# Trees plug in here: path("fairmi, trees", MIBoostingClassifier()).
 METHODS: dict[str, Method] = {
+    "trees": path("fairmi, trees", MIBoostingClassifier()),
     "network": path("fairmi", MIDebiasedClassifier()),
     "four_networks": path("fairmi, 4 networks", MIDebiasedClassifier(n_estimators=4)),
     "one_fit": single_fits("fairmi, one fit", MIDebiasedClassifier(), FEW_LAMS),

@@ -8,7 +8,9 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 
+from fairmi._data.forms import plain
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import is_frame
 
@@ -52,7 +54,7 @@ def take_columns(X: Any, positions: list[int]) -> Any:
     if isinstance(X, pd.DataFrame):
         return X.iloc[:, positions]
     if not is_frame(X):
-        return X[:, positions]
+        return (X.tocsr() if issparse(X) else X)[:, positions]
     frame = nw.from_native(X, eager_only=True)
     return nw.to_native(frame[[frame.columns[j] for j in positions]])
 
@@ -61,7 +63,8 @@ def sensitive_columns_of(
     X: Any, columns: Any, *, argument: str = "sensitive_columns"
 ) -> pd.DataFrame:
     """Return columns of X as a frame of sensitive features."""
-    X = X if is_frame(X) or hasattr(X, "shape") else np.asarray(X)
+    X = plain(X, argument="X")
+    X = X if is_frame(X) or hasattr(X, "shape") else pd.DataFrame(X)
     positions = column_positions(X, columns, argument=argument)
     part = take_columns(X, positions)
     if is_frame(X):
@@ -70,8 +73,8 @@ def sensitive_columns_of(
     return pd.DataFrame(part, columns=positions)
 
 
-def without_columns(X: Any, columns: Any) -> Any:
-    """Return X without the sensitive columns.
+def kept_columns(X: Any, columns: Any) -> list[int]:
+    """Return the positions of all columns of X but the sensitive ones.
 
     Raises
     ------
@@ -85,7 +88,33 @@ def without_columns(X: Any, columns: Any) -> Any:
             f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are all "
             "that it has; give more columns, or drop_sensitive=False."
         )
-    return take_columns(X, kept)
+    return kept
+
+
+def without_dropped(X: Any, kept: list[int], n_columns: int, names: Any) -> Any:
+    """Return X without the columns that a fit dropped, which X may have or not.
+
+    Parameters
+    ----------
+    X : table in any form
+    kept : list of int
+        Positions of the columns that the fit kept of those it was given.
+    n_columns : int
+        Columns that the fit was given.
+    names : sequence of str or None
+        Their names, if they had some.
+    """
+    X = plain(X, argument="X")
+    if is_frame(X) and names is not None:
+        dropped = {name for j, name in enumerate(names) if j not in kept}
+        stay = [j for j, name in enumerate(X.columns) if name not in dropped]
+        return X if len(stay) == X.shape[1] else take_columns(X, stay)
+    if not hasattr(X, "shape"):
+        try:
+            X = np.array(X, dtype=object)
+        except ValueError:
+            return X  # which is refused where it is read
+    return take_columns(X, kept) if len(X.shape) == 2 and X.shape[1] == n_columns else X
 
 
 def _position(column: Any, names: list[Any], argument: str) -> int:

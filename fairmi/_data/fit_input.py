@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairmi._data.columns import sensitive_columns_of, without_columns
+from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
+from fairmi._data.fingerprint import FINGERPRINT, fingerprint, merged, row_hashes
+from fairmi._data.forms import without_infinite
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
     check_labels,
     check_stream_classes,
     check_weights,
+    class_weights,
 )
+from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import check_indexes, check_table
+from fairmi._data.tables import check_indexes, check_table, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -31,8 +35,9 @@ class FitInput:
     `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`,
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
     features as `plan` reads them, `positions` (n,) says which of the rows
-    given these are, and `header` has the attributes that scikit-learn gives a fitted estimator
-    for the columns of X.
+    given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
+    the columns of X, of which the encoder reads those at the positions `kept`, and `fingerprint`
+    is that of the rows, streamed ones before them included.
     """
 
     features: Any
@@ -44,6 +49,8 @@ class FitInput:
     plan: SensitivePlan
     positions: np.ndarray
     header: dict[str, Any]
+    kept: list[int]
+    fingerprint: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,31 @@ class _Rows:
     argument: str
     positions: np.ndarray
     header: dict[str, Any]
+    kept: list[int]
+    hashes: np.ndarray
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
-        counts = self.weights.any(axis=1)
+        return self._only((self.weights != 0).any(axis=1))
+
+    def of_classes(self, classes: np.ndarray) -> _Rows:
+        """Return the rows of these classes."""
+        known = set(classes.tolist())
+        found = np.array([label in known for label in self.y.tolist()], dtype=bool)
+        if not found.any():
+            raise ValueError(f"y has none of classes={classes.tolist()!r}; leave this part out.")
+        return self._only(found)
+
+    def with_class_weight(self, class_weight: Any, classes: np.ndarray) -> _Rows:
+        """Return the rows, each weighed in the task by its class too."""
+        if class_weight is None:
+            return self
+        codes = np.searchsorted(classes, self.y)
+        weights = self.weights.copy()
+        weights[:, 0] *= class_weights(class_weight, classes, codes, weights[:, 0])[codes]
+        return replace(self, weights=weights)
+
+    def _only(self, counts: Any) -> _Rows:
         if counts.all():
             return self
         rows = np.flatnonzero(counts)
@@ -70,8 +98,10 @@ class _Rows:
             self.weights[rows],
             self.sensitive.iloc[rows].reset_index(drop=True),
             self.argument,
-            rows,
+            self.positions[rows],
             self.header,
+            self.kept,
+            self.hashes[rows],
         )
 
 
@@ -103,6 +133,7 @@ def read_fit_input(
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier_classes is None)
     classes = np.unique(rows.y)
     check_classes(classes, estimator.constraint, earlier_classes)
+    rows = rows.with_class_weight(estimator.class_weight, classes)
     return _input(rows, classes, _plan(estimator, rows))
 
 
@@ -115,18 +146,35 @@ def read_stream_input(
     *,
     classes: Any,
     earlier: tuple[np.ndarray, SensitivePlan] | None,
+    sensitive_values: Any = None,
+    masks: bool = False,
 ) -> FitInput:
     """Read and check what a user gave to `partial_fit`; the estimator is left as it is.
 
     `earlier` are classes and plan of the first call; None in that call, which needs `classes`.
-    Raises as `read_fit_input` does.
+    `sensitive_values` are all groups, and `masks` says whether odd values are missing or their
+    rows left out, rather than an error. Raises as `read_fit_input` does.
     """
+    X = without_infinite(X) if masks else X
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
-    known = check_stream_classes(classes, rows.y, None if earlier is None else earlier[0])
+    before = None if earlier is None else earlier[0]
+    if isinstance(estimator.class_weight, str):
+        raise ValueError(
+            f'class_weight="{estimator.class_weight}" needs all rows at once; for partial_fit '
+            "give a dict of weights, one for each class."
+        )
+    known = check_stream_classes(classes, rows.y[:0] if masks else rows.y, before)
+    if masks:
+        rows = rows.of_classes(known)
+    rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
-        return _input(rows, known, earlier[1])
+        earlier[1].check_named(sensitive_values)
+        given = _input(rows, known, earlier[1], masks=masks)
+        before = getattr(estimator, FINGERPRINT, given.fingerprint)
+        return replace(given, fingerprint=merged(before, given.fingerprint))
     check_classes(known, estimator.constraint, None)
-    return _input(rows, known, _plan(estimator, rows))
+    plan = _plan(estimator, rows, values=sensitive_values, masks=masks)
+    return _input(rows, known, plan, masks=masks)
 
 
 def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> _Rows:
@@ -137,20 +185,35 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
     header = {k: v for k, v in vars(reader).items() if k in _HEADER}
     y = check_labels(estimator, X, y)
     weights = check_weights(weights, X)
-    features, frame, argument = _split_off_sensitive(
+    kept, frame, argument = _split_off_sensitive(
         X,
         sensitive,
         estimator.sensitive_columns,
         drop=estimator.drop_sensitive,
     )
+    features = X if len(kept) == X.shape[1] else take_columns(X, kept)
+    if reset:
+        warn_of_odd_columns(features)
     weighted = estimator.weighted
     ones = np.ones_like(weights)
     both = [ones if weighted == other else weights for other in ("penalty", "task")]
-    rows = _Rows(features, y, np.column_stack(both), frame, argument, np.arange(len(y)), header)
+    rows = _Rows(
+        features=features,
+        y=y,
+        weights=np.column_stack(both),
+        sensitive=frame,
+        argument=argument,
+        positions=np.arange(len(y)),
+        header=header,
+        kept=kept,
+        hashes=row_hashes(X, y),
+    )
     return rows.with_weight()
 
 
-def _plan(estimator: Any, rows: _Rows) -> SensitivePlan:
+def _plan(
+    estimator: Any, rows: _Rows, *, values: Any = None, masks: bool = False
+) -> SensitivePlan:
     return plan_sensitive(
         rows.sensitive,
         rows.weights[:, 1],
@@ -158,10 +221,14 @@ def _plan(estimator: Any, rows: _Rows) -> SensitivePlan:
         argument=rows.argument,
         kinds=estimator.sensitive_kinds,
         separate=isinstance(estimator.lam, dict),
+        values=values,
+        masks=masks,
     )
 
 
-def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
+def _input(
+    rows: _Rows, classes: np.ndarray, plan: SensitivePlan, *, masks: bool = False
+) -> FitInput:
     task_weights, penalty_weights = np.ascontiguousarray(rows.weights.T)
     return FitInput(
         features=rows.features,
@@ -169,17 +236,21 @@ def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan) -> FitInput:
         classes=classes,
         task_weights=task_weights,
         penalty_weights=penalty_weights,
-        sensitive=plan.rows(rows.sensitive, n_rows=len(rows.y), argument=rows.argument),
+        sensitive=plan.rows(
+            rows.sensitive, n_rows=len(rows.y), argument=rows.argument, masks=masks
+        ),
         plan=plan,
         positions=rows.positions,
         header=rows.header,
+        kept=rows.kept,
+        fingerprint=fingerprint(rows.hashes),
     )
 
 
 def _split_off_sensitive(
     X: Any, sensitive_features: Any, columns: Any, *, drop: bool
-) -> tuple[Any, pd.DataFrame, str]:
-    """Return what the encoder reads of X, the sensitive features, and what errors call these.
+) -> tuple[list[int], pd.DataFrame, str]:
+    """Return which columns the encoder reads, the sensitive features, and what errors call these.
 
     Parameters
     ----------
@@ -203,8 +274,8 @@ def _split_off_sensitive(
                 "of them."
             )
         sensitive = sensitive_columns_of(X, columns)
-        features = without_columns(X, columns) if drop else X
-        return features, sensitive, f"sensitive_columns={columns!r}"
+        kept = kept_columns(X, columns) if drop else list(range(X.shape[1]))
+        return kept, sensitive, f"sensitive_columns={columns!r}"
     if sensitive_features is None:
         raise SensitiveFeaturesError(
             "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
@@ -215,4 +286,16 @@ def _split_off_sensitive(
             "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
             "them there, or drop them from X yourself."
         )
-    return X, sensitive_frame(sensitive_features), "sensitive_features"
+    _refuse_names(X, sensitive_features)
+    return list(range(X.shape[1])), sensitive_frame(sensitive_features), "sensitive_features"
+
+
+def _refuse_names(X: Any, sensitive_features: Any) -> None:
+    """Raise SensitiveFeaturesError where names of columns are given in place of their values."""
+    is_list = isinstance(sensitive_features, list | tuple) and len(sensitive_features) < n_rows(X)
+    names = sensitive_features if is_list else [sensitive_features]
+    if names and all(isinstance(name, str) for name in names):
+        raise SensitiveFeaturesError(
+            f"sensitive_features={sensitive_features!r} is a name, not a value for each row of X; "
+            f"name columns of X in the constructor: sensitive_columns={sensitive_features!r}."
+        )

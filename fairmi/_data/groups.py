@@ -10,6 +10,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from fairmi._data.forms import is_dict, plain
+from fairmi._data.values import holds_numbers
 from fairmi.exceptions import SensitiveFeaturesError
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
@@ -82,7 +84,16 @@ def group_rows(
 
 
 def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.DataFrame:
-    """Return `values` as a DataFrame, a column for each sensitive feature, index dropped."""
+    """Return `values` as a DataFrame, a column for each sensitive feature, index dropped.
+
+    A dict of columns is a table.
+    """
+    try:
+        values = plain(values, argument=argument)
+    except TypeError as error:
+        raise SensitiveFeaturesError(str(error)) from error
+    if is_dict(values):
+        values = _table_of_dict(values, argument)
     if isinstance(values, pd.Series | pd.DataFrame):
         frame = values.to_frame() if isinstance(values, pd.Series) else values
         return frame.rename(columns=_unnamed).reset_index(drop=True)
@@ -103,10 +114,10 @@ def is_continuous(column: pd.Series) -> bool:
     too where they have more than two, of which one is held by a single row or which fewer than 5
     rows hold on average.
     """
-    if column.dtype == object:
-        column = column.infer_objects()
-    if not pd.api.types.is_any_real_numeric_dtype(column):
+    if not holds_numbers(column):
         return False
+    if column.dtype == object:
+        column = pd.to_numeric(column.dropna())
     counts = column.value_counts()
     if len(counts) <= 2:
         return False
@@ -144,7 +155,7 @@ def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
     SensitiveFeaturesError
         If a value is infinite.
     """
-    values = frame.to_numpy(dtype=np.float64)
+    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = ~np.isfinite(values).all(axis=1)
     if infinite.any():
         raise SensitiveFeaturesError(
@@ -203,13 +214,23 @@ def _is_of_kind(column: pd.Series, kind: Any, argument: str) -> bool:
             f'sensitive_kinds has {kind!r} for {column.name!r}; give "categorical" or '
             '"continuous".'
         )
-    held = column.infer_objects() if column.dtype == object else column
-    if kind == "continuous" and not pd.api.types.is_any_real_numeric_dtype(held):
+    if kind == "continuous" and not holds_numbers(column):
         raise SensitiveFeaturesError(
             f"sensitive_kinds calls {column.name!r} continuous, but {argument} has values there "
             f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
         )
     return kind == "continuous"
+
+
+def _table_of_dict(values: Mapping[Any, Any], argument: str) -> pd.DataFrame:
+    columns = {name: sensitive_frame(column, argument=argument) for name, column in values.items()}
+    sizes = {name: column.shape for name, column in columns.items()}
+    if len(set(sizes.values())) > 1 or any(width != 1 for _, width in sizes.values()):
+        raise SensitiveFeaturesError(
+            f"{argument} is a dict whose columns have the shapes {sizes}; give one value for each "
+            "row in each."
+        )
+    return pd.DataFrame({name: column.iloc[:, 0] for name, column in columns.items()})
 
 
 def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
+from fairmi._data.forms import plain
 from fairmi._data.tables import n_rows, named, naming
 from fairmi._sklearn_compat import check_sample_weight
 
@@ -27,7 +29,7 @@ def check_labels(
             f"{argument} is None."
         )
     try:
-        y = column_or_1d(plain_series(y), warn=True)
+        y = column_or_1d(plain_series(plain(y, argument=argument)), warn=True)
     except (ValueError, TypeError) as error:
         raise naming(argument, error) from error
     if y.dtype.kind == "f":
@@ -61,7 +63,8 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
         If a weight is negative or no number, all are 0, or there is not one for each row.
     """
     with named("sample_weight"):
-        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        given = plain(sample_weight, argument="sample_weight")
+        weights = check_sample_weight(given, X, ensure_non_negative=True)
         # A single number for all rows, or an older scikit-learn, lets these pass.
         assert_all_finite(weights, input_name="sample_weight")
         if not weights.any():
@@ -74,17 +77,40 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     return np.asarray(weights / largest, dtype=np.float64)
 
 
+def class_weights(
+    class_weight: Any, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return the weight of each class, (n_classes,): as a dict says, or "balanced".
+
+    Balanced classes have the same summed weight, that of all rows over their number.
+    """
+    if isinstance(class_weight, str):
+        sums = np.bincount(codes, weights, minlength=len(classes))
+        return sums.sum() / (len(classes) * np.where(sums > 0, sums, np.inf))
+    known = classes.tolist()
+    for label, weight in class_weight.items():
+        if label not in known:
+            raise ValueError(
+                f"class_weight has a weight for {label!r}, which is no class; these are {known}."
+            )
+        if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
+            raise ValueError(
+                f"class_weight has {weight!r} for class {label!r}; give a positive number."
+            )
+    return np.array([float(class_weight.get(label, 1.0)) for label in known])
+
+
 def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:
     """Raise ValueError where a fit can't have these classes, or not after those of an earlier."""
     n = len(classes)
     if n < 2:
         raise ValueError(
-            f"y has 1 class, {classes[0]!r}; a classifier needs at least two classes."
+            f"y has 1 class, {classes.tolist()[0]!r}; a classifier needs at least two classes."
         )
     if earlier is not None and not np.array_equal(classes, earlier):
         raise ValueError(
-            f"warm_start=True goes on from a fit of classes {list(earlier)}, but y has "
-            f"{list(classes)}; give the same classes, or set warm_start=False."
+            f"warm_start=True goes on from a fit of classes {earlier.tolist()}, but y has "
+            f"{classes.tolist()}; give the same classes, or set warm_start=False."
         )
     if constraint == "equal_opportunity" and n > 2:
         raise ValueError(

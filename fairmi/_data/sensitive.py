@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import Groups, codes_among, column_kinds, group_rows, quantities
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi._data.groups import (
+    MOST_CATEGORIES,
+    Groups,
+    codes_among,
+    column_kinds,
+    group_rows,
+    quantities,
+)
+from fairmi._data.named_groups import named_groups
+from fairmi.exceptions import SensitiveFeaturesError, warn_user
 
 _MISSING = "missing"
 
@@ -66,11 +74,17 @@ class AttributePlan:
         """Groups G, or 0 where the penalty reads values."""
         return 0 if self.continuous.any() else len(self.labels)
 
-    def rows(self, frame: pd.DataFrame, *, argument: str) -> AttributeRows:
-        """Return the rows of `frame`, whose groups must all be among those of fit."""
+    def rows(self, frame: pd.DataFrame, *, argument: str, masks: bool = False) -> AttributeRows:
+        """Return the rows of `frame`, whose groups must be among those of fit.
+
+        `masks` says whether values that are missing, infinite or of another group hide their row
+        from the penalty, rather than raise.
+        """
         n_rows = len(frame)
         frame = _filled(frame, self.continuous, self.missing)
-        known = _known(frame, self.missing, argument)
+        if masks:
+            frame = self._without_odd(frame, argument)
+        known = _known(frame, "mask" if masks else self.missing, argument)
         present = frame[known]
         codes = np.zeros(n_rows, dtype=np.int64)
         if self.labels:
@@ -84,6 +98,17 @@ class AttributePlan:
         if self.labels:
             values = np.hstack([values, np.eye(len(self.labels))[codes] * known[:, None]])
         return AttributeRows(None, values, known)
+
+    def _without_odd(self, frame: pd.DataFrame, argument: str) -> pd.DataFrame:
+        """Return the frame with nothing in the rows of unknown groups and infinite values."""
+        categorical = frame.loc[:, ~self.continuous]
+        odd = ~np.isfinite(frame.loc[:, self.continuous].to_numpy(np.float64)).all(axis=1)
+        if self.labels:
+            present = ~categorical.isna().to_numpy().any(axis=1)
+            groups = group_rows(categorical[present], argument=argument, at_least=0)
+            unseen = np.array([label not in self.labels for label in groups.labels], dtype=bool)
+            odd[np.flatnonzero(present)[unseen[groups.codes]]] = True
+        return frame.astype(object).mask(np.tile(odd[:, None], frame.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -112,12 +137,29 @@ class SensitivePlan:
         lists = [list(plan.labels) for plan in self.plans]
         return lists if self.separate else lists[0]
 
-    def rows(self, frame: pd.DataFrame, *, n_rows: int, argument: str) -> SensitiveRows:
-        """Return the rows of `frame`, whose groups must all be among those of fit."""
+    def rows(
+        self, frame: pd.DataFrame, *, n_rows: int, argument: str, masks: bool = False
+    ) -> SensitiveRows:
+        """Return the rows of `frame`, read as `AttributePlan.rows` does."""
         _check_shape(frame, len(self.names), n_rows, argument)
         parts = _attributes(frame, separate=self.separate)
         pairs = zip(self.plans, parts, strict=True)
-        return SensitiveRows(tuple(plan.rows(part, argument=argument) for plan, part in pairs))
+        return SensitiveRows(
+            tuple(plan.rows(part, argument=argument, masks=masks) for plan, part in pairs)
+        )
+
+    def check_named(self, values: Any) -> None:
+        """Raise SensitiveFeaturesError where a user names other groups than in the first call."""
+        if values is None:
+            return
+        named = named_groups(values, list(self.names), separate=self.separate)
+        plans = dict(zip(self.names if self.separate else (None,), self.plans, strict=True))
+        for name, groups in named.items():
+            if groups != tuple(plans[name].labels):
+                raise SensitiveFeaturesError(
+                    f"sensitive_values={values!r} are not the groups of the first call to "
+                    f"partial_fit, {list(plans[name].labels)!r}; leave them out."
+                )
 
     def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
         """Return λ, the largest where there are several, and the share of it of each attribute.
@@ -171,6 +213,8 @@ def plan_sensitive(
     argument: str,
     kinds: Any = None,
     separate: bool = False,
+    values: Any = None,
+    masks: bool = False,
 ) -> SensitivePlan:
     """Learn how to read the sensitive features of a fit.
 
@@ -187,6 +231,10 @@ def plan_sensitive(
         As in `column_kinds`.
     separate : bool
         Whether each column is an attribute with its own penalty.
+    values : sequence, dict of sequences or None
+        All groups, where they are known beforehand; a dict by column where `separate`.
+    masks : bool
+        Whether rows of groups that are not among `values` are hidden, as those without one.
 
     Raises
     ------
@@ -195,14 +243,43 @@ def plan_sensitive(
         one row, or can't be of the kind asked for.
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
+    groups_by_name = named_groups(values, list(frame.columns), separate=separate)
+    if kinds is None and values is not None:
+        kinds = dict.fromkeys(groups_by_name if separate else frame.columns, "categorical")
     continuous = column_kinds(frame, kinds, argument=argument)
+    named = frame.columns if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
+    for name, is_it in zip(frame.columns, continuous, strict=True):
+        if is_it and name not in named:
+            _warn_of_codes(name, frame[name], argument)
     parts = zip(
         _attributes(frame, separate=separate),
         continuous[:, None] if separate else [continuous],
         strict=True,
     )
-    plans = [_plan(part, is_it, weights, missing, argument) for part, is_it in parts]
+    plans = [
+        _plan(
+            part,
+            is_it,
+            weights,
+            "mask" if masks and missing == "error" else missing,
+            argument,
+            groups_by_name.get(part.columns[0] if separate else None, ()),
+        )
+        for part, is_it in parts
+    ]
     return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
+
+
+def _warn_of_codes(name: Any, column: pd.Series, argument: str) -> None:
+    """Warn of whole numbers that are taken for a quantity, and may be codes of groups."""
+    numbers = pd.to_numeric(column.dropna())
+    if pd.api.types.is_integer_dtype(numbers):
+        warn_user(
+            f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
+            f"{MOST_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+            f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
+            "ColumnWarning",
+        )
 
 
 def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:
@@ -210,13 +287,18 @@ def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:
 
 
 def _plan(
-    frame: pd.DataFrame, continuous: np.ndarray, weights: np.ndarray, missing: str, argument: str
+    frame: pd.DataFrame,
+    continuous: np.ndarray,
+    weights: np.ndarray,
+    missing: str,
+    argument: str,
+    named: tuple[Any, ...],
 ) -> AttributePlan:
     frame = _filled(frame, continuous, missing)
     known = _known(frame, missing, argument)
     present, weights = frame[known], weights[known]
-    labels: tuple[Any, ...] = ()
-    if not continuous.all():
+    labels: tuple[Any, ...] = named
+    if not continuous.all() and not named:
         labels = _checked_groups(present.loc[:, ~continuous], argument).labels
     part = quantities(present.loc[:, continuous], argument=argument)
     mean = np.average(part, axis=0, weights=weights)

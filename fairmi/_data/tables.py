@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,11 +14,20 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from fairmi._data.forms import is_dict, plain, refuse_dict
+from fairmi._data.values import ColumnValues, read_values
 from fairmi.exceptions import SensitiveFeaturesError
+
+_MAX_NAMED = 5
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, argument: str = "X") -> Any:
-    """Return X as a DataFrame, a float array or a CSR array, its width and names checked."""
+    """Return X as a DataFrame, a float array or a CSR array, its width and names checked.
+
+    An array that holds text or dates becomes a DataFrame, whose columns each have a kind.
+    """
+    X = plain(X, argument=argument)
+    refuse_dict(X, argument)
     with named(argument):
         return _checked_table(estimator, X, reset=reset)
 
@@ -40,19 +49,9 @@ def named(argument: str) -> Iterator[None]:
 def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     _check_unique_names(X)
     if is_frame(X):
-        try:
-            # Which frames' names are read differs between versions of scikit-learn: pandas' are.
-            header = X if isinstance(X, pd.DataFrame) else pd.DataFrame(columns=list(X.columns))
-            validate_data(estimator, header, reset=reset, skip_check_array=True)
-        except TypeError as error:
-            raise naming("X", error) from error
-        if not X.shape[1]:
-            raise ValueError("Found array with 0 feature(s): X has no column; give at least one.")
-        if not len(X):
-            raise ValueError(
-                "Found array with 0 sample(s): X is empty; a minimum of 1 is required."
-            )
-        return X
+        return _checked_frame(estimator, X, reset=reset)
+    if getattr(X, "dtype", np.dtype(float)).kind in "mM" and X.ndim == 2:
+        return _checked_frame(estimator, pd.DataFrame(X), reset=reset)
     try:
         return validate_data(
             estimator,
@@ -63,16 +62,61 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
             ensure_all_finite="allow-nan",
         )
     except (ValueError, TypeError) as error:
-        if "could not convert" not in str(error):
-            raise naming("X", error) from error
-        raise ValueError(
+        frame = _frame_of_objects(X)
+        if frame is not None:
+            return _checked_frame(estimator, frame, reset=reset)
+        raise _told_of_array(error) from error
+
+
+def _checked_frame(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
+    try:
+        # Which frames' names are read differs between versions of scikit-learn: pandas' are.
+        header = X if isinstance(X, pd.DataFrame) else pd.DataFrame(columns=list(X.columns))
+        validate_data(estimator, header, reset=reset, skip_check_array=True)
+    except TypeError as error:
+        raise naming("X", error) from error
+    if not X.shape[1]:
+        raise ValueError("Found array with 0 feature(s): X has no column; give at least one.")
+    if not len(X):
+        raise ValueError("Found array with 0 sample(s): X is empty; a minimum of 1 is required.")
+    return X
+
+
+def _frame_of_objects(X: Any) -> pd.DataFrame | None:
+    """Return rows of text, dates and numbers as a frame, None where they are something else."""
+    try:
+        objects = X if isinstance(X, np.ndarray) else np.array(X, dtype=object)
+        if objects.ndim != 2 or objects.dtype.kind not in "OUS" or not objects.size:
+            return None
+        frame = pd.DataFrame(
+            {
+                j: pd.Series(list(column), dtype=object)
+                for j, column in enumerate(objects.astype(object).T)
+            }
+        )
+        list(read_columns(frame))
+    except (ValueError, TypeError):
+        return None
+    return frame
+
+
+def _told_of_array(error: Exception) -> Exception:
+    text = str(error)
+    if "inhomogeneous" in text or "setting an array element" in text:
+        return ValueError("X is ragged: its rows differ in length; give each the same columns.")
+    if "could not convert" in text:
+        return ValueError(
             f"X is an array that holds text ({error}); give a DataFrame, whose columns each have "
             "a type, or encode the text first."
-        ) from error
+        )
+    return naming("X", error)
 
 
 def check_indexes(**tables: Any) -> None:
     """Raise ValueError where two pandas arguments are of equal length but disagree on index."""
+    for argument in [k for k, v in tables.items() if is_dict(v)]:
+        columns = tables.pop(argument)
+        tables |= {f"{argument}[{name!r}]": column for name, column in columns.items()}
     pandas = {k: v for k, v in tables.items() if isinstance(v, pd.Series | pd.DataFrame)}
     if not pandas:
         return
@@ -113,80 +157,80 @@ def naming(argument: str, error: Exception) -> Exception:
     return kind(f"{argument}: {text}")
 
 
-def table_columns(X: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the columns of a table: numeric ones as float64, all others as objects with None.
+def table_columns(
+    X: Any, *, argument: str = "X", finite: bool = True
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield name and values of the columns of a table, as `read_columns` does."""
+    for name, column in read_columns(X, argument=argument, finite=finite):
+        yield name, column.values
+
+
+def read_columns(
+    X: Any, *, argument: str = "X", finite: bool = True
+) -> Iterator[tuple[str, ColumnValues]]:
+    """Yield the columns of a table: numbers and times as float64, all others as objects with None.
+
+    `finite` says whether values that are infinite, or too large for float32, are at fault.
 
     Raises
     ------
     ValueError
-        If a numeric column holds an infinite value, or a column is of a type that is neither
-        numeric nor a category (a date, a list).
+        After the last column: if one holds an infinite value, or one holds what is
+        neither a number, a time nor a category (a list). All such columns are named.
     """
+    faults: dict[str, str] = {}
+    for name, column in _raw_columns(X):
+        try:
+            read = ColumnValues(column) if isinstance(column, np.ndarray) else read_values(column)
+            if finite:
+                _check_finite(read.values)
+        except ValueError as error:
+            faults[name] = str(error)
+        else:
+            yield name, read
+    raise_faults(faults, argument)
+
+
+def raise_faults(faults: Mapping[str, str], argument: str = "X") -> None:
+    """Raise ValueError that names all columns at fault, and what is wrong with each, if any is."""
+    faults = {name: fault for name, fault in faults.items() if fault}
+    if not faults:
+        return
+    shown = [
+        f"{name!r} of {argument} {fault}" for name, fault in list(faults.items())[:_MAX_NAMED]
+    ]
+    more = f"; and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
+    fixes = dict.fromkeys(fix for fault, fix in _FIXES if any(fault in f for f in faults.values()))
+    columns = "Column" if len(faults) == 1 else f"{len(faults)} columns:"
+    raise ValueError(f"{columns} {'; '.join(shown)}{more}. {' '.join(fixes)}".rstrip())
+
+
+_FIXES = (
+    (
+        "has dtype",
+        "Convert what is no number, time, text or category to one of these, or drop it.",
+    ),
+    ("holds a", "Replace such a value by a number, or by NaN for a missing one."),
+    ("at fit and", "Give each column the type that it had."),
+)
+
+
+def _raw_columns(X: Any) -> Iterator[tuple[str, Any]]:
     if issparse(X):
         X = X.toarray()
-    if isinstance(X, np.ndarray):
-        for j in range(X.shape[1]):
-            yield str(j), _finite(str(j), X[:, j].astype(float))
-    elif isinstance(X, pd.DataFrame):
-        for j in range(X.shape[1]):
-            name = str(X.columns[j])
-            yield name, _finite(name, _pandas_values(name, X.iloc[:, j]))
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+        yield from ((str(j), X[:, j].astype(float)) for j in range(X.shape[1]))
+    elif isinstance(X, pd.DataFrame | np.ndarray):
+        X = pd.DataFrame(X)
+        yield from ((str(X.columns[j]), X.iloc[:, j]) for j in range(X.shape[1]))
     else:
         frame = nw.from_native(X, eager_only=True)
-        for name in frame.columns:
-            yield name, _finite(name, _frame_values(name, frame[name]))
+        yield from ((name, frame[name]) for name in frame.columns)
 
 
-def _pandas_values(name: str, column: pd.Series) -> np.ndarray:
-    dtype = column.dtype
-    number = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
-    categorical = isinstance(dtype, pd.CategoricalDtype)  # of truths, is_bool_dtype says yes
-    if number and not (categorical or pd.api.types.is_complex_dtype(dtype)):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if categorical:
-        names = column.cat.categories
-        categories = np.empty(len(names) + 1, dtype=object)  # a missing value's code is -1
-        categories[:-1] = names.to_numpy(dtype=object)
-        return categories[column.cat.codes.to_numpy()]
-    if pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
-        values = column.astype(object).to_numpy(dtype=object, copy=True)
-        values[column.isna().to_numpy()] = None
-        return _hashable(name, values)
-    raise _unknown_type(name, dtype)
-
-
-def _frame_values(name: str, column: nw.Series) -> np.ndarray:
-    dtype = column.dtype
-    if dtype.is_numeric() or dtype == nw.Boolean:
-        return column.cast(nw.Float64).to_numpy().astype(np.float64)
-    if dtype in (nw.String, nw.Categorical, nw.Enum, nw.Object):
-        values = np.empty(len(column), dtype=object)
-        values[:] = column.to_list()
-        return _hashable(name, values)
-    if column.null_count() == len(column):
-        return np.full(len(column), None, dtype=object)
-    raise _unknown_type(name, dtype)
-
-
-def _hashable(name: str, values: np.ndarray) -> np.ndarray:
-    odd = next((value for value in values if not isinstance(value, Hashable)), None)
-    if odd is not None:
-        raise _unknown_type(name, type(odd).__name__)
-    return values
-
-
-def _unknown_type(name: str, dtype: Any) -> ValueError:
-    return ValueError(
-        f"Column {name!r} of X has dtype {dtype}, which is neither numeric nor categorical; "
-        "convert it to numbers, text or categories, or drop it."
-    )
-
-
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
+def _check_finite(values: np.ndarray) -> None:
     if values.dtype != object and (np.abs(values) > np.finfo(np.float32).max).any():
-        what = "an infinite value" if np.isinf(values).any() else "a value above 3e38 in size"
+        infinite = np.isinf(values).any()
         raise ValueError(
-            f"Column {name!r} of X holds {what}; replace it by a number, or by NaN for a missing "
-            "one."
+            f"holds {'an infinite value' if infinite else 'a value above 3e38 in size'}"
         )
-    return values

@@ -38,6 +38,7 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--conditions", nargs="*", metavar="COLUMN", help="compare groups within these (all)"
     )
+    parser.add_argument("--clusters", metavar="COLUMN", help="whose rows belong together")
     parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
     parser.add_argument("--html", type=Path, help="write the report as a page to this file")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -60,7 +61,9 @@ def run_audit(arguments: argparse.Namespace) -> str:
         If a file, or a column of the data, isn't there.
     """
     table = _table(arguments.data)
-    for column in (arguments.target, *arguments.sensitive, *(arguments.conditions or ())):
+    clusters = [arguments.clusters] if arguments.clusters else []
+    named = (arguments.target, *arguments.sensitive, *clusters, *(arguments.conditions or ()))
+    for column in named:
         if column not in table:
             raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
     trust = arguments.trust_pickle
@@ -68,12 +71,13 @@ def run_audit(arguments: argparse.Namespace) -> str:
     baseline = arguments.baseline and load_model(arguments.baseline, trust_pickle=trust)
     report = audit(
         model,
-        _features(model, table, arguments.target),
+        _features(model, table, [arguments.target, *clusters]),
         table[arguments.target],
         sensitive_features=table[arguments.sensitive],
         pos_label=_label(arguments.positive, table[arguments.target]),
         baseline=baseline,
         conditions="auto" if arguments.conditions is None else table[arguments.conditions],
+        clusters=table[clusters[0]] if clusters else None,
         confidence=arguments.confidence,
         n_jobs=arguments.n_jobs,
         random_state=arguments.seed,
@@ -104,11 +108,11 @@ def _table(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path) if parquet else pd.read_csv(path)
 
 
-def _features(model: Any, table: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Take the columns that the model was fitted on, by name; else all but the target."""
+def _features(model: Any, table: pd.DataFrame, others: list[str]) -> pd.DataFrame:
+    """Take the columns that the model was fitted on, by name; else all but target and clusters."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
-        return table.drop(columns=target)
+        return table.drop(columns=others)
     missing = [name for name in names if name not in table]
     if missing:
         raise SystemExit(f"The data lack columns that the model was fitted on: {missing}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,9 +18,11 @@ from fairmi.audit.figures.asking import ask, ask_baseline
 from fairmi.audit.figures.measure import Settings, measure
 from fairmi.audit.figures.predictions import Predictions, given_predictions
 from fairmi.audit.figures.rates import small_groups
+from fairmi.audit.figures.same_rows import repeated_note, training_note
 from fairmi.audit.figures.strata import conditions_of, label_condition
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
+from fairmi.metrics._clusters import cluster_codes
 from fairmi.metrics._comparable import comparable_groups
 
 __all__ = ["audit"]
@@ -46,6 +49,7 @@ def audit(
     pos_label: Any = None,
     baseline: Any = None,
     conditions: Any = "auto",
+    clusters: Any = None,
     confidence: float = 0.95,
     n_boot: int = 1000,
     n_jobs: int | None = None,
@@ -89,6 +93,9 @@ def audit(
         Within what parts of the rows groups are compared besides those of each label: of each
         value of these columns, or of each quarter of a numeric one. "auto" takes all columns of
         X, if there are at most 100.
+    clusters : array-like of shape (n_rows,), default=None
+        Labels of rows that belong together, such as one person's. All figures take whole
+        clusters for what is independent.
     confidence : float, default=0.95
         Confidence of the intervals.
     n_boot : int, default=1000
@@ -118,18 +125,31 @@ def audit(
     -----
     SmallGroupWarning
         If a group has too few rows for its rates to say anything.
+    UserWarning
+        If more than half of the rows were training rows (fairmi's classifiers know theirs), or
+        many equal rows of X share their groups and `clusters` is not given.
 
     Notes
     -----
     Rates by group have Wilson's intervals. Differences and ratios have Newcombe's intervals [2]_
-    of exact limits, for all pairs of groups at once by the studentised range [4]_, so that they
-    reach down to no difference where the groups may be alike. Changes from a baseline have
-    bootstrap intervals from multinomial draws of the counts by group, label and prediction, which
-    is what resampling rows comes to. With more than two classes each is taken against the rest,
-    and the largest disparity counts.
+    of exact limits, for all pairs of groups at once at the level of the studentised range [4]_, so
+    that they reach down to no difference where the groups may be alike. Only changes from a
+    baseline have bootstrap intervals, from multinomial draws of the counts by group, label and
+    prediction, which is what resampling rows comes to. With more than two classes each is taken
+    against the rest, and the largest disparity counts.
 
     Within parts of the rows, the intervals of a sensitive feature hold for all parts and pairs of
     groups at once: Newcombe's intervals [2]_, by Bonferroni's inequality [3]_.
+
+    Rows in clusters count for what they are worth if all rows of a cluster are alike: m rows of
+    each for (sum of m)² / sum of m² rows [5]_. No correlation within clusters makes the interval
+    of a rate too narrow, and a weak one makes it wider than need be. The bootstrap of changes
+    draws whole clusters; probes, their tests and the mean of calibration go by whole clusters too,
+    and a certificate counts one random row of each.
+
+    There are no sample weights: a weighted count is no binomial, on which nearly all of these
+    intervals, and the certificate, rest. To audit for a population that weights w describe, keep
+    each row with probability w / max(w), independently, and audit those that are left.
 
     A classifier that decides at random and tells its probabilities (fairlearn's two do) is rated
     by what these give on average, so that no seed changes its rates.
@@ -143,6 +163,7 @@ def audit(
     .. [3] O. J. Dunn, Multiple comparisons among means, JASA 56 (1961).
     .. [4] A. Agresti, M. Bini, B. Bertaccini, E. Ryu, Simultaneous Confidence Intervals for
        Comparing Binomial Parameters, Biometrics 64 (2008).
+    .. [5] L. Kish, Survey Sampling (1965), section 5.4.
 
     Examples
     --------
@@ -169,10 +190,13 @@ def audit(
         y_score=y_score,
         conditions=conditions,
         baseline=baseline,
+        clusters=clusters,
     )
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     asked: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
     predictions = _predictions(estimator, X, y, y_pred, y_score, pos_label, asked)
+    owners = cluster_codes(clusters, len(predictions.true))
+    predictions = replace(predictions, clusters=owners)
     attributes = list(_attributes(sensitive_features, len(predictions.true)))
     rival = None if baseline is None else ask_baseline(baseline, X, predictions, **asked)
     splits, notes = conditions_of(X, conditions, len(predictions.true))
@@ -184,13 +208,16 @@ def audit(
         Settings(confidence, n_boot, seed, n_jobs, bool(verbose)),
     )
     small = small_groups(found.figures)
-    if small:
-        warnings.warn(small, SmallGroupWarning, stacklevel=3)
+    same = [training_note(estimator, X, y), repeated_note(X, owners, attributes[-1])]
+    warned = [(small, SmallGroupWarning), *((note, UserWarning) for note in same)]
+    warned = [(note, category) for note, category in warned if note]
+    for note, category in warned:
+        warnings.warn(note, category, stacklevel=3)
     return Audit(
         about=about(estimator, baseline, X, predictions, attributes, confidence, n_boot),
         figures=tuple(found.figures),
         curves=tuple(found.curves),
-        notes=tuple([small] * bool(small) + missing_parts(predictions) + notes + found.notes),
+        notes=(*(note for note, _ in warned), *missing_parts(predictions), *notes, *found.notes),
     )
 
 

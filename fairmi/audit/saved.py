@@ -11,6 +11,7 @@ import joblib
 # looks a name up attribute by attribute, so one that begins with "fairmi." can end anywhere.
 SKOPS_TRUSTED_TYPES = (
     "fairmi.MIBackpropClassifier",
+    "fairmi.MIBoostingClassifier",
     "fairmi.MIDebiasedClassifier",
     "fairmi.MIDebiasedClassifierCV",
     "fairmi.preprocessing.TableEncoder",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import softmax
@@ -10,6 +10,9 @@ from scipy.special import softmax
 _SCALE = 2.0
 # Log odds up to which a class is not rare, so that Z is centred at even odds.
 _USUAL_ODDS = 2.0
+# Steps that a coarse grid is refined to for the table of the penalty, which shares a row between
+# the two nearest levels where predictions round it: few wide steps would hide what rounding shows.
+_TABLE_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Channel:
     def steps_per_unit(self) -> float:
         """Steps of the grid in a unit of Z."""
         return (self.n_levels - 1) / 2
+
+    def refined(self) -> Channel:
+        """Return the channel on whose grid the penalty counts: a coarse one's steps in parts."""
+        steps = self.n_levels - 1
+        return replace(self, n_levels=steps * max(_TABLE_STEPS // steps, 1) + 1)
 
     def squash(self, scores: np.ndarray) -> np.ndarray:
         """Return Z before rounding, (n, K), of scores (n, K)."""

@@ -79,7 +79,7 @@ def boosting_config(
         max_iter = _ROUNDS_OF_FEW_ROWS if n_rows < _FEW_ROWS else _ROUNDS
     # What a base learned of y by heart hides what it tells of the groups of a class.
     out_of_fold = parameters["constraint"] != "demographic_parity"
-    n_folds = _N_FOLDS if n_rows < _MIN_ROWS_OF_ONE or not out_of_fold else 2
+    n_folds = 2 if out_of_fold and n_rows >= _MIN_ROWS_OF_NONE else _N_FOLDS
     n_held_out = n_folds if n_rows < _MIN_ROWS_OF_ONE or out_of_fold else 1
     if n_rows >= _MIN_ROWS_OF_NONE and not out_of_fold:
         n_held_out = 0

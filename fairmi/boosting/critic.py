@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fairmi._data.sensitive import AttributeRows
+from fairmi._layers import one_thread
 from fairmi.boosting.channel import Channel
 from fairmi.boosting.levels import attribute_of, mean_one
 from fairmi.dependence.sensitive_batch import SensitiveBatch
@@ -43,7 +42,7 @@ class TrainedCritic:
     def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the value at Z (n, K), and n times its derivative in Z, (n, K)."""
         seen = torch.as_tensor(z, dtype=torch.float32)
-        with _one_thread():
+        with one_thread():
             if self.critic is None:
                 self._begin(z.shape[1])
                 self._train(seen, _N_FIRST_STEPS)
@@ -122,14 +121,3 @@ def sensitive_batch(
         log_prior=log_prior,
         weights=torch.as_tensor(weights, dtype=torch.float32)[None],
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread, so that a fit is the same on machines of any number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -115,7 +115,7 @@ def _table(
         (compared.n_strata, n_groups),
         balanced=compared.balanced,
     )
-    return LevelTable(groups, channel, lam)
+    return LevelTable(groups, channel.refined(), lam)
 
 
 def _critic(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fairmi._data.collapse import is_collapsed
 from fairmi.boosting.base import Base, boost, cross_fit
 from fairmi.boosting.channel import Channel, centre_of
 from fairmi.boosting.config import BoostingConfig
@@ -19,13 +20,13 @@ from fairmi.boosting.trees import Trees, trees_of
 class TrainedTrees:
     """The trees of one λ, those of the own base first, and their channel.
 
-    `predicted` (n,) are the codes of the classes that the rows of the fit are given; `n_rounds`
-    are under the penalty, and `stopped` says why they are not all, if so.
+    `collapsed` says whether all rows of the fit are given one class that is not the likelier one;
+    `n_rounds` are under the penalty, and `stopped` says why they are not all, if so.
     """
 
     trees: Trees
     channel: Channel
-    predicted: np.ndarray
+    collapsed: bool
     n_rounds: int
     stopped: str | None
 
@@ -66,9 +67,10 @@ def train_trees(
             report,
         )
         trees = base.trees.then(found.trees)
-        predicted = channel.predict(channel.round(channel.squash(found.scores)))
+        scores = channel.unsquash(channel.round(channel.squash(found.scores)))
+        collapsed = is_collapsed(scores, rows.y, rows.weights)
         n_rounds = found.trees.n_rounds
-        trained.append(TrainedTrees(trees, channel, predicted, n_rounds, found.stopped))
+        trained.append(TrainedTrees(trees, channel, collapsed, n_rounds, found.stopped))
     return trained
 
 

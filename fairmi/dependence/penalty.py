@@ -5,10 +5,11 @@ from __future__ import annotations
 from sklearn.base import BaseEstimator
 from torch import Generator, Tensor, nn
 
+from fairmi._sklearn_compat import DocLinkMixin
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
-class Penalty(BaseEstimator):
+class Penalty(DocLinkMixin, BaseEstimator):
     """How much Z tells of C, for M models at once; parameters are those of `__init__`.
 
     A penalty with a critic makes the critic's networks, its loss, and the value that the encoder

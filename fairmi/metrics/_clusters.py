@@ -91,15 +91,22 @@ def warn_of_repeated_rows(matrix: np.ndarray, values: np.ndarray) -> None:
 
 
 def repeated_rows(matrix: np.ndarray, codes: np.ndarray) -> str:
-    """Describe rows that are equal to another and share its group code; "" where these are few.
+    """Describe rows that are equal to another and share its group code; "" where these are few."""
+    return repeated_values(cells(matrix), codes, one_column=matrix.shape[1] == 1)
 
-    They are many where 5 % of the rows, and 20, equal another row, nearly all of these share
-    their group, more than chance would have, and yet most values occur once or twice.
+
+def repeated_values(cell: np.ndarray, codes: np.ndarray, *, one_column: bool) -> str:
+    """Describe rows of equal `cell`, a code of each row's values, as `repeated_rows` does.
+
+    They are many where a fifth of the rows (half, of one column), and 20, equal another row,
+    nearly all of these share their group, more than chance would have, and yet a value has fewer
+    than four rows on average.
     """
-    cell = cells(matrix)
+    n_rows = len(cell)
     count = np.bincount(cell)
     repeated = count[cell] > 1
-    if len(count) < len(cell) / 4 or repeated.sum() < max(20, 0.05 * len(cell)):
+    many = max(20, n_rows * (0.5 if one_column else 0.2))
+    if len(count) < len(cell) / 4 or repeated.sum() < many:
         return ""
     cell, group = cell[repeated], codes[repeated]
     _, by_group = np.unique(cell * (codes.max() + 1) + group, return_counts=True)
@@ -108,7 +115,7 @@ def repeated_rows(matrix: np.ndarray, codes: np.ndarray) -> str:
     if shared < max(0.98, 1 - (1 - share.max()) / 4):
         return ""
     return (
-        f"{int(repeated.sum())} of {len(matrix)} rows equal another row and share its sensitive "
+        f"{int(repeated.sum())} of {n_rows} rows equal another row and share its sensitive "
         "feature. If they are of the same person, they are no independent rows: give clusters=, "
         "a label for each row."
     )

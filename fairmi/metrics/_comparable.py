@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairmi._data.groups import Groups, group_rows
+from fairmi._data.groups import Groups, group_rows, is_continuous, sensitive_frame
 from fairmi.exceptions import SensitiveFeaturesError
 
 
@@ -14,8 +14,17 @@ def comparable_groups(sensitive_features: Any, n_rows: int) -> Groups:
     Raises
     ------
     SensitiveFeaturesError
-        If `group_rows` raises it, or there are more groups than half the rows.
+        If `group_rows` raises it, a column is continuous by the rule of `fit`, or there are more
+        groups than half the rows.
     """
+    frame = sensitive_frame(sensitive_features)
+    for name in frame.columns if len(frame) == n_rows else ():
+        if is_continuous(frame[name]):
+            raise SensitiveFeaturesError(
+                f"sensitive_features: {name!r} has {frame[name].nunique()} distinct values in "
+                f"{n_rows} rows, a quantity by the rule of fit; cut a continuous one into bins, "
+                "as pandas.qcut does, or give codes of groups as text: .astype(str)."
+            )
     groups = group_rows(sensitive_features, n_rows=n_rows)
     if 2 * len(groups) > n_rows > 4:
         raise SensitiveFeaturesError(

@@ -90,8 +90,9 @@ def probe_log_ratios(
     most likely on the others. `more` gives further ratios q(c | z) / p(c) from the splits.
     """
     folds = split_rows(target, cv, seed, clusters)
-    rows = np.arange(len(Z))
-    splits = [(np.setdiff1d(rows, fold, assume_unique=True), fold) for fold in folds]
+    splits = [
+        (np.concatenate([other for other in folds if other is not fold]), fold) for fold in folds
+    ]
     predictions = fit_predict(
         choose_probes(probe, target),
         Z,

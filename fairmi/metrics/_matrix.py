@@ -8,6 +8,9 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from fairmi._data.forms import plain
+from fairmi._data.tables import table_columns
+
 
 def as_matrix(Z: Any, *, argument: str = "Z", allow_missing: bool = True) -> np.ndarray:
     """Return Z as a float array of shape (n_rows, n_columns), its float precision kept.
@@ -22,17 +25,17 @@ def as_matrix(Z: Any, *, argument: str = "Z", allow_missing: bool = True) -> np.
         If Z is empty, has more than two dimensions, or holds an infinite value (or
         a missing one, if not `allow_missing`).
     """
-    if hasattr(Z, "toarray"):
-        Z = Z.toarray()
+    Z = plain(Z, argument=argument)
+    Z = Z.toarray() if hasattr(Z, "toarray") else Z
     native = nw.from_native(Z, allow_series=True, pass_through=True)
     if isinstance(native, nw.Series | nw.DataFrame):
         Z = native.to_pandas()
-    if not isinstance(Z, pd.DataFrame):
+    if not isinstance(Z, pd.DataFrame | pd.Series):
         Z = np.asarray(Z)
         if Z.ndim > 2:
             raise ValueError(f"{argument} has {Z.ndim} dimensions; reshape it to rows by columns.")
         Z = Z[:, None] if Z.ndim == 1 else Z
-    matrix = _numeric(Z)
+    matrix = _numeric(Z, argument)
     if not matrix.size:
         raise ValueError(f"{argument} has shape {matrix.shape}; give at least one row and column.")
     infinite = np.isinf(matrix).any(axis=1)
@@ -62,34 +65,27 @@ def _with_indicators(matrix: np.ndarray) -> np.ndarray:
     return np.hstack([filled, missing[:, somewhere]]).astype(matrix.dtype)
 
 
-def _numeric(table: np.ndarray | pd.DataFrame) -> np.ndarray:
+def _numeric(table: Any, argument: str) -> np.ndarray:
     if isinstance(table, np.ndarray) and table.dtype.kind in "bf":
         small = table.dtype in (np.float16, np.float32)
         return np.ascontiguousarray(table, dtype=np.float32 if small else np.float64)
     frame = pd.DataFrame(table).reset_index(drop=True)
-    columns = [frame.iloc[:, j] for j in range(frame.shape[1])]
-    numbers = [_exact(column) for column in columns if _is_numeric(column)]
-    indicators = [
-        pd.get_dummies(column, dummy_na=True).to_numpy(float)
-        for column in columns
-        if not _is_numeric(column)
+    read = [values for _, values in table_columns(frame, argument=argument, finite=False)]
+    numbers = [
+        _exact(frame.iloc[:, j], values) for j, values in enumerate(read) if values.dtype != object
     ]
+    text = [pd.Series(values) for values in read if values.dtype == object]
+    indicators = [pd.get_dummies(column, dummy_na=True).to_numpy(float) for column in text]
     return np.ascontiguousarray(np.hstack([np.empty((len(frame), 0)), *numbers, *indicators]))
 
 
-def _exact(column: pd.Series) -> np.ndarray:
+def _exact(column: pd.Series, values: np.ndarray) -> np.ndarray:
     """Return numbers as floats, (n_rows, 1), with whole ones too large for these in two parts."""
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)[:, None]
+    values = values[:, None]
     if not pd.api.types.is_integer_dtype(column.dtype) or not (np.abs(values) > 2**53).any():
         return values
     low = column.mod(2**20).to_numpy(dtype=np.float64, na_value=np.nan)[:, None]
     return np.hstack([values, low])
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    if column.dtype == object:
-        column = column.infer_objects()
-    return bool(pd.api.types.is_numeric_dtype(column))
 
 
 def cells(matrix: np.ndarray) -> np.ndarray:

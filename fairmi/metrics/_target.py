@@ -98,6 +98,6 @@ def _numbers(column: pd.Series, argument: str) -> np.ndarray:
         )
     if len(values) and values.min() == values.max():
         raise SensitiveFeaturesError(
-            f"{argument} has the single value {values[0]!r}; at least two are needed."
+            f"{argument} has the single value {values.tolist()[0]!r}; at least two are needed."
         )
     return values

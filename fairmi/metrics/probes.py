@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -200,13 +203,46 @@ def fit_predict(
     Shape (n_predicted, n_outputs): the probability of each group (of the second group alone
     where there are two), or the predicted number.
     """
+    known = _KNOWN.get()
+    if known is None or sample_weight is not None:
+        known, data = {}, b""
+    else:
+        data = _digest(Z, target.values, np.array([seed]))
+    of_split = [data + _digest(*split) for split in splits]
+    wanted = [[(probe.name, digest) for digest in of_split] for probe in probes]
+    missing = [
+        (key, probe, split)
+        for probe, keys in zip(probes, wanted, strict=True)
+        for key, split in zip(keys, splits, strict=True)
+        if key not in known
+    ]
     work = Parallel(n_jobs=n_jobs)(
         delayed(_fit_predict)(probe, Z, target, split, sample_weight, seed)
-        for probe in probes
-        for split in splits
+        for _, probe, split in missing
     )
-    k = len(splits)
-    return [work[p * k : (p + 1) * k] for p in range(len(probes))]
+    known.update(zip([key for key, _, _ in missing], work, strict=True))
+    return [[known[key] for key in keys] for keys in wanted]
+
+
+_KNOWN: ContextVar[dict[tuple[str, bytes], np.ndarray] | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def shared_fits() -> Iterator[None]:
+    """Within this block, fit a probe of one name only once on the same rows of the same data."""
+    token = _KNOWN.set({})
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
+def _digest(*arrays: np.ndarray) -> bytes:
+    found = blake2b(digest_size=16)
+    for array in arrays:
+        found.update(f"{array.shape}{array.dtype.str}".encode())
+        found.update(array.tobytes())
+    return found.digest()
 
 
 def _fit_predict(

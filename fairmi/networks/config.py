@@ -135,7 +135,7 @@ def network_config(
         for name, value in parameters.items()
         if name in names and name not in resolved
     }
-    chosen["hidden_layer_sizes"] = tuple(int(n) for n in parameters["hidden_layer_sizes"])
+    chosen["hidden_layer_sizes"] = layer_sizes(parameters["hidden_layer_sizes"])
     config = NetworkConfig(
         **chosen,
         **resolved,
@@ -147,6 +147,11 @@ def network_config(
     )
     _check_size(config)
     return config
+
+
+def layer_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return the units of each hidden layer; a number is one layer."""
+    return tuple(int(n) for n in np.atleast_1d(sizes))
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:

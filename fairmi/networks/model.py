@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,24 +189,9 @@ def inference_networks(
     In float64 a row's place among others can't move it over the edge between two levels of Z.
     """
     networks = Networks(**architecture, generator=torch.Generator())
-    networks.load_state_dict({name: torch.as_tensor(v) for name, v in parameters.items()})
+    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
+    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
     return networks.double().eval()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: more cost more than they give on products of this size.
-
-    It also makes a fit the same on machines of any number of cores, keeps parallel searches from
-    using more threads than there are cores, and leaves no pool of threads that a forked process
-    would wait for in vain.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def device_of(name: str) -> torch.device:
@@ -220,6 +204,8 @@ def device_of(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.lower() in ("gpu", "nvidia"):
+        raise ValueError(f'device={name!r} is no name of torch\'s; give "cuda", or "auto".')
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()

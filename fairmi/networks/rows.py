@@ -101,6 +101,7 @@ def training_rows(
     n_classes: int,
     device: torch.device,
     earlier_counts: np.ndarray | None = None,
+    totals: np.ndarray | None = None,
 ) -> tuple[TrainingRows, np.ndarray]:
     """Return the rows as tensors on the device, and the summed weights of their groups.
 
@@ -115,6 +116,9 @@ def training_rows(
     device : torch.device
     earlier_counts : ndarray of shape (S, sum of G)
         Summed weights of a stream's rows before these, attribute by attribute.
+    totals : ndarray of shape (3,)
+        Rows of a stream so far and their summed weights in task and penalty, by which weights are
+        scaled; those of these rows alone where it is no stream.
 
     Returns
     -------
@@ -130,8 +134,8 @@ def training_rows(
     _check_group_weight(group_weight, n_groups)
     y, penalty_weights = rows.codes, rows.penalty_weights
     strata, n_strata = np.zeros_like(y), 1
-    sums = [rows.task_weights.sum(), penalty_weights.sum()]
-    scale = len(y) / np.maximum(sums, _TINY)
+    n_rows, *sums = rows.totals if totals is None else totals
+    scale = n_rows / np.maximum(sums, _TINY)
     if constraint == "equalized_odds":
         strata, n_strata = y, n_classes
     elif constraint == "equal_opportunity":

@@ -149,6 +149,9 @@ class Trainer:
         value = self._penalty(z, levels, batch, schedule)
         loss = task + self.lams * schedule.penalty * value
         self.optimizer.zero_grad()
+        if self.n_steps is None:
+            # A part of a stream whose rows weigh more than those before counts for more.
+            loss = loss * batch.task_weights.mean()
         # Adam does not see the scale; the hidden layers that models share would serve the largest
         # λ first.
         (loss / (1 + self.lams)).sum().backward()
@@ -236,7 +239,7 @@ def _networks(config: NetworkConfig, start: Parameters | None) -> tuple[Networks
     generator = torch.Generator(config.device).manual_seed(config.seed)
     networks = Networks(**config.architecture, generator=generator)
     if start is not None:
-        networks.load_state_dict({k: torch.as_tensor(v) for k, v in start.items()})
+        networks.load_state_dict({k: torch.tensor(v) for k, v in start.items()})
     networks.share(config.n_repeats)
     if not config.shares_layers:
         networks.separate(networks.states())

@@ -12,10 +12,6 @@ from numpy.typing import ArrayLike
 from fairmi._network_classifier import MIDebiasedClassifier
 from fairmi.exceptions import warn_again
 
-# The least and the greatest λ of a default path, beside 0: below the one nothing changes, and at
-# the other little of C is left in Z (on Adult and on German alike).
-_ENDS = (0.25, 16.0)
-
 
 def fairness_path(
     X: Any,
@@ -43,8 +39,8 @@ def fairness_path(
         A classifier of fairmi whose `lam` is replaced; None is `MIDebiasedClassifier()`. It stays
         as it is. Callbacks are told the means over the models.
     lams : int or sequence of float, default=10
-        Values of λ >= 0. An int n gives 0 and n - 1 values from 0.25 to 16 at equal ratios: from
-        no debiasing to full.
+        Values of λ >= 0. An int n gives 0 and n - 1 values at equal ratios, from no debiasing to
+        full: from 0.25 to 16 for networks, to 64 for trees.
 
     Returns
     -------
@@ -87,8 +83,9 @@ def fairness_path(
     >>> [model.lam for model in models] == lams.tolist()
     True
     """
-    values = check_lams(lams)
-    models = check_estimator(estimator).fit_path(
+    chosen = check_estimator(estimator)
+    values = check_lams(lams, chosen)
+    models = chosen.fit_path(
         X,
         y,
         lams=values.tolist(),
@@ -119,8 +116,8 @@ def check_estimator(estimator: Any) -> Any:
     return estimator
 
 
-def check_lams(lams: Any) -> np.ndarray:
-    """Return the values of λ, (n_lams,), as given or from 0 to the greatest.
+def check_lams(lams: Any, estimator: Any) -> np.ndarray:
+    """Return the values of λ, (n_lams,), as given or from 0 to the greatest of the estimator.
 
     Raises
     ------
@@ -130,7 +127,8 @@ def check_lams(lams: Any) -> np.ndarray:
     if isinstance(lams, Integral):
         if lams < 2:
             raise ValueError(f"lams={lams!r} makes no path; give 2 or more, or values of λ.")
-        return np.concatenate([[0.0], np.geomspace(*_ENDS, int(lams) - 1)])
+        low, high = estimator.lam_range
+        return np.concatenate([[0.0], np.geomspace(low, high, int(lams) - 1)])
     try:
         values = np.asarray(lams, dtype=np.float64)
     except (TypeError, ValueError) as error:

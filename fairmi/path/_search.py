@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.tables import n_rows
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError, warn_again
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
@@ -42,7 +42,7 @@ from fairmi.path._path import check_estimator, check_lams
 
 
 class MIDebiasedClassifierCV(
-    ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
+    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
 ):
     """A classifier of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
@@ -185,9 +185,9 @@ class MIDebiasedClassifierCV(
             As `MIDebiasedClassifier.fit`, of the model that is used.
         """
         self._validate_params()
-        lams = check_lams(self.lams)
-        measures = self._measures()
         estimator = clone(check_estimator(self.estimator))
+        lams = check_lams(self.lams, estimator)
+        measures = self._measures()
         given = read_fit_input(estimator, X, y, sensitive_features, sample_weight)
         codes = self._group_codes(given, n_rows(X))
         rows = Rows(X, y, sensitive_features, sample_weight, codes)

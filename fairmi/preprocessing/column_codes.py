@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairmi._data.odd_columns import warn_of_unseen
 from fairmi._data.tables import table_columns
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn, as_at_fit
 
@@ -49,6 +50,7 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
         If a column was numeric at fit and is text or categorical now, or the other way round.
     """
     codes = np.empty(X.shape)
+    unseen = []
     for j, (name, values) in enumerate(table_columns(X)):
         found, size = columns["categories"][j], columns["n_categories"][j]
         if found is None:
@@ -56,7 +58,13 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
         else:
             values = as_at_fit(CategoricalColumn(name, found, True), name, values)
             codes[:, j] = _codes(values, found, size)
+            unseen += [name] * bool(size and np.isnan(codes[:, j]).all() and not _empty(values))
+    warn_of_unseen(unseen)
     return codes
+
+
+def _empty(values: np.ndarray) -> bool:
+    return bool(pd.isna(values).all())
 
 
 def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
+
+from fairmi._data.tables import raise_faults
 
 _MIN_ROWS_IN_BIN = 20
 
@@ -20,6 +23,7 @@ class NumericColumn:
     name: str
     knots: np.ndarray
     has_missing: bool
+    is_date: bool = False
 
     @property
     def n_intervals(self) -> int:
@@ -41,19 +45,37 @@ class NumericColumn:
         before = np.nextafter((k + 1).astype(np.float32), np.float32(0))
         return np.where(values < high, np.minimum(positions, before), positions)
 
+    def knows_none(self, values: np.ndarray, positions: np.ndarray) -> bool:
+        """Whether fit saw no value alike: never so of numbers."""
+        return False
+
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """Categories of a one-hot encoding; a category that fit never saw counts as missing."""
+    """Categories of a one-hot encoding.
+
+    Where fit saw more than it has `categories`, the last of them stands for all others, `rest`;
+    else a category that fit never saw counts as missing.
+    """
 
     name: str
     categories: np.ndarray
     has_missing: bool
+    rest: bool = False
 
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Return the number of each value's category, (n,) float32, -1 where it is missing."""
-        index = pd.Index(self.categories, dtype=object)
-        return index.get_indexer(pd.Index(values, dtype=object)).astype(np.float32)
+        index = pd.Index(self.categories[: -1 if self.rest else None], dtype=object)
+        places = index.get_indexer(pd.Index(values, dtype=object))
+        if self.rest:
+            places = np.where((places < 0) & ~pd.isna(values), len(index), places)
+        return places.astype(np.float32)
+
+    def knows_none(self, values: np.ndarray, positions: np.ndarray) -> bool:
+        """Whether values are there, at `positions`, and fit saw none of them."""
+        if not len(self.categories) or (positions >= 0).any():
+            return False
+        return not pd.isna(values).all()
 
 
 Column = NumericColumn | CategoricalColumn
@@ -72,7 +94,9 @@ def column_from_plain(plain: dict[str, Any]) -> Column:
 
 
 def as_at_fit(plan: Column, name: str, values: np.ndarray) -> np.ndarray:
-    """Return a column's values in the type that it had at fit, where they are all missing.
+    """Return a column's values in the type that it had at fit.
+
+    What is all missing has no type to see; numbers among categories that are numbers are these.
 
     Raises
     ------
@@ -80,19 +104,50 @@ def as_at_fit(plan: Column, name: str, values: np.ndarray) -> np.ndarray:
         If it was numeric and is text or categorical now, or the other way round.
     """
     categorical = isinstance(plan, CategoricalColumn)
-    if pd.isna(values).all():
-        # Nothing to see: one row without the value has no telling type.
+    missing = pd.isna(values)
+    if missing.all() or (isinstance(plan, CategoricalColumn) and not len(plan.categories)):
         return np.full(
             len(values), None if categorical else np.nan, object if categorical else float
         )
-    if (values.dtype == object) != categorical:
-        kinds = ("numeric", "text or categorical")
-        seen, now = kinds if values.dtype == object else kinds[::-1]
-        raise ValueError(
-            f"Column {name!r} of X was {seen} at fit and is {now} now; "
-            "give it the type that it had."
-        )
+    if categorical and values.dtype != object and not fault_of(plan, values):
+        values = values.astype(object)
+        values[missing] = None
+    raise_faults({name: fault_of(plan, values)})
     return values
+
+
+def fault_of(plan: Column, values: np.ndarray, *, is_date: bool | None = None) -> str:
+    """Return what is wrong with the values of a column whose kind fit saw; "" if nothing is.
+
+    `is_date` says whether they are dates, where it is known.
+    """
+    if pd.isna(values).all():
+        return ""
+    now = "numeric" if values.dtype != object else "text or categorical"
+    if isinstance(plan, NumericColumn):
+        then = "a date" if plan.is_date else "numeric"
+        if values.dtype == object:
+            return f"was {then} at fit and is {now} now, such as {_odd_one(values)!r}"
+        if is_date in (None, plan.is_date):
+            return ""
+        return f"was {then} at fit and is {'a date' if is_date else now} now"
+    is_text = [isinstance(value, str) for value in plan.categories if value is not None]
+    if values.dtype == object or not all(is_text) or not is_text:
+        return ""
+    return f"was text or categorical at fit and is {now} now"
+
+
+def without_text(plan: Column, values: np.ndarray) -> np.ndarray:
+    """Return the values of a column, NaN for what is no finite number where fit saw numbers."""
+    if isinstance(plan, CategoricalColumn) or values.dtype != object or plan.is_date:
+        return values
+    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64)
+    return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.nan, numbers)
+
+
+def _odd_one(values: np.ndarray) -> Any:
+    present = [value for value in values if value is not None]
+    return next((value for value in present if not isinstance(value, Real)), present[0])
 
 
 def numeric_column(
@@ -111,16 +166,30 @@ def numeric_column(
     tree = DecisionTreeClassifier(
         max_leaf_nodes=n_bins, min_weight_fraction_leaf=min(max(share, 1e-3), 0.1), random_state=0
     )
-    nodes = tree.fit(x[:, None], y[present], sample_weight=weights[present]).tree_
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # of its own sums, where values are near float32's end
+        nodes = tree.fit(x[:, None], y[present], sample_weight=weights[present]).tree_
     knots = np.unique(np.concatenate([ends, nodes.threshold[nodes.feature >= 0]]))
     return NumericColumn(name, knots, has_missing)
 
 
-def categorical_column(name: str, values: np.ndarray) -> CategoricalColumn:
-    """Learn the categories of a column."""
+def categorical_column(
+    name: str, values: np.ndarray, weights: np.ndarray, max_categories: int
+) -> CategoricalColumn:
+    """Learn the categories of a column, sorted by text.
+
+    Where there are more than `max_categories`, those of the largest weight are kept, and the last
+    stands for the rest.
+    """
     missing = pd.isna(values)
-    categories = pd.unique(values[~missing])
+    codes, found = pd.factorize(values[~missing])
     order: Callable[[Any], str] = str
-    ordered = np.empty(len(categories), dtype=object)
-    ordered[:] = sorted(categories, key=order)
-    return CategoricalColumn(name, ordered, bool(missing.any()))
+    rest = len(found) > max_categories
+    if rest:
+        sums = np.bincount(codes, weights[~missing], minlength=len(found))
+        ranked = sorted(range(len(found)), key=lambda k: (-sums[k], str(found[k])))
+        found = [found[k] for k in ranked[: max_categories - 1]]
+    categories = np.empty(len(found) + rest, dtype=object)
+    categories[: len(found)] = sorted(found, key=order)
+    return CategoricalColumn(name, categories, bool(missing.any()), rest)

@@ -38,10 +38,18 @@ class EncodedRows:
         """Columns that networks read."""
         return self.x.shape[1] if self.layout is None else self.layout.width
 
+    @property
+    def totals(self) -> np.ndarray:
+        """Rows, and their summed weights in task and penalty, (3,)."""
+        return np.array([len(self.codes), self.task_weights.sum(), self.penalty_weights.sum()])
 
-def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
-    """Return the distinct rows of a fit, in an order that only their content sets."""
-    x = encoder.positions(given.features)
+
+def encode_rows(given: FitInput, encoder: TableEncoder, *, masks: bool = False) -> EncodedRows:
+    """Return the distinct rows of a fit, in an order that only their content sets.
+
+    `masks` says whether text in a column of numbers is missing, not an error.
+    """
+    x = encoder.positions(given.features, masks=masks)
     told_apart = np.column_stack([given.codes, given.sensitive.columns])
     both = np.column_stack([given.task_weights, given.penalty_weights])
     kept, weights = merge_rows(x, told_apart, both)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,15 +11,20 @@ from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from fairmi._data.odd_columns import warn_of_unseen
 from fairmi._data.saved_format import of_this_format, with_format
-from fairmi._data.tables import table_columns
+from fairmi._data.tables import raise_faults, read_columns
+from fairmi._sklearn_compat import DocLinkMixin
+from fairmi.preprocessing.calendar_parts import calendar_parts
 from fairmi.preprocessing.encoded_columns import (
     Column,
     as_at_fit,
     categorical_column,
     column_from_plain,
     column_to_plain,
+    fault_of,
     numeric_column,
+    without_text,
 )
 from fairmi.preprocessing.layout import Layout, layout_of
 
@@ -26,23 +33,35 @@ _BIN_BUDGET = 2048
 _MAX_BINS = 16
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Encode a table as float32 columns of mean 0: piecewise-linear, one-hot, missing as such.
 
     A numeric column becomes a ramp for each interval between its knots and a step at each inner
     knot: the piecewise-linear functions with jumps there. Knots are the thresholds of a small
     decision tree that predicts y from that column alone, at most 16 leaves of at least 20 rows; a
     table with more than 512 numeric columns gets two knots each, which is a linear encoding.
-    Text, categorical and other columns become an indicator for each category. A missing numeric
-    value is the column's mean together with an indicator. Sparse columns are scaled to at most 1
-    in size, and stay sparse; a missing value there is 0 together with an indicator.
+    Text, categorical and other columns become an indicator for each category; of more than
+    `max_categories` the rarest share one. A missing numeric value is the column's mean together
+    with an indicator. Sparse columns are scaled to at most 1 in size, and stay sparse; a missing
+    value there is 0 together with an indicator.
+
+    The values tell the kind, not the dtype: numbers, booleans among them, in a column of objects
+    are numbers. A date is a number, its days since 1970 by the clock that it shows, and four more
+    columns: month, day of the month, day of the week, and hour. Durations and times of day are
+    days.
 
     Source: Gorishniy et al., *On Embeddings for Numerical Features in Tabular Deep Learning*,
     arXiv 2203.05556 (target-aware bins).
 
+    Parameters
+    ----------
+    max_categories : int, default=100
+        Indicators of a column at most, what is missing aside.
+
     Attributes
     ----------
     columns_ : list of NumericColumn and CategoricalColumn, or None for a sparse table
+    dates_ : list of int, the columns of a table that hold dates
     layout_ : Layout, or None for a sparse table
     scale_ : ndarray of shape (n_features,), float32, for a sparse table
     missing_ : ndarray, the columns of a sparse table with missing values
@@ -55,55 +74,93 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     (80, 6)
     """
 
+    columns_: list[Column] | None
+    layout_: Layout | None
+
+    def __init__(self, *, max_categories: int = 100) -> None:
+        self.max_categories = max_categories
+
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> Self:
         """Learn knots and categories from X (n_rows, n_features) and classes y (n_rows,).
 
         Weights are counts of rows: a row of weight 0 is as absent.
         """
         if issparse(X):
-            self.columns_: list[Column] | None = None
-            self.layout_: Layout | None = None
-            values, missing = _sparse_parts(X)
-            self.missing_ = np.unique(missing.indices)
-            size = abs(values).max(axis=0).toarray().ravel()
-            self.scale_ = (1 / np.where(size > 0, size, 1)).astype(np.float32)
-            return self
-        n_numeric = sum(values.dtype != object for _, values in table_columns(X))
+            return self._fit_sparse(X)
+        found = [read for _, read in read_columns(X)]
+        self.dates_ = [j for j, read in enumerate(found) if read.is_date]
+        n_numeric = sum(read.values.dtype != object for read in found)
         n_bins = min(_MAX_BINS, _BIN_BUDGET // max(n_numeric, 1))
         classes = np.asarray(y)
         weights = np.ones(len(classes))
         if sample_weight is not None:
             weights = np.asarray(sample_weight, float)
-        self.columns_, positions = [], []
-        for name, values in table_columns(X):
+        columns: list[Column] = []
+        positions = []
+        for name, values, is_date in self._with_parts(X):
             if values.dtype == object:
-                column: Column = categorical_column(name, values)
+                column: Column = categorical_column(name, values, weights, self.max_categories)
             else:
                 column = numeric_column(name, values, classes, weights, n_bins)
-            self.columns_.append(column)
+                column = replace(column, is_date=is_date)
+            columns.append(column)
             positions.append(column.positions(values))
-        self.layout_ = layout_of(self.columns_, positions, weights)
+        self.columns_, self.layout_ = columns, layout_of(columns, positions, weights)
         return self
 
-    def positions(self, X: Any) -> Any:
+    def _fit_sparse(self, X: Any) -> Self:
+        self.columns_, self.layout_ = None, None
+        values, missing = _sparse_parts(X)
+        self.missing_ = np.unique(missing.indices)
+        size = abs(values).max(axis=0).toarray().ravel()
+        self.scale_ = (1 / np.where(size > 0, size, 1)).astype(np.float32)
+        return self
+
+    def _with_parts(self, X: Any) -> Iterator[tuple[str, np.ndarray, bool]]:
+        """Yield name and values of columns, and whether these are dates.
+
+        After a date come its parts of the calendar.
+        """
+        for j, (name, read) in enumerate(read_columns(X)):
+            yield name, read.values, read.is_date
+            if j in self.dates_:
+                # What is no number is told when the column itself is read.
+                is_number = read.values.dtype != object
+                days = read.values if is_number else np.full(len(read.values), np.nan)
+                yield from ((*part, False) for part in calendar_parts(name, days))
+
+    def positions(self, X: Any, *, masks: bool = False) -> Any:
         """Return where each value lies among the knots or categories of its column.
+
+        `masks` says whether text in a column of numbers is missing, not an error.
 
         Returns
         -------
-        ndarray of shape (n_rows, n_features), float32
-            What `layout_` spreads out; of a sparse table the encoded rows, a csr_array.
+        ndarray of shape (n_rows, n_columns), float32
+            What `layout_` spreads out: the columns of X, and parts of the calendar after a date.
+            Of a sparse table the encoded rows, a csr_array.
         """
         check_is_fitted(self, "columns_")
         if self.columns_ is None:
             values, missing = _sparse_parts(X)
             scaled = values @ diags_array(self.scale_)
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
-        n_rows = X.shape[0]
-        positions = np.empty((n_rows, len(self.columns_)), dtype=np.float32)
-        for j, (column, (name, values)) in enumerate(
-            zip(self.columns_, table_columns(X), strict=True)
+        positions = np.empty((X.shape[0], len(self.columns_)), dtype=np.float32)
+        faults: dict[str, str] = {}
+        unseen = []
+        for j, (column, (name, values, is_date)) in enumerate(
+            zip(self.columns_, self._with_parts(X), strict=True)
         ):
-            positions[:, j] = column.positions(as_at_fit(column, name, values))
+            if masks:
+                values = without_text(column, values)
+            fault = fault_of(column, values, is_date=is_date)
+            if fault:
+                faults[name] = fault
+            else:
+                positions[:, j] = column.positions(as_at_fit(column, name, values))
+                unseen += [name] * column.knows_none(values, positions[:, j])
+        raise_faults(faults)
+        warn_of_unseen(unseen)
         return positions
 
     def transform(self, X: Any) -> Any:

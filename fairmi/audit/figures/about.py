@@ -48,6 +48,7 @@ def about(
         "model": GIVEN if estimator is None else _short(estimator),
         "baseline": None if baseline is None else _short(baseline),
         "rows": len(predictions.true),
+        "clusters": None if predictions.clusters is None else int(predictions.clusters.max()) + 1,
         "features": _width(X),
         "labels": {str(label): int(n) for label, n in zip(classes, counts, strict=True)},
         "positive label": predictions.positive_label,

@@ -6,10 +6,12 @@ import numpy as np
 from scipy.stats import norm
 
 from fairmi._data.groups import Groups
+from fairmi.audit.figures.effective import effective_sizes
 from fairmi.audit.figures.intervals import share_interval
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import attribute_name, group_name
 from fairmi.audit.records import Curve, Figure, ReliabilityBin
+from fairmi.metrics._clusters import cluster_sums
 
 N_BINS = 10
 
@@ -41,17 +43,20 @@ def calibration_figures(
     for code, label in enumerate(groups.labels):
         rows = groups.codes == code
         where = (attribute_name(groups), group_name(label))
+        owners = None if predictions.clusters is None else predictions.clusters[rows]
+        sample = (score[rows], came_true[rows], owners)
         figures += [
-            _error_figure(score[rows], came_true[rows], *where, joint, n_boot, rng),
-            _excess_figure(score[rows], came_true[rows], *where, joint),
+            _error_figure(*sample, *where, joint, n_boot, rng),
+            _excess_figure(*sample, *where, joint),
         ]
-        curves.append(Curve(*where, _reliability(score[rows], came_true[rows], confidence)))
+        curves.append(Curve(*where, _reliability(*sample, confidence)))
     return figures, curves
 
 
 def _error_figure(
     score: np.ndarray,
     came_true: np.ndarray,
+    owners: np.ndarray | None,
     attribute: str,
     group: str,
     confidence: float,
@@ -59,10 +64,11 @@ def _error_figure(
     rng: np.random.Generator,
 ) -> Figure:
     """Return the expected calibration error, and what calibrated scores show by chance."""
-    n, mean, hits = _bins(score, came_true)
-    lucky = rng.binomial(n, np.clip(mean, 0, 1), size=(n_boot, len(n)))
+    n, mean, hits, worth = _bins(score, came_true, owners)
+    tries = np.maximum(np.round(worth).astype(int), 1)
+    lucky = rng.binomial(tries, np.clip(mean, 0, 1), size=(n_boot, len(n))) / tries
     error, by_chance = (
-        (np.abs(h / n - mean) * n).sum(axis=-1) / len(score) for h in (hits, lucky)
+        (np.abs(share - mean) * n).sum(axis=-1) / len(score) for share in (hits / n, lucky)
     )
     return Figure(
         "calibration",
@@ -76,12 +82,18 @@ def _error_figure(
 
 
 def _excess_figure(
-    score: np.ndarray, came_true: np.ndarray, attribute: str, group: str, confidence: float
+    score: np.ndarray,
+    came_true: np.ndarray,
+    owners: np.ndarray | None,
+    attribute: str,
+    group: str,
+    confidence: float,
 ) -> Figure:
     """Return the mean score less the share that came true."""
     excess = score - came_true
     mean = float(excess.mean())
-    half = float(norm.isf((1 - confidence) / 2) * excess.std() / np.sqrt(len(excess)))
+    error = np.linalg.norm(cluster_sums(excess - mean, owners)) / len(excess)
+    half = float(norm.isf((1 - confidence) / 2) * error)
     return Figure(
         "calibration",
         "mean_score_excess",
@@ -95,19 +107,25 @@ def _excess_figure(
 
 
 def _reliability(
-    score: np.ndarray, came_true: np.ndarray, confidence: float
+    score: np.ndarray, came_true: np.ndarray, owners: np.ndarray | None, confidence: float
 ) -> tuple[ReliabilityBin, ...]:
     bins = []
-    for n, mean, hits in zip(*_bins(score, came_true), strict=True):
-        ends = share_interval(hits, n, confidence)
+    for n, mean, hits, worth in zip(*_bins(score, came_true, owners), strict=True):
+        ends = share_interval(hits * (worth / n), worth, confidence)
         bins.append(ReliabilityBin(float(mean), float(hits / n), ends.low, ends.high, int(n)))
     return tuple(bins)
 
 
-def _bins(score: np.ndarray, came_true: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, mean score and rows that came true in each bin of equal width that has rows."""
+def _bins(
+    score: np.ndarray, came_true: np.ndarray, owners: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return what is in each bin of equal width that has rows.
+
+    Rows, mean score, rows that came true, and how many independent rows they are worth.
+    """
     bin_of = np.clip((score * N_BINS).astype(int), 0, N_BINS - 1)
     n = np.bincount(bin_of, minlength=N_BINS)
     used = n > 0
     mean = np.bincount(bin_of, score, N_BINS)[used] / n[used]
-    return n[used], mean, np.bincount(bin_of, came_true, N_BINS)[used]
+    worth = effective_sizes(bin_of, N_BINS, owners)[used]
+    return n[used], mean, np.bincount(bin_of, came_true, N_BINS)[used], worth

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.groups import Groups
+from fairmi.audit.figures.effective import effective_sizes
 from fairmi.audit.figures.intervals import share_intervals, square_and_add
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import MIN_ROWS, attribute_name, class_name, group_name
@@ -21,7 +22,8 @@ class Stratum:
     """Groups of one part of the rows that have rows enough, and how often each is selected.
 
     `groups` are codes; `rows`, `selected` and `positive` (rows with the positive label) count
-    each group's rows, for the class `of_class`.
+    each group's rows, for the class `of_class`. Where rows come in clusters, `worth` says how
+    many independent rows each group's are worth.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Stratum:
     rows: np.ndarray
     selected: np.ndarray
     positive: np.ndarray
+    worth: np.ndarray
 
     @property
     def pairs(self) -> int:
@@ -42,10 +45,10 @@ def conditional_figures(
 ) -> list[Figure]:
     """Return the disparity of selection rates within each part of the rows, worst first.
 
-    Only groups of 30 rows or more in a part are compared there. The intervals hold for all parts,
-    classes and pairs of groups at once: Newcombe's interval for a difference of two shares [1]_,
-    each at the confidence that Bonferroni's inequality asks for [2]_. Worst is what has the
-    largest lower end, then the largest value.
+    Only groups of 30 rows or more in a part (of rows in clusters: worth that) are compared. The
+    intervals hold for all parts, classes and pairs of groups at once: Newcombe's interval for a
+    difference of two shares [1]_, each at the confidence that Bonferroni's inequality asks for
+    [2]_. Worst is what has the largest lower end, then the largest value.
 
     References
     ----------
@@ -81,25 +84,28 @@ def _strata(predictions: Predictions, groups: Groups, condition: Condition) -> l
         return np.bincount(place, weight, minlength=shape[0] * shape[1]).reshape(shape)
 
     rows = count()
+    owners = None if predictions.clusters is None else predictions.clusters[inside]
+    worth = effective_sizes(place, rows.size, owners).reshape(shape)
     strata = []
     for k in predictions.rated_classes:
         selected = count(predictions.shares[inside, k])
         positive = count((predictions.true[inside] == k).astype(float))
         for s, name in enumerate(condition.names):
-            enough = np.flatnonzero(rows[s] >= MIN_ROWS)
+            enough = np.flatnonzero(worth[s] >= MIN_ROWS)
             is_part = rows[s].sum() < len(predictions.true)
             if is_part and len(enough) > 1:
-                counts = (table[s, enough] for table in (rows, selected, positive))
+                counts = (table[s, enough] for table in (rows, selected, positive, worth))
                 strata.append(Stratum(name, k, enough, *counts))
     return strata
 
 
 def _disparity(stratum: Stratum, level: float, named: dict[str, Any]) -> Figure:
-    low, high = difference_intervals(stratum.selected, stratum.rows, level)
+    share = stratum.selected / stratum.rows
+    low, high = difference_intervals(share * stratum.worth, stratum.worth, level)
     return Figure(
         "conditional",
         "demographic_parity_difference",
-        float(np.ptp(stratum.selected / stratum.rows)),
+        float(np.ptp(share)),
         float(max(low.max(), 0.0)),
         float(high.max()),
         n=int(stratum.rows.sum()),
@@ -114,8 +120,9 @@ def _group_figures(
     figures = []
     counts = {"selection_rate": stratum.selected, "base_rate": stratum.positive}
     for measure, count in counts.items():
-        low, high = share_intervals(count, stratum.rows, confidence)
-        ends = np.column_stack([count / stratum.rows, low, high]).tolist()
+        share = count / stratum.rows
+        low, high = share_intervals(share * stratum.worth, stratum.worth, confidence)
+        ends = np.column_stack([share, low, high]).tolist()
         for code, n, numbers in zip(stratum.groups, stratum.rows, ends, strict=True):
             of_group = {**named, "n": int(n), "group": group_name(groups.labels[code])}
             figures.append(Figure("conditional group", measure, *numbers, **of_group))

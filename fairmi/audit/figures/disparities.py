@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fairmi._data.groups import Groups
+from fairmi.audit.figures.effective import effective_rate_sizes, shrunk
 from fairmi.audit.figures.intervals import (
     CRITERIA,
     GIVEN_LABEL,
@@ -16,6 +17,7 @@ from fairmi.audit.figures.outcomes import (
     OutcomeCounts,
     Rates,
     count_outcomes,
+    draw_cluster_rates,
     draw_fair_rates,
     draw_rates,
     rates_of,
@@ -37,9 +39,11 @@ def disparity_figures(
     cells = count_outcomes(groups.codes, len(groups), predictions.true, predictions.shares)
     table = rates_of(cells.outcomes, predictions.rated_classes)
     point = table.of(cells.counts)
-    sizes = cells.counts @ table.bottom
+    rows = (groups.codes, len(groups), predictions.true, predictions.clusters)
+    sizes = effective_rate_sizes(cells.outcomes, table.bottom, *rows)
+    worth = shrunk(cells.counts @ table.bottom, sizes).min(axis=1)
     fair = {
-        given: draw_fair_rates(cells, table, n_boot, rng, given_label=given)
+        given: draw_fair_rates(cells, table, n_boot, rng, given_label=given, worth=worth)
         for given in (False, True)
     }
     figures = []
@@ -164,7 +168,12 @@ class _Pair:
         tables = [rates_of(cells.outcomes, predictions.rated_classes, column) for column in (1, 2)]
         self.table: Rates = tables[0]
         self.points = [table.of(cells.counts) for table in tables]
-        self.draws = draw_rates(cells, tables, n_boot, rng)
+        rows = (codes, n_groups, predictions.true, *shares)
+        self.draws = (
+            draw_rates(cells, tables, n_boot, rng)
+            if predictions.clusters is None
+            else draw_cluster_rates(rows, predictions.clusters, cells, tables, n_boot, rng)
+        )
 
 
 def _change(

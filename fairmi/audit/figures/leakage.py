@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,16 +13,19 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
+from fairmi.audit.figures.probed_rows import Rows, can_be_dealt, rows_by_label
 from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
 from fairmi.metrics._matrix import as_matrix
 from fairmi.metrics.certificate import certify
+from fairmi.metrics.conditional_leakage import conditional_leakage_report
 from fairmi.metrics.information import (
     MutualInformationReport,
     conditional_mutual_information_report,
     mutual_information_report,
 )
-from fairmi.metrics.leakage import leakage_report
+from fairmi.metrics.leakage import LeakageReport, leakage_report
+from fairmi.metrics.probes import shared_fits
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
 GIVEN_LABEL = "given the label"
@@ -39,57 +44,88 @@ def leakage_tasks(
     certificate only: a probe that can't tell any of the features has little chance with all of
     them, and most intersections are small.
     """
-    notes: list[str] = []
     name = attribute_name(groups)
-    probed = len(groups.names) == 1
-    if probed and groups.counts.min() < FOLDS:
-        probed = False
-        notes.append(f"A group by {name} has fewer than {FOLDS} rows: no probe was trained.")
-    strata = _rows_by_label(predictions, groups) if probed else {}
-    if probed and len(strata) < len(predictions.classes):
-        notes.append(
-            f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
-            "probe was trained."
-        )
+    probed, strata, notes = _probed(predictions, groups)
+    everyone = Rows(groups.codes, predictions.true, predictions.clusters)
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where: dict[str, Any] = {"attribute": name, "subject": subject}
         Z = as_matrix(values, argument=subject)
         probe = "linear" if subject == "predictions" else "panel"  # it finds all they tell
         if probed:
-            tasks.append(partial(_leakage, Z, groups.codes, probe, seed, where))
-            for label, rows in strata.items():
-                given = {**where, "condition": f"label = {label}"}
-                tasks.append(partial(_leakage, Z[rows], groups.codes[rows], probe, seed, given))
-            tasks.append(partial(_information, Z, groups.codes, seed, where))
-            if strata:
-                rows = np.concatenate(list(strata.values()))
-                of = (Z[rows], groups.codes[rows], predictions.true[rows])
-                tasks.append(partial(_information_given_label, *of, seed, where))
-        tasks.append(partial(_certificate, Z, groups.codes, confidence, where))
+            tasks.append(partial(_told, Z, everyone, probe, seed, where))
+        if strata:
+            of = np.concatenate(strata)
+            given = {**where, "condition": GIVEN_LABEL}
+            tasks.append(partial(_told_given_label, Z[of], everyone.of(of), probe, seed, given))
+        tasks.append(partial(_certificates, Z, everyone, confidence, seed, where))
     return tasks, notes
 
 
-def _rows_by_label(predictions: Predictions, groups: Groups) -> dict[str, np.ndarray]:
-    """Return the rows of each label, without groups of fewer rows there than there are folds."""
-    strata = {}
-    for k, label in enumerate(predictions.classes):
-        rows = np.flatnonzero(predictions.true == k)
-        counts = np.bincount(groups.codes[rows], minlength=len(groups))
-        if (counts >= FOLDS).sum() > 1:
-            strata[str(label)] = rows[counts[groups.codes[rows]] >= FOLDS]
-    return strata
-
-
-def _leakage(
-    Z: np.ndarray, codes: np.ndarray, probe: str, seed: int, where: dict[str, Any]
-) -> list[Figure]:
-    """Return what the best of the fresh probes reaches, and the test of independence."""
-    with threadpool_limits(limits=1):  # small fits: more threads mostly wait for another
-        found = leakage_report(
-            Z, codes, probe=probe, kind="categorical", cv=FOLDS, random_state=seed
+def _probed(predictions: Predictions, groups: Groups) -> tuple[bool, list[np.ndarray], list[str]]:
+    """Return whether all rows can be probed, the rows of each label that can, and notes."""
+    notes: list[str] = []
+    name = attribute_name(groups)
+    probed = len(groups.names) == 1
+    if probed and not can_be_dealt(groups.codes, predictions.clusters, FOLDS):
+        probed = False
+        unit = "rows" if predictions.clusters is None else "clusters"
+        notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
+    strata = rows_by_label(predictions, groups, FOLDS) if probed else []
+    if probed and len(strata) < len(predictions.classes):
+        notes.append(
+            f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
+            "probe was trained."
         )
-    where = {**where, "n": len(codes)}
+    return probed, strata, notes
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Fit a probe once, on one thread, as more mostly wait; equal rows are told of elsewhere."""
+    with threadpool_limits(limits=1), warnings.catch_warnings(), shared_fits():
+        warnings.filterwarnings(
+            "ignore", message=".* rows equal another row", category=UserWarning
+        )
+        yield
+
+
+def _told(Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]) -> list[Figure]:
+    """Return what fresh probes recover, the test of independence, and the mutual information.
+
+    The probes are trained once for both. What chance gives of the information is bounded by
+    theory, not by refits.
+    """
+    options = _options(rows, seed)
+    with _quietly():
+        leak = leakage_report(Z, rows.groups, probe=probe, **options)
+        nats = mutual_information_report(Z, rows.groups, n_permutations=0, **options)
+    return [*_leakage_figures(leak, where), _information_figure(nats, where)]
+
+
+def _told_given_label(
+    Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]
+) -> list[Figure]:
+    """Return the same within each label, by probes that know it."""
+    options = _options(rows, seed)
+    given = (Z, rows.groups, rows.true)
+    with _quietly():
+        leak = conditional_leakage_report(*given, probe=probe, **options)
+        nats = conditional_mutual_information_report(*given, n_permutations=0, **options)
+    return [*_leakage_figures(leak, where), _information_figure(nats, where)]
+
+
+def _options(rows: Rows, seed: int) -> dict[str, Any]:
+    return {
+        "kind": "categorical",
+        "cv": FOLDS,
+        "clusters": rows.clusters,
+        "random_state": seed,
+    }
+
+
+def _leakage_figures(found: LeakageReport, where: dict[str, Any]) -> list[Figure]:
+    where = {**where, "n": found.n_rows}
     low, high = found.interval
     return [
         Figure("leakage", found.metric, found.score, low, high, found.null_quantile, **where),
@@ -98,37 +134,30 @@ def _leakage(
     ]
 
 
-def _information(
-    Z: np.ndarray, codes: np.ndarray, seed: int, where: dict[str, Any]
-) -> list[Figure]:
-    """Return the mutual information; what chance gives is bounded by theory, not by refits."""
-    with threadpool_limits(limits=1):
-        found = mutual_information_report(
-            Z, codes, kind="categorical", cv=FOLDS, n_permutations=0, random_state=seed
-        )
-    return [_information_figure(found, where)]
-
-
-def _information_given_label(
-    Z: np.ndarray, codes: np.ndarray, true: np.ndarray, seed: int, where: dict[str, Any]
-) -> list[Figure]:
-    """Return the mutual information given the label."""
-    with threadpool_limits(limits=1):
-        found = conditional_mutual_information_report(
-            Z, codes, true, kind="categorical", cv=FOLDS, n_permutations=0, random_state=seed
-        )
-    return [_information_figure(found, {**where, "condition": GIVEN_LABEL})]
-
-
 def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -> Figure:
     low, high = found.interval
     where = {**where, "n": found.n_rows, "by_chance": found.null_bound}
     return Figure("information", "mutual_information", found.score, low, high, **where)
 
 
-def _certificate(
-    Z: np.ndarray, codes: np.ndarray, confidence: float, where: dict[str, Any]
+def _certificates(
+    Z: np.ndarray, rows: Rows, confidence: float, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
-    """Return the bound on the disparity of anything computed from Z."""
-    bound = certify(Z, codes, confidence=confidence).bound
-    return [Figure("certificate", "demographic_parity_bound", bound, n=len(codes), **where)]
+    """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
+    figures = []
+    whom = ("classifiers", "thresholds") if where["subject"] == "scores" else ("classifiers",)
+    for against in whom:
+        for constraint in ("demographic_parity", "equalized_odds"):
+            found = certify(
+                Z,
+                rows.groups,
+                y=rows.true if constraint == "equalized_odds" else None,
+                constraint=constraint,
+                against=against,
+                clusters=rows.clusters,
+                confidence=confidence,
+                random_state=seed,
+            )
+            named = {**where, "n": sum(found.group_sizes), "condition": f"any {against[:-1]}"}
+            figures.append(Figure("certificate", f"{constraint}_bound", found.bound, **named))
+    return figures

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 ENTRIES_AT_ONCE = 4_000_000  # of a block of draws: 32 MB
@@ -117,6 +119,44 @@ def draw_rates(
     return np.concatenate(rates, axis=1)
 
 
+def draw_cluster_rates(
+    rows: tuple[Any, ...],
+    clusters: np.ndarray,
+    cells: OutcomeCounts,
+    tables: list[Rates],
+    n_draws: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Resample whole clusters `n_draws` times and return the rates by group, as `draw_rates`.
+
+    `rows` are the arguments of `count_outcomes` that `cells` were counted from.
+    """
+    codes, n_groups, true, *shares = rows
+    n_clusters, n_classes = int(clusters.max()) + 1, shares[0].shape[1]
+    place = (codes * n_classes + true, clusters)
+    shape = (n_groups * n_classes, n_clusters)
+    by_cluster = [
+        (
+            label,
+            csr_array(
+                (np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0), place),
+                shape,
+            ),
+        )
+        for label, *kind in cells.outcomes.tolist()
+    ]
+    block = max(1, ENTRIES_AT_ONCE // n_clusters)
+    rates = []
+    for start in range(0, n_draws, block):
+        size = min(block, n_draws - start)
+        times = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=size).T
+        drawn = np.empty((size, *cells.counts.shape))
+        for j, (label, counts) in enumerate(by_cluster):
+            drawn[..., j] = (counts @ times).reshape(n_groups, n_classes, size)[:, label].T
+        rates.append([table.of(drawn) for table in tables])
+    return np.concatenate(rates, axis=1)
+
+
 def draw_fair_rates(
     cells: OutcomeCounts,
     table: Rates,
@@ -124,17 +164,21 @@ def draw_fair_rates(
     rng: np.random.Generator,
     *,
     given_label: bool,
+    worth: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Rates by group, shape (n_draws, n_groups, n_rates), were all groups treated alike.
 
     The groups keep their sizes and, with `given_label`, their labels; outcomes are drawn from the
     distribution of all rows. Their disparities are what chance alone makes of a fair model.
+    `worth`, (n_groups,), is the share of its rows that each group counts: 1, but for clusters.
     """
     label = cells.outcomes[:, 0] if given_label else np.zeros(len(cells.outcomes), dtype=int)
     drawn = np.zeros((n_draws, *cells.counts.shape))
     for value in np.unique(label):
         at = np.flatnonzero(label == value)
         pooled = cells.counts[:, at].sum(axis=0)
-        for group, size in enumerate(cells.counts[:, at].sum(axis=1)):
-            drawn[:, group, at] = rng.multinomial(round(size), pooled / pooled.sum(), size=n_draws)
+        for group, size in enumerate(cells.counts[:, at].sum(axis=1) * worth):
+            least = 1 if size > 0 else 0
+            n = max(round(size), least)
+            drawn[:, group, at] = rng.multinomial(n, pooled / pooled.sum(), size=n_draws)
     return table.of(drawn)

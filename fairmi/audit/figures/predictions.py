@@ -31,6 +31,8 @@ class Predictions:
         What the classifier's `transform` gives.
     probabilities : bool
         Whether the scores are probabilities of the classes.
+    clusters : ndarray of int of shape (n_rows,) or None
+        Code of the cluster, such as a person, that each row is of; None where each stands alone.
     """
 
     classes: np.ndarray
@@ -41,6 +43,7 @@ class Predictions:
     scores: np.ndarray | None = None
     representation: Any = None
     probabilities: bool = False
+    clusters: np.ndarray | None = None
 
     @property
     def random(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fairmi._data.groups import Groups
+from fairmi.audit.figures.effective import effective_rate_sizes, shrunk
 from fairmi.audit.figures.intervals import share_interval
 from fairmi.audit.figures.outcomes import OutcomeCounts, Rates, count_outcomes, rates_of
 from fairmi.audit.figures.predictions import Predictions
@@ -28,7 +29,8 @@ def overall_figures(predictions: Predictions, confidence: float) -> list[Figure]
     everyone = np.zeros(len(predictions.true), dtype=np.int64)
     cells = count_outcomes(everyone, 1, predictions.true, predictions.shares)
     table = rates_of(cells.outcomes, predictions.rated_classes)
-    return _rate_figures("overall", predictions, cells, table, [""], "", confidence)
+    worth = _worth(predictions, everyone, 1, cells, table)
+    return _rate_figures("overall", predictions, cells, table, [""], "", confidence, worth)
 
 
 def group_figures(predictions: Predictions, groups: Groups, confidence: float) -> list[Figure]:
@@ -37,7 +39,17 @@ def group_figures(predictions: Predictions, groups: Groups, confidence: float) -
     table = rates_of(cells.outcomes, predictions.rated_classes)
     names = [group_name(label) for label in groups.labels]
     where = attribute_name(groups)
-    return _rate_figures("group", predictions, cells, table, names, where, confidence)
+    worth = _worth(predictions, groups.codes, len(groups), cells, table)
+    return _rate_figures("group", predictions, cells, table, names, where, confidence, worth)
+
+
+def _worth(
+    predictions: Predictions, codes: np.ndarray, n_groups: int, cells: OutcomeCounts, table: Rates
+) -> np.ndarray:
+    """Return the share of its rows that each rate's interval counts, (n_groups, n_rates)."""
+    rows = (codes, n_groups, predictions.true, predictions.clusters)
+    effective = effective_rate_sizes(cells.outcomes, table.bottom, *rows)
+    return shrunk(cells.counts @ table.bottom, effective)
 
 
 def _rate_figures(
@@ -48,13 +60,15 @@ def _rate_figures(
     names: list[str],
     attribute: str,
     confidence: float,
+    worth: np.ndarray,
 ) -> list[Figure]:
     top, bottom = cells.counts @ table.top, cells.counts @ table.bottom
     values = table.of(cells.counts)
     figures = []
     for g, group in enumerate(names):
         for r, measure in enumerate(table.names):
-            interval = share_interval(top[g, r], bottom[g, r], confidence)
+            counted = worth[g, r] * top[g, r], worth[g, r] * bottom[g, r]
+            interval = share_interval(*counted, confidence)
             figures.append(
                 Figure(
                     section,

@@ -59,6 +59,7 @@ def _about(about: dict[str, Any]) -> str:
         "Model": about["model"],
         "Baseline": about["baseline"],
         "Rows": f"{about['rows']:,}{features}",
+        "Clusters of rows": f"{about['clusters']:,}" if about["clusters"] else "",
         "Labels": labels,
         "Positive label": about["positive label"],
         "Sensitive features": ", ".join(about["sensitive features"]),

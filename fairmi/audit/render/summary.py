@@ -19,6 +19,7 @@ from fairmi.audit.render.verdicts import (
     worst,
 )
 from fairmi.audit.render.words import interval, name_of, number, p_text, percent
+from fairmi.metrics.certificate import percent as percent_of
 
 FOUR_FIFTHS = 0.8
 SMALL = 0.05  # a difference that is called parity where a part is compared with the whole
@@ -195,7 +196,7 @@ def _leakage(audit: AuditRecord, attribute: str) -> Statement | None:
         if not flagged:
             continue
         score, _, p = flagged[0]
-        part = f" among rows of {score.condition}" if score.condition else ""
+        part = f" {score.condition}" if score.condition else ""
         sentences.append(
             f"From its {subject} a fresh probe tells {attribute}{part}: {name_of(score.measure)} "
             f"{number(score.value)} ({interval(score)}; p-value {p_text(p.value)})."
@@ -215,14 +216,21 @@ def _certificate(audit: AuditRecord, attribute: str) -> Statement | None:
     bounds = [f for f in bounds if f.subject != "predictions"]
     if not bounds:
         return None
-    confidence = f"{100 * audit.about['confidence']:g} % confidence"
+    found: dict[tuple[str, str], list[str]] = {}
+    for f in bounds:
+        what = f.measure.removesuffix("_bound").replace("_", " ")
+        whom = (f.condition, f.subject)
+        found.setdefault(whom, []).append(f"{what} difference above {number(f.value)}")
     text = " ".join(
-        f"With {confidence}, and if no training used these rows, no classifier built on its "
-        f"{f.subject} alone, by anyone, has a demographic parity difference above "
-        f"{number(f.value)}."
-        for f in bounds
+        f"No {whom.removeprefix('any ')} on its {subject}, by anyone, has a "
+        f"{' or an '.join(differences)}."
+        for (whom, subject), differences in found.items()
     )
-    return Statement("certificate", attribute, "given", text)
+    start = (
+        f"At {percent_of(audit.about['confidence'])} confidence each, if these are rows that took "
+        "no part in training: "
+    )
+    return Statement("certificate", attribute, "given", start + text)
 
 
 def _change(audit: AuditRecord, attribute: str) -> Statement | None:

@@ -208,11 +208,20 @@ def _informations(audit: AuditRecord, attribute: str) -> Laid:
 
 
 def _certificates(audit: AuditRecord, attribute: str) -> Laid:
+    figures = audit.section("certificate", attribute)
+    by = {(f.subject, f.condition, f.measure): f for f in figures}
+    measures = ("demographic_parity_bound", "equalized_odds_bound")
     rows: list[tuple[Cell, ...]] = [
-        (f.subject, number(f.value) if f.value < 1 else "none: too many values")
-        for f in audit.section("certificate", attribute)
+        (subject, whom, *(_bound(by[subject, whom, measure]) for measure in measures))
+        for subject, whom in dict.fromkeys((f.subject, f.condition) for f in figures)
     ]
-    return ("from", name_of("demographic_parity_bound")), rows, 1
+    return ("from", "of", *map(name_of, measures)), rows, 2
+
+
+def _bound(figure: Figure) -> str:
+    if figure.value < 1:
+        return number(figure.value)
+    return "none: too many values" if figure.condition == "any classifier" else "none"
 
 
 def _confidence(audit: AuditRecord) -> str:

@@ -21,7 +21,9 @@ def as_text(audit: AuditRecord) -> str:
     positive = about["positive label"]
     head = [
         f"Audit of {about['model']}",
-        f"on {about['rows']:,} rows; labels {labels}"
+        f"on {about['rows']:,} rows"
+        + (f" in {about['clusters']:,} clusters" if about["clusters"] else "")
+        + f"; labels {labels}"
         + (f"; positive label {positive}" if positive else ""),
     ]
     if about["baseline"]:

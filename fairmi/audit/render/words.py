@@ -14,6 +14,7 @@ NAMES = {
     "expected_calibration_error": "expected calibration error",
     "mean_score_excess": "mean score less outcome",
     "demographic_parity_bound": "bound on demographic parity",
+    "equalized_odds_bound": "bound on equalized odds",
 }
 
 MEANINGS = {
@@ -64,8 +65,12 @@ MEANINGS = {
     "balanced_accuracy": "Mean share of each group's rows that the best probe recognises.",
     "mutual_information": "How much is told of the sensitive feature. 0: nothing.",
     "demographic_parity_bound": (
-        "No classifier that sees only these values, whoever trains it, has a larger demographic "
-        "parity difference, at the confidence of this audit."
+        "No classifier that sees only these values, whoever trains it (or no threshold on them), "
+        "has a larger demographic parity difference, at the confidence of this audit, if these "
+        "rows took no part in training."
+    ),
+    "equalized_odds_bound": (
+        "The same for the equalized odds difference: among rows of the same label."
     ),
 }
 
@@ -108,7 +113,8 @@ INTRODUCTION = {
     "leakage": (
         "Probes trained from scratch for this audit try to tell the group from what the model "
         "gives away, and are scored on rows they were not trained on; the best of them counts. "
-        "They do so on all rows, and on the rows of each label: with the label, more may be told. "
+        "They do so on all rows and, given the label, on the rows of each label by themselves: "
+        "with the label, more may be told. "
         "'By chance' is the largest score that they are likely to reach where there is nothing to "
         "find. A leak is found where a test says so (p-value up to 0.01), and unclear where the "
         "score alone is beyond chance. Intervals here are of 95 %."
@@ -120,8 +126,10 @@ INTRODUCTION = {
         "found where there is nothing."
     ),
     "certificate": (
-        "A bound that holds for every classifier built on these values, by anyone. Only values "
-        "that take few forms can have one."
+        "Bounds on what anyone can build from these values: any classifier, which only values "
+        "that take few forms can have a bound for, and any threshold on the scores, which all "
+        "scores can. Each holds at the confidence of this audit, if these rows took no part in "
+        "training, nor in the choice of the model."
     ),
 }
 

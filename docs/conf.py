@@ -1,0 +1,116 @@
+"""Settings of the site, which is built without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from fairmi import __version__
+
+# A fit runs on one thread; so does what the examples do beside it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TQDM_DISABLE"] = "1"  # no bars of progress in the pages
+
+project = "fairmi"
+author = "fairmi developers"
+copyright = "fairmi developers"
+version = release = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+root_doc = "index"
+exclude_patterns = ["_build", "_templates", "api/class.rst", "gallery/*.ipynb", "gallery/*.py"]
+templates_path = ["_templates"]
+suppress_warnings = [
+    "ref.citation",  # a source that no sentence of a docstring points to
+    "config.cache",  # sphinx-gallery's settings hold functions
+]
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False
+default_role = "py:obj"
+
+EXAMPLES = [
+    "plot_frontier.py",
+    "plot_debias_your_model.py",
+    "plot_audit.py",
+    "plot_leakage.py",
+    "plot_training.py",
+    "plot_search.py",
+    "plot_several_attributes.py",
+    "plot_continuous_age.py",
+    "plot_streaming.py",
+    "plot_own_penalty.py",
+    "plot_compare_adult.py",
+]
+
+
+def in_order(name: str) -> int:
+    """Return the place of an example in the gallery; one that is not listed comes last."""
+    return EXAMPLES.index(name) if name in EXAMPLES else len(EXAMPLES)
+
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "within_subsection_order": in_order,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "matplotlib_animations": False,
+    "abort_on_example_error": True,
+    "min_reported_time": 1,
+    "remove_config_comments": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fairmi"
+html_static_path = ["_static"]
+html_css_files = ["fairmi.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {
+    "index": [],
+    "getting_started": [],
+    "faq": [],
+    "changelog": [],
+    "contributing": [],
+}
+html_theme_options = {
+    "logo": {"text": "fairmi"},
+    "github_url": "https://github.com/fairmi/fairmi",
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+
+def without_labels(*arguments: Any) -> None:
+    """Take out links into scikit-learn's own guide, which docstrings inherited from it have."""
+    lines = arguments[-1]
+    lines[:] = [re.sub(r":ref:`([^<`]+) <[^>`]+>`", r"\1", line) for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Register what is done to docstrings."""
+    app.connect("autodoc-process-docstring", without_labels)

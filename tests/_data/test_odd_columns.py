@@ -1,0 +1,108 @@
+"""Columns that are read otherwise than meant are named, with the fix; others never."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairmi import MIDebiasedClassifier
+from fairmi._data.odd_columns import told_of_columns
+from fairmi._data.tables import table_columns
+from fairmi.datasets import load_adult, load_german
+from fairmi.exceptions import ColumnWarning
+from fairmi.metrics import leakage_score
+
+pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
+
+N = 200
+RANDOM = np.random.default_rng(0)
+PAY = RANDOM.normal(size=N).round(3)
+JOB = np.array(["clerk", "nurse"])[np.arange(N) % 2]
+FRAME = pd.DataFrame({"pay": PAY, "job": JOB})
+Y = (PAY > 0).astype(int)
+S = np.array(list("ab") * (N // 2))
+
+
+def fit(frame, s=S, **parameters):
+    return MIDebiasedClassifier(max_iter=1, random_state=0, **parameters).fit(
+        frame, Y, sensitive_features=s
+    )
+
+
+ODD = {
+    "names": ([f"n{k}" for k in range(N)], "has 200 distinct values in 200 rows: it names rows"),
+    "codes": (pd.Categorical(np.arange(N)), "it names rows, .* Drop it"),
+    "gaps": ([None, *(f"n{k}" for k in range(1, N))], "has 199 distinct values in 199 rows"),
+    "one word": (
+        ["?", *(str(k % 20) for k in range(1, N))],
+        r"because of '\?' and the like in 1 rows: .* pandas\.to_numeric\(X\['odd'\]",
+    ),
+    "all text": ([str(k % 20) for k in range(N)], "holds numbers as text: each is a category"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_column_that_is_no_feature_is_named_with_the_fix(kind):
+    values, message = ODD[kind]
+    with pytest.warns(ColumnWarning, match=f"Column 'odd' of X .*{message}") as caught:
+        fit(FRAME.assign(odd=values))
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(N),
+        np.arange(N) / 7,
+        [f"n{k % 150}" for k in range(N)],
+        pd.Categorical(np.arange(N) % 30),
+        ["?", *"12345" * 39, *"1234"],
+    ],
+)
+def test_features_are_not_named(values):
+    assert not list(told_of_columns(table_columns(FRAME.assign(odd=values))))
+
+
+@pytest.mark.parametrize("load", [load_adult, load_german])
+def test_nothing_is_told_of_the_data_sets(load):
+    assert not list(told_of_columns(table_columns(load().data)))
+
+
+def test_categories_none_of_which_fit_saw_are_named():
+    model = fit(FRAME)
+    with pytest.warns(
+        ColumnWarning, match="No value of column 'job' of X was seen at fit"
+    ) as told:
+        model.predict(FRAME.assign(job=" clerk"))
+    assert len(told) == 1
+    model.predict(FRAME.assign(job=[" clerk", *JOB[1:]]))
+    model.predict(FRAME.assign(job=None))
+
+
+CODES = np.arange(N) % 25 + 10_000
+
+
+def test_codes_that_are_taken_for_a_quantity_are_named():
+    with pytest.warns(ColumnWarning, match="25 distinct whole numbers, .* taken for a quantity"):
+        fit(FRAME, pd.DataFrame({"zip": CODES}))
+    for kind in ("categorical", "continuous"):
+        model = fit(FRAME, pd.DataFrame({"zip": CODES}), sensitive_kinds={"zip": kind})
+        assert model.sensitive_kinds_ == {"zip": kind}
+        assert fit(FRAME, CODES, sensitive_kinds=[kind]).sensitive_kinds_ == {"sensitive_0": kind}
+    # Not of what is measured, or of few codes.
+    fit(FRAME, CODES + 0.5)
+    fit(FRAME, CODES % 20)
+
+
+def test_the_audit_reads_them_by_the_same_rule():
+    from sklearn.dummy import DummyClassifier
+
+    from fairmi.audit import audit
+
+    model = DummyClassifier().fit(FRAME, Y)
+    with pytest.raises(
+        ValueError, match="25 distinct values in 200 rows, a quantity by the rule of fit"
+    ):
+        audit(model, FRAME, Y, sensitive_features=CODES)
+    assert leakage_score(PAY, CODES % 20, kind="categorical") >= 0

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import argparse
+import json
+
+import joblib
+import pandas as pd
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+
+from fairmi.audit.command import add_audit_command
+
+
+@pytest.fixture(autouse=True)
+def _no_probes(monkeypatch):
+    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
+
+
+@pytest.fixture
+def files(tmp_path):
+    X, y = make_classification(800, 4, flip_y=0.2, random_state=0)
+    table = pd.DataFrame(X, columns=list("abcd"))
+    model = LogisticRegression().fit(table, y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    joblib.dump(LogisticRegression(C=1e-3).fit(table, y), tmp_path / "baseline.joblib")
+    table = table.assign(income=y, sex=["f", "m"] * 400)
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    table.to_parquet(tmp_path / "rows.parquet")
+    return tmp_path
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    add_audit_command(parser.add_subparsers(required=True))
+    options = parser.parse_args(["audit", *map(str, arguments)])
+    return options.run(options)
+
+
+def common(files, data="rows.csv"):
+    model = ["--trust-pickle", "--model", files / "model.joblib"]
+    return [*model, "--data", files / data, "--target", "income"]
+
+
+@pytest.mark.parametrize("data", ["rows.csv", "rows.parquet"])
+def test_prints_and_writes_the_report(files, data):
+    outputs = ["--html", files / "a.html", "--json", files / "a.json"]
+    outputs += ["--csv", files / "a.csv", "--card", files / "a.md", "--n-jobs", "1"]
+    text = run(*common(files, data), "--sensitive", "sex", *outputs)
+    assert "Rates by group: sex" in text
+    assert "<h1>Fairness audit</h1>" in (files / "a.html").read_text()
+    found = json.loads((files / "a.json").read_text())
+    assert found["about"]["sensitive features"] == ["sex"]
+    assert found["about"]["features"] == 4
+    assert len(pd.read_csv(files / "a.csv")) == len(found["figures"])
+    assert (files / "a.md").read_text().startswith("---\n")
+
+
+def test_the_positive_label_is_found_by_its_text(files):
+    text = run(*common(files), "--sensitive", "sex", "--positive", "0")
+    assert "positive label 0" in text
+
+
+def test_conditions_are_columns_of_the_data(files):
+    conditions = ["--conditions", "c"]
+    text = run(*common(files), "--sensitive", "sex", *conditions)
+    within = text.split("Differences within parts of the rows")[1].split("\n\n")[0]
+    assert within.count("\nc ") == 4
+    assert "\na " not in within
+
+
+def test_clusters_are_a_column_of_the_data(files):
+    table = pd.read_csv(files / "rows.csv").assign(person=[k // 4 for k in range(800)])
+    table.to_csv(files / "persons.csv", index=False)
+    arguments = [*common(files, "persons.csv"), "--sensitive", "sex", "--clusters", "person"]
+    text = run(*arguments, "--conditions", "--n-jobs", "1")
+    assert "on 800 rows in 200 clusters" in text
+
+
+def test_compares_with_a_baseline(files):
+    text = run(*common(files), "--sensitive", "sex", "--baseline", files / "baseline.joblib")
+    assert "Against the baseline: sex" in text
+
+
+def test_a_skops_file_is_loaded(files):
+    skops_io = pytest.importorskip("skops.io")
+    skops_io.dump(joblib.load(files / "model.joblib"), files / "model.skops")
+    arguments = ["--model", files / "model.skops", *common(files)[3:], "--sensitive", "sex"]
+    assert "Rates by group: sex" in run(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--target", "wage"], "has no column 'wage'"),
+        (["--sensitive", "age"], "has no column 'age'"),
+        (["--conditions", "age"], "has no column 'age'"),
+        (["--clusters", "age"], "has no column 'age'"),
+        (["--positive", "yes"], r"--positive yes is not a label of the data; it has \[0, 1\]"),
+        (["--model", "nowhere.joblib"], "nowhere.joblib is not a file"),
+        (["--data", "nowhere.csv"], "--data nowhere.csv is not a file"),
+    ],
+)
+def test_says_what_is_not_there(files, change, message):
+    with pytest.raises(SystemExit, match=message):
+        run(*common(files), "--sensitive", "sex", *change)
+
+
+def test_says_which_columns_the_model_misses(files):
+    pd.read_csv(files / "rows.csv").drop(columns=["b", "d"]).to_csv(files / "less.csv")
+    with pytest.raises(SystemExit, match=r"fitted on: \['b', 'd'\]"):
+        run(*common(files, "less.csv"), "--sensitive", "sex")

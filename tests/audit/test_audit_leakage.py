@@ -1,0 +1,89 @@
+"""What leaves a model tells of the group by itself, or together with the label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fairmi._data.groups import group_rows
+from fairmi.audit.figures.leakage import GIVEN_LABEL, leakage_tasks
+from fairmi.audit.figures.predictions import given_predictions
+from fairmi.audit.records import Figure
+from fairmi.metrics.information import mutual_information_report
+
+N = 400
+
+
+def measured(representation, group, y):
+    """Figures of a representation, for a model that predicts one class for nearly all."""
+    predictions = given_predictions(y, np.arange(len(y)) == 0)
+    predictions = replace(predictions, representation=representation)
+    tasks, notes = leakage_tasks(predictions, group_rows(group), 0.95, 0)
+    of_representation = [t for t in tasks if t.args[-1]["subject"] == "representation"]
+    figures = [figure for task in of_representation for figure in task()]
+    return {(f.measure, f.condition): f for f in figures}, notes
+
+
+def exclusive_or():
+    rng = np.random.default_rng(0)
+    group, y = rng.integers(2, size=(2, N)).astype(bool)
+    return (group ^ y).astype(float)[:, None], group, y
+
+
+@pytest.fixture(scope="module")
+def of_exclusive_or():
+    return measured(*exclusive_or())[0]
+
+
+def test_what_tells_nothing_alone_may_tell_all_with_the_label(of_exclusive_or):
+    found = of_exclusive_or
+    assert found["p_value", ""].value > 0.01
+    assert found["roc_auc", ""].value < 0.6
+    assert found["roc_auc", GIVEN_LABEL].value == pytest.approx(1)
+    assert found["p_value", GIVEN_LABEL].value <= 0.01
+
+
+def test_information_given_the_label_finds_it(of_exclusive_or):
+    found = of_exclusive_or
+    alone, given = (found["mutual_information", key] for key in ("", GIVEN_LABEL))
+    assert alone.value < alone.by_chance + 0.01
+    assert given.value == pytest.approx(np.log(2), abs=0.02)
+    assert given.low > given.by_chance
+    assert given.n == N
+
+
+def test_a_label_with_too_few_rows_of_a_group_is_left_out_with_a_note():
+    Z, group, y = exclusive_or()
+    y[~group] = False
+    found, notes = measured(Z, group, y)
+    assert found["roc_auc", GIVEN_LABEL].n == (~y).sum()
+    assert any("Not every label has 5 rows of two groups" in note for note in notes)
+
+
+def test_tasks_run_in_other_processes():
+    """What is handed to joblib's workers can be pickled."""
+    import pickle
+
+    Z, group, y = exclusive_or()
+    predictions = replace(given_predictions(y, y), representation=Z)
+    tasks, _ = leakage_tasks(predictions, group_rows(group), 0.95, 0)
+    again = pickle.loads(pickle.dumps(tasks[-1]))()
+    assert all(isinstance(figure, Figure) for figure in again)
+    assert len(tasks) == 2 * 3  # two subjects: what is told, the same given the label, bounds
+
+
+def test_probes_are_fitted_once_for_leakage_and_information(monkeypatch):
+    from fairmi.metrics import probes
+
+    fits = []
+    original = probes._fit_predict
+    monkeypatch.setattr(probes, "_fit_predict", lambda *a: fits.append(a) or original(*a))
+    Z = np.random.default_rng(0).normal(size=(N, 1))
+    _, group, y = exclusive_or()
+    shared, _ = measured(Z, group, y)
+    probed = len(probes.PANEL)
+    assert len(fits) == probed * 8 * 3  # 5 folds, and 3 by those before alone; all rows, 2 labels
+    alone = mutual_information_report(Z, group, n_permutations=0, random_state=0)
+    assert shared["mutual_information", ""].value == pytest.approx(alone.score)

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import pickle
+import pickletools
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import skops.io
+from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_limits
+
+from fairmi import MIBoostingClassifier
+from fairmi.exceptions import (
+    CollapseWarning,
+    ColumnWarning,
+    ConvergenceWarning,
+    SensitiveFeaturesError,
+)
+
+# As in test_sklearn_checks: what a check writes into column 0 is a choice of the user, and a full
+# penalty rightly takes away labels that column 0 tells.
+CHECKED = MIBoostingClassifier(
+    sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=5
+)
+
+
+def shifted_groups(seed, n_rows):
+    """A feature that shows the group and the label both, and one that shows the label alone."""
+    random = np.random.default_rng(seed)
+    s = random.integers(2, size=n_rows)
+    x = random.normal(size=(n_rows, 4))
+    x[:, 0] += 1.5 * s
+    y = (x[:, 0] + x[:, 1] + 0.5 * random.normal(size=n_rows) > 0.75).astype(int)
+    return x, y, s
+
+
+X, Y, S = shifted_groups(0, 800)
+X_TEST, Y_TEST, S_TEST = shifted_groups(1, 4000)
+
+
+def model(**parameters):
+    return MIBoostingClassifier(**{"random_state": 0, "max_iter": 40, **parameters})
+
+
+def gap(fitted):
+    return demographic_parity_difference(Y_TEST, fitted.predict(X_TEST), sensitive_features=S_TEST)
+
+
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
+@parametrize_with_checks([CHECKED])
+def test_scikit_learn_accepts_the_estimator(estimator, check):
+    check(estimator)
+
+
+def test_larger_lam_is_fairer():
+    none, some, full = model(max_iter=150).fit_path(
+        X, Y, lams=[0.0, 4.0, 64.0], sensitive_features=S
+    )
+    gaps = [gap(found) for found in (none, some, full)]
+    assert gaps[0] - 0.05 > gaps[1] > gaps[2] + 0.05
+    assert gaps[2] < 0.5 * gaps[0]
+
+
+def test_transform_gives_the_z_that_predictions_are_made_from():
+    fitted = model(n_levels=9).fit(X, Y, sensitive_features=S)
+    z = fitted.transform(X_TEST)
+    assert set(z.ravel()) <= set(np.linspace(-1, 1, 9))
+    scores = fitted.decision_function(X_TEST)
+    assert all(len(set(scores[z[:, 0] == level])) == 1 for level in np.unique(z))
+    assert (np.diff(scores[np.argsort(z[:, 0], kind="stable")]) >= 0).all()
+    assert fitted.predict_proba(X_TEST)[:, 1] == pytest.approx(1 / (1 + np.exp(-scores)))
+    assert np.array_equal(fitted.transform(X_TEST[5:6]), z[5:6])
+    assert list(fitted.get_feature_names_out()) == ["miboostingclassifier0"]
+
+
+@pytest.mark.parametrize("constraint", ["equalized_odds", "equal_opportunity"])
+def test_constraints_within_classes(constraint):
+    random = np.random.default_rng(3)
+    s = random.integers(2, size=8000)
+    y = (random.random(8000) < np.where(s == 1, 0.7, 0.3)).astype(int)
+    x = np.column_stack([s + 0.5 * random.normal(size=8000), y + random.normal(size=8000)])
+    fit, test = slice(0, 4000), slice(4000, None)
+
+    def odds(lam):
+        fitted = model(lam=lam, constraint=constraint, max_iter=80).fit(
+            x[fit], y[fit], sensitive_features=s[fit]
+        )
+        predicted = fitted.predict(x[test])
+        if constraint == "equalized_odds":
+            return equalized_odds_difference(y[test], predicted, sensitive_features=s[test])
+        positive = y[test] == 1
+        return demographic_parity_difference(
+            y[test][positive], predicted[positive], sensitive_features=s[test][positive]
+        )
+
+    assert odds(32.0) < 0.4 * odds(0.0)
+
+
+def test_several_classes():
+    random = np.random.default_rng(4)
+    s = random.integers(2, size=1000)
+    x = random.normal(size=(1000, 3))
+    x[:, 0] += s
+    y = np.array(["low", "middle", "top"])[np.digitize(x[:, 0] + x[:, 1], [0.0, 1.0])]
+
+    def largest_gap(lam):
+        fitted = model(lam=lam).fit(x, y, sensitive_features=s)
+        assert fitted.transform(x).shape == (1000, 3)
+        assert fitted.predict_proba(x).sum(1) == pytest.approx(1)
+        shares = [
+            [np.mean(fitted.predict(x[s == g]) == label) for label in fitted.classes_]
+            for g in (0, 1)
+        ]
+        return np.abs(np.diff(shares, axis=0)).max()
+
+    assert largest_gap(64.0) < 0.85 * largest_gap(0.0)
+
+
+def test_groups_that_intersect_and_a_lam_for_each():
+    random = np.random.default_rng(5)
+    other = np.where(random.random(len(S)) < 0.5, "a", "b")
+    both = pd.DataFrame({"s": S, "other": other})
+    joint = model().fit(X, Y, sensitive_features=both)
+    assert joint.sensitive_values_ == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
+    one = model(lam={"s": 16.0, "other": 0.0}).fit(X, Y, sensitive_features=both)
+    none = model(lam={"s": 0.0, "other": 16.0}).fit(X, Y, sensitive_features=both)
+    assert gap(one) < gap(none) - 0.1
+
+
+def test_unknown_groups_train_the_task_alone():
+    s = np.where(np.arange(len(S)) % 3 == 0, np.nan, S)
+    masked = model(lam=64.0, missing_sensitive="mask").fit(X, Y, sensitive_features=s)
+    assert gap(masked) < 0.25
+    with pytest.raises(SensitiveFeaturesError, match="missing"):
+        model().fit(X, Y, sensitive_features=s)
+
+
+MIXED = pd.DataFrame(
+    {
+        "age": X[:300, 0].round(1),
+        "job": pd.Categorical(np.array(["clerk", "nurse", "baker"])[np.arange(300) % 3]),
+        "town": [f"town {i % 40}" for i in range(300)],
+        "owner": np.arange(300) % 4 < 2,
+    }
+)
+
+
+def test_any_table():
+    table = MIXED.copy()
+    table.loc[::7, "age"] = np.nan
+    table.loc[::5, "town"] = None
+    fitted = model(max_bins=10).fit(table, Y[:300], sensitive_features=S[:300])
+    new = table[:4].assign(town="elsewhere", job="pilot")
+    missing = table[:4].assign(town=None, job=None)
+    with pytest.warns(ColumnWarning, match="'job', 'town'"):
+        of_new = fitted.transform(new)
+    assert np.array_equal(of_new, fitted.transform(missing))
+    polars = pl.DataFrame({name: table[name].to_list() for name in table}, strict=False)
+    assert np.array_equal(fitted.transform(polars), fitted.transform(table))
+    with pytest.raises(ValueError, match="'age' of X was numeric"):
+        fitted.predict(table.assign(age="old"))
+
+
+def test_sparse_tables():
+    dense = np.where(np.abs(X) < 0.5, 0, X)
+    fitted = model().fit(csr_array(dense), Y, sensitive_features=S)
+    same = model().fit(dense, Y, sensitive_features=S)
+    assert np.array_equal(fitted.transform(csr_array(dense)), same.transform(dense))
+
+
+def test_same_model_in_any_number_of_threads_and_any_order_of_rows():
+    order = np.random.default_rng(6).permutation(len(Y))
+    with threadpool_limits(1):
+        one = model().fit(X, Y, sensitive_features=S).transform(X_TEST)
+    with threadpool_limits(3):
+        three = model().fit(X[order], Y[order], sensitive_features=S[order])
+    assert np.array_equal(one, three.transform(X_TEST))
+
+
+def test_weights_are_repeated_rows():
+    weights = np.random.default_rng(7).integers(0, 3, size=len(Y))
+    weighted = model().fit(X, Y, sensitive_features=S, sample_weight=weights)
+    rows = np.repeat(np.arange(len(Y)), weights)
+    repeated = model().fit(X[rows], Y[rows], sensitive_features=S[rows])
+    assert np.array_equal(weighted.transform(X_TEST), repeated.transform(X_TEST))
+
+
+def test_path_gives_what_fits_give():
+    models = model().fit_path(X, Y, lams=[0.5, 4.0], sensitive_features=S)
+    assert [found.lam for found in models] == [0.5, 4.0]
+    alone = model(lam=4.0).fit(X, Y, sensitive_features=S)
+    assert np.array_equal(models[1].transform(X_TEST), alone.transform(X_TEST))
+    with pytest.raises(ValueError, match="lam="):
+        model(lam={"s": 1.0}).fit_path(X, Y, lams=[1.0], sensitive_features=S)
+
+
+def test_a_user_s_base_is_debiased():
+    base = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
+    before = demographic_parity_difference(Y_TEST, base.predict(X_TEST), sensitive_features=S_TEST)
+    frozen = model(lam=64.0, base=FrozenEstimator(base)).fit(X, Y, sensitive_features=S)
+    fitted = model(lam=64.0, base=base).fit(X, Y, sensitive_features=S)
+    for debiased in (frozen, fitted):
+        assert gap(debiased) < 0.6 * before
+    unchanged = model(lam=0.0, max_iter=1, learning_rate=1e-9, base=FrozenEstimator(base))
+    unchanged = unchanged.fit(X, Y, sensitive_features=S)
+    sure = np.abs(base.decision_function(X_TEST)) > 0.2
+    same = unchanged.predict(X_TEST) == base.predict(X_TEST)
+    assert same[sure].all()
+
+
+def test_a_base_that_knows_its_rows_by_heart_is_scored_on_others():
+    base = RandomForestClassifier(n_estimators=20, random_state=0)
+    fitted = model(lam=64.0, base=base).fit(X, Y, sensitive_features=S)
+    assert gap(fitted) < 0.85 * gap(base.fit(X, Y))
+
+
+def test_bases_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="predict_proba"):
+        model(base=StandardScalerWithPredict()).fit(X, Y, sensitive_features=S)
+    other = FrozenEstimator(LogisticRegression().fit(X, Y + 1))
+    with pytest.raises(ValueError, match="classes"):
+        model(base=other).fit(X, Y, sensitive_features=S)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    weights = np.linspace(1, 2, len(Y))
+    with pytest.raises(ValueError, match="sample_weight"):
+        model(base=pipeline).fit(X, Y, sensitive_features=S, sample_weight=weights)
+
+
+class StandardScalerWithPredict(StandardScaler):
+    def predict(self, X):
+        return X
+
+
+def test_continuous_attribute():
+    random = np.random.default_rng(8)
+    age = random.uniform(20, 70, size=1000)
+    x = np.column_stack([age / 15 + random.normal(size=1000), random.normal(size=1000)])
+    y = (x.sum(1) + random.normal(size=1000) > 3).astype(int)
+
+    def correlation(lam):
+        fitted = model(lam=lam).fit(x, y, sensitive_features=age)
+        assert fitted.sensitive_kinds_ == {"sensitive_0": "continuous"}
+        return abs(np.corrcoef(fitted.transform(x)[:, 0], age)[0, 1])
+
+    assert correlation(16.0) < 0.85 * correlation(0.0)
+
+
+@pytest.mark.parametrize("penalty", ["mine", "hsic"])
+def test_other_penalties(penalty):
+    lam = {"mine": 16.0, "hsic": 200.0}[penalty]
+    given = {"X": X, "y": Y, "sensitive_features": S}
+    fitted = model(lam=lam, penalty=penalty, max_iter=20).fit(**given)
+    assert gap(fitted) < gap(model(lam=0.0).fit(**given)) - 0.05
+    again = model(lam=lam, penalty=penalty, max_iter=20).fit(**given)
+    assert np.array_equal(fitted.transform(X_TEST), again.transform(X_TEST))
+
+
+def test_saved_models_are_plain_data():
+    fitted = model(sensitive_columns="job").fit(MIXED, Y[:300])
+    saved = pickle.dumps(fitted, protocol=4)
+    names = {arg for _, arg, _ in pickletools.genops(saved) if isinstance(arg, str)}
+    classes = {name for name in names if name.startswith(("fairmi", "sklearn"))}
+    assert classes == {"fairmi"}
+    expected = fitted.decision_function(MIXED)
+    assert np.array_equal(pickle.loads(saved).decision_function(MIXED), expected)
+    data = skops.io.dumps(fitted)
+    trusted = skops.io.get_untrusted_types(data=data)
+    assert trusted == ["fairmi.MIBoostingClassifier"]
+    assert np.array_equal(skops.io.loads(data, trusted).decision_function(MIXED), expected)
+
+
+def test_history_callbacks_and_stops():
+    told = []
+
+    def stop_at_five(record):
+        told.append(record)
+        return record["epoch"] == 5
+
+    fitted = model(callbacks=[stop_at_five]).fit(X, Y, sensitive_features=S)
+    assert (fitted.n_iter_, fitted.stopped_) == (4, "callback")
+    assert fitted.history_ == told
+    assert set(told[0]) == {"epoch", "task_loss", "penalty", "seconds"}
+
+    def interrupt(record):
+        if record["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        fitted = model(callbacks=[interrupt]).fit(X, Y, sensitive_features=S)
+    assert (fitted.n_iter_, fitted.stopped_) == (2, "interrupted")
+
+
+def test_one_class_is_told():
+    y = (np.random.default_rng(10).random(len(Y)) < 0.1).astype(int)
+    with pytest.warns(CollapseWarning, match="one class"):
+        model(lam=1.0).fit(np.zeros_like(X), y, sensitive_features=S)
+
+
+def test_rare_classes_keep_their_order():
+    random = np.random.default_rng(9)
+    x = random.normal(size=(10_000, 2))
+    y = (random.random(10_000) < 0.02 * np.exp(x[:, 0] - 0.5)).astype(int)
+    # All are predicted to be of the frequent class, which is the likelier one: no collapse.
+    fitted = model(lam=0.5).fit(x, y, sensitive_features=x[:, 1] > 0)
+    assert not fitted.predict(x).any()
+    assert len(np.unique(fitted.transform(x))) >= 8
+
+
+def test_search_over_lam():
+    search = GridSearchCV(model(max_iter=10), {"lam": [0.1, 4.0]}, cv=3)
+    search.fit(X[:600], Y[:600], sensitive_features=S[:600])
+    assert search.best_params_["lam"] == 0.1
+    assert clone(search.best_estimator_).get_params()["lam"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("lam", -1), ("lam", {}), ("max_bins", 256), ("min_samples_leaf", 0), ("penalty", "none")],
+)
+def test_parameters_are_checked(parameter, value):
+    with pytest.raises(ValueError, match=parameter):
+        model(**{parameter: value}).fit(X, Y, sensitive_features=S)
+
+
+def test_groups_need_no_torch():
+    code = (
+        "import sys, numpy as np; from fairmi import MIBoostingClassifier as M; "
+        "x = np.arange(80.0).reshape(40, 2); "
+        "M(max_iter=2).fit(x, np.arange(40) % 2, sensitive_features=np.arange(40) % 3); "
+        "assert 'torch' not in sys.modules; print('ran')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "ran\n", found.stderr
+
+
+def test_balanced_groups_need_groups():
+    with pytest.raises(ValueError, match="group_weight"):
+        model(group_weight="balanced").fit(X, Y, sensitive_features=X[:, 1])

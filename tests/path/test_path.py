@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from conftest import parity_difference
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+
+from fairmi import (
+    CollapseWarning,
+    InfeasibleBoundWarning,
+    MIDebiasedClassifier,
+    MIDebiasedClassifierCV,
+)
+from fairmi.dependence import PENALTIES
+from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
+from fairmi.path import fairness_path
+from fairmi.plot import FairnessFrontierDisplay
+
+RANDOM = np.random.default_rng(0)
+N = 900
+S = RANDOM.integers(2, size=N)
+X = np.column_stack([RANDOM.normal(size=(N, 3)), S + 0.3 * RANDOM.normal(size=N)])
+Y = (X[:, 0] + 1.5 * S - 0.75 + 0.5 * RANDOM.normal(size=N) > 0).astype(int)
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 25, "random_state": 0}
+
+
+def gap(model, X=X, s=S):
+    return parity_difference(model.predict(X), s)
+
+
+def search(estimator=None, **parameters):
+    estimator = MIDebiasedClassifier(**SMALL) if estimator is None else estimator
+    return MIDebiasedClassifierCV(estimator, **{"lams": [0.0, 1.0, 16.0], "cv": 3, **parameters})
+
+
+def path(x, y, s, lams, **parameters):
+    estimator = MIDebiasedClassifier(**parameters)
+    return fairness_path(x, y, sensitive_features=s, lams=lams, estimator=estimator)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return search(bound=0.2).fit(X, Y, sensitive_features=S)
+
+
+def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
+    lams, models = path(X, Y, S, [0.0, 4.0], **SMALL)
+    for lam, model in zip(lams, models, strict=True):
+        alone = MIDebiasedClassifier(lam=lam, **SMALL).fit(X, Y, sensitive_features=S)
+        assert model.lam == lam
+        assert (model.predict(X) == alone.predict(X)).mean() > 0.97
+        assert model.n_iter_ == alone.n_iter_
+        np.testing.assert_allclose(
+            [r["task_loss"] for r in model.history_[:5]],
+            [r["task_loss"] for r in alone.history_[:5]],
+            rtol=1e-3,
+        )
+    assert gap(models[0]) > 0.4 > 0.2 > gap(models[1])
+
+
+@pytest.mark.filterwarnings("ignore::fairmi.CollapseWarning")
+@pytest.mark.parametrize("kind", ["groups", "values"])
+@pytest.mark.parametrize("penalty", sorted(PENALTIES))
+def test_any_penalty_trains_a_path_as_it_trains_a_fit(penalty, kind):
+    c = S if kind == "groups" else X[:, 3]
+    few = {**SMALL, "penalty": penalty, "max_iter": 2, "n_estimators": 2}
+    _, models = path(X, Y, c, [0.0, 2.0, 1.0], **few)
+    alone = MIDebiasedClassifier(lam=2.0, **few).fit(X, Y, sensitive_features=c)
+    for name in ("task_loss", "penalty"):
+        many, fit = ([record[name] for record in m.history_] for m in (models[1], alone))
+        np.testing.assert_allclose(many, fit, rtol=0.05, atol=0.01)
+
+
+def big(n=6_000):
+    random = np.random.default_rng(1)
+    s = random.integers(2, size=n)
+    x = np.column_stack([random.normal(size=(n, 3)), s + 0.3 * random.normal(size=n)])
+    return x, (x[:, 0] + 1.5 * s - 0.75 + 0.5 * random.normal(size=n) > 0).astype(int), s
+
+
+def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
+    x, y, s = big()
+    few = {**SMALL, "max_iter": 8}
+    lams, models = path(x, y, s, [0.0, 4.0], **few)
+    first, second = (model.parameters_ for model in models)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert first[name].shape == second[name].shape
+        own = name.startswith(("encoder.layers.1", "head"))
+        assert np.array_equal(first[name], second[name]) != own
+        assert not np.shares_memory(first[name], second[name])
+    # Measured over eight draws: accuracies differ by 0.02 at most, gaps by 0.06.
+    for lam, model in zip(lams, models, strict=True):
+        alone = MIDebiasedClassifier(lam=lam, **few).fit(x, y, sensitive_features=s)
+        assert model.score(x, y) == pytest.approx(alone.score(x, y), abs=0.04)
+        assert gap(model, x, s) == pytest.approx(gap(alone, x, s), abs=0.1)
+    assert gap(models[0], x, s) > 0.35 > 0.2 > gap(models[1], x, s)
+
+
+def test_a_fit_of_many_rows_trains_auxiliary_models_that_no_one_sees():
+    x, y, s = big()
+    told = []
+    few = {**SMALL, "max_iter": 3, "n_estimators": 2, "hidden_layer_sizes": (16, 8)}
+    model = MIDebiasedClassifier(lam=4.0, callbacks=[told.append], **few)
+    model.fit(x, y, sensitive_features=s)
+    assert {len(values) for values in model.parameters_.values()} == {2}
+    assert told == model.history_
+    _, models = path(x, y, s, [0.0, 1.0, 2.0, 4.0], **few)
+    np.testing.assert_array_equal(models[-1].decision_function(x), model.decision_function(x))
+    _, models = path(x, y, s, [4.0], **few)
+    np.testing.assert_array_equal(models[0].decision_function(x), model.decision_function(x))
+
+
+@pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
+def test_path_that_shares_layers_diverges_as_one_and_keeps_a_good_state():
+    x, y, s = big()
+    few = {**SMALL, "max_iter": 3}
+    with pytest.warns(ConvergenceWarning, match="non-finite"):
+        models = path(x, y, s, [0.0, 1e39], **few)[1]
+    assert all(np.isfinite(model.decision_function(x)).all() for model in models)
+
+
+def test_default_path_spans_from_no_debiasing_to_full():
+    lams, models = path(X, Y, S, 5, **SMALL)
+    assert lams[0] == 0
+    assert len(lams) == len(models) == 5
+    np.testing.assert_allclose(np.diff(np.log(lams[1:])), np.log(4))
+    assert gap(models[-1]) < 0.1
+
+
+@pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
+def test_model_that_diverges_leaves_those_beside_it_alone():
+    kept = path(X, Y, S, [0.0, 2.0], **SMALL)[1]
+    with pytest.warns(ConvergenceWarning, match="non-finite"):
+        models = path(X, Y, S, [0.0, 2.0, 1e39], **SMALL)[1]
+    for model, alone in zip(models, kept, strict=False):
+        assert (model.predict(X) == alone.predict(X)).mean() > 0.97
+    assert models[2].n_iter_ < models[0].n_iter_
+    assert np.isfinite(models[2].decision_function(X)).all()
+
+
+@pytest.mark.parametrize("lams", [1, 0, -3, [], [1.0, -1.0], [1.0, np.nan], [2.0, 2.0], "many"])
+def test_impossible_lams_are_named(lams):
+    with pytest.raises(ValueError, match="lams"):
+        fairness_path(X, Y, sensitive_features=S, lams=lams)
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), MIDebiasedClassifier, "paper"])
+def test_estimator_without_a_path_is_named(estimator):
+    with pytest.raises(TypeError, match="has no fit_path; give a classifier of fairmi"):
+        fairness_path(X, Y, sensitive_features=S, estimator=estimator)
+
+
+def test_lam_for_each_feature_is_no_path():
+    with pytest.raises(ValueError, match=r"lam=\{'a': 1.0\} has a λ for each"):
+        path(X, Y, pd.DataFrame({"a": S}), [0.0, 1.0], lam={"a": 1.0})
+
+
+def test_estimator_of_a_path_stays_as_it_is():
+    estimator = MIDebiasedClassifier(lam=3.0, **SMALL)
+    fairness_path(X, Y, sensitive_features=S, lams=[0.0, 1.0], estimator=estimator)
+    assert vars(estimator) == vars(MIDebiasedClassifier(lam=3.0, **SMALL))
+
+
+def test_search_takes_the_best_model_within_the_bound(fitted):
+    frontier = fitted.frontier_
+    within = frontier[frontier.mean_demographic_parity_difference <= 0.2]
+    best = within.mean_accuracy.idxmax()
+    assert fitted.lam_ == frontier.lam[best] == fitted.model_.lam
+    assert fitted.best_index_ == best
+    np.testing.assert_array_equal(fitted.predict(X), fitted.models_[best].predict(X))
+    folds = [fitted.cv_results_[f"split{k}_test_accuracy"] for k in range(3)]
+    np.testing.assert_allclose(frontier.mean_accuracy, np.mean(folds, axis=0))
+    np.testing.assert_allclose(frontier.se_accuracy, np.std(folds, axis=0, ddof=1) / np.sqrt(3))
+    assert (frontier.mean_accuracy > 0.6).all()
+    assert gap(fitted) < gap(fitted.models_[0]) - 0.1
+
+
+def test_frontier_is_measured_on_rows_that_were_held_out():
+    noise = RANDOM.integers(2, size=N)
+    found = search(bound=1.0, lams=[0.0, 1.0]).fit(X, noise, sensitive_features=S)
+    assert (found.frontier_.mean_accuracy < 0.58).all()
+    assert accuracy_score(noise, found.models_[0].predict(X)) > 0.6
+
+
+def test_operating_point_moves_without_training(fitted):
+    models = list(fitted.models_)
+    try:
+        assert fitted.set_operating_point(1.0).lam_ == 0.0
+        assert accuracy_score(Y, fitted.predict(X)) > 0.85
+        with pytest.warns(InfeasibleBoundWarning):
+            fitted.set_operating_point(0.0)
+        assert fitted.lam_ == 16.0
+    finally:
+        fitted.set_operating_point(0.2)
+    assert all(a is b for a, b in zip(models, fitted.models_, strict=True))
+
+
+def test_search_is_the_same_in_any_number_of_processes_and_after_pickling(fitted):
+    parallel = search(bound=0.2, n_jobs=2).fit(X, Y, sensitive_features=S)
+    pd.testing.assert_frame_equal(parallel.frontier_, fitted.frontier_)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    for other in (parallel, loaded):
+        np.testing.assert_array_equal(other.decision_function(X), fitted.decision_function(X))
+
+
+def test_parameters_of_the_estimator_are_those_of_the_search_s_estimator():
+    found = search(bound=0.1).set_params(estimator__n_levels=5)
+    assert clone(found).get_params()["estimator__n_levels"] == 5
+    assert len(found.get_params(deep=False)) <= 10
+
+
+class Collapsing(MIDebiasedClassifier):
+    """Predicts one class at λ = 1 where it is fitted to all rows: a bad start of the refit."""
+
+    def fit_path(self, X, y, **given):
+        models = super().fit_path(X, y, **given)
+        for model in models:
+            if model.lam == 1.0 and len(X) == N:
+                model.parameters_["head.layers.0.bias"] += 100
+        return models
+
+
+def test_refit_far_from_its_folds_is_told_and_the_next_best_is_used(fitted):
+    assert fitted.lam_ == 1.0
+    with pytest.warns(CollapseWarning, match=r"λ = 1, .* far from .* λ = 16 is used instead"):
+        found = search(Collapsing(**SMALL), bound=0.2).fit(X, Y, sensitive_features=S)
+    assert found.lam_ == 16.0
+    assert len(np.unique(found.predict(X))) == 2
+    assert found.cv_results_["refit_broken"].tolist() == [False, True, False]
+
+
+def test_search_leaves_at_an_interrupt_and_keeps_what_it_was(fitted):
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    found = copy.copy(fitted).set_params(
+        estimator=MIDebiasedClassifier(callbacks=[interrupt], **SMALL)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        found.fit(X, Y, sensitive_features=S)
+    np.testing.assert_array_equal(found.predict(X), fitted.predict(X))
+
+
+def test_interrupted_path_keeps_what_is_done():
+    def interrupt(record):
+        if record["epoch"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        _, models = path(X, Y, S, [0.0, 1.0], callbacks=[interrupt], **SMALL)
+    assert [model.n_iter_ for model in models] == [5, 5]
+    assert {model.stopped_ for model in models} == {"interrupted"}
+
+
+def test_search_takes_columns_frames_and_missing_groups():
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(s=np.where(S == 1, "m", "f"))
+    frame.loc[:20, "s"] = None
+    estimator = MIDebiasedClassifier(sensitive_columns="s", missing_sensitive="mask", **SMALL)
+    found = search(estimator, bound=0.3).fit(frame, Y)
+    assert list(found.feature_names_in_) == ["a", "b", "c", "d", "s"]
+    assert found.set_output(transform="pandas").transform(frame).shape == (N, 1)
+    assert (found.frontier_.mean_demographic_parity_difference < 0.9).all()
+
+
+def test_search_is_routed_its_sensitive_features():
+    from sklearn.model_selection import cross_val_predict
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        predicted = cross_val_predict(
+            search(bound=0.2, cv=2), X, Y, cv=2, params={"sensitive_features": S}
+        )
+    assert parity_difference(predicted, S) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sensitive", "error", "named"),
+    [
+        ({}, X[:, 0], SensitiveFeaturesError, "continuous"),
+        ({}, None, SensitiveFeaturesError, "sensitive_features"),
+        ({"bound": -1.0}, S, ValueError, "bound"),
+        ({"lams": [3.0, 3.0]}, S, ValueError, "lams"),
+        ({"metric": "no_such_metric"}, S, ValueError, "no_such_metric"),
+        ({"scoring": "no_such_score"}, S, ValueError, "no_such_score"),
+        ({"rule": "median"}, S, ValueError, "rule"),
+    ],
+)
+def test_search_refuses_before_it_trains(parameters, sensitive, error, named, monkeypatch):
+    trained = lambda *_, **__: pytest.fail("it trained")  # noqa: E731
+    monkeypatch.setattr(MIDebiasedClassifier, "fit_path", trained)
+    with pytest.raises(error, match=named):
+        search(**parameters).fit(X, Y, sensitive_features=sensitive)
+
+
+def test_frontier_of_a_search_can_be_drawn(fitted):
+    display = FairnessFrontierDisplay.from_estimator(fitted)
+    np.testing.assert_allclose(display.score, fitted.frontier_.mean_accuracy)
+    np.testing.assert_allclose(
+        display.unfairness, fitted.frontier_.mean_demographic_parity_difference
+    )
+    assert display.chosen == fitted.best_index_
+
+
+def test_members_are_averaged_and_z_is_the_mean_of_their_scores():
+    model = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)
+    z = model.transform(X)
+    assert z.shape == (N, 1)
+    assert list(model.get_feature_names_out()) == ["midebiasedclassifier0"]
+    np.testing.assert_array_equal(model.decision_function(X), z[:, 0])
+    members = []
+    for k in range(3):
+        member = copy.copy(model)
+        member.architecture_ = model.architecture_ | {"n_models": 1}
+        member.parameters_ = {name: v[k : k + 1] for name, v in model.parameters_.items()}
+        members.append(member.decision_function(X))
+    np.testing.assert_allclose(np.mean(members, axis=0), z[:, 0], atol=1e-12)
+    assert np.abs(members[0] - members[1]).max() > 0.01
+    np.testing.assert_array_equal(model.transform(X[:5]), z[:5])
+
+
+def test_a_path_has_all_members_of_each_model():
+    _, models = path(X, Y, S, [0.0, 2.0], n_estimators=3, **SMALL)
+    alone = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)
+    assert (models[1].predict(X) == alone.predict(X)).mean() > 0.97
+    assert len(models[0].parameters_["head.layers.0.bias"]) == 3
