@@ -207,10 +207,14 @@ def test_a_group_too_small_to_probe_is_no_error():
 
 def test_certificates_hold_for_few_values_only():
     report = audit_test()
-    found = figures(report, "certificate", "demographic_parity_bound").set_index("subject").value
+    bounds = figures(report, "certificate", "demographic_parity_bound").set_index("subject")
+    found = bounds.query("condition == 'any classifier'").value
+    of_thresholds = bounds.query("condition == 'any threshold'").value
     gap = figures(report, "disparity", "demographic_parity_difference").value.item()
     assert gap < found["predictions"] < gap + 0.1
     assert found["scores"] == 1
+    assert list(of_thresholds.index) == ["scores"]
+    assert gap < of_thresholds["scores"] < 1
     assert "none: too many values" in repr(report)
 
 

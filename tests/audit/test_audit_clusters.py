@@ -54,9 +54,10 @@ def _no_probes(monkeypatch):
     monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
 
 
-def test_persons_with_many_rows_are_no_leak_if_clusters_are_given():
+def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
+    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 3)
     x, group, y, who = of_persons(0)
-    assert figure(run(x, group, y, who), "p_value").value < 1e-8
+    assert figure(run(x, group, y, who), "p_value").value < 1e-3
     report = run(x, group, y, who, clusters=who)
     assert figure(report, "p_value").value > 0.01
     assert figure(report, "p_value", "given the label").value > 0.01
