@@ -55,7 +55,9 @@ class DifferenceLimit:
     @cached_property
     def _step(self) -> float:
         precision = PRECISION * np.sqrt(max(1.0, self.n_a / FULL_PRECISION_ROWS))
-        return float(precision * norm.isf(self.error) * np.sqrt((1 / self.n_a + 1 / self.n_b) / 4))
+        # At a confidence of 0.5 and less the limit is close to the estimate, but a step is a step.
+        deviations = max(norm.isf(self.error), 0.5)
+        return float(precision * deviations * np.sqrt((1 / self.n_a + 1 / self.n_b) / 4))
 
     def _fewest(self, rank: float) -> np.ndarray:
         """Return for A = 0, 1, ... n_a the smallest B with rank(A, B) <= rank; else n_b + 1."""

@@ -387,3 +387,15 @@ def test_confidence_is_a_probability(confidence):
 def test_what_is_asked_must_be_whole(arguments, match):
     with pytest.raises(ValueError, match=match):
         certify(**{"Z": [0, 1, 1, 0], "sensitive_features": [0, 1, 0, 1]} | arguments)
+
+
+@pytest.mark.parametrize("against", ["classifiers", "thresholds"])
+def test_bounds_of_low_confidence_end(against):
+    """At 0.5 a normal quantile is 0, and below it negative: a step of 0 would never arrive."""
+    rng = np.random.default_rng(0)
+    z, c = np.round(rng.normal(size=400)), rng.integers(2, size=400)
+    low, *bounds = (
+        certify(z, c, against=against, confidence=at).bound for at in (0.2, 0.5, 0.8, 0.95)
+    )
+    assert bounds == sorted(bounds)
+    assert 0 < low <= bounds[-1]
