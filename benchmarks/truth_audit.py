@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 import fairmi.audit.figures.leakage as leakage
+from common.machine import parser, print_machine
 from fairmi.audit import audit
 from fairmi.audit.render.summary import statements
 from fairmi.audit.render.verdicts import FOUND
@@ -23,6 +24,8 @@ TOPICS = ("parity", "within parts", "odds", "calibration")
 
 def main() -> None:
     """Print a line for each number of groups and rows."""
+    parser(__doc__, output=False).parse_args()
+    print_machine()
     leakage.FOLDS = 10**9  # no probes: they have benchmarks of their own
     print(f"share of {REPETITIONS} samples of a fair, calibrated model in which is found (5 %):")
     for n_groups, n_rows in ((2, 400), (2, 4000), (5, 4000), (12, 4000), (12, 16000)):
