@@ -21,7 +21,7 @@ from fairmi._network_base import (
 )
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi.networks.backprop import Backprop, BackpropConfig
-from fairmi.networks.config import layer_sizes, n_batches
+from fairmi.networks.config import check_size, layer_sizes, n_batches
 from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
 from fairmi.networks.model import device_of
 from fairmi.networks.rows import TrainingRows, training_rows
@@ -201,6 +201,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
         encoded = encode_rows(given, encoder)
         config = self._config(given, encoded.n_inputs)
+        check_size(config.architecture, 1)
         rows, _ = training_rows(
             encoded,
             given.plan.n_groups,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -142,7 +142,7 @@ def diagnosed_rows(rows: TrainingRows) -> Batch:
 
 def check_layer_sizes(sizes: Any) -> None:
     """Raise ValueError where a hidden layer's size is not a positive integer."""
-    for size in [sizes] if np.ndim(sizes) == 0 else sizes:
+    for size in sizes if isinstance(sizes, Iterable) else [sizes]:
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."

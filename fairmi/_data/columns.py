@@ -33,13 +33,16 @@ def column_positions(X: Any, columns: Any, *, argument: str = "sensitive_columns
     Raises
     ------
     ValueError
-        If none is named, or X has no such column.
+        If none is named, X has no such column, or one is named twice.
     """
     names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
     wanted = named_columns(columns)
     if not wanted:
         raise ValueError(f"{argument} is empty; name at least one column of X.")
-    return [_position(column, names, argument) for column in wanted]
+    positions = [_position(column, names, argument) for column in wanted]
+    if len(set(positions)) < len(positions):
+        raise ValueError(f"{argument}={columns!r} names a column twice; name each once.")
+    return positions
 
 
 def named_columns(columns: Any) -> list[Any]:

@@ -145,7 +145,7 @@ def network_config(
         auxiliary_lams=_auxiliary(lams) if shares_layers else (),
         shares_layers=shares_layers,
     )
-    _check_size(config)
+    check_size(config.architecture, len(config.lams) * config.n_estimators)
     return config
 
 
@@ -169,20 +169,25 @@ def _auxiliary(lams: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(lam for lam in wanted if lam < min(lams))
 
 
-def _check_size(config: NetworkConfig) -> None:
-    n_units, n_inputs = config.n_components, config.n_inputs
-    widths = (n_inputs, *config.hidden_layer_sizes, n_units, config.n_outputs)
-    n_models = len(config.lams) * config.n_estimators
+def check_size(architecture: Mapping[str, Any], n_models: int) -> None:
+    """Raise ValueError where `n_models` networks are too large for any machine.
+
+    `architecture` has the arguments of `Networks`.
+    """
+    n_units, n_inputs = architecture["n_components"], architecture["n_inputs"]
+    hidden = architecture["hidden_layer_sizes"]
+    widths = (n_inputs, *hidden, n_units, architecture["n_outputs"])
     n_weights = n_models * sum(n_in * n_out for n_in, n_out in pairwise(widths))
     if n_weights > _MAX_WEIGHTS:
         raise ValueError(
-            f"hidden_layer_sizes={config.hidden_layer_sizes!r} and n_components={n_units!r} "
-            f"on {n_inputs} encoded columns of X make {n_weights:.0e} weights in {n_models} "
-            f"networks (n_estimators={config.n_estimators!r}), more than {_MAX_WEIGHTS:.0e}; give "
+            f"hidden_layer_sizes={hidden!r} and n_components={n_units!r} on {n_inputs} encoded "
+            f"columns of X make {n_weights:.0e} weights in {n_models} networks "
+            f"(n_estimators={architecture['n_models']!r}), more than {_MAX_WEIGHTS:.0e}; give "
             "smaller layers, or fewer networks."
         )
-    if n_models * config.n_levels * n_units > _MAX_LEVELS:
+    n_levels = architecture["n_levels"]
+    if n_levels is not None and n_models * n_levels * n_units > _MAX_LEVELS:
         raise ValueError(
-            f"n_levels={config.n_levels!r} for n_components={n_units!r} are more than "
+            f"n_levels={n_levels!r} for n_components={n_units!r} are more than "
             f"{_MAX_LEVELS:.0e} values; give fewer."
         )
