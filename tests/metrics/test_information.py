@@ -38,12 +38,15 @@ def plain_information(Z, C):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_estimate_is_near_the_known_information(case):
-    """Within 3 standard errors; benchmarks/truth.py has how often it is within 2."""
+    """Within 3 standard errors; benchmarks/truth.py has how often it is within 2.
+
+    The widest interval is 0.121, of a pair whose nearest-neighbour estimate has its error widened.
+    """
     Z, C = case.draw(1_000, np.random.default_rng(0))
     found = mutual_information_report(Z, C, n_permutations=0, random_state=0)
     low, high = found.interval
     assert low - (high - low) / 4 <= case.truth <= high + (high - low) / 4
-    assert high - low < 0.1
+    assert high - low < 0.13
 
 
 def test_known_information_is_right():
