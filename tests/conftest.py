@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
+
+# Tests of which a case took more than about two seconds, by `pytest --durations=150`.
+SLOW = set((Path(__file__).parent / "slow.txt").read_text().split())
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what is slow, for `pytest -m "not slow"`."""
+    for item in items:
+        if item.nodeid.split("[")[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def parity_difference(predicted, s):

@@ -132,7 +132,7 @@ def test_a_forked_process_predicts_and_fits_where_torch_has_two_threads():
     """A pool of threads made before the fork would be waited for without end."""
     result = subprocess.run(
         [sys.executable, "-c", FORKED],
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        env=os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
         check=False,

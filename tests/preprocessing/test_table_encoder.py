@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from fairmi._data.tables import table_columns
+from fairmi.exceptions import ColumnWarning
 from fairmi.networks.rows import SpreadTable
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import NumericColumn
@@ -158,7 +159,8 @@ def test_categories_are_indicators_and_what_fit_never_saw_is_missing():
     encoder = TableEncoder().fit(frame, [0, 1, 0, 1])
     shift = encoder.transform(frame) + encoder.layout_.mean
     np.testing.assert_allclose(shift, [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]], atol=1e-7)
-    unseen = encoder.transform(pd.DataFrame({"t": ["c", None, np.nan]}))
+    with pytest.warns(ColumnWarning, match="No value of column 't' of X was seen at fit"):
+        unseen = encoder.transform(pd.DataFrame({"t": ["c", None, np.nan]}))
     assert (unseen == encoder.transform(frame)[2]).all()
 
 
