@@ -57,11 +57,15 @@ class StrOptions(_StrOptions):
         return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
 
 
+# Modules of scikit-learn that fit an estimator many times; a pipeline is none of them.
+_MANY_FITS = ("sklearn.model_selection.", "sklearn.calibration", "sklearn.ensemble.")
+
+
 def in_search() -> bool:
-    """Whether scikit-learn's searches or cross-validation called, however far up."""
+    """Whether scikit-learn's searches, cross-validation or ensembles called, however far up."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_globals.get("__name__") == "sklearn.model_selection._validation":
+        if str(frame.f_globals.get("__name__")).startswith(_MANY_FITS):
             return True
         frame = frame.f_back
     return False

@@ -342,3 +342,22 @@ def test_a_fit_after_a_search_keeps_its_last_whole_epoch_again(table, model):
         score(clone(model).set_params(max_iter=5), table)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         assert fit(table, model, callbacks=[interrupt_at(10)]).n_iter_ == 10
+
+
+def test_an_interrupt_leaves_the_refit_of_a_search_and_an_ensemble(table):
+    """The folds of the search have passed by then."""
+    X, y, s = table
+    fits = []
+
+    def interrupt(record):
+        fits.append(record["epoch"] == 1)
+        if sum(fits) == 3:
+            raise KeyboardInterrupt
+
+    model = MIDebiasedClassifier(
+        hidden_layer_sizes=(4,), max_iter=2, callbacks=[interrupt], random_state=0
+    )
+    search = GridSearchCV(model, {"lam": [0.1]}, cv=2)
+    with warnings.catch_warnings(action="ignore"), pytest.raises(KeyboardInterrupt):
+        search.fit(X, y, sensitive_features=s)
+    assert not hasattr(search, "refit_time_")
