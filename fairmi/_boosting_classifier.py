@@ -25,7 +25,7 @@ from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n_threads
-from fairmi.boosting.channel import Channel
+from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.config import boosting_config
 from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
 from fairmi.boosting.penalties import (
@@ -34,8 +34,8 @@ from fairmi.boosting.penalties import (
     comparison_of,
     penalties_of,
 )
-from fairmi.boosting.progress import Reporter
-from fairmi.boosting.rounds import Penalty
+from fairmi.boosting.progress import RoundReporter
+from fairmi.boosting.rounds import TreePenalty
 from fairmi.boosting.rows import TreeRows, tree_rows
 from fairmi.boosting.training import train_trees
 from fairmi.boosting.trees import Trees
@@ -409,7 +409,7 @@ default="demographic_parity"
 
     def _penalties(
         self, given: FitInput, rows: TreeRows, factors: Sequence[float], seed: int
-    ) -> Callable[[float, Channel], list[Penalty]]:
+    ) -> Callable[[float, ScoreChannel], list[TreePenalty]]:
         """Return what makes the penalties of a λ whose Z passes a channel."""
         check_group_weight(self.group_weight, given.plan.n_groups)
         compared = comparison_of(
@@ -420,7 +420,7 @@ default="demographic_parity"
             group_weight=self.group_weight,
         )
 
-        def penalties_at(lam: float, channel: Channel) -> list[Penalty]:
+        def penalties_at(lam: float, channel: ScoreChannel) -> list[TreePenalty]:
             lams = [lam * factor for factor in factors]
             n_groups = given.plan.n_groups
             return penalties_of(
@@ -429,9 +429,9 @@ default="demographic_parity"
 
         return penalties_at
 
-    def _reporter(self, n_rounds: int) -> Reporter:
+    def _reporter(self, n_rounds: int) -> RoundReporter:
         callbacks = list(self.callbacks or ())
-        return Reporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
+        return RoundReporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
@@ -445,11 +445,11 @@ default="demographic_parity"
         scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
         if self.base_ is not None:
             scores = scores + scores_of_base(self.base_, X)
-        channel = Channel(**self.channel_)
+        channel = ScoreChannel(**self.channel_)
         return channel.round(channel.squash(scores))
 
     def _scores(self, Z: np.ndarray) -> np.ndarray:
-        return Channel(**self.channel_).unsquash(Z)
+        return ScoreChannel(**self.channel_).unsquash(Z)
 
     @property
     def _n_features_out(self) -> int:

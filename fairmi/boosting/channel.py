@@ -16,7 +16,7 @@ _TABLE_STEPS = 24
 
 
 @dataclass(frozen=True)
-class Channel:
+class ScoreChannel:
     """Units of Z and their grid of `n_levels` values from -1 to 1.
 
     One score (two classes) has one unit, Z = tanh((F - centre) / 2), which at centre 0 is twice
@@ -31,7 +31,7 @@ class Channel:
         """Steps of the grid in a unit of Z."""
         return (self.n_levels - 1) / 2
 
-    def refined(self) -> Channel:
+    def refined(self) -> ScoreChannel:
         """Return the channel on whose grid the penalty counts: a coarse one's steps in parts."""
         steps = self.n_levels - 1
         return replace(self, n_levels=steps * max(_TABLE_STEPS // steps, 1) + 1)

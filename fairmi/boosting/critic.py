@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fairmi._data.sensitive import AttributeRows
 from fairmi._layers import one_thread
-from fairmi.boosting.channel import Channel
+from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.levels import attribute_of, mean_one
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
@@ -29,7 +29,7 @@ class TrainedCritic:
     """
 
     def __init__(
-        self, penalty: Any, sensitive: SensitiveBatch, channel: Channel, lam: float, seed: int
+        self, penalty: Any, sensitive: SensitiveBatch, channel: ScoreChannel, lam: float, seed: int
     ) -> None:
         self.penalty, self.sensitive, self.lam = penalty, sensitive, lam
         self.width = 1 / channel.steps_per_unit
@@ -98,7 +98,7 @@ def sensitive_batch(
 ) -> SensitiveBatch:
     """Return one sensitive attribute of all rows as a penalty reads it.
 
-    `compared` is a Comparison; `weights` (n,) are those of its rows whose value is known.
+    `compared` is a ComparedRows; `weights` (n,) are those of its rows whose value is known.
     """
     log_prior, groups, values = None, None, None
     if n_groups:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fairmi.boosting.channel import Channel
+from fairmi.boosting.channel import ScoreChannel
 
 SMOOTHING = 50.0
 
@@ -30,7 +30,7 @@ class Attribute:
     prior: np.ndarray
 
 
-class LevelTable:
+class GroupTable:
     """The penalty over groups: the sum over units of I(unit; C | stratum).
 
     The optimal critic of each unit's levels, over all rows, takes the place of one that is
@@ -38,7 +38,7 @@ class LevelTable:
     """
 
     def __init__(
-        self, attribute: Attribute, channel: Channel, lam: float, smoothing: float = SMOOTHING
+        self, attribute: Attribute, channel: ScoreChannel, lam: float, smoothing: float = SMOOTHING
     ) -> None:
         self.attribute, self.channel = attribute, channel
         self.lam, self.smoothing = lam, smoothing

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.sensitive import AttributeRows
-from fairmi.boosting.channel import Channel
-from fairmi.boosting.levels import LevelTable, attribute_of
-from fairmi.boosting.rounds import Penalty
+from fairmi.boosting.channel import ScoreChannel
+from fairmi.boosting.levels import GroupTable, attribute_of
+from fairmi.boosting.rounds import TreePenalty
 
 _READ_OFF_A_TABLE = "donsker_varadhan"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparedRows:
     """Which of n rows the penalties compare, and within what strata.
 
     Attributes
@@ -43,14 +43,14 @@ def comparison_of(
     *,
     constraint: str,
     group_weight: str | None,
-) -> Comparison:
+) -> ComparedRows:
     """Return what a constraint compares; codes `y` and weights in the penalty are (n,)."""
     balanced = group_weight == "balanced"
     if constraint == "equalized_odds":
-        return Comparison(y, n_classes, weights, True)
+        return ComparedRows(y, n_classes, weights, True)
     if constraint == "equal_opportunity":
         weights = weights * (y == 1)
-    return Comparison(np.zeros_like(y), 1, weights, balanced)
+    return ComparedRows(np.zeros_like(y), 1, weights, balanced)
 
 
 def check_penalty(penalty: Any) -> None:
@@ -75,11 +75,11 @@ def penalties_of(
     attributes: Sequence[AttributeRows],
     n_groups: Sequence[int],
     lams: Sequence[float],
-    compared: Comparison,
+    compared: ComparedRows,
     penalty: Any,
-    channel: Channel,
+    channel: ScoreChannel,
     seed: int,
-) -> list[Penalty]:
+) -> list[TreePenalty]:
     """Return a penalty for each sensitive attribute; of λ = 0, only one that needs no critic.
 
     Parameters
@@ -89,13 +89,13 @@ def penalties_of(
         Groups of each, 0 for one of values.
     lams : sequence of float
         λ of each.
-    compared : Comparison
+    compared : ComparedRows
     penalty : str or object
         As in `MIBoostingClassifier`. The default is read off a table where there are groups.
-    channel : Channel
+    channel : ScoreChannel
     seed : int
     """
-    found: list[Penalty] = []
+    found: list[TreePenalty] = []
     for attribute, n, lam in zip(attributes, n_groups, lams, strict=True):
         if n and isinstance(penalty, str) and penalty == _READ_OFF_A_TABLE:
             found.append(_table(attribute, n, lam, compared, channel))
@@ -105,8 +105,12 @@ def penalties_of(
 
 
 def _table(
-    attribute: AttributeRows, n_groups: int, lam: float, compared: Comparison, channel: Channel
-) -> LevelTable:
+    attribute: AttributeRows,
+    n_groups: int,
+    lam: float,
+    compared: ComparedRows,
+    channel: ScoreChannel,
+) -> GroupTable:
     assert attribute.groups is not None
     groups = attribute_of(
         attribute.groups,
@@ -115,18 +119,18 @@ def _table(
         (compared.n_strata, n_groups),
         balanced=compared.balanced,
     )
-    return LevelTable(groups, channel.refined(), lam)
+    return GroupTable(groups, channel.refined(), lam)
 
 
 def _critic(
     attribute: AttributeRows,
     n_groups: int,
     lam: float,
-    compared: Comparison,
+    compared: ComparedRows,
     penalty: Any,
-    channel: Channel,
+    channel: ScoreChannel,
     seed: int,
-) -> Penalty:
+) -> TreePenalty:
     # Loads torch, which a table doesn't need.
     from fairmi.boosting.critic import TrainedCritic, sensitive_batch
     from fairmi.dependence.names import penalty_of

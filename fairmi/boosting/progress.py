@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from fairmi.boosting.rounds import Round
 
 
-class Reporter:
+class RoundReporter:
     """Called with each round; a context that closes its bar, and shows none unless asked."""
 
     def __init__(

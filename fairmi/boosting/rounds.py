@@ -11,7 +11,7 @@ import numpy as np
 from fairmi._sklearn_compat import TreePredictor
 from fairmi.boosting import schedule
 from fairmi.boosting.binning import Binned
-from fairmi.boosting.channel import Channel
+from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.config import TreeConfig
 from fairmi.boosting.growth import Grower
 from fairmi.boosting.task import derivatives, log_loss
@@ -23,7 +23,7 @@ _CURVATURE = (0.02, 2.0)
 _GROWTH, _DECAY = 3.0, 0.9
 
 
-class Penalty(Protocol):
+class TreePenalty(Protocol):
     """One sensitive attribute's part of the loss; weights (n,) of the rows have mean 1."""
 
     lam: float
@@ -48,7 +48,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Debiased:
+class DebiasedTrees:
     """Trees to add to a base, and the scores (n, K) of the rows with them.
 
     `stopped` says why there are fewer trees than asked for: "callback", "interrupted", "diverged",
@@ -64,13 +64,13 @@ def debias(
     rows: Binned,
     y: np.ndarray,
     weights: np.ndarray,
-    penalties: Sequence[Penalty],
-    channel: Channel,
+    penalties: Sequence[TreePenalty],
+    channel: ScoreChannel,
     base_scores: np.ndarray,
     config: TreeConfig,
     rng: np.random.Generator,
     report: Callable[[Round], bool] | None = None,
-) -> Debiased:
+) -> DebiasedTrees:
     """Return trees that added to a base's scores make Z tell less of what the penalties see.
 
     Parameters
@@ -81,8 +81,8 @@ def debias(
         Codes of the classes.
     weights : ndarray of shape (n,)
         Weights of the rows in the task loss, of mean 1.
-    penalties : sequence of Penalty
-    channel : Channel
+    penalties : sequence of TreePenalty
+    channel : ScoreChannel
     base_scores : ndarray of shape (n, K)
     config : TreeConfig
     rng : Generator
@@ -122,7 +122,7 @@ def debias(
         stopped = "interrupted"
     whole = len(grown) - len(grown) % scores.shape[1]
     trees = trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories)
-    return Debiased(trees, scores, stopped)
+    return DebiasedTrees(trees, scores, stopped)
 
 
 class _Curvature:

@@ -9,9 +9,9 @@ import numpy as np
 
 from fairmi._data.collapse import is_collapsed
 from fairmi.boosting.base import Base, boost, cross_fit
-from fairmi.boosting.channel import Channel, centre_of
+from fairmi.boosting.channel import ScoreChannel, centre_of
 from fairmi.boosting.config import BoostingConfig
-from fairmi.boosting.rounds import Penalty, Round, debias
+from fairmi.boosting.rounds import Round, TreePenalty, debias
 from fairmi.boosting.rows import TreeRows
 from fairmi.boosting.trees import Trees, trees_of
 
@@ -25,7 +25,7 @@ class TrainedTrees:
     """
 
     trees: Trees
-    channel: Channel
+    channel: ScoreChannel
     collapsed: bool
     n_rounds: int
     stopped: str | None
@@ -34,7 +34,7 @@ class TrainedTrees:
 def train_trees(
     rows: TreeRows,
     lams: Sequence[float],
-    penalties_at: Callable[[float, Channel], list[Penalty]],
+    penalties_at: Callable[[float, ScoreChannel], list[TreePenalty]],
     config: BoostingConfig,
     reports: Sequence[Callable[[Round], bool]],
 ) -> list[TrainedTrees]:
@@ -52,7 +52,7 @@ def train_trees(
     """
     base = _base(rows, config)
     rarest = float(np.average(rows.y == 1, weights=rows.weights))
-    channel = Channel(config.n_levels, centre_of(rarest) if rows.n_classes == 2 else 0.0)
+    channel = ScoreChannel(config.n_levels, centre_of(rarest) if rows.n_classes == 2 else 0.0)
     trained = []
     for lam, report in zip(lams, reports, strict=True):
         found = debias(

@@ -12,7 +12,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from fairmi.compare._methods import METHODS, PREDICTED_GROUP, Method
 from fairmi.compare._report import Comparison
 from fairmi.compare._run import run_fold, run_jobs, run_split
-from fairmi.compare._samples import Sample, adult_samples, german_sample
+from fairmi.compare._samples import LabelledRows, adult_samples, german_sample
 from fairmi.compare._table import fold_rows, split_rows
 
 __all__ = ["DATASETS", "METHODS", "PREDICTED_GROUP", "Comparison", "compare"]
@@ -77,7 +77,7 @@ def compare(
 
 
 def compare_split(
-    train: Sample, test: Sample, methods: Sequence[Method], *, fast: bool, n_jobs: int
+    train: LabelledRows, test: LabelledRows, methods: Sequence[Method], *, fast: bool, n_jobs: int
 ) -> pd.DataFrame:
     """Rows of the table from one training and one test sample."""
     lines = [(method, method.settings(fast=fast)) for method in methods]
@@ -95,7 +95,7 @@ def compare_split(
 
 
 def compare_folds(
-    sample: Sample, methods: Sequence[Method], *, fast: bool, n_jobs: int
+    sample: LabelledRows, methods: Sequence[Method], *, fast: bool, n_jobs: int
 ) -> pd.DataFrame:
     """Rows of the table from repeated cross-validation of one sample."""
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=1 if fast else 4, random_state=0)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from fairmi.compare._measures import bootstrap_weights, probe_auc, weighted_metrics
 from fairmi.compare._methods import Method
 from fairmi.compare._peers import Contender
-from fairmi.compare._samples import Sample
+from fairmi.compare._samples import LabelledRows
 
 Setting = dict[str, Any]
 _VALIDATION_SHARE = 0.2
@@ -26,7 +26,7 @@ _INNER_FOLDS = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What one fit gave: each metric under each draw of the test rows, the first being all rows.
 
     `validation` is (accuracy, demographic parity difference) on validation rows, where the method
@@ -44,13 +44,17 @@ class Outcome:
 class FoldOutcome:
     """What one fold gave: an outcome for each setting, and which one the fold would choose."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Result, ...]
     chosen: int
 
 
 def run_split(
-    method: Method, settings: Sequence[Setting], train: Sample, test: Sample, n_draws: int
-) -> list[Outcome]:
+    method: Method,
+    settings: Sequence[Setting],
+    train: LabelledRows,
+    test: LabelledRows,
+    n_draws: int,
+) -> list[Result]:
     """Fit a method at some settings on `train`, measure it on `test`.
 
     A screened method learns from `train` less the validation rows that it is screened by, and is
@@ -71,7 +75,11 @@ def run_split(
 
 
 def run_fold(
-    method: Method, settings: Sequence[Setting], train: Sample, test: Sample, bound: float
+    method: Method,
+    settings: Sequence[Setting],
+    train: LabelledRows,
+    test: LabelledRows,
+    bound: float,
 ) -> FoldOutcome:
     """Fit a method at every setting on `train` and measure on `test`; choose inside `train`."""
     outcomes = tuple(_measured(fit, train, test, 0) for fit in _fits(method, settings, train))
@@ -79,7 +87,7 @@ def run_fold(
 
 
 def choose_setting(
-    method: Method, settings: Sequence[Setting], train: Sample, bound: float
+    method: Method, settings: Sequence[Setting], train: LabelledRows, bound: float
 ) -> int:
     """Return the position of the setting that serves best by cross-validation inside `train`.
 
@@ -143,7 +151,7 @@ class _Fit:
     notes: tuple[str, ...]
 
 
-def _fits(method: Method, settings: Sequence[Setting], train: Sample) -> Iterator[_Fit]:
+def _fits(method: Method, settings: Sequence[Setting], train: LabelledRows) -> Iterator[_Fit]:
     """Fit a method at each setting; what they share is fitted once, and its time counts in all."""
     rows = (train.X, train.y, train.s)
     shared, shared_seconds = None, 0.0
@@ -161,7 +169,7 @@ def _fits(method: Method, settings: Sequence[Setting], train: Sample) -> Iterato
         yield _Fit(contender, seconds, tuple(sorted(noted)))
 
 
-def _measured(fit: _Fit, train: Sample, test: Sample, n_draws: int) -> Outcome:
+def _measured(fit: _Fit, train: LabelledRows, test: LabelledRows, n_draws: int) -> Result:
     contender = fit.contender
     with _recorded_warnings():
         labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
@@ -171,14 +179,14 @@ def _measured(fit: _Fit, train: Sample, test: Sample, n_draws: int) -> Outcome:
         told = probe_auc(Z, train.s, Z_test, test.s)
     weights = bootstrap_weights(len(test), n_draws)
     metrics = weighted_metrics(test.y, labels, scores, test.codes, weights)
-    return Outcome(metrics, told, fit.seconds, fit.notes)
+    return Result(metrics, told, fit.seconds, fit.notes)
 
 
 def _recorded_warnings() -> warnings.catch_warnings[list[warnings.WarningMessage]]:
     return warnings.catch_warnings(record=True, action="always")
 
 
-def _accuracy_and_parity(sample: Sample, labels: np.ndarray) -> tuple[float, float]:
+def _accuracy_and_parity(sample: LabelledRows, labels: np.ndarray) -> tuple[float, float]:
     weights = bootstrap_weights(len(sample), 0)
     metrics = weighted_metrics(sample.y, labels, None, sample.codes, weights)
     return float(metrics["accuracy"][0]), float(metrics["demographic_parity_difference"][0])

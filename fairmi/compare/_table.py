@@ -9,13 +9,13 @@ import numpy as np
 
 from fairmi.compare._measures import METRICS, fold_interval, percentile_interval
 from fairmi.compare._methods import Method
-from fairmi.compare._run import FoldOutcome, Outcome, Setting, unbettered
+from fairmi.compare._run import FoldOutcome, Result, Setting, unbettered
 
 CHOSEN = "chosen in the folds"
 
 
 def split_rows(
-    method: Method, settings: Sequence[Setting], outcomes: Sequence[Outcome]
+    method: Method, settings: Sequence[Setting], outcomes: Sequence[Result]
 ) -> list[dict[str, Any]]:
     """Rows of a method measured once on test rows, with intervals over their bootstrap draws."""
     kept = list(range(len(settings)))
@@ -57,7 +57,7 @@ def _row(
     setting: str,
     values: dict[str, float],
     intervals: dict[str, tuple[float, float]],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[Result],
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method.name, "setting": setting}
     row["reads_group"] = method.reads_group

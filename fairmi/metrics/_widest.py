@@ -16,7 +16,7 @@ NOTHING_KNOWN = Reach(distance=float("nan"), rank=1.0)  # of a group without row
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GroupPair:
     """Two groups, at one value of y, and how far the sample tells them apart."""
 
     pair: tuple[int, int]
@@ -33,7 +33,7 @@ def comparisons(
     given: Any,
     thresholds: bool,
     error: float,
-) -> Iterator[Comparison]:
+) -> Iterator[GroupPair]:
     """Compare all pairs of groups by one column of codes of values, shape (n_rows,)."""
     n_values = int(codes.max(initial=0)) + 1
     flat = np.bincount(group * n_values + codes, minlength=n_groups * n_values)
@@ -44,10 +44,10 @@ def comparisons(
         limit = DifferenceLimit(int(sizes[a]), int(sizes[b]), error)
         known = sizes[a] and sizes[b]
         reach = find(counts[a], counts[b], limit) if known else NOTHING_KNOWN
-        yield Comparison((a, b), given, limit, reach)
+        yield GroupPair((a, b), given, limit, reach)
 
 
-def largest_limit(found: Sequence[Comparison]) -> tuple[float, Comparison]:
+def largest_limit(found: Sequence[GroupPair]) -> tuple[float, GroupPair]:
     """Return the largest exact limit and the comparison that has it.
 
     The limit of each is near its rank. So most need not be computed: it is enough that they
@@ -63,7 +63,7 @@ def largest_limit(found: Sequence[Comparison]) -> tuple[float, Comparison]:
     return largest, widest
 
 
-def _order(comparison: Comparison) -> tuple[float, int, int]:
+def _order(comparison: GroupPair) -> tuple[float, int, int]:
     """By rank, then by sizes, so that the order of groups doesn't matter."""
     sizes = comparison.limit.n_a, comparison.limit.n_b
     return round(comparison.reach.rank, 12), min(sizes), max(sizes)

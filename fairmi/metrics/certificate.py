@@ -15,7 +15,7 @@ from fairmi._sklearn_compat import Interval, StrOptions, validate_params
 from fairmi.metrics._clusters import cluster_codes, one_row_each
 from fairmi.metrics._matrix import as_matrix, cells
 from fairmi.metrics._strata import strata_of
-from fairmi.metrics._widest import Comparison, comparisons, largest_limit
+from fairmi.metrics._widest import GroupPair, comparisons, largest_limit
 
 METHODS = {
     "classifiers": "total variation, exact binomial",
@@ -235,7 +235,7 @@ def certify(
     groups = group_rows(sensitive_features, n_rows=len(matrix))
     strata = strata_of(y, len(matrix))
     counted = _counted_rows(clusters, len(matrix), random_state)
-    found: list[Comparison] = []
+    found: list[GroupPair] = []
     for value, rows in strata:
         chosen = rows[counted[rows]]
         for codes in _codes(matrix[chosen], against):

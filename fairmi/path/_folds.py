@@ -14,7 +14,7 @@ from fairmi._sklearn_compat import safe_indexing
 
 
 @dataclass(frozen=True)
-class Rows:
+class FitRows:
     """What `fit` is given, n rows of each; `codes` are those of groups, -1 where none is known."""
 
     X: Any
@@ -23,13 +23,13 @@ class Rows:
     weights: Any
     codes: np.ndarray
 
-    def take(self, index: np.ndarray) -> Rows:
+    def take(self, index: np.ndarray) -> FitRows:
         """Return the rows of `index`."""
         X, y, sensitive, weights = (
             None if part is None else safe_indexing(part, index)
             for part in (self.X, self.y, self.sensitive, self.weights)
         )
-        return Rows(X, y, sensitive, weights, self.codes[index])
+        return FitRows(X, y, sensitive, weights, self.codes[index])
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Measures:
         """Names of the two, in the order of `of`."""
         return self.score_name, self.unfairness_name
 
-    def of(self, model: Any, rows: Rows) -> tuple[float, float, float]:
+    def of(self, model: Any, rows: FitRows) -> tuple[float, float, float]:
         """Return score, unfairness where the group is known, and number of classes predicted.
 
         All are NaN where the model's fit diverged.
@@ -64,7 +64,7 @@ class Measures:
         return self.score(model, rows.X, rows.y, **weights[0]), abs(unfairness), n_classes
 
 
-def fit_models(estimator: Any, lams: Sequence[float], rows: Rows) -> list[Any]:
+def fit_models(estimator: Any, lams: Sequence[float], rows: FitRows) -> list[Any]:
     """Return the models of all λ, fitted to the rows.
 
     Raises
@@ -81,7 +81,7 @@ def fit_models(estimator: Any, lams: Sequence[float], rows: Rows) -> list[Any]:
 
 
 def fit_and_score(
-    estimator: Any, lams: Sequence[float], rows: Rows, measures: Measures
+    estimator: Any, lams: Sequence[float], rows: FitRows, measures: Measures
 ) -> tuple[list[Any], list[tuple[float, float, float]]]:
     """Return the models of all λ, and the measures of each on the rows of the fit."""
     with threadpool_limits(1):
@@ -92,7 +92,7 @@ def fit_and_score(
 def score_fold(
     estimator: Any,
     lams: Sequence[float],
-    rows: Rows,
+    rows: FitRows,
     split: tuple[np.ndarray, np.ndarray],
     measures: Measures,
 ) -> list[tuple[float, float, float]]:

@@ -30,8 +30,8 @@ from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError, warn_agai
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.path._folds import (
+    FitRows,
     Measures,
-    Rows,
     broken_promises,
     fit_and_score,
     frontier_of,
@@ -190,7 +190,7 @@ class MIDebiasedClassifierCV(
         measures = self._measures()
         given = read_fit_input(estimator, X, y, sensitive_features, sample_weight)
         codes = self._group_codes(given, n_rows(X))
-        rows = Rows(X, y, sensitive_features, sample_weight, codes)
+        rows = FitRows(X, y, sensitive_features, sample_weight, codes)
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
         jobs = [joblib.delayed(fit_and_score)(estimator, lams, rows, measures)]
         jobs += [joblib.delayed(score_fold)(estimator, lams, rows, s, measures) for s in splits]

@@ -8,10 +8,10 @@ import pytest
 
 from fairmi.boosting.base import boost, cross_fit
 from fairmi.boosting.binning import bin_rows
-from fairmi.boosting.channel import Channel
+from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.config import TreeConfig
 from fairmi.boosting.growth import exact
-from fairmi.boosting.levels import LevelTable, attribute_of, information
+from fairmi.boosting.levels import GroupTable, attribute_of, information
 from fairmi.boosting.rounds import debias
 from fairmi.boosting.task import derivatives, log_loss
 
@@ -49,9 +49,9 @@ def fitted(n_threads=1, order=None, lam=8.0, max_features=1.0, n_rounds=20):
     base = boost(rows, y, ones, 2, config, np.random.default_rng(0))
     none = np.zeros(len(y), dtype=int)
     attribute = attribute_of(group, none, ones, (1, 2), balanced=False)
-    penalty = LevelTable(attribute, Channel(17), lam)
+    penalty = GroupTable(attribute, ScoreChannel(17), lam)
     found = debias(
-        rows, y, ones, [penalty], Channel(17), base.scores, config, np.random.default_rng(0)
+        rows, y, ones, [penalty], ScoreChannel(17), base.scores, config, np.random.default_rng(0)
     )
     return x, base.trees.then(found.trees), group, base.scores
 
@@ -104,7 +104,7 @@ def test_gradient_is_that_of_the_information(n_strata, balanced):
 @pytest.mark.parametrize("n_scores", [1, 3])
 def test_gradients_in_the_scores(n_scores):
     rng = np.random.default_rng(2)
-    n, channel = 40, Channel(5)
+    n, channel = 40, ScoreChannel(5)
     scores = rng.normal(size=(n, n_scores))
     y = rng.integers(max(n_scores, 2), size=n)
     weights = rng.uniform(0.5, 2, size=n)
@@ -119,7 +119,7 @@ def test_gradients_in_the_scores(n_scores):
 
     task, _ = derivatives(scores, y, weights)
     z = channel.squash(scores)
-    _, slope = LevelTable(attribute, channel, lam=1.0, smoothing=1e-9).gradient(z)
+    _, slope = GroupTable(attribute, channel, lam=1.0, smoothing=1e-9).gradient(z)
     slope = channel.pull_back(z, slope)
     for i, k in [(0, 0), (7, n_scores - 1), (23, 0)]:
         step = np.zeros_like(scores)
@@ -196,7 +196,7 @@ def test_exact_sums_do_not_depend_on_their_order():
 
 @pytest.mark.parametrize("n_scores", [1, 3])
 def test_channel_rounds_to_its_grid(n_scores):
-    channel = Channel(9)
+    channel = ScoreChannel(9)
     scores = np.random.default_rng(6).normal(scale=3, size=(500, n_scores))
     z = channel.round(channel.squash(scores))
     assert set(np.unique(z)) <= set(np.linspace(-1, 1, 9))
@@ -221,6 +221,6 @@ def test_cross_fitted_base_scores_rows_that_it_did_not_see():
 
 @pytest.mark.parametrize(("n_levels", "counted"), [(2, 25), (9, 25), (17, 17), (33, 33)])
 def test_coarse_grids_are_refined_for_the_table(n_levels, counted):
-    finer = Channel(n_levels).refined()
+    finer = ScoreChannel(n_levels).refined()
     assert finer.n_levels == counted
     assert (counted - 1) % (n_levels - 1) == 0

@@ -29,7 +29,7 @@ from fairmi.compare._measures import (
 )
 from fairmi.compare._picture import draw_frontier
 from fairmi.compare._run import choose_setting, unbettered
-from fairmi.compare._samples import Sample, adult_samples, german_sample
+from fairmi.compare._samples import LabelledRows, adult_samples, german_sample
 from fairmi.compare._standings import accuracy_within, standings, standings_text
 
 BY_NAME = {method.name: method for method in METHODS + PREDICTED_GROUP}
@@ -181,7 +181,7 @@ def test_folds_give_each_setting_and_the_chosen_one():
 
 def test_sample_takes_matching_rows():
     X = pd.DataFrame({"a": [1, 2, 3, 4]}, index=[5, 6, 7, 8])
-    sample = Sample(X, np.array([0, 1, 0, 1]), np.array(["p", "q", "q", "p"], dtype=object))
+    sample = LabelledRows(X, np.array([0, 1, 0, 1]), np.array(["p", "q", "q", "p"], dtype=object))
     taken = sample.take(np.array([3, 1]))
     assert taken.X["a"].tolist() == [4, 2]
     assert taken.y.tolist() == [1, 1]

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
-from fairmi.audit.figures.probed_rows import Rows, can_be_dealt, rows_by_label
+from fairmi.audit.figures.probed_rows import ProbedRows, can_be_dealt, rows_by_label
 from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
 from fairmi.metrics._matrix import as_matrix
@@ -46,7 +46,7 @@ def leakage_tasks(
     """
     name = attribute_name(groups)
     probed, strata, notes = _probed(predictions, groups)
-    everyone = Rows(groups.codes, predictions.true, predictions.clusters)
+    everyone = ProbedRows(groups.codes, predictions.true, predictions.clusters)
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where: dict[str, Any] = {"attribute": name, "subject": subject}
@@ -90,7 +90,9 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _told(Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]) -> list[Figure]:
+def _told(
+    Z: np.ndarray, rows: ProbedRows, probe: str, seed: int, where: dict[str, Any]
+) -> list[Figure]:
     """Return what fresh probes recover, the test of independence, and the mutual information.
 
     The probes are trained once for both. What chance gives of the information is bounded by
@@ -104,7 +106,7 @@ def _told(Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any
 
 
 def _told_given_label(
-    Z: np.ndarray, rows: Rows, probe: str, seed: int, where: dict[str, Any]
+    Z: np.ndarray, rows: ProbedRows, probe: str, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return the same within each label, by probes that know it."""
     options = _options(rows, seed)
@@ -115,7 +117,7 @@ def _told_given_label(
     return [*_leakage_figures(leak, where), _information_figure(nats, where)]
 
 
-def _options(rows: Rows, seed: int) -> dict[str, Any]:
+def _options(rows: ProbedRows, seed: int) -> dict[str, Any]:
     return {
         "kind": "categorical",
         "cv": FOLDS,
@@ -141,7 +143,7 @@ def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -
 
 
 def _certificates(
-    Z: np.ndarray, rows: Rows, confidence: float, seed: int, where: dict[str, Any]
+    Z: np.ndarray, rows: ProbedRows, confidence: float, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
     figures = []

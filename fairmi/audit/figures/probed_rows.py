@@ -13,17 +13,17 @@ from fairmi.metrics.probes import split_rows
 
 
 @dataclass(frozen=True)
-class Rows:
+class ProbedRows:
     """Group, label and (if rows belong together) cluster of each row, as codes."""
 
     groups: np.ndarray
     true: np.ndarray
     clusters: np.ndarray | None
 
-    def of(self, rows: np.ndarray) -> Rows:
+    def of(self, rows: np.ndarray) -> ProbedRows:
         """Return some of the rows."""
         clusters = None if self.clusters is None else self.clusters[rows]
-        return Rows(self.groups[rows], self.true[rows], clusters)
+        return ProbedRows(self.groups[rows], self.true[rows], clusters)
 
 
 def can_be_dealt(groups: np.ndarray, clusters: np.ndarray | None, n_folds: int) -> bool:
@@ -52,7 +52,7 @@ def rows_by_label(predictions: Predictions, groups: Groups, n_folds: int) -> lis
         clusters = None if predictions.clusters is None else predictions.clusters[rows]
         enough = _owners(groups.codes[rows], clusters) >= n_folds
         rows = rows[enough[groups.codes[rows]]]
-        part = Rows(groups.codes, predictions.true, predictions.clusters).of(rows)
+        part = ProbedRows(groups.codes, predictions.true, predictions.clusters).of(rows)
         codes = np.unique(part.groups, return_inverse=True)[1].reshape(-1)
         if enough.sum() > 1 and can_be_dealt(codes, part.clusters, n_folds):
             strata.append(rows)
