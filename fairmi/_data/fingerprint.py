@@ -14,7 +14,7 @@ from scipy.special import bdtrc
 from fairmi._data.tables import is_frame
 
 FINGERPRINT = "training_fingerprint_"  # attribute of a fitted classifier
-MOST_HASHES = 1000
+MAX_HASHES = 1000
 ROWS_AT_ONCE = 8192
 BY_CHANCE = float(np.exp(-1))
 SURE = 1e-4  # a finding as clear by chance is rarer than this
@@ -51,12 +51,12 @@ def row_hashes(X: Any, y: np.ndarray) -> np.ndarray:
 def fingerprint(hashes: np.ndarray) -> np.ndarray:
     """Return the smallest hashes, sorted, of rows that have no equal: at most 1,000 of them."""
     values, counts = np.unique(hashes, return_counts=True)
-    return values[counts == 1][:MOST_HASHES]
+    return values[counts == 1][:MAX_HASHES]
 
 
 def merged(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the fingerprint of the rows of two."""
-    return np.unique(np.concatenate([first, second]))[:MOST_HASHES]
+    return np.unique(np.concatenate([first, second]))[:MAX_HASHES]
 
 
 def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
@@ -69,7 +69,7 @@ def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
     """
     values, counts = np.unique(hashes, return_counts=True)
     alone = values[counts == 1]
-    if len(known) >= MOST_HASHES:
+    if len(known) >= MAX_HASHES:
         alone = alone[alone <= known[-1]]
     seen = int(np.isin(alone, known).sum())
     by_chance = seen > 0 and bdtrc(seen - 1, len(alone), BY_CHANCE) > SURE

@@ -16,8 +16,8 @@ from fairmi.exceptions import SensitiveFeaturesError
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
 # is held by two rows or more and by this many on average. Two values always are.
-MOST_CATEGORIES = 20
-FEWEST_ROWS_PER_CATEGORY = 5
+MAX_CATEGORIES = 20
+MIN_ROWS_PER_CATEGORY = 5
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ def is_continuous(column: pd.Series) -> bool:
     counts = column.value_counts()
     if len(counts) <= 2:
         return False
-    if len(counts) > MOST_CATEGORIES:
+    if len(counts) > MAX_CATEGORIES:
         return True
-    rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
+    rare = counts.min() < 2 or counts.mean() < MIN_ROWS_PER_CATEGORY
     return bool(pd.api.types.is_float_dtype(column) and rare)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.groups import (
-    MOST_CATEGORIES,
+    MAX_CATEGORIES,
     Groups,
     codes_among,
     column_kinds,
@@ -276,7 +276,7 @@ def _warn_of_codes(name: Any, column: pd.Series, argument: str) -> None:
     if pd.api.types.is_integer_dtype(numbers):
         warn_user(
             f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
-            f"{MOST_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+            f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
             f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
             "ColumnWarning",
         )

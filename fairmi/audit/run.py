@@ -15,11 +15,11 @@ from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import Interval, validate_params
 from fairmi.audit.figures.about import about, missing_parts
 from fairmi.audit.figures.asking import ask, ask_baseline
+from fairmi.audit.figures.conditions import conditions_of, label_condition
 from fairmi.audit.figures.measure import Settings, measure
 from fairmi.audit.figures.predictions import Predictions, given_predictions
 from fairmi.audit.figures.rates import small_groups
 from fairmi.audit.figures.same_rows import repeated_note, training_note
-from fairmi.audit.figures.strata import conditions_of, label_condition
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
 from fairmi.metrics._clusters import cluster_codes

@@ -8,11 +8,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._critics import SmoothMLP
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_scores import score
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # Directions of C of less than this share of the largest variance don't count.
-_LEAST_VARIANCE = 1e-6
+_MIN_VARIANCE = 1e-6
 # The log of a spread stays within +- this.
 _LOG_SPREAD = 4.0
 
@@ -127,9 +127,9 @@ def _white(sensitive: SensitiveBatch) -> tuple[Tensor, Tensor, Tensor]:
     square = torch.einsum("ns,...nq,...nr->...sqr", weights, values, values)
     covariance = square - centre[..., :, None] * centre[..., None, :]
     variances, directions = torch.linalg.eigh(covariance)
-    least = _LEAST_VARIANCE * variances[..., -1:].clamp_min(_LEAST_VARIANCE)
+    least = _MIN_VARIANCE * variances[..., -1:].clamp_min(_MIN_VARIANCE)
     counts = variances > least
-    scale = torch.where(counts, variances.clamp_min(_LEAST_VARIANCE**2) ** -0.5, 0.0)
+    scale = torch.where(counts, variances.clamp_min(_MIN_VARIANCE**2) ** -0.5, 0.0)
     whitening = directions * scale[..., None, :]
     dtype = sensitive.values.dtype
     return centre.to(dtype), whitening.to(dtype), counts.to(dtype)

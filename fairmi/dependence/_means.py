@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fairmi.dependence._scores import ABSENT, Scores
+from fairmi.dependence._pair_scores import ABSENT, Scores
 
 
 def mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._layers import StackedMLP
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._scores import ABSENT, Scores, score
+from fairmi.dependence._pair_scores import ABSENT, Scores, score
 from fairmi.dependence.counted_bound import exact_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._means import mean
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_scores import score
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 

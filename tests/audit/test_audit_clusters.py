@@ -106,11 +106,11 @@ def test_changes_from_a_baseline_are_drawn_by_clusters():
 
 
 def test_effective_sizes_are_the_number_of_equal_clusters():
-    place, clusters = np.zeros(12, dtype=int), np.repeat(np.arange(4), 3)
-    assert effective_sizes(place, 1, clusters).tolist() == [4]
-    assert effective_sizes(place, 2, None).tolist() == [12, 0]
+    bin_of, clusters = np.zeros(12, dtype=int), np.repeat(np.arange(4), 3)
+    assert effective_sizes(bin_of, 1, clusters).tolist() == [4]
+    assert effective_sizes(bin_of, 2, None).tolist() == [12, 0]
     uneven = np.array([0] * 9 + [1, 2, 3])
-    assert effective_sizes(place, 1, uneven)[0] == pytest.approx(144 / 84)
+    assert effective_sizes(bin_of, 1, uneven)[0] == pytest.approx(144 / 84)
 
 
 def test_clusters_too_few_for_the_folds_have_no_probe_and_a_note():
