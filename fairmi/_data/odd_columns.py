@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairmi._data.kinds import MAX_CATEGORIES
 from fairmi._data.tables import is_frame, table_columns
 from fairmi.exceptions import warn_user
 
@@ -55,6 +56,19 @@ def warn_of_unseen(names: list[str]) -> None:
             f"No value of {'column' if len(names) == 1 else 'columns'} {shown} of X was seen at "
             "fit, so that all are read as missing: predictions may be far off. Give the values "
             "the spelling and type that they had.",
+            "ColumnWarning",
+        )
+
+
+def warn_of_codes(column: pd.Series, argument: str) -> None:
+    """Warn of whole numbers that are taken for a quantity, and may be codes of groups."""
+    numbers = pd.to_numeric(column.dropna())
+    if pd.api.types.is_integer_dtype(numbers):
+        name = column.name
+        warn_user(
+            f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
+            f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+            f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
             "ColumnWarning",
         )
 
