@@ -22,7 +22,7 @@ from fairmi._data.labels import (
 from fairmi._data.named_groups import check_same_groups
 from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import check_indexes, check_table, n_rows
+from fairmi._data.tables import check_indexes, check_table, is_frame, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -194,7 +194,7 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
         drop=estimator.drop_sensitive,
     )
     features = X if len(kept) == X.shape[1] else take_columns(X, kept)
-    if reset:
+    if reset and is_frame(features):  # columns of arrays and sparse tables are numbers
         warn_of_odd_columns(features)
     weighted = estimator.weighted
     ones = np.ones_like(weights)

@@ -59,7 +59,8 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
             values = as_at_fit(CategoricalColumn(name, found, True), name, values)
             codes[:, j] = _codes(values, found, size)
             unseen += [name] * bool(size and np.isnan(codes[:, j]).all() and not _empty(values))
-    warn_of_unseen(unseen)
+    if unseen:
+        warn_of_unseen(unseen)
     return codes
 
 
