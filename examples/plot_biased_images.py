@@ -55,6 +55,7 @@ class Network(nn.Module):
         )
 
     def forward(self, x):
+        """Map a batch of images to features."""
         return self.layers(x.permute(0, 3, 1, 2))
 
 
