@@ -103,7 +103,7 @@ default="demographic_parity"
         unit is enough to hold all that a fair prediction needs. Of an open channel it gives 64.
     n_levels : int or None, default=17
         Values that each unit can take; fewer make a tighter certificate and coarser scores. None
-        opens the channel: units of any value, which hold what few levels can't, without a
+        opens the channel: units of any value from -1 to 1 hold what few levels can't, without a
         certificate. The critic's claim tells even less there.
     n_estimators : int, default=1
         Networks that train side by side from different starts. Z is then the mean of their
