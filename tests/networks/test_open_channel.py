@@ -23,7 +23,7 @@ def fitted(**parameters):
 
 
 def test_units_take_any_value():
-    """64 units of 12,634 values in all; with 17 levels there is one unit of at most 17."""
+    """64 units of 25,600 values in all; with 17 levels there is one unit of at most 17."""
     z = fitted(lam=0).transform(X)
     assert z.shape == (400, 64)
     assert abs(z).max() <= 1
@@ -32,13 +32,13 @@ def test_units_take_any_value():
 
 
 def test_the_penalty_makes_predictions_fairer():
-    """Difference of the groups' mean probabilities, seeds 0 to 2: 0.47 at 0, 0.17 to 0.30 at 4."""
+    """Difference of the groups' mean probabilities, seeds 0 to 2: 0.47 at 0, 0.12 to 0.23 at 4."""
 
     def apart(lam):
         scores = fitted(lam=lam).predict_proba(X)[:, 1]
         return abs(scores[S == 1].mean() - scores[S == 0].mean())
 
-    assert apart(4.0) < 0.8 * apart(0.0)
+    assert apart(4.0) < 0.7 * apart(0.0)
 
 
 def test_the_published_procedure_has_units_without_bounds():
@@ -53,4 +53,4 @@ def test_warm_start_goes_on_with_it():
     before = model.score(X, Y)
     assert model.fit(X, Y, sensitive_features=S).score(X, Y) >= before - 0.02
     with pytest.raises(ValueError, match="goes on from networks of n_levels=None"):
-        model.set_params(n_levels=5).fit(X, Y, sensitive_features=S)
+        model.set_params(n_levels=5, n_components=64).fit(X, Y, sensitive_features=S)
