@@ -124,7 +124,8 @@ def audit(
     Warns
     -----
     SmallGroupWarning
-        If a group has too few rows for its rates to say anything.
+        If a group has too few rows, or independent rows where there are clusters, for its rates
+        to say anything.
     UserWarning
         If more than half of the rows were training rows (fairmi's classifiers know theirs), or
         many equal rows of X share their groups and `clusters` is not given.
@@ -207,7 +208,7 @@ def audit(
         [label_condition(predictions), *splits],
         Settings(confidence, n_boot, seed, n_jobs, bool(verbose)),
     )
-    small = small_groups(found.figures)
+    small = small_groups(predictions, attributes)
     same = [training_note(estimator, X, y), repeated_note(X, owners, attributes[-1])]
     warned = [(small, SmallGroupWarning), *((note, UserWarning) for note in same)]
     warned = [(note, category) for note, category in warned if note]
