@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
@@ -13,20 +13,21 @@ from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
-from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
 )
+from fairmi._one_thread import one_thread
 from fairmi._sklearn_compat import Interval, StrOptions
-from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.config import check_size, layer_sizes, n_batches
-from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
-from fairmi.networks.model import device_of
-from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import encode_rows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    from fairmi.networks.backprop import Backprop, BackpropConfig
+    from fairmi.networks.loop import Outcome
+    from fairmi.networks.rows import TrainingRows
 
 
 class MIBackpropClassifier(NetworkClassifier):
@@ -193,6 +194,8 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         """
+        from fairmi.networks.rows import training_rows
+
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
@@ -214,6 +217,9 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         return self._take(given, encoder, training, outcome)._told()
 
     def _config(self, given: FitInput, n_inputs: int) -> BackpropConfig:
+        from fairmi.networks.backprop import BackpropConfig
+        from fairmi.networks.model import device_of
+
         n_classes = len(given.classes)
         return BackpropConfig(
             n_inputs=n_inputs,
@@ -228,6 +234,9 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         )
 
     def _trained(self, rows: TrainingRows, config: BackpropConfig) -> tuple[Backprop, Outcome]:
+        from fairmi.networks.backprop import Backprop
+        from fairmi.networks.loop import Reporter, run_epochs
+
         with Reporter(
             list(self.callbacks or ()),
             show=bool(self.verbose),
@@ -241,6 +250,8 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
     def _take(
         self, given: FitInput, encoder: TableEncoder, training: Backprop, outcome: Outcome
     ) -> Self:
+        from fairmi.networks.loop import epoch_dict
+
         (stopped,), (kept,) = outcome.stopped, outcome.kept
         history = [epoch_dict(r, slice(None)) for r in outcome.history if r.is_finite(0)]
         self._store(

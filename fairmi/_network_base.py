@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier, Told, told_of_one_class
 from fairmi._data.collapse import is_collapsed
-from fairmi._layers import one_thread
-from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.model import Networks, inference_networks
-from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.networks.inference import represent
+from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
+
+if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
+    from fairmi.networks.rows import Batch, TrainingRows
 
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
@@ -99,16 +99,14 @@ class NetworkClassifier(RepresentationClassifier):
     architecture_: dict[str, Any]
     parameters_: dict[str, np.ndarray]
 
-    def _networks(self) -> Networks:
-        return inference_networks(self.architecture_, self.parameters_)
+    def _networks(self) -> NumpyNetworks:
+        return numpy_networks(self.architecture_, self.parameters_)
 
-    @one_thread()
     def _represent(self, X: Any) -> np.ndarray:
         return represent(self._networks(), self.encoder_, X)
 
-    @one_thread()
     def _scores(self, Z: np.ndarray) -> np.ndarray:
-        return scores_of(self._networks(), Z)
+        return self._networks().scores_of(Z)
 
     def _diagnosed(self, batch: Batch, claims: Sequence[float | None], n_steps: int) -> Told:
         """Say what is wrong with the fitted model, as some rows of the fit show it.
@@ -116,9 +114,8 @@ class NetworkClassifier(RepresentationClassifier):
         `n_steps` it took.
         """
         networks = self._networks()
-        with torch.no_grad():
-            z = networks.represent(batch.x.cpu().double())
-            scores = networks.head(z).mean(0).numpy()
+        z = networks.represent(batch.x.cpu().numpy())
+        scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
         collapsed = bool(weights.any()) and is_collapsed(scores, batch.y.cpu().numpy(), weights)
         told = told_of_one_class(collapsed, self.lam, n_steps)
@@ -126,7 +123,7 @@ class NetworkClassifier(RepresentationClassifier):
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        blind = told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+        blind = told_of_blind_critics(z[0], groups, counted, claims)
         return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
 
     @property
@@ -137,7 +134,7 @@ class NetworkClassifier(RepresentationClassifier):
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
-    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS), device=rows.y.device))
+    return rows.first(_MAX_ROWS)
 
 
 def check_layer_sizes(sizes: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
@@ -16,22 +16,20 @@ from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams,
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.random_state import seed_of
-from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
 )
+from fairmi._one_thread import one_thread
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
-from fairmi.networks.loop import Reporter, epoch_dict
-from fairmi.networks.model import device_of
-from fairmi.networks.rows import TrainingRows, training_rows
-from fairmi.networks.stream_state import go_on_from, stream_state
-from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    from fairmi.networks.rows import TrainingRows
+    from fairmi.networks.trainer import TrainedNetworks, Trainer
 
 _AUTO = StrOptions({"auto"})
 
@@ -429,6 +427,9 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
+        from fairmi.networks.loop import epoch_dict
+        from fairmi.networks.stream_state import stream_state
+
         self._check_parameters()
         if not isinstance(errors, str) or errors not in ("raise", "mask"):
             raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
@@ -486,6 +487,9 @@ default="demographic_parity"
 
     def _stream_trainer(self, data: TrainingRows, config: NetworkConfig) -> Trainer:
         """Return a trainer that goes on from the stream so far, or starts from the weights."""
+        from fairmi.networks.stream_state import go_on_from
+        from fairmi.networks.trainer import Trainer
+
         if not hasattr(self, "parameters_"):
             return Trainer(data, config)
         _check_architecture(config.architecture, self.architecture_)
@@ -498,6 +502,8 @@ default="demographic_parity"
         self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
+        from fairmi.networks.trainer import Trainer
+
         names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if not kept:
@@ -507,6 +513,8 @@ default="demographic_parity"
         return kept | {"stopped_": "diverged", "warnings_": told}
 
     def _check_parameters(self) -> None:
+        from fairmi.dependence.names import penalty_of
+
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
@@ -521,6 +529,9 @@ default="demographic_parity"
         factors: tuple[float, ...],
         n_rows: int | None,
     ) -> NetworkConfig:
+        from fairmi.dependence.names import penalty_of
+        from fairmi.networks.model import device_of
+
         return network_config(
             self.get_params(deep=False),
             lams=lams,
@@ -541,6 +552,8 @@ default="demographic_parity"
         counts: np.ndarray | None = None,
         totals: np.ndarray | None = None,
     ) -> tuple[TrainingRows, np.ndarray]:
+        from fairmi.networks.rows import training_rows
+
         return training_rows(
             rows,
             given.plan.n_groups,
@@ -561,6 +574,9 @@ default="demographic_parity"
         *,
         goes_on: bool,
     ) -> tuple[TrainedNetworks, tuple[TrainingRows, np.ndarray]]:
+        from fairmi.networks.loop import Reporter
+        from fairmi.networks.trainer import train_networks
+
         config = self._config(given, rows, lams, factors, n_rows=len(rows.codes))
         if goes_on:
             _check_architecture(config.architecture, self.architecture_)

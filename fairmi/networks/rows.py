@@ -91,6 +91,10 @@ class TrainingRows:
             sensitive=tuple(attribute.take(index) for attribute in self.sensitive),
         )
 
+    def first(self, n_rows: int) -> Batch:
+        """Return the first rows, at most `n_rows`."""
+        return self.batch(torch.arange(min(self.n_rows, n_rows), device=self.y.device))
+
 
 def training_rows(
     rows: EncodedRows,
