@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairmi._data.array_rows import blocks_of
 from fairmi._data.fit_input import FitInput
-from fairmi.networks.model import Networks
+from fairmi.networks.model import device_of
+from fairmi.networks.numpy_networks import NumpyNetworks
+from fairmi.networks.own_encoder import as_input
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
-# Values of the rows by which a fit is diagnosed, all at once, and the fewest of these.
-_DIAGNOSED_VALUES, _FEWEST_ROWS = 2**24, 200
+# Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
+_DIAGNOSED_VALUES, _MIN_DIAGNOSED = 2**24, 200
 _ROWS_AT_ONCE = 256
 
 
@@ -26,10 +30,10 @@ class ItemRows:
         self.source, self.device = source, device
 
     @property
-    def most_rows(self) -> int:
+    def max_rows(self) -> int:
         """Rows that may be tensors at once."""
         values = max(math.prod(self.source.shape[1:]), 1)
-        return max(_DIAGNOSED_VALUES // values, _FEWEST_ROWS)
+        return max(_DIAGNOSED_VALUES // values, _MIN_DIAGNOSED)
 
     def rows(self, index: Tensor) -> Tensor:
         """Return the rows of `index` (B,), (B, ...)."""
@@ -58,12 +62,34 @@ def first_rows(rows: EncodedRows, n: int) -> Tensor:
     return torch.as_tensor(table, dtype=torch.float32)
 
 
-def represent_items(networks: Networks, X: Any) -> np.ndarray:
+def represent_items(
+    networks: NumpyNetworks, X: Any, features: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
     """Return Z, (n_rows, n_columns) float64, of rows, some of them at a time."""
-    with torch.no_grad():
-        blocks = blocks_of(X, _ROWS_AT_ONCE)
-        parts = [networks.representation(tensor_of(block)).numpy() for block in blocks]
-    return np.concatenate(parts)
+    blocks = blocks_of(X, _ROWS_AT_ONCE)
+    return np.concatenate([networks.representation(features(block)) for block in blocks])
+
+
+def trunk_features(module: nn.Module, device_name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a fitted module as a function of rows (B, ...): features (B, H), float64.
+
+    It runs on the named device where that is there, else on the CPU.
+    """
+    try:
+        device = device_of(device_name)
+    except ValueError:
+        device = torch.device("cpu")
+    if device.type != "cpu":
+        module = copy.deepcopy(module).to(device)
+    module.eval()
+
+    def features(rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            parts = tensor_of(rows).split(_ROWS_AT_ONCE)
+            found = torch.cat([module(as_input(part.to(device))).double() for part in parts])
+        return found.cpu().numpy()
+
+    return features
 
 
 def tensor_of(rows: Any) -> Tensor:

@@ -205,19 +205,6 @@ def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: An
     return networks
 
 
-def inference_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray], trunk: Any = None
-) -> Networks:
-    """Return trained networks in float64 on the CPU, on a trunk where there is one.
-
-    In float64 a row's place among others can't move it over the edge between two levels of Z.
-    """
-    networks = networks_of(architecture, torch.Generator(), trunk)
-    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
-    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
-    return networks.double().eval()
-
-
 def device_of(name: str) -> torch.device:
     """Return the device of a name; "auto" is a GPU where there is one.
 

@@ -159,13 +159,6 @@ def trunk_of(
     return trunk
 
 
-def fitted_trunk(module: nn.Module, n_outputs: int, device: torch.device) -> Trunk:
-    """Return the trunk of a fitted model for inference, on a device; the model's stays its own."""
-    if device.type != "cpu":
-        module = copy.deepcopy(module).to(device)
-    return Trunk(module.eval(), device, n_outputs)
-
-
 def as_input(x: Tensor) -> Tensor:
     """Return rows as a module reads them: bytes from 0 to 1, other integers as they are."""
     if x.dtype == torch.uint8:
