@@ -16,14 +16,10 @@ from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.collapse import is_collapsed
 from fairmi._data.fit_input import FitInput
 from fairmi._one_thread import one_thread
-from fairmi.networks.inference import represent
+from fairmi.networks.inference import represent, represent_items
 from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_S = TypeVar("_S")
 
 if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
     import torch
@@ -31,6 +27,10 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
 
     from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import Batch, TrainingRows
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_S = TypeVar("_S")
 
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
@@ -116,13 +116,23 @@ def on_few_threads(
     return wrapped
 
 
+def inference_device(name: str) -> torch.device:
+    """Return the device of a name where it is there, else the CPU."""
+    import torch
+
+    from fairmi.networks.model import device_of
+
+    try:
+        return device_of(name)
+    except ValueError:
+        return torch.device("cpu")
+
+
 def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
     """Seed what an encoder of the user's draws from torch, and put the global state back."""
-    if encoder is None:
-        return nullcontext()
     from fairmi.networks.own_encoder import own_draws
 
-    return own_draws(seed, device)
+    return nullcontext() if encoder is None else own_draws(seed, device)
 
 
 class NetworkClassifier(RepresentationClassifier):
@@ -147,13 +157,14 @@ class NetworkClassifier(RepresentationClassifier):
     def _networks(self) -> NumpyNetworks:
         return numpy_networks(self.architecture_, self.parameters_)
 
-    def _features(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Return what a fitted encoder of the user's makes of rows, None without one."""
+    def _features(self) -> Callable[[Any], np.ndarray] | None:
+        """Return what maps rows to the features of the user's encoder, None without one."""
         if not hasattr(self, "trunk_"):
             return None
-        from fairmi.networks.item_rows import trunk_features
+        from fairmi.networks.own_encoder import fitted_trunk
 
-        return trunk_features(self.trunk_, self.device)
+        n_features = self.architecture_["n_inputs"]
+        return fitted_trunk(self.trunk_, n_features, inference_device(self.device)).features
 
     def _checked_features(self, X: Any) -> Any:
         """Return the rows, or the columns of a table, that the encoder reads."""
@@ -169,11 +180,9 @@ class NetworkClassifier(RepresentationClassifier):
         return rows
 
     def _represent(self, X: Any) -> np.ndarray:
-        if self.encoder_ is not None:
-            return represent(self._networks(), self.encoder_, X, self._features())
-        from fairmi.networks.item_rows import represent_items, trunk_features
-
-        return represent_items(self._networks(), X, trunk_features(self.trunk_, self.device))
+        if self.encoder_ is None:
+            return represent_items(self._networks(), X, self._features())
+        return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
         self, given: FitInput, encoder: TableEncoder | None = None, *, masks: bool = False
@@ -216,8 +225,7 @@ class NetworkClassifier(RepresentationClassifier):
         `n_steps` it took.
         """
         networks = self._networks()
-        networks, features = self._networks(), self._features()
-        x = batch.x.cpu().numpy()
+        x, features = batch.x.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x))
         scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
@@ -238,7 +246,8 @@ class NetworkClassifier(RepresentationClassifier):
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
-    return rows.first(min(_MAX_ROWS, getattr(rows.x, "max_rows", _MAX_ROWS)))
+    most = getattr(rows.x, "most_rows", _MAX_ROWS)
+    return rows.first(min(_MAX_ROWS, most))
 
 
 def check_layer_sizes(sizes: Any) -> None:

@@ -1,26 +1,19 @@
-"""Rows of any shape, read a batch at a time: for training, and for inference."""
+"""Rows of any shape, read a batch at a time for training."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fairmi._data.array_rows import blocks_of
 from fairmi._data.fit_input import FitInput
-from fairmi.networks.model import device_of
-from fairmi.networks.numpy_networks import NumpyNetworks
-from fairmi.networks.own_encoder import as_input
+from fairmi.networks.own_encoder import tensor_of
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
-# Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
-_DIAGNOSED_VALUES, _MIN_DIAGNOSED = 2**24, 200
-_ROWS_AT_ONCE = 256
+# Values of the rows by which a fit is diagnosed, all at once, and the fewest of these.
+_DIAGNOSED_VALUES, _FEWEST_ROWS = 2**24, 200
 
 
 class ItemRows:
@@ -30,10 +23,10 @@ class ItemRows:
         self.source, self.device = source, device
 
     @property
-    def max_rows(self) -> int:
+    def most_rows(self) -> int:
         """Rows that may be tensors at once."""
         values = max(math.prod(self.source.shape[1:]), 1)
-        return max(_DIAGNOSED_VALUES // values, _MIN_DIAGNOSED)
+        return max(_DIAGNOSED_VALUES // values, _FEWEST_ROWS)
 
     def rows(self, index: Tensor) -> Tensor:
         """Return the rows of `index` (B,), (B, ...)."""
@@ -60,43 +53,3 @@ def first_rows(rows: EncodedRows, n: int) -> Tensor:
     part = rows.x[:n]
     table = part.toarray() if rows.layout is None else rows.layout.expand(part)
     return torch.as_tensor(table, dtype=torch.float32)
-
-
-def represent_items(
-    networks: NumpyNetworks, X: Any, features: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Return Z, (n_rows, n_columns) float64, of rows, some of them at a time."""
-    blocks = blocks_of(X, _ROWS_AT_ONCE)
-    return np.concatenate([networks.representation(features(block)) for block in blocks])
-
-
-def trunk_features(module: nn.Module, device_name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a fitted module as a function of rows (B, ...): features (B, H), float64.
-
-    It runs on the named device where that is there, else on the CPU.
-    """
-    try:
-        device = device_of(device_name)
-    except ValueError:
-        device = torch.device("cpu")
-    if device.type != "cpu":
-        module = copy.deepcopy(module).to(device)
-    module.eval()
-
-    def features(rows: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            parts = tensor_of(rows).split(_ROWS_AT_ONCE)
-            found = torch.cat([module(as_input(part.to(device))).double() for part in parts])
-        return found.cpu().numpy()
-
-    return features
-
-
-def tensor_of(rows: Any) -> Tensor:
-    """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
-    values = np.asarray(rows)
-    if values.dtype != np.uint8:
-        values = values.astype(np.float32 if values.dtype.kind in "bf" else np.int64, copy=False)
-    # A copy of what can't be written to, as a file that memory is mapped to: torch would warn.
-    writable = values.flags.writeable and all(step > 0 for step in values.strides)
-    return torch.from_numpy(values if writable else values.copy())

@@ -180,22 +180,6 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
 
-    def representation(self, x: Tensor) -> Tensor:
-        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
-
-        Networks trained side by side do not know of each other: units of all of them together
-        tell of C what none of them tells alone, and more than the mean of their scores does.
-        """
-        z = self.represent(x)
-        return z[0] if len(z) == 1 else self.head(z).mean(0)
-
-    def scores_of(self, z: Tensor) -> Tensor:
-        """Return the scores, (B, K), of a representation."""
-        if self.n_models > 1:
-            return z
-        scores: Tensor = self.head(z[None])[0]
-        return scores
-
 
 def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: Any) -> Networks:
     """Return untrained networks; `trunk` is that of `own_encoder`, or None."""
