@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from fairmi._base import RepresentationClassifier, Told, told_of_trivial
+from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.collapse import FittedRows, PenalisedGroups
+from fairmi._data.fit_input import FitInput
 from fairmi._layers import one_thread
 from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.model import Networks, inference_networks
+from fairmi.networks.item_rows import first_rows, item_rows, represent_items
+from fairmi.networks.model import Networks, device_of, inference_networks
+from fairmi.networks.own_encoder import CHECKED_ROWS, Trunk, fitted_trunk, own_draws, trunk_of
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_S = TypeVar("_S")
 
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
@@ -85,6 +97,36 @@ def _blind(claimed: float, found: float) -> str:
     )
 
 
+def on_few_threads(
+    method: Callable[Concatenate[_S, _P], _R],
+) -> Callable[Concatenate[_S, _P], _R]:
+    """Let a method of a classifier run on one thread, but for an encoder of the user's own.
+
+    That one takes as many threads as torch is set to: its products may be large.
+    """
+
+    @wraps(method)
+    def wrapped(self: _S, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        own = getattr(self, "encoder", None) is not None
+        with nullcontext() if own else one_thread():
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
+def inference_device(name: str) -> torch.device:
+    """Return the device of a name where it is there, else the CPU."""
+    try:
+        return device_of(name)
+    except ValueError:
+        return torch.device("cpu")
+
+
+def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
+    """Seed what an encoder of the user's draws from torch, and put the global state back."""
+    return nullcontext() if encoder is None else own_draws(seed, device)
+
+
 class NetworkClassifier(RepresentationClassifier):
     """A classifier whose state is an encoding of columns, and networks."""
 
@@ -95,18 +137,68 @@ class NetworkClassifier(RepresentationClassifier):
     )
 
     constraint: str
-    encoder_: TableEncoder
+    encoder: Any
+    device: str
+    warm_start: bool
+    encoder_: TableEncoder | None
+    trunk_: nn.Module
+    item_shape_: tuple[int, ...]
     architecture_: dict[str, Any]
     parameters_: dict[str, np.ndarray]
 
     def _networks(self) -> Networks:
-        return inference_networks(self.architecture_, self.parameters_)
+        trunk = None
+        if hasattr(self, "trunk_"):
+            n_features = self.architecture_["n_inputs"]
+            trunk = fitted_trunk(self.trunk_, n_features, inference_device(self.device))
+        return inference_networks(self.architecture_, self.parameters_, trunk)
 
-    @one_thread()
+    def _checked_features(self, X: Any) -> Any:
+        """Return the rows, or the columns of a table, that the encoder reads."""
+        if not hasattr(self, "item_shape_"):
+            return super()._checked_features(X)
+        rows = as_array_rows(X)
+        if rows is None:
+            raise ValueError(
+                f"X is a {type(X).__name__}, but at fit it was an array of rows of shape "
+                f"{self.item_shape_}; give an array of numbers."
+            )
+        check_array_rows(rows, self.item_shape_)
+        return rows
+
+    @on_few_threads
     def _represent(self, X: Any) -> np.ndarray:
+        if self.encoder_ is None:
+            return represent_items(self._networks(), X)
         return represent(self._networks(), self.encoder_, X)
 
-    @one_thread()
+    def _encoded(
+        self, given: FitInput, encoder: TableEncoder | None = None, *, masks: bool = False
+    ) -> tuple[TableEncoder | None, EncodedRows]:
+        """Return the encoding of a table, as it was or learned now, and the encoded rows.
+
+        Rows of any shape have none and stay as they are.
+        """
+        if "item_shape_" in given.header:
+            return None, item_rows(given, device_of(self.device))
+        if encoder is None:
+            encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
+        return encoder, encode_rows(given, encoder, masks=masks)
+
+    def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
+        """Return the trunk of a fit, None without an encoder of the user's."""
+        if goes_on and (self.encoder is not None) != hasattr(self, "trunk_"):
+            raise ValueError(
+                f"This fit goes on from one whose encoder was "
+                f"{'your own' if hasattr(self, 'trunk_') else None}, but encoder={self.encoder!r} "
+                "now; set it back, or fit anew with warm_start=False."
+            )
+        if self.encoder is None:
+            return None
+        sample = first_rows(rows, CHECKED_ROWS)
+        return trunk_of(self.trunk_ if goes_on else self.encoder, sample, device)
+
+    @on_few_threads
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return scores_of(self._networks(), Z)
 
@@ -124,7 +216,8 @@ class NetworkClassifier(RepresentationClassifier):
         """
         networks = self._networks()
         with torch.no_grad():
-            z = networks.represent(batch.x.cpu().double())
+            x = batch.x.cpu()
+            z = networks.represent(x.double() if x.is_floating_point() else x)
             scores = networks.head(z).mean(0).numpy()
         weights = batch.task_weights[0].cpu().numpy()
         fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
@@ -152,7 +245,8 @@ def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
-    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS), device=rows.y.device))
+    most = getattr(rows.x, "most_rows", _MAX_ROWS)
+    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS, most), device=rows.y.device))
 
 
 def check_layer_sizes(sizes: Any) -> None:

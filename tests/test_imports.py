@@ -28,6 +28,7 @@ LAYERS = {
     "boosting": 3,
     "audit": 3,
     "_base": 3,
+    "export": 4,
     "plot": 4,
     "_network_base": 4,
     "_boosting_classifier": 5,
@@ -50,6 +51,7 @@ TRAINING_BRANCH = {
     "_network_classifier",
     "_backprop_classifier",
     "path",
+    "export",
 }
 AUDIT_BRANCH = {"metrics", "audit", "plot"}
 WITHOUT_TORCH = [
@@ -59,6 +61,7 @@ WITHOUT_TORCH = [
     "fairmi.metrics",
     "fairmi.audit",
     "fairmi.datasets",
+    "fairmi.export",
 ]
 
 

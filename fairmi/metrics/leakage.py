@@ -19,8 +19,8 @@ from fairmi.metrics._cross_fit import (
     p_value,
 )
 from fairmi.metrics._log_ratio import normal_scores
+from fairmi.metrics._probe_scores import Score
 from fairmi.metrics._reports import LeakageReport, ProbeLeakage
-from fairmi.metrics._scores import Score
 from fairmi.metrics._target import Target
 from fairmi.metrics.probes import PANEL, Probe, choose_probes
 
@@ -315,5 +315,5 @@ def _probe_leakage(
         score=value,
         interval=(value - error, min(value + error, 1.0)),
         balanced_accuracy=float(accuracy),
-        most_rows=probe.most_rows,
+        max_rows=probe.max_rows,
     )
