@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier, Told, told_of_one_class
+from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
-from fairmi._data.collapse import is_collapsed
+from fairmi._data.collapse import FittedRows, PenalisedGroups
 from fairmi._data.fit_input import FitInput
 from fairmi._one_thread import one_thread
 from fairmi.networks.inference import represent, represent_items
@@ -219,18 +219,25 @@ class NetworkClassifier(RepresentationClassifier):
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return self._networks().scores_of(Z)
 
-    def _diagnosed(self, batch: Batch, claims: Sequence[float | None], n_steps: int) -> Told:
+    def _diagnosed(
+        self,
+        batch: Batch,
+        claims: Sequence[float | None],
+        n_steps: int,
+        lams: Sequence[float] = (),
+    ) -> Told:
         """Say what is wrong with the fitted model, as some rows of the fit show it.
 
-        `n_steps` it took.
+        `n_steps` it took. `lams` has λ of each sensitive attribute whose penalty is I(Z; C) in
+        nats, where they are so.
         """
         networks = self._networks()
         x, features = batch.x.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x))
         scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
-        collapsed = bool(weights.any()) and is_collapsed(scores, batch.y.cpu().numpy(), weights)
-        told = told_of_one_class(collapsed, self.lam, n_steps)
+        fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
+        told = told_of_trivial(fitted, self.lam, _penalised(batch, lams), n_steps)
         if self.constraint != "demographic_parity" or not claims:
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
@@ -242,6 +249,14 @@ class NetworkClassifier(RepresentationClassifier):
     def _n_features_out(self) -> int:
         several = self.architecture_["n_models"] > 1
         return int(self.architecture_["n_outputs" if several else "n_components"])
+
+
+def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
+    return [
+        PenalisedGroups(lam, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
+        for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
+        if of.groups is not None and of.n_strata == 1
+    ]
 
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:
