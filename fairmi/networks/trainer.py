@@ -202,6 +202,10 @@ class Trainer:
         parts = zip(self.config.factors, self.terms, levels, batch.sensitive, strict=True)
         share, rows_back = schedule.table, schedule.table_rows
         values = [f * term.value(z, at, rows, share, rows_back) for f, term, at, rows in parts]
+        if self.networks.channel.n_levels is None:
+            # The brake of an open Z: below 0 a critic is lost, and the encoder, whose Z has no
+            # bounds, would run from it for ever.
+            values = [value.clamp_min(0) for value in values]
         return torch.stack(values).sum(0)
 
     def _train_critics(
