@@ -183,7 +183,6 @@ METHODS: dict[str, tuple[dict[str, Any], bool]] = {
     "odds, open": (OPEN | ODDS, True),
     "odds, 17 levels": (ODDS, True),
     "prior": (OPEN | PRIOR, False),
-    "prior and parity, open": (OPEN | PRIOR, True),
     "prior and odds, open": (OPEN | PRIOR | ODDS, True),
 }
 
