@@ -6,31 +6,33 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import nn
 
-from fairmi._base import RepresentationClassifier, Told, told_of_one_class
+from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
-from fairmi._data.collapse import is_collapsed
+from fairmi._data.collapse import FittedRows, PenalisedGroups
 from fairmi._data.fit_input import FitInput
-from fairmi._layers import one_thread
+from fairmi._one_thread import one_thread
 from fairmi._sklearn_compat import in_skops
-from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.item_rows import first_rows, item_rows, represent_items
-from fairmi.networks.model import Networks, device_of, inference_networks
-from fairmi.networks.own_encoder import CHECKED_ROWS, Trunk, fitted_trunk, own_draws, trunk_of
-from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.networks.inference import represent, represent_items
+from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+
+if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
+    import torch
+    from torch import nn
+
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import Batch, TrainingRows
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -135,6 +137,10 @@ def on_few_threads(
 
 def inference_device(name: str) -> torch.device:
     """Return the device of a name where it is there, else the CPU."""
+    import torch
+
+    from fairmi.networks.model import device_of
+
     try:
         return device_of(name)
     except ValueError:
@@ -143,6 +149,8 @@ def inference_device(name: str) -> torch.device:
 
 def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
     """Seed what an encoder of the user's draws from torch, and put the global state back."""
+    from fairmi.networks.own_encoder import own_draws
+
     return nullcontext() if encoder is None else own_draws(seed, device)
 
 
@@ -165,12 +173,17 @@ class NetworkClassifier(RepresentationClassifier):
     architecture_: dict[str, Any]
     parameters_: dict[str, np.ndarray]
 
-    def _networks(self) -> Networks:
-        trunk = None
-        if hasattr(self, "trunk_"):
-            n_features = self.architecture_["n_inputs"]
-            trunk = fitted_trunk(self.trunk_, n_features, inference_device(self.device))
-        return inference_networks(self.architecture_, self.parameters_, trunk)
+    def _networks(self) -> NumpyNetworks:
+        return numpy_networks(self.architecture_, self.parameters_)
+
+    def _features(self) -> Callable[[Any], np.ndarray] | None:
+        """Return what maps rows to the features of the user's encoder, None without one."""
+        if not hasattr(self, "trunk_"):
+            return None
+        from fairmi.networks.own_encoder import fitted_trunk
+
+        n_features = self.architecture_["n_inputs"]
+        return fitted_trunk(self.trunk_, n_features, inference_device(self.device)).features
 
     def _checked_features(self, X: Any) -> Any:
         """Return the rows, or the columns of a table, that the encoder reads."""
@@ -185,11 +198,10 @@ class NetworkClassifier(RepresentationClassifier):
         check_array_rows(rows, self.item_shape_)
         return rows
 
-    @on_few_threads
     def _represent(self, X: Any) -> np.ndarray:
         if self.encoder_ is None:
-            return represent_items(self._networks(), X)
-        return represent(self._networks(), self.encoder_, X)
+            return represent_items(self._networks(), X, self._features())
+        return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
         self, given: FitInput, encoder: TableEncoder | None = None, *, masks: bool = False
@@ -199,6 +211,9 @@ class NetworkClassifier(RepresentationClassifier):
         Rows of any shape have none and stay as they are.
         """
         if "item_shape_" in given.header:
+            from fairmi.networks.item_rows import item_rows
+            from fairmi.networks.model import device_of
+
             return None, item_rows(given, device_of(self.device))
         if encoder is None:
             encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
@@ -214,31 +229,39 @@ class NetworkClassifier(RepresentationClassifier):
             )
         if self.encoder is None:
             return None
+        from fairmi.networks.item_rows import first_rows
+        from fairmi.networks.own_encoder import CHECKED_ROWS, trunk_of
+
         sample = first_rows(rows, CHECKED_ROWS)
         return trunk_of(self.trunk_ if goes_on else self.encoder, sample, device)
 
-    @on_few_threads
     def _scores(self, Z: np.ndarray) -> np.ndarray:
-        return scores_of(self._networks(), Z)
+        return self._networks().scores_of(Z)
 
-    def _diagnosed(self, batch: Batch, claims: Sequence[float | None], n_steps: int) -> Told:
+    def _diagnosed(
+        self,
+        batch: Batch,
+        claims: Sequence[float | None],
+        n_steps: int,
+        lams: Sequence[float] = (),
+    ) -> Told:
         """Say what is wrong with the fitted model, as some rows of the fit show it.
 
-        `n_steps` it took.
+        `n_steps` it took. `lams` has λ of each sensitive attribute whose penalty is I(Z; C) in
+        nats, where they are so.
         """
         networks = self._networks()
-        with torch.no_grad():
-            x = batch.x.cpu()
-            z = networks.represent(x.double() if x.is_floating_point() else x)
-            scores = networks.head(z).mean(0).numpy()
+        x, features = batch.x.cpu().numpy(), self._features()
+        z = networks.represent(x if features is None else features(x))
+        scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
-        collapsed = bool(weights.any()) and is_collapsed(scores, batch.y.cpu().numpy(), weights)
-        told = told_of_one_class(collapsed, self.lam, n_steps)
+        fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
+        told = told_of_trivial(fitted, self.lam, _penalised(batch, lams), n_steps)
         if self.constraint != "demographic_parity" or not claims:
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        blind = told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+        blind = told_of_blind_critics(z[0], groups, counted, claims)
         return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -250,7 +273,7 @@ class NetworkClassifier(RepresentationClassifier):
             If skops asks, and there is a module.
         """
         state = super().__getstate__()
-        if any(isinstance(value, nn.Module) for value in state.values()) and in_skops():
+        if self.encoder is not None and in_skops():
             raise TypeError(
                 f"skops saves no torch module, and this {type(self).__name__} has an encoder of "
                 "your own; save it by pickle or joblib, or pass on trunk_.state_dict() and "
@@ -264,10 +287,18 @@ class NetworkClassifier(RepresentationClassifier):
         return int(self.architecture_["n_outputs" if several else "n_components"])
 
 
+def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
+    return [
+        PenalisedGroups(lam, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
+        for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
+        if of.groups is not None and of.n_strata == 1
+    ]
+
+
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
     most = getattr(rows.x, "most_rows", _MAX_ROWS)
-    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS, most), device=rows.y.device))
+    return rows.first(min(_MAX_ROWS, most))
 
 
 def check_layer_sizes(sizes: Any) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
+from fairmi._base import (
+    Callbacks,
+    check_callbacks,
+    check_lam,
+    check_path_lams,
+    measures_information,
+    told_of_stop,
+)
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
@@ -26,16 +32,16 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
-from fairmi.networks.loop import Reporter, epoch_dict
-from fairmi.networks.model import device_of
-from fairmi.networks.own_encoder import Trunk
-from fairmi.networks.rows import TrainingRows, training_rows
-from fairmi.networks.stream_state import go_on_from, stream_state
-from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    import torch
+
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import TrainingRows
+    from fairmi.networks.trainer import TrainedNetworks, Trainer
 
 _AUTO = StrOptions({"auto"})
 
@@ -362,7 +368,9 @@ default="demographic_parity"
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         CollapseWarning
-            If one class alone is predicted, or Z tells much that the critic doesn't see.
+            If one class alone is predicted; if λ is so large that a constant prediction has a
+            lower loss than y itself, and the fitted model is no better than one; or if Z tells
+            much that the critic doesn't see.
         """
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "parameters_")
@@ -459,6 +467,10 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
+        from fairmi.networks.loop import epoch_dict
+        from fairmi.networks.model import device_of
+        from fairmi.networks.stream_state import stream_state
+
         self._check_parameters()
         if not isinstance(errors, str) or errors not in ("raise", "mask"):
             raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
@@ -524,6 +536,9 @@ default="demographic_parity"
         self, data: TrainingRows, config: NetworkConfig, trunk: Trunk | None
     ) -> Trainer:
         """Return a trainer that goes on from the stream so far, or starts from the weights."""
+        from fairmi.networks.stream_state import go_on_from
+        from fairmi.networks.trainer import Trainer
+
         if not hasattr(self, "parameters_"):
             return Trainer(data, config, trunk=trunk)
         _check_architecture(config.architecture, self.architecture_)
@@ -536,6 +551,8 @@ default="demographic_parity"
         self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
+        from fairmi.networks.trainer import Trainer
+
         names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if not kept:
@@ -545,6 +562,8 @@ default="demographic_parity"
         return kept | {"stopped_": "diverged", "warnings_": told}
 
     def _check_parameters(self) -> None:
+        from fairmi.dependence.names import penalty_of
+
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
@@ -562,6 +581,8 @@ default="demographic_parity"
         seed: int,
         trunk: Trunk | None,
     ) -> NetworkConfig:
+        from fairmi.dependence.names import penalty_of
+
         return network_config(
             self.get_params(deep=False),
             lams=lams,
@@ -583,6 +604,8 @@ default="demographic_parity"
         counts: np.ndarray | None = None,
         totals: np.ndarray | None = None,
     ) -> tuple[TrainingRows, np.ndarray]:
+        from fairmi.networks.rows import training_rows
+
         return training_rows(
             rows,
             given.plan.n_groups,
@@ -610,6 +633,10 @@ default="demographic_parity"
         *,
         goes_on: bool,
     ) -> tuple[TrainedNetworks, tuple[TrainingRows, np.ndarray]]:
+        from fairmi.networks.loop import Reporter
+        from fairmi.networks.model import device_of
+        from fairmi.networks.trainer import train_networks
+
         device, seed = device_of(self.device), seed_of(self.random_state)
         with own_randomness(self.encoder, seed, device):
             trunk = self._trunk(rows, device, goes_on=goes_on)
@@ -656,7 +683,9 @@ default="demographic_parity"
         self._store(given, learned)
         self.warnings_ = told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
-        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_)
+        lams = [config.lams[place] * factor for factor in config.factors]
+        lams = lams if measures_information(self.penalty) else []
+        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_, lams)
         return self
 
 

@@ -15,7 +15,7 @@ from scipy.special import bdtrc
 from fairmi._data.tables import is_frame
 
 FINGERPRINT = "training_fingerprint_"  # attribute of a fitted classifier
-MOST_HASHES = 1000
+MAX_HASHES = 1000
 ROWS_AT_ONCE = 8192
 BY_CHANCE = float(np.exp(-1))
 SURE = 1e-4  # a finding as clear by chance is rarer than this
@@ -55,12 +55,12 @@ def row_hashes(X: Any, y: np.ndarray, blocks: Iterable[np.ndarray] | None = None
 def fingerprint(hashes: np.ndarray) -> np.ndarray:
     """Return the smallest hashes, sorted, of rows that have no equal: at most 1,000 of them."""
     values, counts = np.unique(hashes, return_counts=True)
-    return values[counts == 1][:MOST_HASHES]
+    return values[counts == 1][:MAX_HASHES]
 
 
 def merged(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the fingerprint of the rows of two."""
-    return np.unique(np.concatenate([first, second]))[:MOST_HASHES]
+    return np.unique(np.concatenate([first, second]))[:MAX_HASHES]
 
 
 def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
@@ -73,7 +73,7 @@ def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
     """
     values, counts = np.unique(hashes, return_counts=True)
     alone = values[counts == 1]
-    if len(known) >= MOST_HASHES:
+    if len(known) >= MAX_HASHES:
         alone = alone[alone <= known[-1]]
     seen = int(np.isin(alone, known).sum())
     by_chance = seen > 0 and bdtrc(seen - 1, len(alone), BY_CHANCE) > SURE
@@ -99,10 +99,18 @@ def _columns(X: Any) -> Iterator[np.ndarray]:
 
 
 def _objects(values: Any) -> np.ndarray:
-    """Return objects, those without a hash by their text."""
     found = np.empty(len(values), dtype=object)
-    found[:] = [v if isinstance(v, Hashable) else str(v) for v in values]
+    found[:] = list(values)
     return found
+
+
+def _factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and distinct values of objects, those without a hash by their text."""
+    try:
+        return pd.factorize(values, use_na_sentinel=True)
+    except TypeError:  # asked of each value only where one has none
+        texts = _objects([v if isinstance(v, Hashable) else str(v) for v in values])
+        return pd.factorize(texts, use_na_sentinel=True)
 
 
 def _blocks(X: Any) -> Iterator[np.ndarray]:
@@ -120,7 +128,7 @@ def _bits(values: np.ndarray) -> np.ndarray:
         number[np.isnan(number)] = np.nan
         bits = number.view(np.uint64)
         return bits ^ (bits >> np.uint64(32))
-    codes, kinds = pd.factorize(values.astype(object), use_na_sentinel=True)
+    codes, kinds = _factorized(values.astype(object))
     texts = np.array([str(kind) for kind in kinds], dtype=object)
     missing = _bits(np.array([np.nan]))
     return np.concatenate([pd.util.hash_array(texts, categorize=False), missing])[codes]

@@ -20,9 +20,10 @@ from fairmi._data.labels import (
     check_weights,
     class_weights,
 )
+from fairmi._data.named_groups import check_same_groups
 from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import check_indexes, check_table, n_rows
+from fairmi._data.tables import check_indexes, check_table, is_frame, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -170,7 +171,8 @@ def read_stream_input(
         rows = rows.of_classes(known)
     rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
-        earlier[1].check_named(sensitive_values)
+        if sensitive_values is not None:
+            check_same_groups(sensitive_values, earlier[1].groups)
         given = _input(rows, known, earlier[1], masks=masks)
         before = getattr(estimator, FINGERPRINT, given.fingerprint)
         return replace(given, fingerprint=merged(before, given.fingerprint))
@@ -197,7 +199,7 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
         drop=estimator.drop_sensitive,
     )
     features = X if len(kept) == X.shape[1] else take_columns(X, kept)
-    if reset and is_table:
+    if reset and is_frame(features):  # columns of arrays and sparse tables are numbers
         warn_of_odd_columns(features)
     weighted = estimator.weighted
     ones = np.ones_like(weights)

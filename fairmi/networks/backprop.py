@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from fairmi._layers import StackedMLP
-from fairmi.dependence._scores import shuffle_within
+from fairmi.dependence._pair_scores import shuffle_within
 from fairmi.dependence.donsker_varadhan import sampled_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import networks_of

@@ -185,22 +185,6 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
 
-    def representation(self, x: Tensor) -> Tensor:
-        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
-
-        Networks trained side by side do not know of each other: units of all of them together
-        tell of C what none of them tells alone, and more than the mean of their scores does.
-        """
-        z = self.represent(x)
-        return z[0] if len(z) == 1 else self.head(z).mean(0)
-
-    def scores_of(self, z: Tensor) -> Tensor:
-        """Return the scores, (B, K), of a representation."""
-        if self.n_models > 1:
-            return z
-        scores: Tensor = self.head(z[None])[0]
-        return scores
-
 
 def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: Any) -> Networks:
     """Return untrained networks; `trunk` is that of `own_encoder`, or None."""
@@ -208,19 +192,6 @@ def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: An
         return Networks(**architecture, generator=generator)
     networks: Networks = trunk.networks(architecture, generator)
     return networks
-
-
-def inference_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray], trunk: Any = None
-) -> Networks:
-    """Return trained networks in float64 on the CPU, on a trunk where there is one.
-
-    In float64 a row's place among others can't move it over the edge between two levels of Z.
-    """
-    networks = networks_of(architecture, torch.Generator(), trunk)
-    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
-    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
-    return networks.double().eval()
 
 
 def device_of(name: str) -> torch.device:

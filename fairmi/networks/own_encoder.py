@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -39,6 +40,12 @@ class Trunk:
         """Map rows as they are stored to features, (B, H)."""
         features: Tensor = self.module(as_input(x.to(self.device)))
         return features
+
+    def features(self, rows: Any) -> np.ndarray:
+        """Return the features (B, H), float64, of an array of rows, without gradients."""
+        with torch.no_grad():
+            parts = [self(part).cpu().double() for part in tensor_of(rows).split(_ROWS_AT_ONCE)]
+        return torch.cat(parts).numpy()
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -181,6 +188,16 @@ def as_input(x: Tensor) -> Tensor:
     if x.dtype == torch.uint8:
         return x.float().div_(_LARGEST_BYTE)
     return x.float() if x.is_floating_point() else x
+
+
+def tensor_of(rows: Any) -> Tensor:
+    """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
+    values = np.asarray(rows)
+    if values.dtype != np.uint8:
+        values = values.astype(np.float32 if values.dtype.kind in "bf" else np.int64, copy=False)
+    # A copy of what can't be written to, as a file that memory is mapped to: torch would warn.
+    writable = values.flags.writeable and all(step > 0 for step in values.strides)
+    return torch.from_numpy(values if writable else values.copy())
 
 
 @contextmanager

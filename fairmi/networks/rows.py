@@ -103,6 +103,10 @@ class TrainingRows:
             offsets=None if self.offsets is None else self.offsets.index_select(0, index),
         )
 
+    def first(self, n_rows: int) -> Batch:
+        """Return the first rows, at most `n_rows`."""
+        return self.batch(torch.arange(min(self.n_rows, n_rows), device=self.y.device))
+
 
 def training_rows(
     rows: EncodedRows,
