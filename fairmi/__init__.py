@@ -42,6 +42,7 @@ _ROOMS = {
     "datasets",
     "dependence",
     "exceptions",
+    "export",
     "metrics",
     "model_selection",
     "path",

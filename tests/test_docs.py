@@ -162,6 +162,7 @@ ROOMS = (
     "fairmi.audit",
     "fairmi.datasets",
     "fairmi.dependence",
+    "fairmi.export",
     "fairmi.metrics",
     "fairmi.model_selection",
     "fairmi.path",

@@ -18,6 +18,7 @@ LAYERS = {
     "_sklearn_compat": 0,
     "_classifier": 0,
     "_layers": 0,
+    "_one_thread": 0,
     "datasets": 0,
     "_data": 1,
     "preprocessing": 2,
@@ -28,6 +29,7 @@ LAYERS = {
     "boosting": 3,
     "audit": 3,
     "_base": 3,
+    "export": 4,
     "plot": 4,
     "_network_base": 4,
     "_boosting_classifier": 5,
@@ -40,6 +42,7 @@ LAYERS = {
 }
 TRAINING_BRANCH = {
     "_layers",
+    "_one_thread",
     "preprocessing",
     "dependence",
     "networks",
@@ -50,15 +53,21 @@ TRAINING_BRANCH = {
     "_network_classifier",
     "_backprop_classifier",
     "path",
+    "export",
 }
 AUDIT_BRANCH = {"metrics", "audit", "plot"}
 WITHOUT_TORCH = [
     "fairmi",
     "fairmi._data.fit_input",
     "fairmi.preprocessing",
+    "fairmi._network_classifier",
+    "fairmi._boosting_classifier",
+    "fairmi._backprop_classifier",
+    "fairmi.path",
     "fairmi.metrics",
     "fairmi.audit",
     "fairmi.datasets",
+    "fairmi.export",
 ]
 
 

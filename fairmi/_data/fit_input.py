@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairmi._data.array_rows import as_array_rows, blocks_of, check_array_rows
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
 from fairmi._data.fingerprint import FINGERPRINT, fingerprint, merged, row_hashes
 from fairmi._data.forms import without_infinite
@@ -38,7 +39,8 @@ class FitInput:
     features as `plan` reads them, `positions` (n,) says which of the rows
     given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
     the columns of X, of which the encoder reads those at the positions `kept`, and `fingerprint`
-    is that of the rows, streamed ones before them included.
+    is that of the rows, streamed ones before them included. Where X is no table, `features` are
+    rows of any shape, which the header has as `item_shape_`.
     """
 
     features: Any
@@ -156,7 +158,7 @@ def read_stream_input(
     `sensitive_values` are all groups, and `masks` says whether odd values are missing or their
     rows left out, rather than an error. Raises as `read_fit_input` does.
     """
-    X = without_infinite(X) if masks else X
+    X = without_infinite(X) if masks and _own_rows(estimator, X) is None else X
     rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
     before = None if earlier is None else earlier[0]
     if isinstance(estimator.class_weight, str):
@@ -181,12 +183,15 @@ def read_stream_input(
 
 def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> _Rows:
     check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
-    # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
-    reader = type(estimator)(**estimator.get_params(deep=False)) if reset else estimator
-    X = check_table(reader, X, reset=reset)
-    header = {k: v for k, v in vars(reader).items() if k in _HEADER}
+    X, header, is_table = _checked_features(estimator, X, reset=reset)
     y = check_labels(estimator, X, y)
     weights = check_weights(weights, X)
+    if not is_table and estimator.sensitive_columns is not None:
+        raise SensitiveFeaturesError(
+            f"sensitive_columns={estimator.sensitive_columns!r} are columns of a table, but X is "
+            "an array that encoder reads as it is; give sensitive_features beside it, or X as a "
+            "DataFrame."
+        )
     kept, frame, argument = _split_off_sensitive(
         X,
         sensitive,
@@ -208,9 +213,27 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
         positions=np.arange(len(y)),
         header=header,
         kept=kept,
-        hashes=row_hashes(X, y),
+        hashes=row_hashes(X, y, None if is_table else blocks_of(X)),
     )
     return rows.with_weight()
+
+
+def _checked_features(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, dict[str, Any], bool]:
+    """Return X, what a fitted estimator keeps of its form, and whether it is a table."""
+    rows = _own_rows(estimator, X)
+    if rows is not None and (reset or hasattr(estimator, "item_shape_")):
+        check_array_rows(rows, None if reset else estimator.item_shape_)
+        shape = tuple(int(n) for n in rows.shape[1:])
+        return rows, {"n_features_in_": shape[0], "item_shape_": shape}, False
+    # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
+    reader = type(estimator)(**estimator.get_params(deep=False)) if reset else estimator
+    X = check_table(reader, X, reset=reset)
+    return X, {k: v for k, v in vars(reader).items() if k in _HEADER}, True
+
+
+def _own_rows(estimator: Any, X: Any) -> Any:
+    """Return X as rows for an encoder of the user's own, None where it is a table."""
+    return None if getattr(estimator, "encoder", None) is None else as_array_rows(X)
 
 
 def _plan(

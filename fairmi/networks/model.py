@@ -18,7 +18,7 @@ class Channel(nn.Module):
     In training a unit is moved by uniform noise of `width` grid steps before it is rounded, and
     the gradient passes straight through the rounding; at inference it is rounded alone, which is
     deterministic row by row. With `n_levels=None` the channel is open: Z is what the encoder
-    gives, through ReLU, as in the published procedure.
+    gives, squashed to [-1, 1], or through ReLU, as in the published procedure.
 
     Shape: (M, B, D) in and out.
 
@@ -37,14 +37,16 @@ class Channel(nn.Module):
              [ 0.5000]]])
     """
 
-    def __init__(self, n_levels: int | None, generator: Generator) -> None:
+    def __init__(
+        self, n_levels: int | None, generator: Generator, *, squashed: bool = True
+    ) -> None:
         super().__init__()
-        self.n_levels = n_levels
+        self.n_levels, self.squashed = n_levels, squashed
         self.generator = generator
 
     def bound(self, h: Tensor) -> Tensor:
-        """Squash the encoder's output to [-1, 1], ends of the grid of levels."""
-        return h.relu() if self.n_levels is None else torch.tanh(h)
+        """Squash the encoder's output to [-1, 1], ends of the grid of levels, if it is bounded."""
+        return torch.tanh(h) if self.squashed else h.relu()
 
     def forward(self, bounded: Tensor, width: float = 0.0) -> Tensor:
         """Send bounded units through the channel; `width` is the noise in grid steps."""
@@ -107,13 +109,16 @@ class Networks(nn.Module):
         n_outputs: int,
         dropout: float,
         generator: Generator,
+        squashed: bool | None = None,
     ) -> None:
         super().__init__()
         self.n_inputs, self.n_components = n_inputs, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
-        self.channel = Channel(n_levels, generator)
+        # Rounded units are bounded; open ones only where it is said.
+        bounded = n_levels is not None if squashed is None else squashed
+        self.channel = Channel(n_levels, generator, squashed=bounded)
         self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
         if n_components == 1:
             self._start_head()
@@ -137,6 +142,22 @@ class Networks(nn.Module):
         """Return a copy of the parameters, (M, ...), those in common once for each model."""
         parts = self.state_dict().items()
         return {name: repeated(value, self.n_models // len(value)) for name, value in parts}
+
+    def keep_shared(self) -> None:
+        """Remember what has no model axis; these networks have nothing of the kind."""
+
+    def shared_is_finite(self) -> bool:
+        """Whether what has no model axis is numbers."""
+        return True
+
+    def encoder_weights(self) -> list[nn.Parameter]:
+        """Return all that trains before the channel."""
+        return list(self.encoder.parameters())
+
+    def decayed_weights(self) -> list[nn.Parameter]:
+        """Return the weights that decay: those that read X."""
+        # Where all weights decay, those behind the first layer make Z use fewer of its levels.
+        return [next(self.encoder.parameters())]
 
     def separate(self, states: Mapping[str, Tensor]) -> None:
         """Give each model parameters of its own, (M, ...)."""
@@ -164,34 +185,13 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
 
-    def representation(self, x: Tensor) -> Tensor:
-        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
 
-        Networks trained side by side do not know of each other: units of all of them together
-        tell of C what none of them tells alone, and more than the mean of their scores does.
-        """
-        z = self.represent(x)
-        return z[0] if len(z) == 1 else self.head(z).mean(0)
-
-    def scores_of(self, z: Tensor) -> Tensor:
-        """Return the scores, (B, K), of a representation."""
-        if self.n_models > 1:
-            return z
-        scores: Tensor = self.head(z[None])[0]
-        return scores
-
-
-def inference_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
-) -> Networks:
-    """Return trained networks in float64 on the CPU.
-
-    In float64 a row's place among others can't move it over the edge between two levels of Z.
-    """
-    networks = Networks(**architecture, generator=torch.Generator())
-    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
-    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
-    return networks.double().eval()
+def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: Any) -> Networks:
+    """Return untrained networks; `trunk` is that of `own_encoder`, or None."""
+    if trunk is None:
+        return Networks(**architecture, generator=generator)
+    networks: Networks = trunk.networks(architecture, generator)
+    return networks
 
 
 def device_of(name: str) -> torch.device:

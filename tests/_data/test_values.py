@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.impute import SimpleImputer
 
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBoostingClassifier, MIDebiasedClassifier
 from fairmi._data.tables import table_columns
 from fairmi.metrics._matrix import as_matrix
 from fairmi.preprocessing import TableEncoder
@@ -294,6 +294,47 @@ def test_a_polars_date_is_a_date_and_a_weekday_can_be_learned():
         weekend = np.array([day.weekday() > 4 for day in days])
         encoder = TableEncoder().fit(frame, weekend)
         assert 4.5 in encoder.columns_[3].knots
+
+
+def weekends(kind):
+    """Dates in an order that tells nothing of the day of the week, and whether each is weekend."""
+    days = pd.Series(pd.date_range("2023-12-30", periods=2 * N))
+    order = np.random.default_rng(1).permutation(2 * N)
+    days = days.iloc[order].reset_index(drop=True)
+    return pd.DataFrame({"day": days.astype(kind)}), (days.dt.day_of_week > 4).to_numpy()
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", object])
+def test_trees_learn_a_weekday_of_dates(kind):
+    frame, weekend = weekends(kind)
+    s = np.arange(2 * N) % 2
+    model = MIBoostingClassifier(lam=0, max_iter=20, min_samples_leaf=5, random_state=0)
+    model.fit(frame[:N], weekend[:N], sensitive_features=s[:N])
+    assert (model.predict(frame[N:]) == weekend[N:]).all()
+    parts = ["day: month", "day: day of month", "day: day of week", "day: hour"]
+    assert model.columns_["names"] == ["day", *parts]
+    with pytest.raises(ValueError, match="'day' of X was a date at fit and is numeric now"):
+        model.predict(pd.DataFrame({"day": [1.5]}))
+    missing = pd.DataFrame({"day": [None, None]}, dtype=object)
+    assert len(set(model.predict_proba(missing)[:, 1])) == 1
+
+
+def test_trees_saved_before_they_read_the_calendar_read_dates_as_days():
+    frame, weekend = weekends("datetime64[ns]")
+    days = pd.DataFrame({"day": (frame["day"] - pd.Timestamp(0)).dt.days})
+    model = MIBoostingClassifier(lam=0, max_iter=5, random_state=0)
+    model.fit(days, weekend, sensitive_features=np.arange(2 * N) % 2)
+    del model.columns_["dates"]
+    np.testing.assert_array_equal(model.transform(frame), model.transform(days))
+
+
+def test_trees_name_all_columns_of_another_kind():
+    frame = FRAME.assign(at=MOMENTS)
+    model = MIBoostingClassifier(lam=0, max_iter=2, random_state=0)
+    model.fit(frame, Y, sensitive_features=S)
+    later = frame.assign(pay=objects([*GAPPED[:-1], "N/A"]), at=1.0)
+    with pytest.raises(ValueError, match=r"2 columns: 'pay' of X was .*; 'at' of X was a date"):
+        model.predict(later)
 
 
 def test_durations_and_times_of_day_are_days():

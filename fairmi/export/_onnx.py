@@ -1,0 +1,179 @@
+"""A fitted classifier -> an ONNX model, and a table -> the inputs of such a model."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from fairmi._data.forms import plain
+from fairmi._data.tables import is_frame, read_columns
+from fairmi.export._graph import Graph
+from fairmi.export._inputs import MATRIX, read_inputs
+from fairmi.export._networks import add_networks
+from fairmi.export._outputs import add_classes
+from fairmi.export._trees import add_trees
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_MISSING = "missing"
+
+
+def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
+    """Return a fitted classifier, with its encoding of tables inside, as an ONNX model.
+
+    The graph computes in float64, so that Z falls on the level that it falls on here.
+
+    Parameters
+    ----------
+    model : classifier
+        A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBackpropClassifier` or
+        `MIDebiasedClassifierCV`, whose chosen model is taken.
+    missing : str, default=""
+        What stands for a missing value in a column of text, as ONNX has no missing strings. In a
+        column of numbers it is NaN.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Its inputs are the columns that the model reads, each by its name (x0, x1, ... where it has
+        none) and of shape (n_rows, 1): float64 for numbers, strings for text. Booleans are 0 and
+        1; a date is a float64, its days since 1970, and a duration its days. A table of numbers
+        without names is one input X, (n_rows, n_features) float64. `onnx_inputs` makes them of a
+        table.
+
+        Its outputs are `label` (n_rows,), `probabilities` (n_rows, n_classes) and
+        `representation`, Z (n_rows, n_components), in float64. An underscore is added to a name
+        that a column has.
+
+    Raises
+    ------
+    ImportError
+        If the package onnx is missing.
+    TypeError
+        If it is no classifier of fairmi; of a pipeline give the last step.
+    ValueError
+        If it holds what ONNX can't: a base of yours, a module of yours, categories or classes that
+        are neither text nor numbers, or `missing` as a category.
+    sklearn.exceptions.NotFittedError
+        If it isn't fitted.
+
+    Notes
+    -----
+    Trees are a TreeEnsemble of the domain ai.onnx.ml, version 5, and need onnxruntime 1.21 or
+    newer; networks need operators of version 17. Nothing is warned of or refused in the graph:
+    infinite values, columns of another kind and unseen categories are the caller's to check.
+
+    Examples
+    --------
+    >>> import onnxruntime
+    >>> from fairmi import MIBoostingClassifier
+    >>> from fairmi.datasets import load_german
+    >>> from fairmi.export import onnx_inputs, to_onnx
+    >>> X, y = load_german(return_X_y=True)
+    >>> model = MIBoostingClassifier(lam=1.0, max_iter=20, random_state=0)
+    >>> model = model.fit(X, y, sensitive_features=X["age"] > 25)
+    >>> exported = to_onnx(model)
+    >>> session = onnxruntime.InferenceSession(exported.SerializeToString())
+    >>> (label,) = session.run(["label"], onnx_inputs(exported, X))
+    >>> bool((label == model.predict(X)).all())
+    True
+    """
+    _require_onnx()
+    fitted = _chosen(model)
+    graph = Graph()
+    table = read_inputs(graph, fitted, missing)
+    add = add_trees if hasattr(fitted, "trees_") else add_networks
+    representation, scores = add(graph, fitted, table)
+    add_classes(graph, fitted.classes_, representation, scores)
+    return graph.model({_MISSING: missing})
+
+
+def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
+    """Return the inputs of an exported model of the rows of a table.
+
+    Parameters
+    ----------
+    exported : onnx.ModelProto
+        What `to_onnx` returned.
+    X : DataFrame or array-like of shape (n_rows, n_features)
+        With the columns that the model reads, others aside.
+
+    Returns
+    -------
+    dict of ndarray
+        By name of the input, as `onnxruntime.InferenceSession.run` takes them.
+
+    Raises
+    ------
+    ValueError
+        If X lacks a column, or holds text in a column of numbers.
+    """
+    wanted = {given.name: given.type.tensor_type for given in exported.graph.input}
+    missing = {entry.key: entry.value for entry in exported.metadata_props}[_MISSING]
+    X = plain(X, argument="X")
+    X = X if is_frame(X) or hasattr(X, "shape") else pd.DataFrame(X)
+    columns = {name: read.values for name, read in read_columns(X)}
+    if not is_frame(X):
+        if list(wanted) == [MATRIX] and len(wanted[MATRIX].shape.dim) == 2:
+            n_columns = wanted[MATRIX].shape.dim[1].dim_value
+            _check_width(len(columns), n_columns)
+            return {MATRIX: np.column_stack([_numbers(*pair) for pair in columns.items()])}
+        columns = {f"x{j}": values for j, values in enumerate(columns.values())}
+    absent = [name for name in wanted if name not in columns]
+    if absent:
+        raise ValueError(f"X has no column {absent[0]!r}, which the model reads; add it.")
+    string = import_module("onnx").TensorProto.STRING
+    return {
+        name: _texts(columns[name], missing)
+        if kind.elem_type == string
+        else _numbers(name, columns[name])[:, None]
+        for name, kind in wanted.items()
+    }
+
+
+def _chosen(model: Any) -> Any:
+    """Return the fitted classifier whose arrays are exported."""
+    known = ("MIBackpropClassifier", "MIBoostingClassifier", "MIDebiasedClassifier")
+    names = [kind.__name__ for kind in type(model).__mro__]
+    if not {*known, "MIDebiasedClassifierCV"} & set(names):
+        raise TypeError(
+            f"to_onnx takes a classifier of fairmi, not a {type(model).__name__}; of a pipeline "
+            "give the last step, as in pipeline[-1], and of a search best_estimator_."
+        )
+    check_is_fitted(model)
+    return model.model_ if "MIDebiasedClassifierCV" in names else model
+
+
+def _require_onnx() -> None:
+    try:
+        import_module("onnx")
+    except ImportError as error:
+        raise ImportError(
+            'to_onnx needs onnx; install it by: pip install "fairmi[onnx]"'
+        ) from error
+
+
+def _check_width(width: int, wanted: int) -> None:
+    if width != wanted:
+        raise ValueError(f"X has {width} columns, and the model reads {wanted}; give these.")
+
+
+def _texts(values: np.ndarray, missing: str) -> np.ndarray:
+    texts = [missing if pd.isna(value) else str(value) for value in values]
+    return np.array(texts, dtype=object)[:, None]
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype == object:
+        odd = next((value for value in values if isinstance(value, str)), None)
+        if odd is not None:
+            raise ValueError(
+                f"Column {name!r} of X holds {odd!r}, and was numeric at fit; give numbers, and "
+                "NaN for a missing one."
+            )
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

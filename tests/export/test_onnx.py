@@ -1,0 +1,235 @@
+"""An exported model gives in onnxruntime what the model gives here."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from scipy.sparse import csr_array
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fairmi import (
+    MIBackpropClassifier,
+    MIBoostingClassifier,
+    MIDebiasedClassifier,
+    MIDebiasedClassifierCV,
+)
+from fairmi.datasets import load_adult
+from fairmi.export import onnx_inputs, to_onnx
+from fairmi.export._calendar import add_calendar_parts
+from fairmi.export._graph import Graph
+from fairmi.preprocessing.calendar_parts import calendar_parts
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning"),
+    pytest.mark.filterwarnings("ignore::fairmi.exceptions.ColumnWarning"),
+]
+
+N = 400
+RANDOM = np.random.default_rng(0)
+NUMBERS = RANDOM.normal(size=(N, 3))
+GAPPED = np.where(RANDOM.random((N, 3)) < 0.1, np.nan, NUMBERS)
+S = np.array(list("ab") * (N // 2))
+Y = (NUMBERS[:, 0] + 0.5 * (S == "a") > 0).astype(int)
+THREE = np.array(["low", "middle", "top"])[np.digitize(NUMBERS[:, 0], [-0.5, 0.5])]
+JOBS = np.array(["clerk", "nurse", "cook", None], dtype=object)[RANDOM.integers(0, 4, N)]
+
+
+def trees(**parameters):
+    parameters = {"max_iter": 15, "min_samples_leaf": 5, **parameters}
+    return MIBoostingClassifier(lam=1.0, random_state=0, **parameters)
+
+
+def network(**parameters):
+    return MIDebiasedClassifier(**{"lam": 1.0, "max_iter": 5, "random_state": 0, **parameters})
+
+
+KINDS = {
+    "trees": trees,
+    "network": network,
+    "three networks": lambda: network(n_estimators=3),
+    "published": lambda: MIBackpropClassifier(max_iter=2, random_state=0),
+}
+
+
+def run(exported, rows):
+    session = onnxruntime.InferenceSession(exported.SerializeToString())
+    return session.run(None, onnx_inputs(exported, rows))
+
+
+def check(model, rows, exported=None):
+    """What the graph gives of rows is what the model gives; at most 2e-15 apart was measured."""
+    label, probabilities, z = run(exported or to_onnx(model), rows)
+    np.testing.assert_allclose(probabilities, model.predict_proba(rows), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(z, model.transform(rows), rtol=0, atol=1e-12)
+    assert label.tolist() == model.predict(rows).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_predictions_on_adult(kind):
+    """2,000 rows with text and missing values, of categories and of plain text alike."""
+    train, test = load_adult(subset="train"), load_adult(subset="test")
+    sex = train.sensitive_features["sex"]
+    n = 800 if kind == "published" else 4000
+    model = KINDS[kind]().fit(train.data[:n], train.target[:n], sensitive_features=sex[:n])
+    rows = test.data[:2000]
+    assert rows.isna().to_numpy().sum() > 200
+    exported = to_onnx(model)
+    check(model, rows, exported)
+    text = rows.astype(dict.fromkeys(rows.select_dtypes("category"), object))
+    check(model, text, exported)
+    assert len({*model.predict_proba(rows)[:, 1]}) > 5
+    if kind == "trees":
+        assert model.trees_["nodes"]["is_categorical"].sum() > 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("labels", [Y, Y > 0, THREE, Y - 1.0], ids=["int", "bool", "str", "float"])
+def test_numbers_without_names_are_one_matrix(kind, labels):
+    model = KINDS[kind]().fit(GAPPED, labels, sensitive_features=S)
+    exported = to_onnx(model)
+    assert [given.name for given in exported.graph.input] == ["X"]
+    check(model, GAPPED[:, :3], exported)
+    with pytest.raises(ValueError, match="X has 2 columns, and the model reads 3; give these"):
+        onnx_inputs(exported, GAPPED[:, :2])
+
+
+@pytest.mark.parametrize("fit_on", [csr_array, np.asarray])
+@pytest.mark.parametrize("make", [trees, network])
+def test_sparse_tables(fit_on, make):
+    dense = np.where(np.abs(GAPPED) < 0.5, 0, GAPPED)
+    model = make().fit(fit_on(dense), Y, sensitive_features=S)
+    check(model, csr_array(dense))
+
+
+def odd_table():
+    """Columns of each kind that a table may have."""
+    codes = RANDOM.integers(0, 5, N)
+    return pd.DataFrame(
+        {
+            "label": GAPPED[:, 0],
+            "a name, with ümlauts: /": JOBS,
+            "truth": pd.array(np.where(codes == 0, None, codes > 2), dtype="boolean"),
+            "code": pd.Categorical(codes),
+            "float code": pd.Categorical(np.where(codes == 1, np.nan, codes / 2)),
+            "many": [f"m{k % 150}" for k in RANDOM.integers(0, 150, N)],
+            "many codes": pd.Categorical(np.arange(N) % 150),
+            "empty": np.full(N, np.nan),
+            "constant": np.ones(N),
+            "day": pd.to_datetime("1969-06-01") + pd.to_timedelta(np.arange(N) * 31, unit="h"),
+            "time": pd.to_timedelta(np.arange(N), unit="min"),
+            "sex": S,
+        }
+    )
+
+
+@pytest.mark.parametrize("make", [trees, network])
+@pytest.mark.parametrize("drop", [True, False])
+@pytest.mark.parametrize("max_bins", [255, 30])
+def test_columns_of_each_kind(make, drop, max_bins):
+    table = odd_table()
+    parameters = {"max_bins": max_bins} if make is trees else {}
+    model = make(sensitive_columns="sex", drop_sensitive=drop, **parameters).fit(table, Y)
+    exported = to_onnx(model)
+    check(model, table, exported)
+    inputs = [given.name for given in exported.graph.input]
+    assert inputs == [name for name in table.columns if name != "sex" or not drop]
+    assert [o.name for o in exported.graph.output] == ["label_", "probabilities", "representation"]
+    # What fit never saw: categories, numbers beyond all, and rows without any value.
+    later = table.assign(
+        **{"a name, with ümlauts: /": "actor", "many": "m-1", "label": 1e30, "empty": 3.0},
+        code=pd.Categorical([9] * N),
+        day=pd.Timestamp("2400-02-29 12:30"),
+    )
+    later["many codes"] = pd.Categorical([999] * N)
+    check(model, later, exported)
+    gaps = table.astype(object)
+    gaps.loc[:, [name for name in table if name != "sex"]] = None
+    check(model, gaps, exported)
+
+
+def test_columns_without_names():
+    table = np.column_stack([NUMBERS.astype(object), JOBS])
+    model = trees().fit(table, Y, sensitive_features=S)
+    exported = to_onnx(model)
+    assert [given.name for given in exported.graph.input] == ["x0", "x1", "x2", "x3"]
+    check(model, table, exported)
+
+
+@pytest.mark.parametrize("penalised", [0, 5])
+def test_trees_that_are_leaves_alone(penalised):
+    """No split is possible, of any tree or of those of the base."""
+    x = np.column_stack([NUMBERS[:, :1] if penalised else np.ones((N, 1)), np.ones(N)])
+    model = trees(min_samples_leaf=N).fit(x, Y, sensitive_features=S)
+    check(model, x)
+
+
+def test_the_chosen_model_of_a_search():
+    search = MIDebiasedClassifierCV(trees(max_iter=3), lams=[0, 8], cv=2, bound=0.5)
+    check(search.fit(GAPPED, Y, sensitive_features=S), GAPPED)
+
+
+def test_dates_of_all_centuries():
+    days = np.concatenate([np.arange(-800_000, 800_000, 7.3), np.arange(-800_000, 150_000, 3)])
+    graph = Graph()
+    parts = add_calendar_parts(graph, graph.input("days"))
+    for k, part in enumerate(parts):
+        graph.output(str(k), part, np.dtype(float), 1)
+    session = onnxruntime.InferenceSession(graph.model({}).SerializeToString())
+    found = session.run(None, {"days": days[:, None]})
+    expected = [values for _, values in calendar_parts("day", days)]
+    np.testing.assert_array_equal(np.column_stack(found), np.column_stack(expected))
+
+
+def test_a_missing_text_is_what_none_holds():
+    table = pd.DataFrame({"job": np.where(pd.isna(JOBS), "", JOBS), "pay": NUMBERS[:, 0]})
+    table.loc[:20, "job"] = None
+    for make in (trees, network):
+        model = make().fit(table, Y, sensitive_features=S)
+        with pytest.raises(ValueError, match=r"missing='' is a category of column 'job'; give a "):
+            to_onnx(model)
+        check(model, table, to_onnx(model, missing="<NA>"))
+
+
+def test_what_can_not_be_exported_is_refused():
+    with pytest.raises(NotFittedError):
+        to_onnx(trees())
+    with pytest.raises(TypeError, match=r"not a Pipeline; of a pipeline give the last step"):
+        to_onnx(make_pipeline(StandardScaler(), trees()))
+    based = trees(base=LogisticRegression()).fit(NUMBERS, Y, sensitive_features=S)
+    with pytest.raises(ValueError, match=r"the base LogisticRegression under .*; fit with base="):
+        to_onnx(based)
+    own = network().fit(NUMBERS, Y, sensitive_features=S)
+    own.parameters_["encoder.convolution.weight"] = np.ones(1)
+    with pytest.raises(ValueError, match="can't export an encoder of yours; export the module by"):
+        to_onnx(own)
+    mixed = pd.DataFrame({"a": pd.Series(["x", 1] * (N // 2), dtype=object)})
+    for make in (trees, network):
+        with pytest.raises(ValueError, match=r"'a' has categories that are not all text .*astype"):
+            to_onnx(make().fit(mixed, Y, sensitive_features=S))
+    dates = np.where(Y == 1, np.datetime64("2024-01-01"), np.datetime64("2024-01-02"))
+    with pytest.raises(ValueError, match=r"The class .* is neither text nor a number"):
+        to_onnx(trees().fit(NUMBERS, dates, sensitive_features=S))
+
+
+def test_inputs_that_can_not_be_made_are_refused():
+    table = pd.DataFrame({"job": JOBS, "pay": NUMBERS[:, 0]})
+    exported = to_onnx(trees().fit(table, Y, sensitive_features=S))
+    with pytest.raises(ValueError, match="X has no column 'pay', which the model reads; add it"):
+        onnx_inputs(exported, table[["job"]])
+    with pytest.raises(ValueError, match=re.escape("Column 'pay' of X holds 'N/A', and was num")):
+        onnx_inputs(exported, table.assign(pay="N/A"))
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    model = trees().fit(NUMBERS, Y, sensitive_features=S)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'pip install "fairmi\[onnx\]"'):
+        to_onnx(model)
