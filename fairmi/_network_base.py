@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier, Told, told_of_one_class
+from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
-from fairmi._data.collapse import is_collapsed
+from fairmi._data.collapse import FittedRows, PenalisedGroups
 from fairmi._data.fit_input import FitInput
 from fairmi._one_thread import one_thread
+from fairmi._sklearn_compat import in_skops
 from fairmi.networks.inference import represent, represent_items
 from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
@@ -38,6 +44,8 @@ _CLAIMED_SHARE = 0.25
 _MAX_ROWS, _MIN_ROWS = 5_000, 200
 # Distinct values of Z that a table tells apart.
 _MAX_CELLS = 256
+# Units of Z times groups up to which trees are grown.
+_MAX_BOOSTED = 256
 
 
 def told_of_blind_critics(
@@ -70,7 +78,8 @@ def told_of_blind_critics(
 def _probed(z: np.ndarray, groups: np.ndarray) -> float:
     """Return the nats of the groups that a fresh probe finds in Z on held-out rows.
 
-    Where Z has few values the probe is a table of these, else gradient boosting.
+    Where Z has few values the probe is a table of these, else gradient boosting, and a linear one
+    where many groups and units make boosting take longer than a fit should.
     """
     rows = np.random.default_rng(0).permutation(len(z))[:_MAX_ROWS]
     fit, held_out = rows[::2], rows[1::2]
@@ -84,12 +93,22 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
         smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
         predicted = smooth[cells.ravel()[held_out], groups[held_out]]
     else:
-        probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-        with threadpool_limits(1):
+        wide = z.shape[1] * len(shares) > _MAX_BOOSTED
+        probe = _linear_probe() if wide else _boosted_probe()
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a probe
             told = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
         column = np.searchsorted(probe.classes_, groups[held_out])
         predicted = told[np.arange(len(held_out)), column]
     return float(np.log(predicted / shares[groups[held_out]]).mean())
+
+
+def _boosted_probe() -> Any:
+    return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
+
+
+def _linear_probe() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
 
 
 def _blind(claimed: float, found: float) -> str:
@@ -219,18 +238,25 @@ class NetworkClassifier(RepresentationClassifier):
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return self._networks().scores_of(Z)
 
-    def _diagnosed(self, batch: Batch, claims: Sequence[float | None], n_steps: int) -> Told:
+    def _diagnosed(
+        self,
+        batch: Batch,
+        claims: Sequence[float | None],
+        n_steps: int,
+        lams: Sequence[float] = (),
+    ) -> Told:
         """Say what is wrong with the fitted model, as some rows of the fit show it.
 
-        `n_steps` it took.
+        `n_steps` it took. `lams` has λ of each sensitive attribute whose penalty is I(Z; C) in
+        nats, where they are so.
         """
         networks = self._networks()
         x, features = batch.x.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x))
         scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
-        collapsed = bool(weights.any()) and is_collapsed(scores, batch.y.cpu().numpy(), weights)
-        told = told_of_one_class(collapsed, self.lam, n_steps)
+        fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
+        told = told_of_trivial(fitted, self.lam, _penalised(batch, lams), n_steps)
         if self.constraint != "demographic_parity" or not claims:
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
@@ -238,10 +264,35 @@ class NetworkClassifier(RepresentationClassifier):
         blind = told_of_blind_critics(z[0], groups, counted, claims)
         return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain data, the user's own parameters and the trained copy of their module.
+
+        Raises
+        ------
+        TypeError
+            If skops asks, and there is a module.
+        """
+        state = super().__getstate__()
+        if self.encoder is not None and in_skops():
+            raise TypeError(
+                f"skops saves no torch module, and this {type(self).__name__} has an encoder of "
+                "your own; save it by pickle or joblib, or pass on trunk_.state_dict() and "
+                "parameters_."
+            )
+        return state
+
     @property
     def _n_features_out(self) -> int:
         several = self.architecture_["n_models"] > 1
         return int(self.architecture_["n_outputs" if several else "n_components"])
+
+
+def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
+    return [
+        PenalisedGroups(lam, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
+        for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
+        if of.groups is not None and of.n_strata == 1
+    ]
 
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:

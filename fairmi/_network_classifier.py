@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
+from fairmi._base import (
+    Callbacks,
+    check_callbacks,
+    check_lam,
+    check_path_lams,
+    measures_information,
+    told_of_stop,
+)
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
@@ -102,7 +109,7 @@ default="demographic_parity"
         unit is enough to hold all that a fair prediction needs. Of an open channel it gives 64.
     n_levels : int or None, default=17
         Values that each unit can take; fewer make a tighter certificate and coarser scores. None
-        opens the channel: units of any value, which hold what few levels can't, without a
+        opens the channel: units of any value from -1 to 1 hold what few levels can't, without a
         certificate. The critic's claim tells even less there.
     n_estimators : int, default=1
         Networks that train side by side from different starts. Z is then the mean of their
@@ -361,7 +368,9 @@ default="demographic_parity"
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         CollapseWarning
-            If one class alone is predicted, or Z tells much that the critic doesn't see.
+            If one class alone is predicted; if λ is so large that a constant prediction has a
+            lower loss than y itself, and the fitted model is no better than one; or if Z tells
+            much that the critic doesn't see.
         """
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "parameters_")
@@ -699,7 +708,9 @@ default="demographic_parity"
         self._store(given, learned)
         self.warnings_ = told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
-        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_)
+        lams = [config.lams[place] * factor for factor in config.factors]
+        lams = lams if measures_information(self.penalty) else []
+        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_, lams)
         reducer = trained.trainer.reducer
         if reducer.n_shards > 1:
             from fairmi.networks.shard import learned_of
