@@ -24,6 +24,7 @@ class NumpyNetworks:
     encoder: tuple[Layer, ...]
     head: Layer
     n_levels: int | None
+    squashed: bool
 
     @property
     def n_models(self) -> int:
@@ -70,19 +71,21 @@ class NumpyNetworks:
         return x
 
     def _channel(self, h: np.ndarray) -> np.ndarray:
+        bounded = np.tanh(h, out=h) if self.squashed else np.maximum(h, 0, out=h)
         if self.n_levels is None:
-            return np.maximum(h, 0, out=h)
+            return bounded
         half = (self.n_levels - 1) / 2
-        levels = np.rint((np.tanh(h, out=h) + 1) * half)
-        return levels / half - 1
+        return np.rint((bounded + 1) * half) / half - 1
 
 
 def numpy_networks(
     architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
 ) -> NumpyNetworks:
     """Return trained networks of `parameters`, named as in `Networks.arrays`."""
-    (head,) = _layers("head", parameters)
-    return NumpyNetworks(tuple(_layers("encoder", parameters)), head, architecture["n_levels"])
+    encoder, (head,) = tuple(_layers("encoder", parameters)), _layers("head", parameters)
+    n_levels, squashed = architecture["n_levels"], architecture.get("squashed")
+    bounded = n_levels is not None if squashed is None else squashed
+    return NumpyNetworks(encoder, head, n_levels, bounded)
 
 
 def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> Iterator[Layer]:
