@@ -437,7 +437,7 @@ default="demographic_parity"
         """Become the model of one λ of a training."""
         collapsed = learned.pop("collapsed")
         self._store(given, learned)
-        self.warnings_ = told_of_stop(self.stopped_, self.n_iter_)
+        self.warnings_ += told_of_stop(self.stopped_, self.n_iter_)
         self.warnings_ += told_of_one_class(collapsed, self.lam)
         return self
 

@@ -416,7 +416,8 @@ default="demographic_parity"
         errors : {"raise", "mask"}, default="raise"
             What an odd value does. "raise" refuses the part. "mask" takes what no float can hold,
             and text in a column of numbers, for missing; rows of a group that is not known, or
-            missing, train the task alone; rows of a class that is not known are left out.
+            missing, train the task alone; rows of a class that is not known, or without a label,
+            are left out.
 
         Returns
         -------
@@ -456,7 +457,7 @@ default="demographic_parity"
         record = trainer.feed(data, config, step, epoch + 1)
         learned = {"encoder_": encoder, "architecture_": config.architecture}
         if record is None:
-            learned |= self._unfed(data, config, counts)
+            learned |= self._unfed(given, data, config, counts)
         else:
             learned |= {
                 "parameters_": trainer.networks.arrays(slice(None)),
@@ -465,7 +466,6 @@ default="demographic_parity"
                 "n_iter_": record.epoch,
                 "t_": trainer.step_count,
                 "stopped_": None,
-                "warnings_": [],
             }
         self._store(given, learned)
         if record is not None:
@@ -495,7 +495,7 @@ default="demographic_parity"
         return trainer
 
     def _unfed(
-        self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
+        self, given: FitInput, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
         names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
@@ -503,7 +503,7 @@ default="demographic_parity"
         if not kept:
             start = Trainer(data, config).networks.arrays(slice(None))
             kept = dict(zip(names, (start, np.zeros_like(counts), [], 0, 0), strict=True))
-        told = told_of_stop("diverged", kept["n_iter_"])
+        told = given.told + told_of_stop("diverged", kept["n_iter_"])
         return kept | {"stopped_": "diverged", "warnings_": told}
 
     def _check_parameters(self) -> None:
@@ -601,7 +601,7 @@ default="demographic_parity"
                 "stopped_": stopped,
             },
         )
-        self.warnings_ = told_of_stop(stopped, self.n_iter_)
+        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
         self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_)
         return self
