@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import softmax
 
-_SCALE = 2.0
-# Log odds up to which a class is not rare, so that Z is centred at even odds.
-_USUAL_ODDS = 2.0
+# Log odds up to which a class is not rare, so that Z is centred at even odds; and from which on
+# the levels lie where the scores are.
+_USUAL_ODDS, _RARE_ODDS = 2.0, 4.0
+# Of scores of both classes, these quantiles come to lie at -_REACH and _REACH.
+_QUANTILES, _REACH = (0.05, 0.95), 0.9
 # Steps that a coarse grid is refined to for the table of the penalty, which shares a row between
 # the two nearest levels where predictions round it: few wide steps would hide what rounding shows.
 _TABLE_STEPS = 24
@@ -19,12 +21,14 @@ _TABLE_STEPS = 24
 class ScoreChannel:
     """Units of Z and their grid of `n_levels` values from -1 to 1.
 
-    One score (two classes) has one unit, Z = tanh((F - centre) / 2), which at centre 0 is twice
-    the probability less 1. K scores (K classes) have K units, twice each probability less 1.
+    One score (two classes) has one unit, Z = tanh((F - centre) / scale), which at centre 0 and
+    scale 2 is twice the probability less 1. K scores (K classes) have K units, twice each
+    probability less 1.
     """
 
     n_levels: int
     centre: float = 0.0
+    scale: float = 2.0
 
     @property
     def steps_per_unit(self) -> float:
@@ -39,7 +43,7 @@ class ScoreChannel:
     def squash(self, scores: np.ndarray) -> np.ndarray:
         """Return Z before rounding, (n, K), of scores (n, K)."""
         if scores.shape[1] == 1:
-            return np.tanh((scores - self.centre) / _SCALE)
+            return np.tanh((scores - self.centre) / self.scale)
         return 2 * softmax(scores, axis=1) - 1
 
     def position(self, z: np.ndarray) -> np.ndarray:
@@ -53,7 +57,7 @@ class ScoreChannel:
     def pull_back(self, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return the derivative in the scores of what has derivative `slope` (n, K) in Z."""
         if z.shape[1] == 1:
-            return slope * (1 - z**2) / _SCALE
+            return slope * (1 - z**2) / self.scale
         p = (z + 1) / 2
         return 2 * p * (slope - (slope * p).sum(1, keepdims=True))
 
@@ -62,7 +66,7 @@ class ScoreChannel:
         inner = 1 - 0.25 / self.steps_per_unit
         z = np.clip(z, -inner, inner)
         if z.shape[1] == 1:
-            return self.centre + _SCALE * np.arctanh(z)
+            return self.centre + self.scale * np.arctanh(z)
         return np.log1p(z)
 
     def predict(self, z: np.ndarray) -> np.ndarray:
@@ -71,7 +75,26 @@ class ScoreChannel:
         return (scores[:, 0] > 0).astype(int) if z.shape[1] == 1 else scores.argmax(axis=1)
 
 
-def centre_of(share: float) -> float:
-    """Return where to centre Z for a class of that share: at 0 unless it is rare or is most."""
+def channel_of(
+    n_levels: int, scores: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> ScoreChannel:
+    """Return the channel for trees that start from scores (n, K) of rows of codes y (n,).
+
+    Even odds are its centre unless one of two classes is rare. Then nearly all scores would share
+    the lowest level, and rows that tell much would be tied: the rarer a class, the more the levels
+    go by the scores themselves, both classes counting alike.
+    """
+    share = float(np.average(y == 1, weights=weights))
     odds = np.log(share) - np.log1p(-share)
-    return float(np.sign(odds) * max(abs(odds) - _USUAL_ODDS, 0.0))
+    beyond = abs(odds) - _USUAL_ODDS
+    if scores.shape[1] > 1 or beyond <= 0:
+        return ScoreChannel(n_levels)
+    alike = weights * np.where(y == 1, 1 - share, share)
+    order = np.argsort(scores[:, 0])
+    below = np.cumsum(alike[order])
+    low, high = scores[order[np.searchsorted(below, np.array(_QUANTILES) * below[-1])], 0]
+    rarity = min(beyond / (_RARE_ODDS - _USUAL_ODDS), 1.0)
+    usual = np.sign(odds) * beyond
+    centre = usual + rarity * ((low + high) / 2 - usual)
+    scale = 2.0 + rarity * max((high - low) / 2 / np.arctanh(_REACH) - 2.0, 0.0)
+    return ScoreChannel(n_levels, float(centre), float(scale))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fairmi._data.collapse import is_collapsed
 from fairmi.boosting.base import Base, boost, cross_fit
-from fairmi.boosting.channel import ScoreChannel, centre_of
+from fairmi.boosting.channel import ScoreChannel, channel_of
 from fairmi.boosting.config import BoostingConfig
 from fairmi.boosting.rounds import Round, TreePenalty, debias
 from fairmi.boosting.rows import TreeRows
@@ -51,8 +51,7 @@ def train_trees(
         What is told of each round, for each λ.
     """
     base = _base(rows, config)
-    rarest = float(np.average(rows.y == 1, weights=rows.weights))
-    channel = ScoreChannel(config.n_levels, centre_of(rarest) if rows.n_classes == 2 else 0.0)
+    channel = channel_of(config.n_levels, base.scores, rows.y, rows.weights)
     trained = []
     for lam, report in zip(lams, reports, strict=True):
         found = debias(
