@@ -59,13 +59,13 @@ def measure(rows: int, features: int, groups: int, lams: int) -> dict[str, float
     }
 
 
-def sweep(most_rows: int) -> pd.DataFrame:
+def sweep(max_rows: int) -> pd.DataFrame:
     """Measure each point in a process of its own, which nothing before has grown."""
     rows = []
     for name, values in SWEEPS.items():
         for value in values:
             setting = BASE | {name: value}
-            if setting["rows"] > most_rows:
+            if setting["rows"] > max_rows:
                 continue
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 measured = pool.apply(measure, kwds=setting)
@@ -110,10 +110,10 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Print and save the table, and draw it."""
     made = parser(__doc__)
-    made.add_argument("--most-rows", type=int, default=1_000_000)
+    made.add_argument("--max-rows", type=int, default=1_000_000)
     options = made.parse_args()
     print_machine()
-    frame = sweep(options.most_rows)
+    frame = sweep(options.max_rows)
     for shown in (frame, exponents(frame)):
         print(f"\n{shown.round(3).to_string(index=False)}")
     write(frame, options.output)

@@ -1,7 +1,7 @@
 """Draw docs/_static/frontier.png, the first picture of the README, from measured figures.
 
 Run: python benchmarks/frontier.py --output benchmarks/results/frontier.csv  (which measures)
-     python benchmarks/trees.py --output benchmarks/results/trees.csv        (trees, thresholds)
+     python benchmarks/frontier.py --methods trees thresholds --output benchmarks/results/trees.csv
      python docs/frontier_picture.py                                         (which draws)
 """
 
@@ -16,8 +16,13 @@ import pandas as pd
 HERE = Path(__file__).parent
 # Name in the table, name in the picture, colour (told apart by colour-blind eyes), marker.
 LINES = (
-    ("trees", "fairmi, trees", "#D55E00", "D"),
-    ("thresholds", "gradient boosting, a threshold for each group", "#009E73", "P"),
+    ("fairmi, trees", "fairmi, trees", "#D55E00", "D"),
+    (
+        "Boosting, a threshold for each group",
+        "gradient boosting, a threshold for each group",
+        "#009E73",
+        "P",
+    ),
     ("fairmi, 4 networks", "fairmi, 4 networks", "#CC79A7", "o"),
     ("fairmi", "fairmi, 1 network", "#E69F00", "s"),
     (
@@ -35,9 +40,8 @@ SPARE = (("#000000", "X"), ("#888888", "*"))
 def main() -> None:
     """Draw each method's line through the means over its seeds that no other of them betters."""
     results = HERE.parent / "benchmarks" / "results"
-    trees = pd.read_csv(results / "trees.csv").rename(columns={"unfairness": "dp"})
-    trees = trees[(trees["constraint"] == "demographic_parity") & (trees["setting"] <= 24)]
-    rows = pd.concat([pd.read_csv(results / "frontier.csv"), trees])
+    rows = pd.concat([pd.read_csv(results / name) for name in ("frontier.csv", "trees.csv")])
+    rows = rows[rows["setting"] <= 24]
     means = rows.groupby(["method", "setting"], as_index=False)[["accuracy", "dp"]].mean()
     others = sorted(set(means["method"]) - {line[0] for line in LINES})
     lines = [*LINES, *((name, name, *look) for name, look in zip(others, SPARE, strict=False))]

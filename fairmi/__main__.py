@@ -77,6 +77,9 @@ def add_compare_command(subparsers: Any) -> None:
         help="keep the sensitive column out of the features of all methods",
     )
     parser.add_argument(
+        "--methods", nargs="+", metavar="NAME", help="these alone, by their names in the table"
+    )
+    parser.add_argument(
         "--jobs",
         "--n-jobs",
         dest="n_jobs",
@@ -90,15 +93,21 @@ def add_compare_command(subparsers: Any) -> None:
 
 def run_compare(options: argparse.Namespace) -> str:
     """Compare as the options say, save what they ask for, and return the table as text."""
-    from fairmi.compare import compare  # loads torch, which the other commands do without
+    # Loads torch, which the other commands do without.
+    from fairmi.compare import compare, methods_named
 
     if options.output is not None and find_spec("matplotlib") is None:
         raise SystemExit(
             "--output saves a picture, which needs matplotlib: pip install matplotlib"
         )
 
+    try:
+        methods = None if options.methods is None else methods_named(options.methods)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     comparison = compare(
         options.dataset,
+        methods=methods,
         fast=options.fast,
         without_sensitive=options.without_sensitive,
         n_jobs=options.n_jobs,

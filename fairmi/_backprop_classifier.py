@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
@@ -13,20 +13,25 @@ from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
-from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
+    on_few_threads,
+    own_randomness,
 )
 from fairmi._sklearn_compat import Interval, StrOptions
-from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.config import check_size, layer_sizes, n_batches
-from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
-from fairmi.networks.model import device_of
-from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import encode_rows
+from fairmi.preprocessing.encoded_rows import EncodedRows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    import torch
+
+    from fairmi.networks.backprop import Backprop, BackpropConfig
+    from fairmi.networks.loop import Outcome
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import TrainingRows
 
 
 class MIBackpropClassifier(NetworkClassifier):
@@ -45,10 +50,10 @@ class MIBackpropClassifier(NetworkClassifier):
 default="demographic_parity"
         What is penalised, as in `MIDebiasedClassifier`.
     sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, group_weight, \
-weighted, class_weight
+weighted, class_weight, encoder
         As in `MIDebiasedClassifier`.
     hidden_layer_sizes : int or sequence of int, default=(512,)
-        Units of the encoder's hidden layers.
+        Units of the encoder's hidden layers; not read where `encoder` is given.
     n_critic_steps : int, default=40
         Steps of the critic after each step of the encoder (K): 40 for digits in the published
         code, 20 for faces.
@@ -70,7 +75,8 @@ weighted, class_weight
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, \
-history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fingerprint_
+history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, parameters_, \
+training_fingerprint_
         As in `MIDebiasedClassifier`.
 
     See Also
@@ -108,6 +114,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
+        "encoder": [None, callable],
         "hidden_layer_sizes": ["array-like", Integral],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -131,6 +138,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         group_weight: str | None = None,
         weighted: str = "both",
         class_weight: Any = None,
+        encoder: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (512,),
         n_critic_steps: int = 40,
         max_iter: int = 15,
@@ -150,6 +158,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         self.group_weight = group_weight
         self.weighted = weighted
         self.class_weight = class_weight
+        self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_critic_steps = n_critic_steps
         self.max_iter = max_iter
@@ -160,7 +169,7 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         self.verbose = verbose
         self.random_state = random_state
 
-    @one_thread()
+    @on_few_threads
     @explains_arguments
     def fit(
         self,
@@ -193,41 +202,61 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         """
+        from fairmi.networks.model import device_of
+        from fairmi.networks.rows import training_rows
+
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
         check_lam(self.lam)
         given = read_fit_input(self, X, y, sensitive_features, sample_weight)
-        encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
-        encoded = encode_rows(given, encoder)
-        config = self._config(given, encoded.n_inputs)
-        check_size(config.architecture, 1)
-        rows, _ = training_rows(
-            encoded,
-            given.plan.n_groups,
-            constraint=self.constraint,
-            group_weight=self.group_weight,
-            n_classes=len(given.classes),
-            device=config.device,
-        )
-        training, outcome = self._trained(rows, config)
+        encoder, encoded = self._encoded(given)
+        device, seed = device_of(self.device), seed_of(self.random_state)
+        with own_randomness(self.encoder, seed, device):
+            trunk = self._trunk(encoded, device, goes_on=False)
+            config = self._config(given, encoded, device, seed, trunk)
+            check_size(config.architecture, 1)
+            rows, _ = training_rows(
+                encoded,
+                given.plan.n_groups,
+                constraint=self.constraint,
+                group_weight=self.group_weight,
+                n_classes=len(given.classes),
+                device=device,
+            )
+            training, outcome = self._trained(rows, config, trunk)
         return self._take(given, encoder, training, outcome)._told()
 
-    def _config(self, given: FitInput, n_inputs: int) -> BackpropConfig:
+    def _config(
+        self,
+        given: FitInput,
+        encoded: EncodedRows,
+        device: torch.device,
+        seed: int,
+        trunk: Trunk | None,
+    ) -> BackpropConfig:
+        from fairmi.networks.backprop import BackpropConfig
+
         n_classes = len(given.classes)
+        hidden = layer_sizes(self.hidden_layer_sizes) if trunk is None else ()
         return BackpropConfig(
-            n_inputs=n_inputs,
+            n_inputs=encoded.n_inputs if trunk is None else trunk.n_outputs,
             n_outputs=1 if n_classes == 2 else n_classes,
-            hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes),
+            hidden_layer_sizes=hidden,
             lam=float(self.lam),
             n_critic_steps=int(self.n_critic_steps),
             batch_size=int(self.batch_size),
             learning_rate=float(self.learning_rate),
-            device=device_of(self.device),
-            seed=seed_of(self.random_state),
+            device=device,
+            seed=seed,
         )
 
-    def _trained(self, rows: TrainingRows, config: BackpropConfig) -> tuple[Backprop, Outcome]:
+    def _trained(
+        self, rows: TrainingRows, config: BackpropConfig, trunk: Trunk | None
+    ) -> tuple[Backprop, Outcome]:
+        from fairmi.networks.backprop import Backprop
+        from fairmi.networks.loop import Reporter, run_epochs
+
         with Reporter(
             list(self.callbacks or ()),
             show=bool(self.verbose),
@@ -235,25 +264,31 @@ history_, stopped_, warnings_, encoder_, architecture_, parameters_, training_fi
             n_rows=rows.n_rows,
             models=slice(None),
         ) as report:
-            training = Backprop(rows, config)
+            training = Backprop(rows, config, trunk)
             return training, run_epochs(training, self.max_iter, report)
 
     def _take(
-        self, given: FitInput, encoder: TableEncoder, training: Backprop, outcome: Outcome
+        self,
+        given: FitInput,
+        encoder: TableEncoder | None,
+        training: Backprop,
+        outcome: Outcome,
     ) -> Self:
+        from fairmi.networks.loop import epoch_dict
+
         (stopped,), (kept,) = outcome.stopped, outcome.kept
         history = [epoch_dict(r, slice(None)) for r in outcome.history if r.is_finite(0)]
-        self._store(
-            given,
-            {
-                "encoder_": encoder,
-                "architecture_": training.config.architecture,
-                "parameters_": training.networks.arrays(slice(None)),
-                "history_": history,
-                "n_iter_": len(history),
-                "stopped_": stopped,
-            },
-        )
+        learned: dict[str, Any] = {
+            "encoder_": encoder,
+            "architecture_": training.config.architecture,
+            "parameters_": training.networks.arrays(slice(None)),
+            "history_": history,
+            "n_iter_": len(history),
+            "stopped_": stopped,
+        }
+        if training.trunk is not None:
+            learned["trunk_"] = training.trunk.finished()
+        self._store(given, learned)
         claims: Sequence[float | None] = ()
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)

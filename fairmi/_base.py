@@ -17,6 +17,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.arguments import explains_arguments
+from fairmi._data.collapse import FittedRows, PenalisedGroups, ceiling_of, is_collapsed
 from fairmi._data.columns import without_dropped
 from fairmi._data.fingerprint import FINGERPRINT
 from fairmi._data.fit_input import FitInput
@@ -29,6 +30,9 @@ from fairmi.exceptions import StoppedFitError, warn_again
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
 _FEW_STEPS = 200
+_INFORMATION = frozenset(
+    ("donsker_varadhan", "mine", "nwj", "infonce", "smile", "club", "barber_agakov")
+)
 Told = list[tuple[str, str]]
 """Warnings as (name of the category in fairmi.exceptions, message)."""
 
@@ -235,19 +239,55 @@ def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
     return [("ConvergenceWarning", message)]
 
 
-def told_of_one_class(collapsed: bool, lam: Any, n_steps: int | None = None) -> Told:
-    """Say that every training row is given the same class, and what to change, if so.
+def measures_information(penalty: Any) -> bool:
+    """Whether a penalty, by its name, is I(Z; C) in nats."""
+    return isinstance(penalty, str) and penalty in _INFORMATION
 
-    `n_steps` were taken, where so few may be the cause.
+
+def told_of_trivial(
+    fitted: FittedRows,
+    lam: Any,
+    penalised: Sequence[PenalisedGroups] = (),
+    n_steps: int | None = None,
+) -> Told:
+    """Say that a fit ended in a trivial solution, and what to change, if it did.
+
+    That is one class for all rows; or, of a λ so large that a constant has a lower loss than y
+    itself, a model that is no better than a constant. `penalised` are the attributes whose penalty
+    is I(Z; C) in nats; `n_steps` were taken, where so few may be the cause.
     """
-    if not collapsed:
+    if not fitted.weights.any():
         return []
+    ceiling = ceiling_of(fitted, penalised)
+    if is_collapsed(fitted.scores, fitted.codes, fitted.weights):
+        message = "The fit collapsed: every training row is predicted to be of one class."
+        return [("CollapseWarning", f"{message} {_against_one_class(lam, ceiling, n_steps)}")]
+    if ceiling is not None:
+        message = "The fitted model tells little of y: its loss is about that of a constant."
+        return [("CollapseWarning", f"{message} {_against_ceiling(lam, ceiling)}")]
+    return []
+
+
+def _against_one_class(lam: Any, ceiling: float | None, n_steps: int | None) -> str:
+    if ceiling is not None:
+        return _against_ceiling(lam, ceiling)
     short = n_steps is not None and n_steps < _FEW_STEPS
     penalised = any(lam.values()) if isinstance(lam, dict) else lam > 0
     fixes = [f"lower lam={lam!r}"] * penalised
     fixes += [f"raise max_iter: {n_steps} steps are few"] * short
-    fix = "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."
     if fixes:
-        fix = f"If this is not what you want, {', or '.join(fixes)}."
-    message = f"The fit collapsed: every training row is predicted to be of one class. {fix}"
-    return [("CollapseWarning", message)]
+        return f"If this is not what you want, {', or '.join(fixes)}."
+    return "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."
+
+
+def _against_ceiling(lam: Any, ceiling: float) -> str:
+    if isinstance(lam, dict):
+        return (
+            f"At lam={lam!r} the sum of λ I(Y; C) is {1 / ceiling:.3g} times H(Y), so that even a "
+            f"perfect prediction of y has a higher loss than a constant; multiply all λ by less "
+            f"than {ceiling:.2g}."
+        )
+    return (
+        f"lam={lam!r} is above H(Y) / I(Y; C) = {lam * ceiling:.3g}, from where on a constant has "
+        f"a lower loss than even a perfect prediction of y; set lam below {lam * ceiling:.3g}."
+    )

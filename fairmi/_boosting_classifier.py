@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -18,8 +18,9 @@ from fairmi._base import (
     check_callbacks,
     check_lam,
     check_path_lams,
-    told_of_one_class,
+    measures_information,
     told_of_stop,
+    told_of_trivial,
 )
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
@@ -29,9 +30,11 @@ from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.config import boosting_config
 from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
 from fairmi.boosting.penalties import (
+    ComparedRows,
     check_group_weight,
     check_penalty,
     comparison_of,
+    penalised_groups,
     penalties_of,
 )
 from fairmi.boosting.progress import RoundReporter
@@ -313,7 +316,8 @@ default="demographic_parity"
         ConvergenceWarning
             If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
         CollapseWarning
-            If one class alone is predicted.
+            If one class alone is predicted, or if λ is so large that a constant prediction has a
+            lower loss than y itself, and the fitted model is no better than one.
         """
         self._check_parameters()
         given = read_fit_input(self, X, y, sensitive_features, sample_weight)
@@ -367,8 +371,11 @@ default="demographic_parity"
 
     def _learned(
         self, given: FitInput, lams: Sequence[float], factors: Sequence[float]
-    ) -> list[dict[str, Any]]:
-        """Return what each λ of one training learns, by name of attribute."""
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what each λ of one training learns, by name of attribute.
+
+        Beside it lie "fitted" and "penalised", what the model makes of its rows and who they are.
+        """
         seed = seed_of(self.random_state)
         rows, shared = self._rows(given, seed)
         config = boosting_config(
@@ -377,23 +384,29 @@ default="demographic_parity"
             n_threads=effective_n_threads(),
             seed=seed,
         )
-        penalties_at = self._penalties(given, rows, factors, seed)
+        compared = self._compared(given, rows)
+        n_groups, attributes = given.plan.n_groups, rows.attributes
+
+        def penalties_at(lam: float, channel: ScoreChannel) -> list[TreePenalty]:
+            each = [lam * factor for factor in factors]
+            return penalties_of(attributes, n_groups, each, compared, self.penalty, channel, seed)
+
         with ExitStack() as stack:
             n_rounds = config.rounds.max_iter
             reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
             trained = train_trees(rows, lams, penalties_at, config, reports)
-        return [
-            {
-                **shared,
-                "trees_": found.trees.arrays(),
-                "channel_": dict(vars(found.channel)),
-                "history_": report.history,
-                "n_iter_": found.n_rounds,
-                "stopped_": found.stopped,
-                "collapsed": found.collapsed,
-            }
-            for found, report in zip(trained, reports, strict=True)
-        ]
+            for lam, found, report in zip(lams, trained, reports, strict=True):
+                each = [lam * factor for factor in factors]
+                yield {
+                    **shared,
+                    "trees_": found.trees.arrays(),
+                    "channel_": dict(vars(found.channel)),
+                    "history_": report.history,
+                    "n_iter_": found.n_rounds,
+                    "stopped_": found.stopped,
+                    "fitted": found.fitted,
+                    "penalised": penalised_groups(attributes, n_groups, each, compared),
+                }
 
     def _rows(self, given: FitInput, seed: int) -> tuple[TreeRows, dict[str, Any]]:
         """Return the rows as trees read them, and what is learned to read others."""
@@ -407,12 +420,9 @@ default="demographic_parity"
         rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
         return rows, {"base_": base, "columns_": columns}
 
-    def _penalties(
-        self, given: FitInput, rows: TreeRows, factors: Sequence[float], seed: int
-    ) -> Callable[[float, ScoreChannel], list[TreePenalty]]:
-        """Return what makes the penalties of a λ whose Z passes a channel."""
+    def _compared(self, given: FitInput, rows: TreeRows) -> ComparedRows:
         check_group_weight(self.group_weight, given.plan.n_groups)
-        compared = comparison_of(
+        return comparison_of(
             rows.y,
             rows.n_classes,
             rows.penalty_weights,
@@ -420,25 +430,17 @@ default="demographic_parity"
             group_weight=self.group_weight,
         )
 
-        def penalties_at(lam: float, channel: ScoreChannel) -> list[TreePenalty]:
-            lams = [lam * factor for factor in factors]
-            n_groups = given.plan.n_groups
-            return penalties_of(
-                rows.attributes, n_groups, lams, compared, self.penalty, channel, seed
-            )
-
-        return penalties_at
-
     def _reporter(self, n_rounds: int) -> RoundReporter:
         callbacks = list(self.callbacks or ())
         return RoundReporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
-        collapsed = learned.pop("collapsed")
+        fitted, penalised = learned.pop("fitted"), learned.pop("penalised")
         self._store(given, learned)
         self.warnings_ += told_of_stop(self.stopped_, self.n_iter_)
-        self.warnings_ += told_of_one_class(collapsed, self.lam)
+        penalised = penalised if measures_information(self.penalty) else ()
+        self.warnings_ += told_of_trivial(fitted, self.lam, penalised)
         return self
 
     def _represent(self, X: Any) -> np.ndarray:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier, Told, told_of_one_class
-from fairmi._data.collapse import is_collapsed
-from fairmi._layers import one_thread
-from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.model import Networks, inference_networks
-from fairmi.networks.rows import Batch, TrainingRows
+from fairmi._base import RepresentationClassifier, Told, told_of_trivial
+from fairmi._data.array_rows import as_array_rows, check_array_rows
+from fairmi._data.collapse import FittedRows, PenalisedGroups
+from fairmi._data.fit_input import FitInput
+from fairmi._one_thread import one_thread
+from fairmi._sklearn_compat import in_skops
+from fairmi.networks.inference import represent, represent_items
+from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+
+if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
+    import torch
+    from torch import nn
+
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import Batch, TrainingRows
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_S = TypeVar("_S")
 
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
@@ -24,6 +44,8 @@ _CLAIMED_SHARE = 0.25
 _MAX_ROWS, _MIN_ROWS = 5_000, 200
 # Distinct values of Z that a table tells apart.
 _MAX_CELLS = 256
+# Units of Z times groups up to which trees are grown.
+_MAX_BOOSTED = 256
 
 
 def told_of_blind_critics(
@@ -56,7 +78,8 @@ def told_of_blind_critics(
 def _probed(z: np.ndarray, groups: np.ndarray) -> float:
     """Return the nats of the groups that a fresh probe finds in Z on held-out rows.
 
-    Where Z has few values the probe is a table of these, else gradient boosting.
+    Where Z has few values the probe is a table of these, else gradient boosting, and a linear one
+    where many groups and units make boosting take longer than a fit should.
     """
     rows = np.random.default_rng(0).permutation(len(z))[:_MAX_ROWS]
     fit, held_out = rows[::2], rows[1::2]
@@ -70,12 +93,22 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
         smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
         predicted = smooth[cells.ravel()[held_out], groups[held_out]]
     else:
-        probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-        with threadpool_limits(1):
+        wide = z.shape[1] * len(shares) > _MAX_BOOSTED
+        probe = _linear_probe() if wide else _boosted_probe()
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a probe
             told = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
         column = np.searchsorted(probe.classes_, groups[held_out])
         predicted = told[np.arange(len(held_out)), column]
     return float(np.log(predicted / shares[groups[held_out]]).mean())
+
+
+def _boosted_probe() -> Any:
+    return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
+
+
+def _linear_probe() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
 
 
 def _blind(claimed: float, found: float) -> str:
@@ -83,6 +116,42 @@ def _blind(claimed: float, found: float) -> str:
         f"The penalty did little: the trained critic claims {max(claimed, 0):.3f} nats of the "
         f"sensitive feature are left in Z, but a fresh probe finds {found:.3f}."
     )
+
+
+def on_few_threads(
+    method: Callable[Concatenate[_S, _P], _R],
+) -> Callable[Concatenate[_S, _P], _R]:
+    """Let a method of a classifier run on one thread, but for an encoder of the user's own.
+
+    That one takes as many threads as torch is set to: its products may be large.
+    """
+
+    @wraps(method)
+    def wrapped(self: _S, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        own = getattr(self, "encoder", None) is not None
+        with nullcontext() if own else one_thread():
+            return method(self, *args, **kwargs)
+
+    return wrapped
+
+
+def inference_device(name: str) -> torch.device:
+    """Return the device of a name where it is there, else the CPU."""
+    import torch
+
+    from fairmi.networks.model import device_of
+
+    try:
+        return device_of(name)
+    except ValueError:
+        return torch.device("cpu")
+
+
+def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
+    """Seed what an encoder of the user's draws from torch, and put the global state back."""
+    from fairmi.networks.own_encoder import own_draws
+
+    return nullcontext() if encoder is None else own_draws(seed, device)
 
 
 class NetworkClassifier(RepresentationClassifier):
@@ -95,39 +164,122 @@ class NetworkClassifier(RepresentationClassifier):
     )
 
     constraint: str
-    encoder_: TableEncoder
+    encoder: Any
+    device: str
+    warm_start: bool
+    encoder_: TableEncoder | None
+    trunk_: nn.Module
+    item_shape_: tuple[int, ...]
     architecture_: dict[str, Any]
     parameters_: dict[str, np.ndarray]
 
-    def _networks(self) -> Networks:
-        return inference_networks(self.architecture_, self.parameters_)
+    def _networks(self) -> NumpyNetworks:
+        return numpy_networks(self.architecture_, self.parameters_)
 
-    @one_thread()
+    def _features(self) -> Callable[[Any], np.ndarray] | None:
+        """Return what maps rows to the features of the user's encoder, None without one."""
+        if not hasattr(self, "trunk_"):
+            return None
+        from fairmi.networks.own_encoder import fitted_trunk
+
+        n_features = self.architecture_["n_inputs"]
+        return fitted_trunk(self.trunk_, n_features, inference_device(self.device)).features
+
+    def _checked_features(self, X: Any) -> Any:
+        """Return the rows, or the columns of a table, that the encoder reads."""
+        if not hasattr(self, "item_shape_"):
+            return super()._checked_features(X)
+        rows = as_array_rows(X)
+        if rows is None:
+            raise ValueError(
+                f"X is a {type(X).__name__}, but at fit it was an array of rows of shape "
+                f"{self.item_shape_}; give an array of numbers."
+            )
+        check_array_rows(rows, self.item_shape_)
+        return rows
+
     def _represent(self, X: Any) -> np.ndarray:
-        return represent(self._networks(), self.encoder_, X)
+        if self.encoder_ is None:
+            return represent_items(self._networks(), X, self._features())
+        return represent(self._networks(), self.encoder_, X, self._features())
 
-    @one_thread()
+    def _encoded(
+        self, given: FitInput, encoder: TableEncoder | None = None, *, masks: bool = False
+    ) -> tuple[TableEncoder | None, EncodedRows]:
+        """Return the encoding of a table, as it was or learned now, and the encoded rows.
+
+        Rows of any shape have none and stay as they are.
+        """
+        if "item_shape_" in given.header:
+            from fairmi.networks.item_rows import item_rows
+            from fairmi.networks.model import device_of
+
+            return None, item_rows(given, device_of(self.device))
+        if encoder is None:
+            encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
+        return encoder, encode_rows(given, encoder, masks=masks)
+
+    def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
+        """Return the trunk of a fit, None without an encoder of the user's."""
+        if goes_on and (self.encoder is not None) != hasattr(self, "trunk_"):
+            raise ValueError(
+                f"This fit goes on from one whose encoder was "
+                f"{'your own' if hasattr(self, 'trunk_') else None}, but encoder={self.encoder!r} "
+                "now; set it back, or fit anew with warm_start=False."
+            )
+        if self.encoder is None:
+            return None
+        from fairmi.networks.item_rows import first_rows
+        from fairmi.networks.own_encoder import CHECKED_ROWS, trunk_of
+
+        sample = first_rows(rows, CHECKED_ROWS)
+        return trunk_of(self.trunk_ if goes_on else self.encoder, sample, device)
+
     def _scores(self, Z: np.ndarray) -> np.ndarray:
-        return scores_of(self._networks(), Z)
+        return self._networks().scores_of(Z)
 
-    def _diagnosed(self, batch: Batch, claims: Sequence[float | None], n_steps: int) -> Told:
+    def _diagnosed(
+        self,
+        batch: Batch,
+        claims: Sequence[float | None],
+        n_steps: int,
+        lams: Sequence[float] = (),
+    ) -> Told:
         """Say what is wrong with the fitted model, as some rows of the fit show it.
 
-        `n_steps` it took.
+        `n_steps` it took. `lams` has λ of each sensitive attribute whose penalty is I(Z; C) in
+        nats, where they are so.
         """
         networks = self._networks()
-        with torch.no_grad():
-            z = networks.represent(batch.x.cpu().double())
-            scores = networks.head(z).mean(0).numpy()
+        x, features = batch.x.cpu().numpy(), self._features()
+        z = networks.represent(x if features is None else features(x))
+        scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
-        collapsed = bool(weights.any()) and is_collapsed(scores, batch.y.cpu().numpy(), weights)
-        told = told_of_one_class(collapsed, self.lam, n_steps)
+        fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
+        told = told_of_trivial(fitted, self.lam, _penalised(batch, lams), n_steps)
         if self.constraint != "demographic_parity" or not claims:
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        blind = told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+        blind = told_of_blind_critics(z[0], groups, counted, claims)
         return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain data, the user's own parameters and the trained copy of their module.
+
+        Raises
+        ------
+        TypeError
+            If skops asks, and there is a module.
+        """
+        state = super().__getstate__()
+        if self.encoder is not None and in_skops():
+            raise TypeError(
+                f"skops saves no torch module, and this {type(self).__name__} has an encoder of "
+                "your own; save it by pickle or joblib, or pass on trunk_.state_dict() and "
+                "parameters_."
+            )
+        return state
 
     @property
     def _n_features_out(self) -> int:
@@ -135,9 +287,18 @@ class NetworkClassifier(RepresentationClassifier):
         return int(self.architecture_["n_outputs" if several else "n_components"])
 
 
+def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
+    return [
+        PenalisedGroups(lam, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
+        for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
+        if of.groups is not None and of.n_strata == 1
+    ]
+
+
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
-    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS), device=rows.y.device))
+    most = getattr(rows.x, "most_rows", _MAX_ROWS)
+    return rows.first(min(_MAX_ROWS, most))
 
 
 def check_layer_sizes(sizes: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
@@ -12,26 +12,36 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import Callbacks, check_callbacks, check_lam, check_path_lams, told_of_stop
+from fairmi._base import (
+    Callbacks,
+    check_callbacks,
+    check_lam,
+    check_path_lams,
+    measures_information,
+    told_of_stop,
+)
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
+from fairmi._data.prior import prior_offsets
 from fairmi._data.random_state import seed_of
-from fairmi._layers import one_thread
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
+    on_few_threads,
+    own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi.dependence.names import penalty_of
 from fairmi.networks.config import NetworkConfig, n_batches, network_config
-from fairmi.networks.loop import Reporter, epoch_dict
-from fairmi.networks.model import device_of
-from fairmi.networks.rows import TrainingRows, training_rows
-from fairmi.networks.stream_state import go_on_from, stream_state
-from fairmi.networks.trainer import TrainedNetworks, Trainer, train_networks
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+from fairmi.preprocessing.encoded_rows import EncodedRows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    import torch
+
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import TrainingRows
+    from fairmi.networks.trainer import TrainedNetworks, Trainer
 
 _AUTO = StrOptions({"auto"})
 
@@ -82,13 +92,25 @@ default="demographic_parity"
     class_weight : dict or "balanced", default=None
         Weights of the classes in the task loss: by class, 1 where it is not named, or "balanced",
         the same for all classes. A rare class is then predicted more often than it occurs.
+    prior_correction : bool, default=False
+        Whether to add log p(y | c) - log p(y), counted on the rows of the fit, to the scores while
+        training, so that these need not tell what c alone tells of y [4]_. It is for training rows
+        in which c tells y and later rows in which it doesn't; groups alone.
+    encoder : torch.nn.Module or callable, default=None
+        A module of your own in place of the hidden layers, or a callable that makes one under the
+        fit's seed. It maps rows (B, ...) of X to features (B, H); a layer from these to Z, the
+        channel, the head and the critics are fairmi's. A copy trains, from the module's weights,
+        where `requires_grad` is set. See :doc:`/user_guide/images`.
     hidden_layer_sizes : int or sequence of int, default=(128,)
-        Units of the encoder's hidden layers; a number is one layer.
+        Units of the encoder's hidden layers; a number is one layer. Not read where `encoder` is
+        given.
     n_components : int or "auto", default="auto"
         Units of Z. "auto" gives one less than there are classes, at most 8: for two classes one
-        unit is enough to hold all that a fair prediction needs.
-    n_levels : int, default=17
-        Values that each unit can take; fewer make a tighter certificate and coarser scores.
+        unit is enough to hold all that a fair prediction needs. Of an open channel it gives 64.
+    n_levels : int or None, default=17
+        Values that each unit can take; fewer make a tighter certificate and coarser scores. None
+        opens the channel: units of any value, which hold what few levels can't, without a
+        certificate. The critic's claim tells even less there.
     n_estimators : int, default=1
         Networks that train side by side from different starts. Z is then the mean of their
         scores. A few make fairer predictions at the same accuracy, above all on small tables, but
@@ -100,15 +122,16 @@ default="demographic_parity"
         Epochs. "auto" gives 15, or as many more as make 200 steps on a small table.
     batch_size : int, default=256
         Rows of a step.
-    learning_rate : float, default=0.01
-        Largest step of the optimiser.
+    learning_rate : float or "auto", default="auto"
+        Largest step of the optimiser. "auto" gives 0.01, and 0.001 for an `encoder` of your own.
     weight_decay : float or "auto", default="auto"
-        Decoupled weight decay (AdamW) of the layer that reads X. "auto" gives 0.3 up to 1,000
-        distinct rows, 0.6 from 30,000 on, and between them a value by the logarithm of their
-        number.
+        Decoupled weight decay (AdamW) of the layer that reads X, or of the matrices of `encoder`.
+        "auto" gives 0.3 up to 1,000 distinct rows, 0.6 from 30,000 on, and between them a value by
+        the logarithm of their number; 0.01 for `encoder`.
     dropout : float or "auto", default="auto"
         Share of hidden units dropped in a training step. "auto" gives 0.5 up to 1,000 distinct
-        rows, 0.2 from 30,000 on, and between them a value by the logarithm of their number.
+        rows, 0.2 from 30,000 on, and between them a value by the logarithm of their number. Not
+        read where `encoder` is given.
     warm_start : bool, default=False
         Whether a second `fit` goes on from the weights and the encoding of the first.
     callbacks : list of callable, default=None
@@ -147,8 +170,12 @@ default="demographic_parity"
         For each epoch `epoch`, `task_loss` and `penalty` (nats, training batches), and `seconds`.
         The penalty is the trained critic's own claim, which is no evidence of what is left:
         measure that with `fairmi.metrics.leakage_score`.
-    encoder_ : TableEncoder
-        What turns X into columns of numbers.
+    encoder_ : TableEncoder or None
+        What turns a table into columns of numbers; None where `encoder` reads X as it is.
+    trunk_ : torch.nn.Module
+        The trained copy of `encoder`, on the CPU, where one was given.
+    item_shape_ : tuple of int
+        Shape of a row, where `encoder` reads X as it is.
     t_ : int
         Steps taken.
     sensitive_counts_ : ndarray of shape (n_strata, n_groups)
@@ -177,6 +204,8 @@ default="demographic_parity"
     .. [2] M. Belghazi et al., "MINE: Mutual Information Neural Estimation", ICML 2018,
        arXiv 1801.04062.
     .. [3] R. Caruana, "Multitask Learning", 1997, doi 10.1023/A:1007379606734.
+    .. [4] Y. Hong, E. Yang, "Unbiased Classification through Bias-Contrastive and Bias-Balanced
+       Learning", NeurIPS 2021.
 
     Examples
     --------
@@ -210,14 +239,16 @@ default="demographic_parity"
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
+        "prior_correction": ["boolean"],
+        "encoder": [None, callable],
         "hidden_layer_sizes": ["array-like", Integral],
         "n_components": [_AUTO, Interval(Integral, 1, None, closed="left")],
-        "n_levels": [Interval(Integral, 2, None, closed="left")],
+        "n_levels": [None, Interval(Integral, 2, None, closed="left")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [_AUTO, Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [_AUTO, Interval(Real, 0, None, closed="neither")],
         "weight_decay": [_AUTO, Interval(Real, 0, None, closed="left")],
         "dropout": [_AUTO, Interval(Real, 0, 1, closed="left")],
         "warm_start": ["boolean"],
@@ -240,14 +271,16 @@ default="demographic_parity"
         group_weight: str | None = None,
         weighted: str = "both",
         class_weight: Any = None,
+        prior_correction: bool = False,
+        encoder: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
-        n_levels: int = 17,
+        n_levels: int | None = 17,
         n_estimators: int = 1,
         n_critic_steps: int = 3,
         max_iter: int | str = "auto",
         batch_size: int = 256,
-        learning_rate: float = 0.01,
+        learning_rate: float | str = "auto",
         weight_decay: float | str = "auto",
         dropout: float | str = "auto",
         warm_start: bool = False,
@@ -266,6 +299,8 @@ default="demographic_parity"
         self.group_weight = group_weight
         self.weighted = weighted
         self.class_weight = class_weight
+        self.prior_correction = prior_correction
+        self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
         self.n_levels = n_levels
@@ -282,7 +317,7 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
-    @one_thread()
+    @on_few_threads
     @explains_arguments
     def fit(
         self,
@@ -297,7 +332,10 @@ default="demographic_parity"
         Parameters
         ----------
         X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
-            Numeric, boolean, categorical and text columns, missing values included.
+            Numeric, boolean, categorical and text columns, missing values included. With an
+            `encoder` of your own an array, a memory-mapped file or a
+            `fairmi.datasets.LazyArray` of shape (n_rows, ...) is read as it is, a batch at a time:
+            bytes (uint8) as floats from 0 to 1, floats as float32, other integers as int64.
         y : array-like of shape (n_rows,)
             Two or more classes, any labels.
         sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
@@ -330,7 +368,9 @@ default="demographic_parity"
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         CollapseWarning
-            If one class alone is predicted, or Z tells much that the critic doesn't see.
+            If one class alone is predicted; if λ is so large that a constant prediction has a
+            lower loss than y itself, and the fitted model is no better than one; or if Z tells
+            much that the critic doesn't see.
         """
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "parameters_")
@@ -339,12 +379,11 @@ default="demographic_parity"
             self, X, y, sensitive_features, sample_weight, earlier_classes=earlier
         )
         lam, factors = given.plan.weigh(self.lam)
-        encoder = self.encoder_ if goes_on else _fitted_encoder(given)
-        rows = encode_rows(given, encoder)
+        encoder, rows = self._encoded(given, self.encoder_ if goes_on else None)
         trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
         return self._take(given, encoder, data, trained, 0)._told()
 
-    @one_thread()
+    @on_few_threads
     def fit_path(
         self,
         X: Any,
@@ -377,13 +416,12 @@ default="demographic_parity"
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
         given = read_fit_input(self, X, y, sensitive_features, sample_weight)
-        encoder = _fitted_encoder(given)
-        rows = encode_rows(given, encoder)
+        encoder, rows = self._encoded(given)
         trained, data = self._trained(given, rows, values, (1.0,), goes_on=False)
         models = [clone(self).set_params(lam=lam) for lam in values]
         return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
 
-    @one_thread()
+    @on_few_threads
     @explains_arguments
     def partial_fit(
         self,
@@ -430,6 +468,10 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
+        from fairmi.networks.loop import epoch_dict
+        from fairmi.networks.model import device_of
+        from fairmi.networks.stream_state import stream_state
+
         self._check_parameters()
         if not isinstance(errors, str) or errors not in ("raise", "mask"):
             raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
@@ -446,16 +488,22 @@ default="demographic_parity"
             masks=errors == "mask",
         )
         lam, factors = given.plan.weigh(self.lam)
-        encoder = _fitted_encoder(given) if first else self.encoder_
-        rows = encode_rows(given, encoder, masks=errors == "mask")
-        config = self._config(given, rows, (lam,), factors, n_rows=None)
+        encoder, rows = self._encoded(
+            given, None if first else self.encoder_, masks=errors == "mask"
+        )
         counts = None if first else self.sensitive_counts_
         totals = rows.totals + (0 if self._stream is None else self._stream["totals"])
-        data, counts = self._training_rows(given, rows, config, counts, totals)
-        trainer = self._stream_trainer(data, config)
         step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
-        record = trainer.feed(data, config, step, epoch + 1)
-        learned = {"encoder_": encoder, "architecture_": config.architecture}
+        device, seed = device_of(self.device), seed_of(self.random_state)
+        with own_randomness(self.encoder, seed + step, device):
+            trunk = self._trunk(rows, device, goes_on=not first)
+            config = self._config(given, rows, (lam,), factors, None, device, seed, trunk)
+            data, counts = self._training_rows(given, rows, device, counts, totals)
+            trainer = self._stream_trainer(data, config, trunk)
+            record = trainer.feed(data, config, step, epoch + 1)
+        learned: dict[str, Any] = {"encoder_": encoder, "architecture_": config.architecture}
+        if trunk is not None:
+            learned["trunk_"] = trunk.finished()
         if record is None:
             learned |= self._unfed(given, data, config, counts)
         else:
@@ -484,12 +532,17 @@ default="demographic_parity"
         self._stream = None
         return self
 
-    def _stream_trainer(self, data: TrainingRows, config: NetworkConfig) -> Trainer:
+    def _stream_trainer(
+        self, data: TrainingRows, config: NetworkConfig, trunk: Trunk | None
+    ) -> Trainer:
         """Return a trainer that goes on from the stream so far, or starts from the weights."""
+        from fairmi.networks.stream_state import go_on_from
+        from fairmi.networks.trainer import Trainer
+
         if not hasattr(self, "parameters_"):
-            return Trainer(data, config)
+            return Trainer(data, config, trunk=trunk)
         _check_architecture(config.architecture, self.architecture_)
-        trainer = Trainer(data, config, self.parameters_)
+        trainer = Trainer(data, config, self.parameters_, trunk)
         if self._stream is not None:
             go_on_from(trainer, self._stream)
         return trainer
@@ -498,6 +551,8 @@ default="demographic_parity"
         self, given: FitInput, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
+        from fairmi.networks.trainer import Trainer
+
         names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if not kept:
@@ -507,6 +562,8 @@ default="demographic_parity"
         return kept | {"stopped_": "diverged", "warnings_": told}
 
     def _check_parameters(self) -> None:
+        from fairmi.dependence.names import penalty_of
+
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
@@ -520,37 +577,52 @@ default="demographic_parity"
         lams: tuple[float, ...],
         factors: tuple[float, ...],
         n_rows: int | None,
+        device: torch.device,
+        seed: int,
+        trunk: Trunk | None,
     ) -> NetworkConfig:
+        from fairmi.dependence.names import penalty_of
+
         return network_config(
             self.get_params(deep=False),
             lams=lams,
             n_rows=n_rows,
-            n_inputs=rows.n_inputs,
+            n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
             n_classes=len(given.classes),
+            own_encoder=trunk is not None,
             factors=factors,
             penalty=penalty_of(self.penalty),
-            device=device_of(self.device),
-            seed=seed_of(self.random_state),
+            device=device,
+            seed=seed,
         )
 
     def _training_rows(
         self,
         given: FitInput,
         rows: EncodedRows,
-        config: NetworkConfig,
+        device: torch.device,
         counts: np.ndarray | None = None,
         totals: np.ndarray | None = None,
     ) -> tuple[TrainingRows, np.ndarray]:
+        from fairmi.networks.rows import training_rows
+
         return training_rows(
             rows,
             given.plan.n_groups,
             constraint=self.constraint,
             group_weight=self.group_weight,
             n_classes=len(given.classes),
-            device=config.device,
+            device=device,
+            offsets=self._offsets(given, rows),
             earlier_counts=counts,
             totals=totals,
         )
+
+    def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
+        if not self.prior_correction:
+            return None
+        attributes, n_classes = rows.sensitive.attributes, len(given.classes)
+        return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
 
     def _trained(
         self,
@@ -561,24 +633,32 @@ default="demographic_parity"
         *,
         goes_on: bool,
     ) -> tuple[TrainedNetworks, tuple[TrainingRows, np.ndarray]]:
-        config = self._config(given, rows, lams, factors, n_rows=len(rows.codes))
-        if goes_on:
-            _check_architecture(config.architecture, self.architecture_)
-        data, counts = self._training_rows(given, rows, config)
-        with Reporter(
-            list(self.callbacks or ()),
-            show=bool(self.verbose),
-            n_epochs=config.max_iter,
-            n_rows=data.n_rows,
-            models=config.asked,
-        ) as report:
-            start = self.parameters_ if goes_on else None
-            return train_networks(data, config, report, start), (data, counts)
+        from fairmi.networks.loop import Reporter
+        from fairmi.networks.model import device_of
+        from fairmi.networks.trainer import train_networks
+
+        device, seed = device_of(self.device), seed_of(self.random_state)
+        with own_randomness(self.encoder, seed, device):
+            trunk = self._trunk(rows, device, goes_on=goes_on)
+            n_rows = len(rows.codes)
+            config = self._config(given, rows, lams, factors, n_rows, device, seed, trunk)
+            if goes_on:
+                _check_architecture(config.architecture, self.architecture_)
+            data, counts = self._training_rows(given, rows, device)
+            with Reporter(
+                list(self.callbacks or ()),
+                show=bool(self.verbose),
+                n_epochs=config.max_iter,
+                n_rows=data.n_rows,
+                models=config.asked,
+            ) as report:
+                start = self.parameters_ if goes_on else None
+                return train_networks(data, config, report, start, trunk), (data, counts)
 
     def _take(
         self,
         given: FitInput,
-        encoder: TableEncoder,
+        encoder: TableEncoder | None,
         data: tuple[TrainingRows, np.ndarray],
         trained: TrainedNetworks,
         place: int,
@@ -587,32 +667,30 @@ default="demographic_parity"
         rows, counts = data
         history, config = trained.history(place), trained.config
         stopped = trained.stopped(place)
+        learned: dict[str, Any] = {
+            "encoder_": encoder,
+            "architecture_": config.architecture,
+            "parameters_": trained.parameters(place),
+            "sensitive_counts_": counts,
+            "history_": history,
+            "n_iter_": len(history),
+            "t_": len(history) * n_batches(rows.n_rows, config.batch_size),
+            "stopped_": stopped,
+        }
+        if trained.trunk is not None:
+            learned["trunk_"] = trained.trunk.finished()
         self._stream = None
-        self._store(
-            given,
-            {
-                "encoder_": encoder,
-                "architecture_": config.architecture,
-                "parameters_": trained.parameters(place),
-                "sensitive_counts_": counts,
-                "history_": history,
-                "n_iter_": len(history),
-                "t_": len(history) * n_batches(rows.n_rows, config.batch_size),
-                "stopped_": stopped,
-            },
-        )
+        self._store(given, learned)
         self.warnings_ += told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
-        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_)
+        lams = [config.lams[place] * factor for factor in config.factors]
+        lams = lams if measures_information(self.penalty) else []
+        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_, lams)
         return self
 
 
 # Saved models name the public place of a class, which stays where its file moves.
 MIDebiasedClassifier.__module__ = "fairmi"
-
-
-def _fitted_encoder(given: FitInput) -> TableEncoder:
-    return TableEncoder().fit(given.features, given.codes, given.task_weights)
 
 
 def _check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:

@@ -49,3 +49,20 @@ def test_a_difference_is_paired_by_rows():
     np.testing.assert_allclose(paired_difference(line, other, 0.3), expected)
     beyond = Line.of([0.5, 1.0], right)
     assert np.isnan(paired_difference(line, beyond, 0.3)).all()
+
+
+def test_a_threshold_for_each_group_within_a_bound():
+    """The groups' scores differ by 0.2: one threshold selects 0.6 and 0.8, two select alike."""
+    from common.thresholds import best_pairs
+
+    p = np.concatenate([np.arange(100) / 100, np.arange(100) / 100 + 0.2])
+    c = np.repeat([0, 1], 100)
+    y = (p > 0.4).astype(int)
+    rates = [
+        [(p[c == g] > cut).mean() for g, cut in enumerate(cuts)]
+        for cuts in best_pairs(p, y, c, "demographic_parity", (0.0, 0.1, 0.5))
+    ]
+    gaps = [abs(first - second) for first, second in rates]
+    np.testing.assert_allclose(gaps, [0.0, 0.1, 0.2], atol=0.011)
+    (cuts,) = best_pairs(p, y, c, "equalized_odds", (0.0,))
+    assert ((p > cuts[c]) == y).all()

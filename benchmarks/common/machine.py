@@ -62,6 +62,16 @@ def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
+def processor_seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds of the processor that a call took here, and what it returned.
+
+    What others do on the machine is left out of them, and so are processes that the call starts.
+    """
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -14,14 +14,18 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from common.data import Split
-from common.machine import seconds_of
+from common.machine import processor_seconds_of
+from common.thresholds import predictions
 from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 
 LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
+TREE_LAMS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
+FAIR_LAMS = (4.0, 8.0, 16.0, 32.0)
 FEW_LAMS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 ODDS_LAMS = (0.0, 4.0, 12.0, 24.0, 40.0, 70.0, 120.0, 200.0)
+TOLERANCES = tuple(k / 100 for k in range(21))
 BOUNDS = (0.002, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.16)
 
 
@@ -29,8 +33,8 @@ BOUNDS = (0.002, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.16)
 class Point:
     """What a method with one setting and seed made of the test rows.
 
-    `predicted` are 0 or 1; `model` is a classifier of fairmi, None of other methods. `seconds` are
-    those of the training, which several points may have in common.
+    `predicted` are 0 or 1; `model` is a classifier of fairmi, None of other methods. `seconds` of
+    the processor are those of the training, which several points may have in common.
     """
 
     setting: float
@@ -78,7 +82,7 @@ def path(title: str, estimator: Any, lams: tuple[float, ...] = LAMS) -> Method:
         train = split.train
         for seed in seeds:
             chosen = clone(estimator).set_params(constraint=constraint, random_state=seed)
-            seconds, (values, models) = seconds_of(
+            seconds, (values, models) = processor_seconds_of(
                 lambda e=chosen: fairness_path(
                     train.x, train.y, sensitive_features=train.c, estimator=e, lams=settings
                 )
@@ -101,7 +105,7 @@ def single_fits(title: str, estimator: Any, lams: tuple[float, ...]) -> Method:
                 model = clone(estimator).set_params(
                     lam=lam, constraint=constraint, random_state=seed
                 )
-                seconds, _ = seconds_of(
+                seconds, _ = processor_seconds_of(
                     lambda m=model: m.fit(train.x, train.y, sensitive_features=train.c)
                 )
                 yield Point(lam, seed, seconds, model.predict(split.test.x), model)
@@ -123,7 +127,7 @@ def reduction(title: str, model: Any, bounds: tuple[float, ...], *, encoded: boo
         for bound in settings:
             moment = moments[constraint](difference_bound=bound)
             lottery = ExponentiatedGradient(clone(model), moment, eps=bound)
-            seconds, _ = seconds_of(
+            seconds, _ = processor_seconds_of(
                 lambda m=lottery: m.fit(x, train.y, sensitive_features=train.c)
             )
             for seed in seeds:
@@ -147,7 +151,7 @@ def thresholds(title: str, model: Any, bounds: tuple[float, ...]) -> Method:
                 predict_method="predict_proba",
                 tol=tolerance or None,
             )
-            seconds, _ = seconds_of(
+            seconds, _ = processor_seconds_of(
                 lambda m=rule: m.fit(train.x, train.y, sensitive_features=train.c)
             )
             for seed in seeds:
@@ -155,6 +159,22 @@ def thresholds(title: str, model: Any, bounds: tuple[float, ...]) -> Method:
                 yield Point(tolerance, seed, seconds, np.asarray(drawn).ravel())
 
     return Method(title, run, bounds, "seeds", "tol")
+
+
+def cross_fitted_thresholds(title: str, bounds: tuple[float, ...]) -> Method:
+    """Return boosting with one threshold a group, chosen on rows that the boosting did not see."""
+
+    def run(
+        split: Split, constraint: str, settings: Sequence[float], seeds: Sequence[int]
+    ) -> Iterator[Point]:
+        for seed in seeds:
+            seconds, made = processor_seconds_of(
+                lambda s=seed: list(predictions(split.train, split.test, constraint, settings, s))
+            )
+            for bound, predicted in zip(settings, made, strict=True):
+                yield Point(bound, seed, seconds, predicted)
+
+    return Method(title, run, bounds, "settings", "tol")
 
 
 _BOOSTING = HistGradientBoostingClassifier(random_state=0)
@@ -168,7 +188,8 @@ _ODDS = MIDebiasedClassifier(
 _PUBLISHED = MIBackpropClassifier(n_critic_steps=20, hidden_layer_sizes=(128,))
 
 METHODS: dict[str, Method] = {
-    "trees": path("fairmi, trees", MIBoostingClassifier()),
+    "trees": path("fairmi, trees", MIBoostingClassifier(), TREE_LAMS),
+    "trees_9_levels": path("fairmi, trees, 9 levels", MIBoostingClassifier(n_levels=9), FAIR_LAMS),
     "network": path("fairmi", MIDebiasedClassifier()),
     "four_networks": path("fairmi, 4 networks", MIDebiasedClassifier(n_estimators=4)),
     "one_fit": single_fits("fairmi, one fit", MIDebiasedClassifier(), FEW_LAMS),
@@ -184,6 +205,7 @@ METHODS: dict[str, Method] = {
     "thresholds_boosting": thresholds(
         "ThresholdOptimizer, boosting", _BOOSTING, (0.0, 0.02, 0.05, 0.1)
     ),
+    "thresholds": cross_fitted_thresholds("Boosting, a threshold for each group", TOLERANCES),
     # fairlearn relaxes demographic parity alone.
     "strict_thresholds_boosting": thresholds("ThresholdOptimizer, strict", _BOOSTING, (0.0,)),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import math
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -14,13 +15,13 @@ from scipy.special import bdtrc
 from fairmi._data.tables import is_frame
 
 FINGERPRINT = "training_fingerprint_"  # attribute of a fitted classifier
-MOST_HASHES = 1000
+MAX_HASHES = 1000
 ROWS_AT_ONCE = 8192
 BY_CHANCE = float(np.exp(-1))
 SURE = 1e-4  # a finding as clear by chance is rarer than this
 
 
-def row_hashes(X: Any, y: np.ndarray) -> np.ndarray:
+def row_hashes(X: Any, y: np.ndarray, blocks: Iterable[np.ndarray] | None = None) -> np.ndarray:
     """Return a 64-bit hash of each row of X with its label, the same in any form and process.
 
     A sum over columns of the value's bits times an odd number of the column, so that a zero adds
@@ -28,14 +29,16 @@ def row_hashes(X: Any, y: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    X : DataFrame, ndarray or sparse array of shape (n_rows, n_columns)
+    X : DataFrame, ndarray or sparse array of shape (n_rows, n_columns), or rows of any shape
     y : ndarray of shape (n_rows,)
+    blocks : iterable of ndarray, default=None
+        The rows of X in order, in place of X.
 
     Returns
     -------
     ndarray of uint64 of shape (n_rows,)
     """
-    width = int(X.shape[1])
+    width = math.prod(X.shape[1:])
     factors = _mixed(np.arange(1, width + 2, dtype=np.uint64)) | np.uint64(1)
     if issparse(X):
         total = _sparse_sums(csr_array(X), factors)
@@ -44,19 +47,20 @@ def row_hashes(X: Any, y: np.ndarray) -> np.ndarray:
         for values, factor in zip(_columns(X), factors[:-1], strict=True):
             total += _bits(values) * factor
     else:
-        total = np.concatenate([_bits(block) @ factors[:-1] for block in _blocks(X)])
+        rows = (block.reshape(len(block), -1) for block in blocks or _blocks(X))
+        total = np.concatenate([_bits(row) @ factors[:-1] for row in rows])
     return _mixed(total + _bits(np.asarray(y)) * factors[-1])
 
 
 def fingerprint(hashes: np.ndarray) -> np.ndarray:
     """Return the smallest hashes, sorted, of rows that have no equal: at most 1,000 of them."""
     values, counts = np.unique(hashes, return_counts=True)
-    return values[counts == 1][:MOST_HASHES]
+    return values[counts == 1][:MAX_HASHES]
 
 
 def merged(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the fingerprint of the rows of two."""
-    return np.unique(np.concatenate([first, second]))[:MOST_HASHES]
+    return np.unique(np.concatenate([first, second]))[:MAX_HASHES]
 
 
 def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
@@ -69,7 +73,7 @@ def share_seen(hashes: np.ndarray, known: np.ndarray) -> float:
     """
     values, counts = np.unique(hashes, return_counts=True)
     alone = values[counts == 1]
-    if len(known) >= MOST_HASHES:
+    if len(known) >= MAX_HASHES:
         alone = alone[alone <= known[-1]]
     seen = int(np.isin(alone, known).sum())
     by_chance = seen > 0 and bdtrc(seen - 1, len(alone), BY_CHANCE) > SURE
@@ -95,26 +99,36 @@ def _columns(X: Any) -> Iterator[np.ndarray]:
 
 
 def _objects(values: Any) -> np.ndarray:
-    """Return objects, those without a hash by their text."""
     found = np.empty(len(values), dtype=object)
-    found[:] = [v if isinstance(v, Hashable) else str(v) for v in values]
+    found[:] = list(values)
     return found
+
+
+def _factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and distinct values of objects, those without a hash by their text."""
+    try:
+        return pd.factorize(values, use_na_sentinel=True)
+    except TypeError:  # asked of each value only where one has none
+        texts = _objects([v if isinstance(v, Hashable) else str(v) for v in values])
+        return pd.factorize(texts, use_na_sentinel=True)
 
 
 def _blocks(X: Any) -> Iterator[np.ndarray]:
     array = np.asarray(X)
     for start in range(0, len(array), ROWS_AT_ONCE):
-        yield array[start : start + ROWS_AT_ONCE].astype(np.float64)
+        yield array[start : start + ROWS_AT_ONCE]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
     """Return numbers, or text and other objects, as 64 bits; 0 for zero."""
+    if values.dtype == np.uint8:
+        return _bits(np.arange(256.0))[values]
     if values.dtype.kind in "biuf":
         number = values.astype(np.float64) + 0.0  # -0.0 becomes 0.0
         number[np.isnan(number)] = np.nan
         bits = number.view(np.uint64)
         return bits ^ (bits >> np.uint64(32))
-    codes, kinds = pd.factorize(values.astype(object), use_na_sentinel=True)
+    codes, kinds = _factorized(values.astype(object))
     texts = np.array([str(kind) for kind in kinds], dtype=object)
     missing = _bits(np.array([np.nan]))
     return np.concatenate([pd.util.hash_array(texts, categorize=False), missing])[codes]

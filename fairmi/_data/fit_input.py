@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairmi._data.array_rows import as_array_rows, blocks_of, check_array_rows
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
 from fairmi._data.fingerprint import FINGERPRINT, fingerprint, merged, row_hashes
 from fairmi._data.forms import without_infinite
@@ -20,9 +21,10 @@ from fairmi._data.labels import (
     class_weights,
     filled_labels,
 )
+from fairmi._data.named_groups import check_same_groups
 from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import check_indexes, check_table, n_rows
+from fairmi._data.tables import check_indexes, check_table, is_frame, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import SensitiveFeaturesError, keeping_warnings
 
@@ -38,7 +40,8 @@ class FitInput:
     features as `plan` reads them, `positions` (n,) says which of the rows
     given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
     the columns of X, of which the encoder reads those at the positions `kept`, `fingerprint` is
-    that of the rows, streamed ones before them included, and `told` what was warned of.
+    that of the rows, streamed ones before them included, and `told` what was warned of. Where X is
+    no table, `features` are rows of any shape, which the header has as `item_shape_`.
     """
 
     features: Any
@@ -162,7 +165,7 @@ def read_stream_input(
     with keeping_warnings() as told:
         given = _read_part(
             estimator,
-            without_infinite(X) if masks else X,
+            without_infinite(X) if masks and _own_rows(estimator, X) is None else X,
             y,
             sensitive_features,
             sample_weight,
@@ -201,7 +204,8 @@ def _read_part(
         rows = rows.of_classes(known)
     rows = rows.with_class_weight(estimator.class_weight, known)
     if earlier is not None:
-        earlier[1].check_named(sensitive_values)
+        if sensitive_values is not None:
+            check_same_groups(sensitive_values, earlier[1].groups)
         given = _input(rows, known, earlier[1], [], masks=masks)
         before = getattr(estimator, FINGERPRINT, given.fingerprint)
         return replace(given, fingerprint=merged(before, given.fingerprint))
@@ -222,15 +226,18 @@ def _rows(
 ) -> _Rows:
     """Return checked rows; `without_label` leaves out those whose label is missing."""
     check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
-    # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
-    reader = type(estimator)(**estimator.get_params(deep=False)) if reset else estimator
-    X = check_table(reader, X, reset=reset)
-    header = {k: v for k, v in vars(reader).items() if k in _HEADER}
+    X, header, is_table = _checked_features(estimator, X, reset=reset)
     labelled = None
     if without_label:
         y, labelled = filled_labels(y)
     y = check_labels(estimator, X, y)
     weights = check_weights(weights, X)
+    if not is_table and estimator.sensitive_columns is not None:
+        raise SensitiveFeaturesError(
+            f"sensitive_columns={estimator.sensitive_columns!r} are columns of a table, but X is "
+            "an array that encoder reads as it is; give sensitive_features beside it, or X as a "
+            "DataFrame."
+        )
     kept, frame, argument = _split_off_sensitive(
         X,
         sensitive,
@@ -238,7 +245,7 @@ def _rows(
         drop=estimator.drop_sensitive,
     )
     features = X if len(kept) == X.shape[1] else take_columns(X, kept)
-    if reset:
+    if reset and is_frame(features):  # columns of arrays and sparse tables are numbers
         warn_of_odd_columns(features)
     weighted = estimator.weighted
     ones = np.ones_like(weights)
@@ -252,9 +259,27 @@ def _rows(
         positions=np.arange(len(y)),
         header=header,
         kept=kept,
-        hashes=row_hashes(X, y),
+        hashes=row_hashes(X, y, None if is_table else blocks_of(X)),
     )
     return rows.with_weight() if labelled is None else rows._only(labelled).with_weight()
+
+
+def _checked_features(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, dict[str, Any], bool]:
+    """Return X, what a fitted estimator keeps of its form, and whether it is a table."""
+    rows = _own_rows(estimator, X)
+    if rows is not None and (reset or hasattr(estimator, "item_shape_")):
+        check_array_rows(rows, None if reset else estimator.item_shape_)
+        shape = tuple(int(n) for n in rows.shape[1:])
+        return rows, {"n_features_in_": shape[0], "item_shape_": shape}, False
+    # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
+    reader = type(estimator)(**estimator.get_params(deep=False)) if reset else estimator
+    X = check_table(reader, X, reset=reset)
+    return X, {k: v for k, v in vars(reader).items() if k in _HEADER}, True
+
+
+def _own_rows(estimator: Any, X: Any) -> Any:
+    """Return X as rows for an encoder of the user's own, None where it is a table."""
+    return None if getattr(estimator, "encoder", None) is None else as_array_rows(X)
 
 
 def _plan(

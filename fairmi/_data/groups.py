@@ -11,13 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.forms import is_dict, plain
-from fairmi._data.values import holds_numbers
 from fairmi.exceptions import SensitiveFeaturesError
-
-# Numbers are categories where they have at most this many distinct values; floats, only where each
-# is held by two rows or more and by this many on average. Two values always are.
-MOST_CATEGORIES = 20
-FEWEST_ROWS_PER_CATEGORY = 5
 
 
 @dataclass(frozen=True)
@@ -107,28 +101,8 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
     return frame.rename(columns=_unnamed)
 
 
-def is_continuous(column: pd.Series) -> bool:
-    """Whether a column holds numbers that are quantities, not codes of groups.
-
-    Numbers (not booleans) are quantities where they have more than 20 distinct values. Floats are
-    too where they have more than two, of which one is held by a single row or which fewer than 5
-    rows hold on average.
-    """
-    if not holds_numbers(column):
-        return False
-    if column.dtype == object:
-        column = pd.to_numeric(column.dropna())
-    counts = column.value_counts()
-    if len(counts) <= 2:
-        return False
-    if len(counts) > MOST_CATEGORIES:
-        return True
-    rare = counts.min() < 2 or counts.mean() < FEWEST_ROWS_PER_CATEGORY
-    return bool(pd.api.types.is_float_dtype(column) and rare)
-
-
 def codes_among(frame: pd.DataFrame, labels: Sequence[Any], *, argument: str) -> np.ndarray:
-    """Return the place of each row's group among `labels`, (n,).
+    """Return the position of each row's group among `labels`, (n,).
 
     Raises
     ------
@@ -136,90 +110,15 @@ def codes_among(frame: pd.DataFrame, labels: Sequence[Any], *, argument: str) ->
         If a group is not among them.
     """
     groups = group_rows(frame, argument=argument, at_least=0)
-    place = {label: code for code, label in enumerate(labels)}
-    unseen = [label for label in groups.labels if label not in place]
+    position = {label: code for code, label in enumerate(labels)}
+    unseen = [label for label in groups.labels if label not in position]
     if unseen:
         raise SensitiveFeaturesError(
             f"{argument} has groups that the first fit did not see: "
-            f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, place))}. Leave "
-            "these rows out, or fit with some of them."
+            f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, position))}. "
+            "Leave these rows out, or fit with some of them."
         )
-    return np.array([place[label] for label in groups.labels], dtype=np.int64)[groups.codes]
-
-
-def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
-    """Return continuous columns as float64, (n, Q).
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a value is infinite.
-    """
-    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = ~np.isfinite(values).all(axis=1)
-    if infinite.any():
-        raise SensitiveFeaturesError(
-            f"{argument} has an infinite value in {int(infinite.sum())} rows; drop these rows."
-        )
-    return values
-
-
-def column_kinds(
-    frame: pd.DataFrame, kinds: Any = None, *, argument: str = "sensitive_features"
-) -> np.ndarray:
-    """Return whether each column is continuous: as `kinds` says, else by `is_continuous`.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_sensitive)
-    kinds : dict, sequence or None
-        "categorical" or "continuous" by name of column, those not named by the rule, or one of
-        these words for each column in order.
-    argument : str
-        What an error names.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If `kinds` names no column, holds another word, or calls text continuous.
-    """
-    names = list(frame.columns)
-    if isinstance(kinds, str) or (kinds is not None and not hasattr(kinds, "__len__")):
-        raise SensitiveFeaturesError(
-            f"sensitive_kinds={kinds!r} must be a dict by column or a sequence, a word for each "
-            "column."
-        )
-    if kinds is None or not isinstance(kinds, Mapping):
-        if kinds is not None and len(kinds) != len(names):
-            raise SensitiveFeaturesError(
-                f"sensitive_kinds has {len(kinds)} entries, but {argument} has {len(names)} "
-                "columns; give one for each."
-            )
-        kinds = {} if kinds is None else dict(zip(names, kinds, strict=True))
-    odd = [name for name in kinds if name not in names]
-    if odd:
-        raise SensitiveFeaturesError(
-            f"sensitive_kinds names {odd[0]!r}, which {argument} does not have; its columns are "
-            f"{', '.join(map(repr, names))}."
-        )
-    pairs = ((frame.iloc[:, j], kinds.get(name)) for j, name in enumerate(names))
-    return np.array([_is_of_kind(column, kind, argument) for column, kind in pairs], dtype=bool)
-
-
-def _is_of_kind(column: pd.Series, kind: Any, argument: str) -> bool:
-    if kind is None:
-        return is_continuous(column)
-    if not isinstance(kind, str) or kind not in ("categorical", "continuous"):
-        raise SensitiveFeaturesError(
-            f'sensitive_kinds has {kind!r} for {column.name!r}; give "categorical" or '
-            '"continuous".'
-        )
-    if kind == "continuous" and not holds_numbers(column):
-        raise SensitiveFeaturesError(
-            f"sensitive_kinds calls {column.name!r} continuous, but {argument} has values there "
-            f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
-        )
-    return kind == "continuous"
+    return np.array([position[label] for label in groups.labels], dtype=np.int64)[groups.codes]
 
 
 def _table_of_dict(values: Mapping[Any, Any], argument: str) -> pd.DataFrame:

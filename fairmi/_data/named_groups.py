@@ -12,8 +12,6 @@ from fairmi.exceptions import SensitiveFeaturesError
 
 def named_groups(values: Any, names: list[Any], *, separate: bool) -> dict[Any, tuple[Any, ...]]:
     """Return the groups that a user named, by column where `separate`, else of key None."""
-    if values is None:
-        return {}
     if isinstance(values, Mapping) != separate:
         wanted = "a dict, a list of groups for each column" if separate else "a list of groups"
         raise SensitiveFeaturesError(f"sensitive_values={values!r} must be {wanted}.")
@@ -25,6 +23,20 @@ def named_groups(values: Any, names: list[Any], *, separate: bool) -> dict[Any, 
             f"these are {', '.join(map(repr, names))}."
         )
     return {name: _sorted_groups(groups) for name, groups in lists.items()}
+
+
+def check_same_groups(values: Any, known: Mapping[Any, tuple[Any, ...]]) -> None:
+    """Raise SensitiveFeaturesError where a user names other groups than a stream began with.
+
+    `known` are these: by column, or of key None where all columns are one attribute.
+    """
+    named = named_groups(values, [n for n in known if n is not None], separate=None not in known)
+    for name, groups in named.items():
+        if groups != known[name]:
+            raise SensitiveFeaturesError(
+                f"sensitive_values={values!r} are not the groups of the first call to "
+                f"partial_fit, {list(known[name])!r}; leave them out."
+            )
 
 
 def _sorted_groups(values: Any) -> tuple[Any, ...]:

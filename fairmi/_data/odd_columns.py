@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.tables import is_frame, table_columns
+from fairmi._data.kinds import MAX_CATEGORIES
+from fairmi._data.tables import table_columns
 from fairmi.exceptions import warn_user
 
 # A column names its rows where most values are held by one row each.
@@ -21,13 +22,9 @@ _MAX_PARSED = 1_000
 
 
 def warn_of_odd_columns(X: Any) -> None:
-    """Warn of text columns of a frame that name rows, or hold numbers with a few words among them.
-
-    Nothing is said of arrays and sparse tables, whose columns are numbers.
-    """
-    if is_frame(X):
-        for message in told_of_columns(table_columns(X)):
-            warn_user(message, "ColumnWarning")
+    """Warn of text columns of a frame that name rows, or hold numbers and a few words."""
+    for message in told_of_columns(table_columns(X)):
+        warn_user(message, "ColumnWarning")
 
 
 def told_of_columns(columns: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
@@ -48,13 +45,25 @@ def told_of_columns(columns: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
 
 
 def warn_of_unseen(names: list[str]) -> None:
-    """Warn of columns of categories none of which fit saw."""
-    if names:
-        shown = ", ".join(map(repr, names))
+    """Warn of columns of categories, one at least, none of which fit saw."""
+    shown = ", ".join(map(repr, names))
+    warn_user(
+        f"No value of {'column' if len(names) == 1 else 'columns'} {shown} of X was seen at "
+        "fit, so that all are read as missing: predictions may be far off. Give the values "
+        "the spelling and type that they had.",
+        "ColumnWarning",
+    )
+
+
+def warn_of_codes(column: pd.Series, argument: str) -> None:
+    """Warn of whole numbers that are taken for a quantity, and may be codes of groups."""
+    numbers = pd.to_numeric(column.dropna())
+    if pd.api.types.is_integer_dtype(numbers):
+        name = column.name
         warn_user(
-            f"No value of {'column' if len(names) == 1 else 'columns'} {shown} of X was seen at "
-            "fit, so that all are read as missing: predictions may be far off. Give the values "
-            "the spelling and type that they had.",
+            f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
+            f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+            f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
             "ColumnWarning",
         )
 

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import (
-    MOST_CATEGORIES,
-    Groups,
-    codes_among,
-    column_kinds,
-    group_rows,
-    quantities,
-)
+from fairmi._data.groups import Groups, group_rows
+from fairmi._data.kinds import MixedColumns, column_kinds, quantities
 from fairmi._data.named_groups import named_groups
-from fairmi.exceptions import SensitiveFeaturesError, warn_user
+from fairmi._data.odd_columns import warn_of_codes
+from fairmi.exceptions import SensitiveFeaturesError
 
 _MISSING = "missing"
 
@@ -56,23 +51,16 @@ class SensitiveRows:
 
 
 @dataclass(frozen=True)
-class AttributePlan:
+class AttributePlan(MixedColumns):
     """How the columns of one attribute were read at fit, to read later rows alike.
 
-    `labels` are the groups of the categorical features; `mean` and `spread` standardise the
-    continuous ones. Where both kinds are there, all are values: each group is an indicator.
+    `mean` and `spread` standardise the quantities. Where there are groups beside them, all are
+    values to the penalty: each group is an indicator.
     """
 
-    continuous: np.ndarray
-    labels: tuple[Any, ...]
     mean: np.ndarray
     spread: np.ndarray
     missing: str
-
-    @property
-    def n_groups(self) -> int:
-        """Groups G, or 0 where the penalty reads values."""
-        return 0 if self.continuous.any() else len(self.labels)
 
     def rows(self, frame: pd.DataFrame, *, argument: str, masks: bool = False) -> AttributeRows:
         """Return the rows of `frame`, whose groups must be among those of fit.
@@ -85,18 +73,15 @@ class AttributePlan:
         if masks:
             frame = self._without_odd(frame, argument)
         known = _known(frame, "mask" if masks else self.missing, argument)
-        present = frame[known]
-        codes = np.zeros(n_rows, dtype=np.int64)
-        if self.labels:
-            categorical = present.loc[:, ~self.continuous]
-            codes[known] = codes_among(categorical, self.labels, argument=argument)
-        if not self.continuous.any():
-            return AttributeRows(codes, None, known)
-        part = quantities(present.loc[:, self.continuous], argument=argument)
-        values = np.zeros((n_rows, part.shape[1]))
-        values[known] = (part - self.mean) / self.spread
-        if self.labels:
-            values = np.hstack([values, np.eye(len(self.labels))[codes] * known[:, None]])
+        codes, quantity = self.read(frame[known], argument=argument)
+        if quantity is None:
+            assert codes is not None
+            groups = np.zeros(n_rows, dtype=np.int64)
+            groups[known] = codes
+            return AttributeRows(groups, None, known)
+        read = self.joined((quantity - self.mean) / self.spread, codes)
+        values = np.zeros((n_rows, read.shape[1]))
+        values[known] = read
         return AttributeRows(None, values, known)
 
     def _without_odd(self, frame: pd.DataFrame, argument: str) -> pd.DataFrame:
@@ -137,6 +122,12 @@ class SensitivePlan:
         lists = [list(plan.labels) for plan in self.plans]
         return lists if self.separate else lists[0]
 
+    @property
+    def groups(self) -> dict[Any, tuple[Any, ...]]:
+        """The groups by column where attributes are separate, else of key None."""
+        names = self.names if self.separate else (None,)
+        return {name: plan.labels for name, plan in zip(names, self.plans, strict=True)}
+
     def rows(
         self, frame: pd.DataFrame, *, n_rows: int, argument: str, masks: bool = False
     ) -> SensitiveRows:
@@ -147,19 +138,6 @@ class SensitivePlan:
         return SensitiveRows(
             tuple(plan.rows(part, argument=argument, masks=masks) for plan, part in pairs)
         )
-
-    def check_named(self, values: Any) -> None:
-        """Raise SensitiveFeaturesError where a user names other groups than in the first call."""
-        if values is None:
-            return
-        named = named_groups(values, list(self.names), separate=self.separate)
-        plans = dict(zip(self.names if self.separate else (None,), self.plans, strict=True))
-        for name, groups in named.items():
-            if groups != tuple(plans[name].labels):
-                raise SensitiveFeaturesError(
-                    f"sensitive_values={values!r} are not the groups of the first call to "
-                    f"partial_fit, {list(plans[name].labels)!r}; leave them out."
-                )
 
     def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
         """Return λ, the largest where there are several, and the share of it of each attribute.
@@ -243,14 +221,16 @@ def plan_sensitive(
         one row, or can't be of the kind asked for.
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
-    groups_by_name = named_groups(values, list(frame.columns), separate=separate)
-    if kinds is None and values is not None:
-        kinds = dict.fromkeys(groups_by_name if separate else frame.columns, "categorical")
+    groups_by_name: dict[Any, tuple[Any, ...]] = {}
+    if values is not None:
+        groups_by_name = named_groups(values, list(frame.columns), separate=separate)
+        if kinds is None:
+            kinds = dict.fromkeys(groups_by_name if separate else frame.columns, "categorical")
     continuous = column_kinds(frame, kinds, argument=argument)
     named = frame.columns if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
-    for name, is_it in zip(frame.columns, continuous, strict=True):
-        if is_it and name not in named:
-            _warn_of_codes(name, frame[name], argument)
+    for j in np.flatnonzero(continuous):
+        if frame.columns[j] not in named:
+            warn_of_codes(frame.iloc[:, j], argument)
     parts = zip(
         _attributes(frame, separate=separate),
         continuous[:, None] if separate else [continuous],
@@ -268,18 +248,6 @@ def plan_sensitive(
         for part, is_it in parts
     ]
     return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
-
-
-def _warn_of_codes(name: Any, column: pd.Series, argument: str) -> None:
-    """Warn of whole numbers that are taken for a quantity, and may be codes of groups."""
-    numbers = pd.to_numeric(column.dropna())
-    if pd.api.types.is_integer_dtype(numbers):
-        warn_user(
-            f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
-            f"{MOST_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
-            f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
-            "ColumnWarning",
-        )
 
 
 def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 _US_OF_A_DAY = 86_400_000_000
-_NUMBERS = {"floating", "integer", "mixed-integer-float", "decimal", "boolean"}
+NUMBER_KINDS = {"floating", "integer", "mixed-integer-float", "decimal", "boolean"}
 _COMPLEX = (complex, np.complexfloating)
 _TIMES = {"datetime", "datetime64", "date", "period", "timedelta", "timedelta64", "time"}
 
@@ -66,7 +66,7 @@ def read_objects(objects: np.ndarray) -> ColumnValues:
     if not present.any():
         return ColumnValues(objects)
     held = objects[present]
-    if kind in _NUMBERS or all(isinstance(v, Real | Decimal | np.bool_) for v in held):
+    if kind in NUMBER_KINDS or all(isinstance(v, Real | Decimal | np.bool_) for v in held):
         return _spread(_floats(held), present)
     if kind in _TIMES or all(isinstance(v, datetime.date) for v in held):
         return _times(kind, held, present)
@@ -74,16 +74,6 @@ def read_objects(objects: np.ndarray) -> ColumnValues:
     if odd is not None:
         raise ValueError(f"has dtype {type(odd).__name__}")
     return ColumnValues(objects)
-
-
-def holds_numbers(column: pd.Series) -> bool:
-    """Whether the values of a column are numbers, truths not among them."""
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return False
-    if column.dtype != object:
-        return bool(pd.api.types.is_any_real_numeric_dtype(column))
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    return kind in _NUMBERS - {"boolean"}
 
 
 def _of_pandas(column: pd.Series) -> ColumnValues:

@@ -15,11 +15,11 @@ from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import Interval, validate_params
 from fairmi.audit.figures.about import about, missing_parts
 from fairmi.audit.figures.asking import ask, ask_baseline
+from fairmi.audit.figures.conditions import conditions_of, label_condition
 from fairmi.audit.figures.measure import Settings, measure
 from fairmi.audit.figures.predictions import Predictions, given_predictions
 from fairmi.audit.figures.rates import small_groups
 from fairmi.audit.figures.same_rows import repeated_note, training_note
-from fairmi.audit.figures.strata import conditions_of, label_condition
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
 from fairmi.metrics._clusters import cluster_codes
@@ -124,7 +124,8 @@ def audit(
     Warns
     -----
     SmallGroupWarning
-        If a group has too few rows for its rates to say anything.
+        If a group has too few rows, or independent rows where there are clusters, for its rates
+        to say anything.
     UserWarning
         If more than half of the rows were training rows (fairmi's classifiers know theirs), or
         many equal rows of X share their groups and `clusters` is not given.
@@ -207,7 +208,7 @@ def audit(
         [label_condition(predictions), *splits],
         Settings(confidence, n_boot, seed, n_jobs, bool(verbose)),
     )
-    small = small_groups(found.figures)
+    small = small_groups(predictions, attributes)
     same = [training_note(estimator, X, y), repeated_note(X, owners, attributes[-1])]
     warned = [(small, SmallGroupWarning), *((note, UserWarning) for note in same)]
     warned = [(note, category) for note, category in warned if note]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from fairmi._data.collapse import PenalisedGroups
 from fairmi._data.sensitive import AttributeRows
 from fairmi.boosting.channel import ScoreChannel
-from fairmi.boosting.levels import GroupTable, attribute_of
+from fairmi.boosting.levels import Attribute, GroupTable, attribute_of
 from fairmi.boosting.rounds import TreePenalty
 
 _READ_OFF_A_TABLE = "donsker_varadhan"
@@ -98,28 +99,38 @@ def penalties_of(
     found: list[TreePenalty] = []
     for attribute, n, lam in zip(attributes, n_groups, lams, strict=True):
         if n and isinstance(penalty, str) and penalty == _READ_OFF_A_TABLE:
-            found.append(_table(attribute, n, lam, compared, channel))
+            groups = _groups(attribute, n, compared)
+            found.append(GroupTable(groups, channel.refined(), lam))
         elif lam:
             found.append(_critic(attribute, n, lam, compared, penalty, channel, seed))
     return found
 
 
-def _table(
-    attribute: AttributeRows,
-    n_groups: int,
-    lam: float,
+def penalised_groups(
+    attributes: Sequence[AttributeRows],
+    n_groups: Sequence[int],
+    lams: Sequence[float],
     compared: ComparedRows,
-    channel: ScoreChannel,
-) -> GroupTable:
+) -> list[PenalisedGroups]:
+    """Return the attributes of groups that are penalised over all rows, with their λ."""
+    if compared.n_strata > 1:
+        return []
+    return [
+        PenalisedGroups(lam, attribute.groups, _groups(attribute, n, compared).weights)
+        for attribute, n, lam in zip(attributes, n_groups, lams, strict=True)
+        if n and attribute.groups is not None
+    ]
+
+
+def _groups(attribute: AttributeRows, n_groups: int, compared: ComparedRows) -> Attribute:
     assert attribute.groups is not None
-    groups = attribute_of(
+    return attribute_of(
         attribute.groups,
         compared.strata,
         compared.weights * attribute.known,
         (compared.n_strata, n_groups),
         balanced=compared.balanced,
     )
-    return GroupTable(groups, channel.refined(), lam)
 
 
 def _critic(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fairmi._data.collapse import is_collapsed
+from fairmi._data.collapse import FittedRows
 from fairmi.boosting.base import Base, boost, cross_fit
 from fairmi.boosting.channel import ScoreChannel, channel_of
 from fairmi.boosting.config import BoostingConfig
@@ -20,13 +20,13 @@ from fairmi.boosting.trees import Trees, trees_of
 class TrainedTrees:
     """The trees of one λ, those of the own base first, and their channel.
 
-    `collapsed` says whether all rows of the fit are given one class that is not the likelier one;
-    `n_rounds` are under the penalty, and `stopped` says why they are not all, if so.
+    `fitted` has the rows of the fit with their scores; `n_rounds` are under the penalty, and
+    `stopped` says why they are not all, if so.
     """
 
     trees: Trees
     channel: ScoreChannel
-    collapsed: bool
+    fitted: FittedRows
     n_rounds: int
     stopped: str | None
 
@@ -37,8 +37,8 @@ def train_trees(
     penalties_at: Callable[[float, ScoreChannel], list[TreePenalty]],
     config: BoostingConfig,
     reports: Sequence[Callable[[Round], bool]],
-) -> list[TrainedTrees]:
-    """Return the trees of each λ; the base is trained once.
+) -> Iterator[TrainedTrees]:
+    """Yield the trees of each λ; the base is trained once.
 
     Parameters
     ----------
@@ -52,7 +52,6 @@ def train_trees(
     """
     base = _base(rows, config)
     channel = channel_of(config.n_levels, base.scores, rows.y, rows.weights)
-    trained = []
     for lam, report in zip(lams, reports, strict=True):
         found = debias(
             rows.binned,
@@ -67,10 +66,9 @@ def train_trees(
         )
         trees = base.trees.then(found.trees)
         scores = channel.unsquash(channel.round(channel.squash(found.scores)))
-        collapsed = is_collapsed(scores, rows.y, rows.weights)
+        fitted = FittedRows(scores, rows.y, rows.weights)
         n_rounds = found.trees.n_rounds
-        trained.append(TrainedTrees(trees, channel, collapsed, n_rounds, found.stopped))
-    return trained
+        yield TrainedTrees(trees, channel, fitted, n_rounds, found.stopped)
 
 
 def _base(rows: TreeRows, config: BoostingConfig) -> Base:

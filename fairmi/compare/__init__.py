@@ -15,7 +15,7 @@ from fairmi.compare._run import run_fold, run_jobs, run_split
 from fairmi.compare._samples import LabelledRows, adult_samples, german_sample
 from fairmi.compare._table import fold_rows, split_rows
 
-__all__ = ["DATASETS", "METHODS", "PREDICTED_GROUP", "Comparison", "compare"]
+__all__ = ["DATASETS", "METHODS", "PREDICTED_GROUP", "Comparison", "compare", "methods_named"]
 
 DATASETS = ("adult", "german")
 N_DRAWS = 1_000
@@ -74,6 +74,21 @@ def compare(
     else:
         rows = compare_folds(samples[0], methods, fast=fast, n_jobs=n_jobs)
     return Comparison(dataset, rows, fast, without_sensitive)
+
+
+def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
+    """Return the methods of those names.
+
+    Raises
+    ------
+    ValueError
+        If a name is no method's.
+    """
+    known = {method.name: method for method in METHODS + PREDICTED_GROUP}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"methods has {name!r}; give some of {', '.join(map(repr, known))}.")
+    return tuple(known[name] for name in names)
 
 
 def compare_split(

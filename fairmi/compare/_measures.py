@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from fairmi.metrics.probes import LEAST_TO_HOLD_BACK, PANEL, Task
+from fairmi.metrics.probes import MIN_TO_HOLD_BACK, PANEL, Task
 
 METRICS = (
     "accuracy",
@@ -116,7 +116,7 @@ def probe_auc(
     Z_train: np.ndarray, s_train: np.ndarray, Z_test: np.ndarray, s_test: np.ndarray
 ) -> float:
     """ROC AUC of the audit's boosting probe, trained to tell the group, on rows it never saw."""
-    hold_back = bool(np.unique(s_train, return_counts=True)[1].min() >= LEAST_TO_HOLD_BACK)
+    hold_back = bool(np.unique(s_train, return_counts=True)[1].min() >= MIN_TO_HOLD_BACK)
     task = Task(continuous=False, seed=0, n_rows=len(Z_train), hold_back=hold_back)
     probe = PANEL["boosting"].build(task).fit(Z_train, s_train)
     shares = probe.predict_proba(Z_test)

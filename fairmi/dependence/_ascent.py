@@ -21,7 +21,7 @@ _WEIGHT_DECAY = 1.0
 _BATCH = 256
 # Steps by rows, within limits.
 _ROWS_PER_STEP = 8
-_FEWEST_STEPS, _MOST_STEPS = 400, 4000
+_MIN_STEPS, _MAX_STEPS = 400, 4000
 _HELD_OUT = 0.2
 _CHECKS, _PATIENCE = 25, 10
 # Rows of which all pairs are scored at once, in an estimate and to compare states of a critic.
@@ -79,7 +79,7 @@ def train(bound: Bound, critic: nn.Module, samples: Samples, generator: Generato
     order = torch.randperm(samples.n_rows, generator=generator)
     n_held = round(_HELD_OUT * samples.n_rows)
     held, used = order[:n_held], order[n_held:]
-    n_steps = round(min(max(samples.n_rows / _ROWS_PER_STEP, _FEWEST_STEPS), _MOST_STEPS))
+    n_steps = round(min(max(samples.n_rows / _ROWS_PER_STEP, _MIN_STEPS), _MAX_STEPS))
     optimizer = torch.optim.AdamW(critic.parameters(), weight_decay=_WEIGHT_DECAY, fused=True)
     best, of_loss = _Best(critic, samples.z.shape[0]), bound.critic_loss
     for step in range(n_steps):

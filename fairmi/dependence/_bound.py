@@ -17,7 +17,7 @@ from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # Enough for a held-out part and something to learn from.
-_FEWEST_ROWS = 20
+_MIN_ROWS = 20
 
 
 class CriticBound(Penalty):
@@ -76,9 +76,9 @@ class CriticBound(Penalty):
 
         reader = Reader(Z, C, plain_c=self.models_c)
         samples = Samples.stack([reader.read(Z, C)], reader.n_groups)
-        if samples.n_rows < _FEWEST_ROWS:
+        if samples.n_rows < _MIN_ROWS:
             raise ValueError(
-                f"Z has {samples.n_rows} rows; give at least {_FEWEST_ROWS} to train a critic on."
+                f"Z has {samples.n_rows} rows; give at least {_MIN_ROWS} to train a critic on."
             )
         self.critic_ = self.trained_critic(samples, seed_of(random_state))
         self.n_features_in_ = len(reader.of_z.tables)

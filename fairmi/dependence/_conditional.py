@@ -8,11 +8,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._critics import SmoothMLP
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_scores import score
 from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.dependence.within import row_shares, stratum_means
 
 # Directions of C of less than this share of the largest variance don't count.
-_LEAST_VARIANCE = 1e-6
+_MIN_VARIANCE = 1e-6
 # The log of a spread stays within +- this.
 _LOG_SPREAD = 4.0
 
@@ -111,25 +112,23 @@ def marginal_log_ratios(
 def _stratum_means(values: Tensor, sensitive: SensitiveBatch) -> Tensor:
     """Return at each row the weighted mean of values (M, B, Q) over its stratum."""
     member = sensitive.membership(values.dtype)
-    weights = sensitive.weights[..., None] * member
-    totals = weights.sum(1)[..., None].clamp_min(torch.finfo(values.dtype).tiny)
-    return ((weights.mT @ values) / totals)[:, sensitive.strata]
+    shares = row_shares(sensitive.weights.to(values.dtype), member)
+    return stratum_means(values, shares, member)[:, sensitive.strata]
 
 
 def _white(sensitive: SensitiveBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean (..., S, Q), whitening (..., S, Q, Q) and directions that count (..., S, Q)."""
     assert sensitive.values is not None
     values = sensitive.values.double()
-    member = nn.functional.one_hot(sensitive.strata, sensitive.n_strata).double()
-    weights = member * sensitive.weights.double().mean(0)[:, None]
-    weights = weights / weights.sum(0).clamp_min(torch.finfo(torch.float64).tiny)
+    member = sensitive.membership(torch.float64)
+    weights = member * row_shares(sensitive.weights.double().mean(0, keepdim=True), member).mT
     centre = weights.T @ values
     square = torch.einsum("ns,...nq,...nr->...sqr", weights, values, values)
     covariance = square - centre[..., :, None] * centre[..., None, :]
     variances, directions = torch.linalg.eigh(covariance)
-    least = _LEAST_VARIANCE * variances[..., -1:].clamp_min(_LEAST_VARIANCE)
+    least = _MIN_VARIANCE * variances[..., -1:].clamp_min(_MIN_VARIANCE)
     counts = variances > least
-    scale = torch.where(counts, variances.clamp_min(_LEAST_VARIANCE**2) ** -0.5, 0.0)
+    scale = torch.where(counts, variances.clamp_min(_MIN_VARIANCE**2) ** -0.5, 0.0)
     whitening = directions * scale[..., None, :]
     dtype = sensitive.values.dtype
     return centre.to(dtype), whitening.to(dtype), counts.to(dtype)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from fairmi._data.groups import codes_among, column_kinds, group_rows, quantities, sensitive_frame
+from fairmi._data.groups import sensitive_frame
+from fairmi._data.kinds import mixed_columns
 from fairmi.dependence._features import NormalScores, features
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -33,19 +34,15 @@ class Reader:
         matrix = matrix_of(Z)
         frame = _frame(C, len(matrix))
         self.n_columns = frame.shape[1]
-        self.continuous = column_kinds(frame)
-        self.labels: tuple[Any, ...] = ()
-        if not self.continuous.all():
-            at_least = 1 if self.continuous.any() else 2
-            groups = group_rows(frame.loc[:, ~self.continuous], argument="C", at_least=at_least)
-            self.labels = groups.labels
+        self.columns = mixed_columns(frame, argument="C")
+        _, values = self.columns.read(frame, argument="C")
         self.of_z = NormalScores(matrix)
-        self.of_c = NormalScores(quantities(frame.loc[:, self.continuous], argument="C"))
+        self.of_c = None if values is None else NormalScores(values)
 
     @property
     def n_groups(self) -> int:
         """Groups, or 0 where the critic reads values."""
-        return 0 if self.continuous.any() else len(self.labels)
+        return self.columns.n_groups
 
     def read(self, Z: Any, C: Any) -> Observations:
         """Return rows as the critic reads them; groups must be among those of fit."""
@@ -62,16 +59,12 @@ class Reader:
                 "columns."
             )
         z = features(self.of_z.transform(matrix))
-        codes = None
-        if self.labels:
-            codes = codes_among(frame.loc[:, ~self.continuous], self.labels, argument="C")
-        if not self.continuous.any():
+        codes, values = self.columns.read(frame, argument="C")
+        if values is None or self.of_c is None:
             return Observations(z, codes, None)
-        values = self.of_c.transform(quantities(frame.loc[:, self.continuous], argument="C"))
-        values = values if self.plain_c else features(values)
-        if codes is not None:
-            values = np.hstack([values, np.eye(len(self.labels), dtype=np.float32)[codes]])
-        return Observations(z, None, values)
+        scores = self.of_c.transform(values)
+        scores = scores if self.plain_c else features(scores)
+        return Observations(z, None, self.columns.joined(scores, codes))
 
 
 def matrix_of(Z: Any) -> np.ndarray:

@@ -14,8 +14,8 @@ from torch import Generator, Tensor, nn
 
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._conditional import log_ratios
-from fairmi.dependence._means import mean
 from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.dependence.within import mean
 
 
 class BarberAgakov(CriticBound):

@@ -13,7 +13,8 @@ from torch import Generator, Tensor, nn
 
 from fairmi._layers import StackedMLP
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._scores import ABSENT, Scores, score
+from fairmi.dependence._pair_means import difference
+from fairmi.dependence._pair_scores import Scores, score
 from fairmi.dependence.counted_bound import exact_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
@@ -72,14 +73,7 @@ class DonskerVaradhan(CriticBound):
 
 def value_of_scores(scores: Scores) -> Tensor:
     """Return the bound in nats for each model, (M,)."""
-    return _bound(
-        scores.joint,
-        scores.log_row_means(),
-        scores.strata,
-        scores.n_strata,
-        scores.weights,
-        scores.pair_weights,
-    )
+    return difference(scores)
 
 
 def sampled_bound(
@@ -106,33 +100,8 @@ def sampled_bound(
     other : Tensor of shape (B,), int64
         The row that each row's c' is taken from. A pair has the product of its rows' weights.
     """
-    return _bound(joint, marginal, strata, n_strata, weights, weights * weights[:, other])
-
-
-def _bound(
-    joint: Tensor,
-    log_marginal: Tensor,
-    strata: Tensor,
-    n_strata: int,
-    weights: Tensor,
-    pairs: Tensor,
-) -> Tensor:
-    # `pairs` are the weights of the marginal term.
-    log_pairs = torch.log(pairs).clamp_min(ABSENT)
-    tiny = torch.finfo(weights.dtype).tiny
-    total = weights.sum(1).clamp_min(tiny)
-    if n_strata == 1:
-        of_pairs = pairs.sum(1)
-        log_mean = torch.logsumexp(log_marginal + log_pairs, dim=1)
-        log_mean = log_mean - torch.log(of_pairs.clamp_min(tiny))
-        # A batch of weight 0 has the value 0, and no gradient.
-        value = ((joint * weights).sum(1) - weights.sum(1) * log_mean) / total
-        return value * (of_pairs > 0)
-    member = strata[:, None] == torch.arange(n_strata, device=strata.device)
-    of_pairs = (pairs[..., None] * member).sum(1)
-    stratum_weights = (weights[..., None] * member).sum(1) * (of_pairs > 0)
-    seen = weights * (of_pairs > 0).gather(1, strata.expand(len(of_pairs), -1))
-    outside = torch.where(member, 0.0, ABSENT)
-    log_sums = torch.logsumexp((log_marginal + log_pairs)[..., None] + outside, dim=1)
-    log_means = log_sums - torch.log(of_pairs.clamp_min(tiny))
-    return ((joint * seen).sum(1) - (stratum_weights * log_means).sum(1)) / total
+    pairs = weights * weights[:, other]
+    certain = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
+    return difference(
+        Scores(joint, marginal[..., None], certain, weights, pairs, strata, n_strata)
+    )

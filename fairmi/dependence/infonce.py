@@ -15,9 +15,9 @@ from __future__ import annotations
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._means import mean
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_scores import score
 from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.dependence.within import mean
 
 
 class InfoNCE(CriticBound):

@@ -18,8 +18,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._means import difference
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_means import difference
+from fairmi.dependence._pair_scores import score
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 # From here on exp is replaced by its tangent. The bound still holds, since all it needs of a

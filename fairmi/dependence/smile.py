@@ -19,8 +19,8 @@ from dataclasses import replace
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._means import joint_mean, means
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_means import joint_mean, means
+from fairmi.dependence._pair_scores import score
 from fairmi.dependence.donsker_varadhan import value_of_scores
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,22 +14,9 @@ from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn
 from fairmi.preprocessing.layout import Layout
 
-_LAYER = re.compile(r"(encoder|head)\.layers\.\d+\.(weight|bias)")
-
 
 def add_networks(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
-    """Add a model's encoder and networks, and return Z and the scores of the classes.
-
-    Raises
-    ------
-    ValueError
-        If the encoder is a module of the user.
-    """
-    if not all(_LAYER.fullmatch(name) for name in model.parameters_):
-        raise ValueError(
-            "to_onnx can't export an encoder of yours; export the module by torch.onnx.export, or "
-            "fit without it."
-        )
+    """Add a model's encoder and networks, and return Z and the scores of the classes."""
     x = graph.cast(_encoded(graph, model.encoder_, table), np.float64)
     for k, (weight, bias) in enumerate(_layers(model.parameters_, "encoder")):
         x = graph.op("Relu", x) if k else x

@@ -146,7 +146,13 @@ def _chosen(model: Any) -> Any:
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
     check_is_fitted(model)
-    return model.model_ if "MIDebiasedClassifierCV" in names else model
+    chosen = model.model_ if "MIDebiasedClassifierCV" in names else model
+    if hasattr(chosen, "trunk_"):
+        raise ValueError(
+            f"to_onnx can't export encoder={type(chosen.trunk_).__name__}, a module of yours; "
+            "export trunk_ by torch.onnx.export, and to_onnx a classifier fitted to its output."
+        )
+    return chosen
 
 
 def _require_onnx() -> None:

@@ -40,9 +40,9 @@ class DifferenceLimit:
         if rank >= 1 - 1e-12:
             return 1.0
         step = self._step
-        fewest = self._fewest(rank)
-        t = min(max(self._largest_on_grid(rank, fewest), 0.0) + step, 1.0)
-        while t < 1 and self._possible(t, fewest):
+        min_in_b = self._min_in_b(rank)
+        t = min(max(self._largest_on_grid(rank, min_in_b), 0.0) + step, 1.0)
+        while t < 1 and self._possible(t, min_in_b):
             t, step = t + step, 2 * step
         return float(min(t, 1.0))
 
@@ -50,7 +50,7 @@ class DifferenceLimit:
         """Whether the limit of this rank may be above t."""
         if self.n_a > self.n_b:
             return DifferenceLimit(self.n_b, self.n_a, self.error).exceeds(rank, t)
-        return self._possible(t, self._fewest(rank))
+        return self._possible(t, self._min_in_b(rank))
 
     @cached_property
     def _step(self) -> float:
@@ -59,7 +59,7 @@ class DifferenceLimit:
         deviations = max(norm.isf(self.error), 0.5)
         return float(precision * deviations * np.sqrt((1 / self.n_a + 1 / self.n_b) / 4))
 
-    def _fewest(self, rank: float) -> np.ndarray:
+    def _min_in_b(self, rank: float) -> np.ndarray:
         """Return for A = 0, 1, ... n_a the smallest B with rank(A, B) <= rank; else n_b + 1."""
         p = np.arange(self.n_a + 1) / self.n_a
         low, high = np.zeros(self.n_a + 1, np.int64), np.full(self.n_a + 1, self.n_b + 1)
@@ -70,18 +70,18 @@ class DifferenceLimit:
             low, high = np.where(within, low, middle + 1), np.where(within, middle, high)
         return low
 
-    def _largest_on_grid(self, rank: float, fewest: np.ndarray) -> float:
+    def _largest_on_grid(self, rank: float, min_in_b: np.ndarray) -> float:
         """Return the largest such t for a few pairs (p, q): a lower bound."""
         centre = np.linspace(0.0, 1.0, 33)
         low, high = np.full(33, -1.0), np.ones(33)
         for _ in range(14):
             t = (low + high) / 2
             middle = np.abs(t) / 2 + centre * (1 - np.abs(t))
-            likely = self._probability(middle + t / 2, middle - t / 2, fewest) > self.error
+            likely = self._probability(middle + t / 2, middle - t / 2, min_in_b) > self.error
             low, high = np.where(likely, t, low), np.where(likely, high, t)
         return float(low.max())
 
-    def _possible(self, t: float, fewest: np.ndarray) -> bool:
+    def _possible(self, t: float, min_in_b: np.ndarray) -> bool:
         """Whether some p has P(rank(A, B) <= rank) > error at q = p - t.
 
         The probability falls in p and rises in q, so over p in [l, h] it is at most that of
@@ -91,18 +91,18 @@ class DifferenceLimit:
         edges = np.linspace(t, 1.0, 33)
         low, high = edges[:-1], edges[1:]
         while len(low):
-            kept = self._probability(low, high - t, fewest) > self.error
+            kept = self._probability(low, high - t, min_in_b) > self.error
             low, high = low[kept], high[kept]
             if kept.any() and high[0] - low[0] < self._step / 4:
                 return True
-            if (self._probability(low, low - t, fewest) > self.error).any():  # a p that has it
+            if (self._probability(low, low - t, min_in_b) > self.error).any():  # a p that has it
                 return True
             middle = (low + high) / 2
             low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
         return False
 
-    def _probability(self, p: np.ndarray, q: np.ndarray, fewest: np.ndarray) -> np.ndarray:
-        """P(B >= fewest[A]) for each pair of `p` and `q`, rounded up."""
+    def _probability(self, p: np.ndarray, q: np.ndarray, min_in_b: np.ndarray) -> np.ndarray:
+        """P(B >= min_in_b[A]) for each pair of `p` and `q`, rounded up."""
         spare = self.error * OUTSIDE
         half_a, half_b = _half_window(self.n_a, p, spare), _half_window(self.n_b, q, spare)
         size = max(1, ENTRIES // (half_a + half_b))
@@ -111,7 +111,7 @@ class DifferenceLimit:
             parts = [order[k : k + size] for k in range(0, len(p), size)]
             found = np.empty(len(p))
             for part in parts:
-                found[part] = self._probability(p[part], q[part], fewest)
+                found[part] = self._probability(p[part], q[part], min_in_b)
             return found
         a, mass_a = _window(self.n_a, p, half_a)
         b, mass_b = _window(self.n_b, q, half_b)
@@ -119,7 +119,7 @@ class DifferenceLimit:
         tail = np.cumsum(mass_b[:, ::-1], axis=1)[:, ::-1]
         outside = np.clip(1 - tail[:, :1], 0, None)
         tail = np.hstack([tail, np.zeros_like(outside)]) + outside
-        least = fewest[np.clip(a, 0, self.n_a)]
+        least = min_in_b[np.clip(a, 0, self.n_a)]
         place = np.clip(least - b[:, :1], 0, b.shape[1])
         reached = np.where(least <= 0, 1.0, np.take_along_axis(tail, place, axis=1))
         return (mass_a * reached).sum(axis=1) + np.clip(1 - mass_a.sum(axis=1), 0, None)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.labels import plain_series
-from fairmi.metrics._matrix import cells
+from fairmi.metrics._matrix import value_codes
 
 
 def cluster_codes(clusters: Any, n_rows: int) -> np.ndarray | None:
@@ -92,25 +92,25 @@ def warn_of_repeated_rows(matrix: np.ndarray, values: np.ndarray) -> None:
 
 def repeated_rows(matrix: np.ndarray, codes: np.ndarray) -> str:
     """Describe rows that are equal to another and share its group code; "" where these are few."""
-    return repeated_values(cells(matrix), codes, one_column=matrix.shape[1] == 1)
+    return repeated_values(value_codes(matrix), codes, one_column=matrix.shape[1] == 1)
 
 
-def repeated_values(cell: np.ndarray, codes: np.ndarray, *, one_column: bool) -> str:
-    """Describe rows of equal `cell`, a code of each row's values, as `repeated_rows` does.
+def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -> str:
+    """Describe rows of equal `value`, a code of each row's values, as `repeated_rows` does.
 
     They are many where a fifth of the rows (half, of one column), and 20, equal another row,
     nearly all of these share their group, more than chance would have, and yet a value has fewer
     than four rows on average.
     """
-    n_rows = len(cell)
-    count = np.bincount(cell)
-    repeated = count[cell] > 1
+    n_rows = len(value)
+    count = np.bincount(value)
+    repeated = count[value] > 1
     many = max(20, n_rows * (0.5 if one_column else 0.2))
-    if len(count) < len(cell) / 4 or repeated.sum() < many:
+    if len(count) < len(value) / 4 or repeated.sum() < many:
         return ""
-    cell, group = cell[repeated], codes[repeated]
-    _, by_group = np.unique(cell * (codes.max() + 1) + group, return_counts=True)
-    shared = by_group[by_group > 1].sum() / len(cell)
+    value, group = value[repeated], codes[repeated]
+    _, by_group = np.unique(value * (codes.max() + 1) + group, return_counts=True)
+    shared = by_group[by_group > 1].sum() / len(value)
     share = np.bincount(group) / len(group)
     if shared < max(0.98, 1 - (1 - share.max()) / 4):
         return ""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairmi._data.groups import Groups, group_rows, is_continuous, sensitive_frame
+import numpy as np
+
+from fairmi._data.groups import Groups, group_rows, sensitive_frame
+from fairmi._data.kinds import column_kinds
 from fairmi.exceptions import SensitiveFeaturesError
 
 
@@ -18,10 +21,11 @@ def comparable_groups(sensitive_features: Any, n_rows: int) -> Groups:
         groups than half the rows.
     """
     frame = sensitive_frame(sensitive_features)
-    for name in frame.columns if len(frame) == n_rows else ():
-        if is_continuous(frame[name]):
+    if len(frame) == n_rows:
+        for j in np.flatnonzero(column_kinds(frame)):
+            column = frame.iloc[:, j]
             raise SensitiveFeaturesError(
-                f"sensitive_features: {name!r} has {frame[name].nunique()} distinct values in "
+                f"sensitive_features: {column.name!r} has {column.nunique()} distinct values in "
                 f"{n_rows} rows, a quantity by the rule of fit; cut a continuous one into bins, "
                 "as pandas.qcut does, or give codes of groups as text: .astype(str)."
             )

@@ -10,11 +10,15 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from fairmi._data.tables import check_indexes
-from fairmi.metrics import _scores
-from fairmi.metrics._atoms import Atoms, atoms_p_value, most_permutations
+from fairmi.metrics import _probe_scores
 from fairmi.metrics._clusters import cluster_codes, exchange, warn_of_repeated_rows
 from fairmi.metrics._independence import Order, independence_p_value, permuted_sums
 from fairmi.metrics._matrix import as_matrix
+from fairmi.metrics._recurring_values import (
+    RecurringValues,
+    max_permutations,
+    recurring_p_value,
+)
 from fairmi.metrics._target import Target, as_target
 from fairmi.metrics.probes import Probe, Split, fit_predict, split_rows
 
@@ -22,7 +26,7 @@ Predictions = list[list[np.ndarray]]  # by probe, then by split
 
 # Of the error, where Z has values that recur: p-values of probes that see a leak are so small
 # that a third does them little harm, while those of a rare value can't be small.
-ATOMS_SHARE = 2 / 3
+RECURRING_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,9 @@ class Sample:
         return np.array([self.weight[fold].sum() for fold in self.folds]) / self.weight.sum()
 
 
-def fold_scores(sample: Sample, predictions: Predictions) -> list[list[_scores.Score]]:
+def fold_scores(sample: Sample, predictions: Predictions) -> list[list[_probe_scores.Score]]:
     """Return the score of each probe in each fold, from predictions of `sample.splits`."""
-    score = _scores.r2 if sample.target.continuous else _scores.auc
+    score = _probe_scores.r2 if sample.target.continuous else _probe_scores.auc
     columns = sample.target.columns
     return [
         [
@@ -134,11 +138,11 @@ def balanced_accuracies(sample: Sample, predictions: Predictions) -> np.ndarray:
     rows = np.concatenate(sample.folds)
     target, weight = sample.target.columns[rows], sample.weight[rows]
     return np.array(
-        [_scores.balanced_accuracy(target, np.concatenate(p), weight) for p in predictions]
+        [_probe_scores.balanced_accuracy(target, np.concatenate(p), weight) for p in predictions]
     )
 
 
-def null_scores(sample: Sample, scores: list[list[_scores.Score]]) -> np.ndarray:
+def null_scores(sample: Sample, scores: list[list[_probe_scores.Score]]) -> np.ndarray:
     """Return the largest score over probes for each of 999 permutations of the target."""
     rng = sample.generator()
     sums = 0.0
@@ -168,19 +172,19 @@ def joint_p_value(sample: Sample, of_probes: float) -> float:
     Each has its share of the error (Bonferroni), the values none where no value recurs. That
     depends on Z alone, so that the test stays exact.
     """
-    atoms = Atoms(sample.Z)
-    if not atoms:
+    recurring = RecurringValues(sample.Z)
+    if not recurring:
         return of_probes
-    joint = of_probes / (1 - ATOMS_SHARE)
-    least = 1 / (most_permutations(len(sample.Z)) + 1) / ATOMS_SHARE
+    joint = of_probes / (1 - RECURRING_SHARE)
+    least = 1 / (max_permutations(len(sample.Z)) + 1) / RECURRING_SHARE
     if joint <= least:
         return joint
     everyone = np.arange(len(sample.Z))
     target = _centred(sample, everyone)
     if target.shape[1] > 1:
         target = target / np.sqrt(sample.target.columns.mean(axis=0))
-    of_atoms = atoms_p_value(atoms, target, sample.order(everyone), sample.generator())
-    return min(joint, of_atoms / ATOMS_SHARE, 1.0)
+    of_values = recurring_p_value(recurring, target, sample.order(everyone), sample.generator())
+    return min(joint, of_values / RECURRING_SHARE, 1.0)
 
 
 def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
@@ -198,5 +202,5 @@ def _weights(sample_weight: Any, n_rows: int) -> np.ndarray:
             f"sample_weight has shape {weight.shape}; give one weight for each of {n_rows} rows."
         )
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise ValueError("sample_weight has a negative, missing or no positive value; mend these.")
+        raise ValueError("sample_weight has a negative, missing or no positive value; fix these.")
     return weight / weight.mean()

@@ -17,7 +17,7 @@ from fairmi.metrics.probes import PANEL, Split, fit_predict
 BINS = 8
 BIN_PROBES = ("linear", "network")
 KERNELS = ((20, 0.35), (60, 0.15), (60, 0.35))  # neighbours, and the width of the kernel over c
-MOST_NEIGHBOUR_COLUMNS = 20  # of Z, beyond which neighbours are not near
+MAX_NEIGHBOUR_COLUMNS = 20  # of Z, beyond which neighbours are not near
 
 
 def density_ratios(
@@ -34,7 +34,7 @@ def density_ratios(
     `values` are the attribute's, `scores` the same made normal by ranks, shape (n_rows,).
     """
     parts = [_bin_ratios(Z, quantile_bins(values), splits, seed, n_jobs)]
-    if Z.shape[1] <= MOST_NEIGHBOUR_COLUMNS:
+    if Z.shape[1] <= MAX_NEIGHBOUR_COLUMNS:
         parts.append(_neighbour_ratios(Z, scores, splits))
     return np.hstack(parts)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-MOST_DIGITS = 16  # digits of each base handed to the probe: those that tell the most in training
-MOST_PLACES = 15
+MAX_DIGITS = 16  # digits of each base handed to the probe: those that tell the most in training
+MAX_PLACES = 15
 WHOLE_BITS = 20  # lowest binary digits of whole numbers
 
 
@@ -57,7 +57,7 @@ class DigitSelector(TransformerMixin, BaseEstimator):
 
 
 def _strongest(candidates: list[tuple[int, int]], strength: np.ndarray) -> list[tuple[int, int]]:
-    return [candidates[i] for i in np.argsort(-strength, kind="stable")[:MOST_DIGITS]]
+    return [candidates[i] for i in np.argsort(-strength, kind="stable")[:MAX_DIGITS]]
 
 
 def is_whole(column: np.ndarray) -> bool:
@@ -72,9 +72,9 @@ def places(column: np.ndarray) -> range:
     """
     size = np.abs(column)
     if is_whole(column):
-        return range(-min(len(str(int(size.max()))) - 1, MOST_PLACES), 1)
+        return range(-min(len(str(int(size.max()))) - 1, MAX_PLACES), 1)
     precision = float(np.spacing(column.dtype.type(np.median(size))))
-    return range(min(int(np.floor(-np.log10(precision))), MOST_PLACES) + 1)
+    return range(min(int(np.floor(-np.log10(precision))), MAX_PLACES) + 1)
 
 
 def digits(column: np.ndarray, place: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Z in any form (representation, scores, predictions) -> a dense matrix, or codes of its cells."""
+"""Z in any form (representation, scores, predictions) -> a dense matrix, or codes of values."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _exact(column: pd.Series, values: np.ndarray) -> np.ndarray:
     return np.hstack([values, low])
 
 
-def cells(matrix: np.ndarray) -> np.ndarray:
+def value_codes(matrix: np.ndarray) -> np.ndarray:
     """Return the code of each row's value, shape (n_rows,): equal bits, equal code.
 
     Bits are compared, not numbers, so that 0.0 and -0.0, which a program can tell apart, are two

@@ -10,8 +10,8 @@ from scipy.stats import norm
 from fairmi.metrics._log_ratio import LogRatios
 
 NEIGHBOURS = 5
-MOST_COLUMNS = 3
-MOST_ROWS = 20_000
+MAX_COLUMNS = 3
+MAX_ROWS = 20_000
 CHOICE_ERROR = 0.005  # of taking it where Z and C are independent
 
 

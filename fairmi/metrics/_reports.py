@@ -12,7 +12,7 @@ SIGNIFICANCE = 0.01  # low, since an audit tests many things at once
 class ProbeLeakage:
     """What one probe recovers: its score on held-out rows, and its balanced accuracy.
 
-    `balanced_accuracy` is nan where the attribute is continuous. `most_rows` is the number of
+    `balanced_accuracy` is nan where the attribute is continuous. `max_rows` is the number of
     rows that the probe is trained on at most, a random part where there are more.
     """
 
@@ -20,7 +20,7 @@ class ProbeLeakage:
     score: float
     interval: tuple[float, float]
     balanced_accuracy: float
-    most_rows: int
+    max_rows: int
 
 
 @dataclass(frozen=True)

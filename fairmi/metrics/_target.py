@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
-from fairmi._data.groups import group_rows, is_continuous, sensitive_frame
+from fairmi._data.groups import group_rows, sensitive_frame
+from fairmi._data.kinds import column_kinds, quantities
 from fairmi.exceptions import SensitiveFeaturesError
 
 Kind = Literal["categorical", "continuous"]
@@ -58,7 +58,7 @@ def as_target(
     kind: str = "auto",
     argument: str = "sensitive_features",
 ) -> Target:
-    """Return `sensitive_features` as a target; "auto" tells the kind by `is_continuous`.
+    """Return `sensitive_features` as a target; "auto" tells the kind by `column_kinds`.
 
     Raises
     ------
@@ -67,8 +67,7 @@ def as_target(
         or continuous values come in several columns.
     """
     frame = sensitive_frame(sensitive_features, argument=argument)
-    continuous = [is_continuous(frame.iloc[:, j]) for j in range(frame.shape[1])]
-    if kind == "categorical" or (kind == "auto" and not any(continuous)):
+    if kind == "categorical" or (kind == "auto" and not column_kinds(frame).any()):
         groups = group_rows(frame, n_rows=n_rows, argument=argument)
         return Target("categorical", groups.codes, groups.labels)
     if frame.shape[1] != 1:
@@ -76,28 +75,13 @@ def as_target(
             f"{argument} has {frame.shape[1]} columns, one of which is continuous; give this "
             'column alone, or kind="categorical" to make a group of each combination of values.'
         )
-    values = _numbers(frame.iloc[:, 0], argument)
+    values = quantities(frame, argument=argument)[:, 0]
     if len(values) != n_rows:
         raise SensitiveFeaturesError(
             f"{argument} has {len(values)} rows, but Z has {n_rows}; give one for each row of Z."
         )
-    return Target("continuous", values, ())
-
-
-def _numbers(column: pd.Series, argument: str) -> np.ndarray:
-    try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise SensitiveFeaturesError(
-            f'{argument} holds values that are no numbers; give kind="categorical" ({error}).'
-        ) from error
-    unusable = int((~np.isfinite(values)).sum())
-    if unusable:
-        raise SensitiveFeaturesError(
-            f"{argument} has a missing or infinite value in {unusable} rows; drop these rows."
-        )
-    if len(values) and values.min() == values.max():
+    if n_rows and values.min() == values.max():
         raise SensitiveFeaturesError(
             f"{argument} has the single value {values.tolist()[0]!r}; at least two are needed."
         )
-    return values
+    return Target("continuous", values, ())

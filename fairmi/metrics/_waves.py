@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-MOST_WAVES = 8  # waves handed to the probe
-MOST_LINES = 120  # columns, and sums and differences of two, that are searched
+MAX_WAVES = 8  # waves handed to the probe
+MAX_LINES = 120  # columns, and sums and differences of two, that are searched
 BINS = 2**14  # of a line's range; stripes must be a few bins wide
-FEWEST_CYCLES = 6  # over the range; slower waves are seen by the other probes
+MIN_CYCLES = 6  # over the range; slower waves are seen by the other probes
 
 Line = tuple[int, int, int]  # columns i and j, and the sign of j: Z[:, i] + sign * Z[:, j]
 
@@ -42,15 +42,15 @@ class WaveSelector(TransformerMixin, BaseEstimator):
         peaks = [(*_peak(_values(Z, line), target), line) for line in self._lines(Z.shape[1])]
         peaks.sort(key=lambda peak: -peak[0])
         self.waves_ = [(line, frequency) for power, frequency, line in peaks if power > 0]
-        self.waves_ = self.waves_[:MOST_WAVES]
+        self.waves_ = self.waves_[:MAX_WAVES]
         return self
 
     def _lines(self, n_columns: int) -> list[Line]:
         pairs = [(i, j, sign) for i, j in combinations(range(n_columns), 2) for sign in (-1, 1)]
         lines = [(j, j, 0) for j in range(n_columns)] + pairs
-        if len(lines) <= MOST_LINES:
+        if len(lines) <= MAX_LINES:
             return lines
-        chosen = np.random.default_rng(self.seed).permutation(len(lines))[:MOST_LINES]
+        chosen = np.random.default_rng(self.seed).permutation(len(lines))[:MAX_LINES]
         return [lines[k] for k in np.sort(chosen)]
 
     def transform(self, Z: np.ndarray) -> np.ndarray:
@@ -78,10 +78,10 @@ def _peak(values: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     width = (high - low) / (BINS - 1)
     if not np.isfinite(width) or width <= 0:
         return 0.0, 0.0
-    place = np.rint((values - low) / width).astype(np.int64)
+    bin_of = np.rint((values - low) / width).astype(np.int64)
     power = np.zeros(BINS + 1)
     for column in target.T:  # twice the bins, for a grid of frequencies twice as fine
-        power += np.abs(np.fft.rfft(np.bincount(place, column, minlength=2 * BINS))) ** 2
-    power[: 2 * FEWEST_CYCLES] = 0.0
+        power += np.abs(np.fft.rfft(np.bincount(bin_of, column, minlength=2 * BINS))) ** 2
+    power[: 2 * MIN_CYCLES] = 0.0
     peak = int(np.argmax(power))
     return float(power[peak]), float(peak / (2 * BINS * width))

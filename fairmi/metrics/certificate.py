@@ -13,7 +13,7 @@ from fairmi._data.groups import group_rows
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
 from fairmi.metrics._clusters import cluster_codes, one_row_each
-from fairmi.metrics._matrix import as_matrix, cells
+from fairmi.metrics._matrix import as_matrix, value_codes
 from fairmi.metrics._strata import strata_of
 from fairmi.metrics._widest import GroupPair, comparisons, largest_limit
 
@@ -255,7 +255,7 @@ def certify(
         pair=(groups.labels[a], groups.labels[b]),
         given=widest.given,
         confidence=confidence,
-        n_values=int(cells(matrix[counted]).max() + 1),
+        n_values=int(value_codes(matrix[counted]).max() + 1),
         labels=groups.labels,
         group_sizes=tuple(np.bincount(groups.codes[counted], minlength=len(groups)).tolist()),
         constraint=constraint,
@@ -286,5 +286,5 @@ def _counted_rows(clusters: Any, n_rows: int, random_state: Any) -> np.ndarray:
 def _codes(matrix: np.ndarray, against: str) -> list[np.ndarray]:
     """Return codes of whole rows, or of each column by its order, shape (n_rows,)."""
     if against == "classifiers":
-        return [cells(matrix)]
+        return [value_codes(matrix)]
     return [np.unique(column, return_inverse=True)[1].reshape(-1) for column in matrix.T]

@@ -167,5 +167,5 @@ def _mean_probe(parts: tuple[ProbeLeakage, ...], share: np.ndarray) -> ProbeLeak
         score=value,
         interval=(value - error, min(value + error, 1.0)),
         balanced_accuracy=float(share @ [part.balanced_accuracy for part in parts]),
-        most_rows=parts[0].most_rows,
+        max_rows=parts[0].max_rows,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
-from fairmi.metrics._information import CONFIDENCE, InformationTask
+from fairmi.metrics._information_task import CONFIDENCE, InformationTask
 from fairmi.metrics._reports import MutualInformationReport
 from fairmi.metrics.probes import PANEL
 

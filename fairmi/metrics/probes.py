@@ -31,7 +31,7 @@ from fairmi.metrics._target import Target
 from fairmi.metrics._waves import WaveSelector
 
 NEIGHBOURS = 25
-LEAST_TO_HOLD_BACK = 20  # rows of each group from which a part is held back for early stopping
+MIN_TO_HOLD_BACK = 20  # rows of each group from which a part is held back for early stopping
 
 Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to predict
 
@@ -56,7 +56,7 @@ class Probe:
 
     name: str
     build: Callable[[Task], Any]
-    most_rows: int
+    max_rows: int
 
 
 def _linear(task: Task) -> Any:
@@ -258,13 +258,13 @@ def _fit_predict(
     weight_name = _weight_argument(probe.build(Task(target.continuous, seed, len(train), False)))
     weights: dict[str, np.ndarray] = {}
     if sample_weight is None or weight_name is not None:
-        train = _at_most(train, probe.most_rows, target, rng)
+        train = _at_most(train, probe.max_rows, target, rng)
         if sample_weight is not None:
             weights = {str(weight_name): sample_weight[train]}
     else:  # a model that takes no weights learns from rows drawn by weight
         share = sample_weight[train] / sample_weight[train].sum()
-        train = rng.choice(train, min(len(train), probe.most_rows), p=share)
-    hold_back = _smallest(target, train) >= LEAST_TO_HOLD_BACK
+        train = rng.choice(train, min(len(train), probe.max_rows), p=share)
+    hold_back = _smallest(target, train) >= MIN_TO_HOLD_BACK
     model = probe.build(Task(target.continuous, seed, len(train), hold_back))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is meant

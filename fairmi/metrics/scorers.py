@@ -18,8 +18,8 @@ from fairmi._data.columns import named_columns, sensitive_columns_of
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
+from fairmi.metrics._class_codes import label_codes, positive_code
 from fairmi.metrics._comparable import comparable_groups
-from fairmi.metrics._labels import label_codes, positive_code
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
 

@@ -11,12 +11,14 @@ slope 0.2.
 Source: Ragonesi, Volpi, Cavazza, Murino, *Learning Unbiased Representations via Mutual Information
 Backpropagation*, arXiv 2003.06430, and the code published with it (digits); the rescaled gradient:
 Belghazi et al., *MINE*, arXiv 1801.04062. Deviations: the encoder is a multilayer perceptron on a
-table's columns; the bound is taken within strata where there are several.
+table's columns, or a module of the user's; the bound is taken within strata where there are
+several.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +26,11 @@ import torch
 from torch import Tensor, nn
 
 from fairmi._layers import StackedMLP
-from fairmi.dependence._scores import shuffle_within
+from fairmi.dependence._pair_scores import shuffle_within
 from fairmi.dependence.donsker_varadhan import sampled_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.networks.model import Networks
+from fairmi.networks.model import networks_of
+from fairmi.networks.own_encoder import Trunk
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.networks.trainer import minibatches, task_loss
 
@@ -67,18 +70,22 @@ class BackpropConfig:
 class Backprop:
     """The state of one training by the authors' procedure, epoch by epoch."""
 
-    def __init__(self, rows: TrainingRows, config: BackpropConfig) -> None:
-        self.rows, self.config = rows, config
+    def __init__(
+        self, rows: TrainingRows, config: BackpropConfig, trunk: Trunk | None = None
+    ) -> None:
+        self.rows, self.config, self.trunk = rows, config, trunk
         (self.sensitive,) = rows.sensitive
         self.generator = torch.Generator(config.device).manual_seed(config.seed)
-        self.networks = Networks(**config.architecture, generator=self.generator)
+        self.networks = networks_of(config.architecture, self.generator, trunk)
         n_strata = self.sensitive.n_strata if self.sensitive.n_strata > 1 else 0
         sizes = (N_COMPONENTS + n_strata + self.sensitive.n_columns, *CRITIC_LAYER_SIZES, 1)
         self.critic = StackedMLP(1, sizes, self.generator, negative_slope=CRITIC_SLOPE)
         rate = config.learning_rate
-        self.task_optimizer = _adam(self.networks, rate)
-        self.mi_optimizer = _adam(self.networks.encoder, rate * config.lam)
-        self.critic_optimizer = _adam(self.critic, rate)
+        self.encoder_weights = self.networks.encoder_weights()
+        weights = [*self.encoder_weights, *self.networks.head.parameters()]
+        self.task_optimizer = _adam(weights, rate)
+        self.mi_optimizer = _adam(self.encoder_weights, rate * config.lam)
+        self.critic_optimizer = _adam(self.critic.parameters(), rate)
 
     def epoch(self) -> Tensor:
         """Train for an epoch; return the mean task loss and MI estimate, (2, 1)."""
@@ -96,7 +103,8 @@ class Backprop:
         task = task_loss(self.networks.head(self.networks.represent(batch.x)), batch)
         self.task_optimizer.zero_grad()
         task.sum().backward()
-        parameters = list(self.networks.encoder.parameters())
+        # A module of the user's may have parameters that no row reaches.
+        parameters = [p for p in self.encoder_weights if p.grad is not None]
         task_norms = [p.grad.norm() for p in parameters if p.grad is not None]
         self.task_optimizer.step()
         value = self._bound(self.networks.represent(batch.x), batch.sensitive[0])
@@ -109,12 +117,15 @@ class Backprop:
 
     def _train_critic(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
-            with torch.no_grad():
+            with torch.no_grad(), self._held_still():
                 z = self.networks.represent(batch.x)
             value = self._bound(z, batch.sensitive[0])
             self.critic_optimizer.zero_grad()
             (-value.sum()).backward()
             self.critic_optimizer.step()
+
+    def _held_still(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.trunk is None else self.trunk.held_still()
 
     def _bound(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
         strata, n_strata = sensitive.strata, sensitive.n_strata
@@ -126,5 +137,5 @@ class Backprop:
         return sampled_bound(joint, marginal, strata, n_strata, sensitive.weights, other)
 
 
-def _adam(module: nn.Module, rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(module.parameters(), lr=rate, fused=True)
+def _adam(weights: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(weights, lr=rate, fused=True)

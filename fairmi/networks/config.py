@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 _DEFAULT_EPOCHS = 15
 _MIN_STEPS = 200
@@ -22,6 +24,10 @@ _FEW_ROWS, _MANY_ROWS = 1_000, 30_000
 _DROPOUT = (0.5, 0.2)
 _WEIGHT_DECAY = (0.3, 0.6)
 _MAX_UNITS = 8
+# Units of an open Z, as in the published procedure; and what trains a module of the user's.
+_OPEN_UNITS = 64
+_RATE, _OWN_RATE = 0.01, 1e-3
+_OWN_DECAY = 0.01
 # More than fit in memory: the error comes before the operating system ends the process.
 _MAX_WEIGHTS = 1_000_000_000
 _MAX_LEVELS = 10_000_000
@@ -41,7 +47,7 @@ class NetworkConfig:
     n_outputs: int
     hidden_layer_sizes: tuple[int, ...]
     n_components: int
-    n_levels: int
+    n_levels: int | None
     n_estimators: int
     dropout: float
     lams: tuple[float, ...]
@@ -99,6 +105,7 @@ def network_config(
     n_rows: int | None,
     n_inputs: int,
     n_classes: int,
+    own_encoder: bool = False,
     **resolved: Any,
 ) -> NetworkConfig:
     """Return the configuration of an estimator's `parameters`, each "auto" in them resolved.
@@ -111,6 +118,8 @@ def network_config(
     n_rows : int or None
         Distinct rows; None for a stream.
     n_inputs, n_classes : int
+    own_encoder : bool
+        Whether a trunk of the user's comes before the networks: all models share it.
     **resolved
         Other fields, in place of parameters of their names.
 
@@ -119,12 +128,14 @@ def network_config(
     ValueError
         If the networks are too large for any machine.
     """
-    shares_layers = (n_rows or 0) >= _MIN_SHARED_ROWS
+    many = (n_rows or 0) >= _MIN_SHARED_ROWS
+    is_open = parameters["n_levels"] is None
     batch_size = int(parameters["batch_size"])
     automatic: dict[str, Any] = {
-        "n_components": min(n_classes - 1, _MAX_UNITS),
+        "n_components": _OPEN_UNITS if is_open else min(n_classes - 1, _MAX_UNITS),
         "dropout": _by_rows(_DROPOUT, n_rows),
-        "weight_decay": _by_rows(_WEIGHT_DECAY, n_rows),
+        "learning_rate": _OWN_RATE if own_encoder else _RATE,
+        "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_rows),
         "max_iter": max(
             _DEFAULT_EPOCHS, math.ceil(_MIN_STEPS / n_batches(n_rows or 1, batch_size))
         ),
@@ -136,14 +147,16 @@ def network_config(
         if name in names and name not in resolved
     }
     chosen["hidden_layer_sizes"] = layer_sizes(parameters["hidden_layer_sizes"])
+    if own_encoder:
+        chosen |= {"hidden_layer_sizes": (), "dropout": 0.0}
     config = NetworkConfig(
         **chosen,
         **resolved,
         n_inputs=n_inputs,
         n_outputs=1 if n_classes == 2 else n_classes,
         lams=lams,
-        auxiliary_lams=_auxiliary(lams) if shares_layers else (),
-        shares_layers=shares_layers,
+        auxiliary_lams=_auxiliary(lams) if many and not own_encoder else (),
+        shares_layers=many or own_encoder,
     )
     check_size(config.architecture, len(config.lams) * config.n_estimators)
     return config

@@ -109,10 +109,14 @@ class _Keeper:
         for name, value in self.networks.state_dict().items():
             # Of what models have in common, model m has the part of m modulo their number.
             self.state[name][chosen] = value[chosen % len(value)]
+        if any(self.alive):
+            self.networks.keep_shared()
 
 
 def finite_models(networks: Networks) -> list[bool]:
     """Whether all weights of each model are numbers: the last step can break them unseen."""
+    if not networks.shared_is_finite():
+        return [False] * networks.n_models
     sound = [values.flatten(1).isfinite().all(1) for values in networks.parameters()]
     parts = [repeated(part, networks.n_models // len(part)) for part in sound]
     return torch.stack(parts).all(0).tolist()

@@ -138,6 +138,22 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: repeated(value, self.n_models // len(value)) for name, value in parts}
 
+    def keep_shared(self) -> None:
+        """Remember what has no model axis; these networks have nothing of the kind."""
+
+    def shared_is_finite(self) -> bool:
+        """Whether what has no model axis is numbers."""
+        return True
+
+    def encoder_weights(self) -> list[nn.Parameter]:
+        """Return all that trains before the channel."""
+        return list(self.encoder.parameters())
+
+    def decayed_weights(self) -> list[nn.Parameter]:
+        """Return the weights that decay: those that read X."""
+        # Where all weights decay, those behind the first layer make Z use fewer of its levels.
+        return [next(self.encoder.parameters())]
+
     def separate(self, states: Mapping[str, Tensor]) -> None:
         """Give each model parameters of its own, (M, ...)."""
         for name, parameter in self.named_parameters():
@@ -164,34 +180,13 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
 
-    def representation(self, x: Tensor) -> Tensor:
-        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
 
-        Networks trained side by side do not know of each other: units of all of them together
-        tell of C what none of them tells alone, and more than the mean of their scores does.
-        """
-        z = self.represent(x)
-        return z[0] if len(z) == 1 else self.head(z).mean(0)
-
-    def scores_of(self, z: Tensor) -> Tensor:
-        """Return the scores, (B, K), of a representation."""
-        if self.n_models > 1:
-            return z
-        scores: Tensor = self.head(z[None])[0]
-        return scores
-
-
-def inference_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
-) -> Networks:
-    """Return trained networks in float64 on the CPU.
-
-    In float64 a row's place among others can't move it over the edge between two levels of Z.
-    """
-    networks = Networks(**architecture, generator=torch.Generator())
-    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
-    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
-    return networks.double().eval()
+def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: Any) -> Networks:
+    """Return untrained networks; `trunk` is that of `own_encoder`, or None."""
+    if trunk is None:
+        return Networks(**architecture, generator=generator)
+    networks: Networks = trunk.networks(architecture, generator)
+    return networks
 
 
 def device_of(name: str) -> torch.device:

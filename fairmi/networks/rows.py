@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +18,14 @@ from fairmi.preprocessing.layout import Layout
 _TINY = 1e-12
 # Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
 _MAX_SPREAD = 2**26
+
+
+class RowReader(Protocol):
+    """What gives rows as a tensor, a batch at a time."""
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Return the rows of `index` (B,), (B, ...)."""
+        ...
 
 
 class SpreadTable:
@@ -47,27 +56,29 @@ class Batch:
     """B rows as a training step reads them.
 
     `x` (B, P); `y` (B,) codes of classes; `task_weights` (1, B); `sensitive` has one record for
-    each attribute that is penalised by itself.
+    each attribute that is penalised by itself; `offsets` (B, K), if any, are added to the scores.
     """
 
     x: Tensor
     y: Tensor
     task_weights: Tensor
     sensitive: tuple[SensitiveBatch, ...]
+    offsets: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class TrainingRows:
     """All N rows that a training reads, in tensors once.
 
-    A sparse `x` stays sparse, and a large one stays bin positions; both give dense batches. A row
-    whose weight is 0 does not count in that term.
+    A sparse `x` stays sparse, a large one stays bin positions, and rows of any shape stay where
+    they are; all give dense batches. A row whose weight is 0 does not count in that term.
     """
 
-    x: Tensor | SpreadTable | csr_array
+    x: Tensor | csr_array | RowReader
     y: Tensor
     task_weights: Tensor
     sensitive: tuple[SensitiveBatch, ...]
+    offsets: Tensor | None = None
 
     @property
     def n_rows(self) -> int:
@@ -78,9 +89,9 @@ class TrainingRows:
         """Return x of the rows of `index`, (B, P)."""
         if isinstance(self.x, Tensor):
             return self.x.index_select(0, index)
-        if isinstance(self.x, SpreadTable):
-            return self.x.rows(index)
-        return torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
+        if isinstance(self.x, csr_array):
+            return torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
+        return self.x.rows(index)
 
     def batch(self, index: Tensor) -> Batch:
         """Return the rows of `index` (B,)."""
@@ -89,7 +100,12 @@ class TrainingRows:
             y=self.y.index_select(0, index),
             task_weights=self.task_weights.index_select(1, index),
             sensitive=tuple(attribute.take(index) for attribute in self.sensitive),
+            offsets=None if self.offsets is None else self.offsets.index_select(0, index),
         )
+
+    def first(self, n_rows: int) -> Batch:
+        """Return the first rows, at most `n_rows`."""
+        return self.batch(torch.arange(min(self.n_rows, n_rows), device=self.y.device))
 
 
 def training_rows(
@@ -100,6 +116,7 @@ def training_rows(
     group_weight: str | None,
     n_classes: int,
     device: torch.device,
+    offsets: np.ndarray | None = None,
     earlier_counts: np.ndarray | None = None,
     totals: np.ndarray | None = None,
 ) -> tuple[TrainingRows, np.ndarray]:
@@ -114,6 +131,8 @@ def training_rows(
         As in `MIDebiasedClassifier`.
     n_classes : int
     device : torch.device
+    offsets : ndarray of shape (N, K)
+        Added to the scores in the task loss.
     earlier_counts : ndarray of shape (S, sum of G)
         Summed weights of a stream's rows before these, attribute by attribute.
     totals : ndarray of shape (3,)
@@ -149,6 +168,7 @@ def training_rows(
         y=_tensor(y, device, torch.int64),
         task_weights=_tensor(rows.task_weights * scale[0], device, torch.float32)[None],
         sensitive=tuple(reader.read(attribute, seen) for attribute, seen in parts),
+        offsets=None if offsets is None else _tensor(offsets, device, torch.float32),
     )
     return training, counts
 
@@ -208,8 +228,8 @@ def _check_group_weight(group_weight: str | None, n_groups: tuple[int, ...]) -> 
         )
 
 
-def _inputs(rows: EncodedRows, device: torch.device) -> Tensor | SpreadTable | csr_array:
-    if isinstance(rows.x, csr_array) or rows.layout is None:
+def _inputs(rows: EncodedRows, device: torch.device) -> Any:
+    if rows.layout is None:
         return rows.x
     if len(rows.x) * rows.layout.width > _MAX_SPREAD:
         return SpreadTable(_tensor(rows.x, device, torch.float32), rows.layout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from fairmi.networks.loop import (
     run_epochs,
     timed_epoch,
 )
-from fairmi.networks.model import Networks
+from fairmi.networks.model import Networks, networks_of
 from fairmi.networks.penalty_term import LevelProbabilities, PenaltyTerm
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.networks.schedule import Schedule, StreamSchedule
@@ -40,6 +41,11 @@ class TrainedNetworks:
     def config(self) -> NetworkConfig:
         """How they were trained."""
         return self.trainer.config
+
+    @property
+    def trunk(self) -> Any:
+        """The trunk that all models share, None without one."""
+        return getattr(self.trainer.networks, "trunk", None)
 
     def parameters(self, place: int) -> dict[str, np.ndarray]:
         """Return the weights of the models of one λ."""
@@ -75,13 +81,14 @@ def train_networks(
     config: NetworkConfig,
     on_epoch: Callable[[EpochRecord], bool],
     start: Parameters | None = None,
+    trunk: Any = None,
 ) -> TrainedNetworks:
-    """Train networks on rows, from fresh weights or from `start`.
+    """Train networks on rows, from fresh weights or from `start`, on a `trunk` if there is one.
 
     Sources: Ragonesi et al., arXiv 2003.06430 (the loss); Caruana, doi 10.1023/A:1007379606734
     (hidden layers that tasks share). Deviations from the former: docs/method.md.
     """
-    trainer = Trainer(rows, config, start)
+    trainer = Trainer(rows, config, start, trunk)
     outcome = run_epochs(trainer, config.max_iter, on_epoch, config.asked)
     return TrainedNetworks(trainer, outcome)
 
@@ -90,11 +97,15 @@ class Trainer:
     """The state of one training: networks, critics, optimisers, steps taken."""
 
     def __init__(
-        self, rows: TrainingRows, config: NetworkConfig, start: Parameters | None = None
+        self,
+        rows: TrainingRows,
+        config: NetworkConfig,
+        start: Parameters | None = None,
+        trunk: Any = None,
     ) -> None:
         self.rows: TrainingRows | None = rows
         self.config = config
-        self.networks, self.generator = _networks(config, start)
+        self.networks, self.generator = _networks(config, start, trunk)
         self.lams = torch.tensor(config.model_lams, device=rows.y.device)
         self.terms = [
             PenaltyTerm(
@@ -191,6 +202,10 @@ class Trainer:
         parts = zip(self.config.factors, self.terms, levels, batch.sensitive, strict=True)
         share, rows_back = schedule.table, schedule.table_rows
         values = [f * term.value(z, at, rows, share, rows_back) for f, term, at, rows in parts]
+        if self.networks.channel.n_levels is None:
+            # The brake of an open Z: below 0 a critic is lost, and the encoder, whose Z has no
+            # bounds, would run from it for ever.
+            values = [value.clamp_min(0) for value in values]
         return torch.stack(values).sum(0)
 
     def _train_critics(
@@ -222,6 +237,8 @@ def task_loss(scores: Tensor, batch: Batch) -> Tensor:
 
     One output per row is the score of the second class; else there is one for each class.
     """
+    if batch.offsets is not None:
+        scores = scores + batch.offsets
     if scores.shape[2] == 1:
         target = batch.y.to(scores.dtype).expand(scores.shape[:2])
         losses = nn.functional.binary_cross_entropy_with_logits(
@@ -235,9 +252,11 @@ def task_loss(scores: Tensor, batch: Batch) -> Tensor:
     return (losses * weights).sum(1) / total
 
 
-def _networks(config: NetworkConfig, start: Parameters | None) -> tuple[Networks, Generator]:
+def _networks(
+    config: NetworkConfig, start: Parameters | None, trunk: Any
+) -> tuple[Networks, Generator]:
     generator = torch.Generator(config.device).manual_seed(config.seed)
-    networks = Networks(**config.architecture, generator=generator)
+    networks = networks_of(config.architecture, generator, trunk)
     if start is not None:
         networks.load_state_dict({k: torch.tensor(v) for k, v in start.items()})
     networks.share(config.n_repeats)
@@ -247,10 +266,11 @@ def _networks(config: NetworkConfig, start: Parameters | None) -> tuple[Networks
 
 
 def _adamw(networks: Networks, rate: float, decay: float) -> torch.optim.AdamW:
-    # Where all weights decay, those behind the first layer make Z use fewer of its levels.
-    decayed = networks.encoder.layers[0].weight
-    rest = [p for p in networks.parameters() if p is not decayed]
-    groups = [{"params": [decayed], "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    decayed = networks.decayed_weights()
+    known = {id(p) for p in decayed}
+    weights = [*networks.encoder_weights(), *networks.head.parameters()]
+    rest = [p for p in weights if id(p) not in known]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fairmi.plot.frontier import FairnessFrontierDisplay
 from fairmi.plot.groups import GroupMetricsDisplay
+from fairmi.plot.history import TrainingDisplay
 from fairmi.plot.leakage import LeakageDisplay
-from fairmi.plot.training import TrainingDisplay
 
 __all__ = [
     "FairnessFrontierDisplay",

@@ -89,7 +89,8 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
         if j in dates:
             parts += calendar_parts(name, values)
     raise_faults(faults)
-    warn_of_unseen(unseen)
+    if unseen:
+        warn_of_unseen(unseen)
     return _with(codes, parts)
 
 

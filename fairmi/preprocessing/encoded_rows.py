@@ -23,10 +23,11 @@ class EncodedRows:
     """Distinct rows, n of each.
 
     `x` has the bin positions of a table (n, n_columns), which `layout` spreads out; of a sparse
-    table, whose layout is None, the encoded rows. `codes` (n,) are those of classes.
+    table, whose layout is None, the encoded rows; of rows of any shape what reads them. `codes`
+    (n,) are those of classes.
     """
 
-    x: np.ndarray | csr_array
+    x: Any
     codes: np.ndarray
     sensitive: SensitiveRows
     task_weights: np.ndarray
@@ -36,7 +37,7 @@ class EncodedRows:
     @property
     def n_inputs(self) -> int:
         """Columns that networks read."""
-        return self.x.shape[1] if self.layout is None else self.layout.width
+        return int(self.x.shape[1]) if self.layout is None else self.layout.width
 
     @property
     def totals(self) -> np.ndarray:

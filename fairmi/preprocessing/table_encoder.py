@@ -160,7 +160,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
                 positions[:, j] = column.positions(as_at_fit(column, name, values))
                 unseen += [name] * column.knows_none(values, positions[:, j])
         raise_faults(faults)
-        warn_of_unseen(unseen)
+        if unseen:
+            warn_of_unseen(unseen)
         return positions
 
     def transform(self, X: Any) -> Any:

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._base import told_of_one_class
-from fairmi._data.collapse import is_collapsed
+from fairmi._base import told_of_trivial
+from fairmi._data.collapse import FittedRows, is_collapsed
 from fairmi.exceptions import CollapseWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -151,10 +151,14 @@ def test_one_class_is_no_collapse_where_it_is_the_likelier_one():
     ],
 )
 def test_a_collapse_names_its_cause(lam, n_steps, message):
-    ((category, told),) = told_of_one_class(True, lam, n_steps)
+    codes = np.arange(100) % 4 // 3
+    one_class = np.full((100, 1), np.log(1 / 3))
+    fitted = FittedRows(one_class, codes, np.ones(100))
+    ((category, told),) = told_of_trivial(fitted, lam, n_steps=n_steps)
     assert category == "CollapseWarning"
     assert re.search(message, told)
-    assert told_of_one_class(False, lam, n_steps) == []
+    split = FittedRows(6.0 * codes[:, None] - 3, codes, np.ones(100))
+    assert told_of_trivial(split, lam, n_steps=n_steps) == []
 
 
 @pytest.mark.filterwarnings("default::fairmi.exceptions.CollapseWarning")

@@ -19,7 +19,9 @@ from fairmi.audit import audit
 from fairmi.audit.figures.disparities import disparity_figures, overall_change_figures
 from fairmi.audit.figures.effective import effective_sizes
 from fairmi.audit.figures.predictions import given_predictions
+from fairmi.audit.figures.rates import small_groups
 from fairmi.audit.figures.same_rows import training_note
+from fairmi.exceptions import SmallGroupWarning
 from fairmi.preprocessing import TableEncoder
 
 PERSONS, EACH = 200, 6
@@ -84,6 +86,19 @@ def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
     assert left_out["with"] <= 5
 
 
+@pytest.mark.parametrize(
+    ("clusters", "told"), [(None, ""), (np.arange(200) // 10, "(100 rows, worth 10)")]
+)
+def test_small_groups_are_counted_by_independent_rows(clusters, told):
+    """Two groups of 100 rows: ten persons of ten rows each are too few for a rate."""
+    predictions = given_predictions(np.arange(200) % 2, np.arange(200) // 2 % 2)
+    found = small_groups(
+        replace(predictions, clusters=clusters), [group_rows(np.repeat(["f", "m"], 100))]
+    )
+    assert bool(found) == bool(told)
+    assert told in found
+
+
 @pytest.mark.usefixtures("_no_probes")
 def test_clusters_of_one_row_change_nothing():
     x, group, y, _ = of_persons(1)
@@ -106,17 +121,18 @@ def test_changes_from_a_baseline_are_drawn_by_clusters():
 
 
 def test_effective_sizes_are_the_number_of_equal_clusters():
-    place, clusters = np.zeros(12, dtype=int), np.repeat(np.arange(4), 3)
-    assert effective_sizes(place, 1, clusters).tolist() == [4]
-    assert effective_sizes(place, 2, None).tolist() == [12, 0]
+    bin_of, clusters = np.zeros(12, dtype=int), np.repeat(np.arange(4), 3)
+    assert effective_sizes(bin_of, 1, clusters).tolist() == [4]
+    assert effective_sizes(bin_of, 2, None).tolist() == [12, 0]
     uneven = np.array([0] * 9 + [1, 2, 3])
-    assert effective_sizes(place, 1, uneven)[0] == pytest.approx(144 / 84)
+    assert effective_sizes(bin_of, 1, uneven)[0] == pytest.approx(144 / 84)
 
 
 def test_clusters_too_few_for_the_folds_have_no_probe_and_a_note():
     x, group, y, who = of_persons(3, persons=8, each=80)
     y = np.arange(len(y)) % 2
-    report = run(x, group, y, who, clusters=who)
+    with pytest.warns(SmallGroupWarning, match="worth"):
+        report = run(x, group, y, who, clusters=who)
     assert any("fewer than 5 clusters" in note for note in report.notes)
 
 

@@ -9,8 +9,8 @@ import pytest
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
 from fairmi.audit.figures.conditional import conditional_figures, difference_intervals
+from fairmi.audit.figures.conditions import Condition, conditions_of
 from fairmi.audit.figures.predictions import given_predictions
-from fairmi.audit.figures.strata import Condition, conditions_of
 
 
 @pytest.fixture(autouse=True)

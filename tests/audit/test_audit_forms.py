@@ -15,10 +15,10 @@ from fairmi.audit import Audit, Figure, audit
 from fairmi.audit.render import palette
 from fairmi.audit.render.advice import next_steps
 from fairmi.audit.render.data import harmless
+from fairmi.audit.render.figure_tables import tables_of
 from fairmi.audit.render.pictures import DASHES, MARKS
 from fairmi.audit.render.style import STYLE
 from fairmi.audit.render.summary import statements
-from fairmi.audit.render.tables import tables_of
 from fairmi.audit.render.verdicts import (
     FOUND,
     NOT_MEASURED,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -369,9 +368,11 @@ def test_unknown_data_set_is_refused():
 def test_command_line_prints_the_table(monkeypatch, capsys, tmp_path, adult):
     monkeypatch.setattr("fairmi.compare.adult_samples", lambda: adult)
     names = ["Majority class", "Logistic regression, plain encoding"]
-    methods = [BY_NAME[name] for name in names]
-    monkeypatch.setattr("fairmi.compare.compare", partial(compare, methods=methods))
-    assert main(["compare", "adult", "--fast", "--n-jobs", "1", "--output", str(tmp_path)]) == 0
+    asked = ["compare", "adult", "--fast", "--n-jobs", "1", "--methods"]
+    assert main([*asked, *names, "--output", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "Logistic regression, plain" in printed
+    assert "fairmi, trees" not in printed
     assert (tmp_path / "compare_adult.png").exists()
+    with pytest.raises(SystemExit, match=r"'trees'; give some of 'Majority class', "):
+        main([*asked, "trees"])

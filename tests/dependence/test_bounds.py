@@ -29,7 +29,7 @@ from fairmi.dependence import (
     SensitiveBatch,
 )
 from fairmi.dependence._critics import PairCritic
-from fairmi.dependence._scores import score
+from fairmi.dependence._pair_scores import score
 
 BOUNDS = (BarberAgakov, CLUB, DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)
 OF_PAIRS = (DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)

@@ -13,7 +13,7 @@ from scipy.stats import binom, ks_2samp
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import certify
 from fairmi.metrics._binomial import DifferenceLimit
-from fairmi.metrics._sets import _fewest, _fewest_or_below, reach_of_all_sets
+from fairmi.metrics._sets import _min_in_b, _min_in_b_or_below, reach_of_all_sets
 
 samples = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from("abc")), min_size=4, max_size=40
@@ -51,7 +51,7 @@ def drawn(rng, p, q, n_a, n_b):
 )
 def test_probability_is_that_of_all_pairs_of_counts(p, q, rank, n_a, n_b):
     limit = DifferenceLimit(n_a, n_b, 0.05)
-    found = limit._probability(np.array([p]), np.array([q]), limit._fewest(rank))
+    found = limit._probability(np.array([p]), np.array([q]), limit._min_in_b(rank))
     ranks, mass = all_counts(limit)
     assert found == pytest.approx(mass(p, q)[ranks <= rank + 1e-9].sum(), abs=1e-6)
 
@@ -122,7 +122,7 @@ def test_best_set_is_that_of_all_sets():
 def test_parts_of_values_never_need_more_rows():
     rng = np.random.default_rng(14)
     a, b = rng.integers(1, 9, size=40), rng.integers(0, 9, size=40)
-    exact, below = _fewest(a, b), _fewest_or_below(a, b)
+    exact, below = _min_in_b(a, b), _min_in_b_or_below(a, b)
     assert (below <= exact).all()
     assert np.abs(exact - below).mean() < 1
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics import _scores, conditional_leakage_report, leakage_report, leakage_score
+from fairmi.metrics import _probe_scores, conditional_leakage_report, leakage_report, leakage_score
 from fairmi.metrics._digits import bits, digits, places
 from fairmi.metrics._independence import independence_p_value
 from fairmi.metrics._matrix import as_matrix
@@ -199,7 +199,7 @@ def test_auc_is_that_of_scikit_learn_ties_included(weighted):
     rng = np.random.default_rng(3)
     c, s = rng.integers(2, size=80), rng.integers(6, size=80).astype(float)
     w = rng.random(80) if weighted else np.ones(80)
-    found = _scores.auc(c[:, None], s[:, None], w)
+    found = _probe_scores.auc(c[:, None], s[:, None], w)
     assert found.value == pytest.approx(roc_auc_score(c, s, sample_weight=w))
     centred = w * (c - np.average(c, weights=w))
     assert 0.5 + centred @ found.form[:, 0] == pytest.approx(found.value)
@@ -208,7 +208,7 @@ def test_auc_is_that_of_scikit_learn_ties_included(weighted):
 def test_auc_form_gives_the_auc_of_permuted_targets():
     rng = np.random.default_rng(4)
     c, s = np.eye(3)[rng.integers(3, size=60)], rng.random((60, 3))
-    form = _scores.auc(c, s, np.ones(60)).form
+    form = _probe_scores.auc(c, s, np.ones(60)).form
     mixed = rng.permutation(c)
     expected = roc_auc_score(mixed, s, average="macro")
     assert 0.5 + ((mixed - mixed.mean(axis=0)) * form).sum() == pytest.approx(expected)
@@ -217,7 +217,9 @@ def test_auc_form_gives_the_auc_of_permuted_targets():
 def test_auc_error_is_that_of_many_samples():
     rng = np.random.default_rng(5)
     c = np.repeat([0, 1], [60, 40])[:, None]
-    scores = [_scores.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)]
+    scores = [
+        _probe_scores.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)
+    ]
     spread = np.std([score.value for score in scores])
     assert np.mean([score.standard_error() for score in scores]) == pytest.approx(spread, rel=0.1)
 
@@ -226,7 +228,7 @@ def test_r2_is_that_of_scikit_learn():
     rng = np.random.default_rng(6)
     c, w = rng.normal(size=50), rng.random(50)
     s = c + rng.normal(size=50)
-    found = _scores.r2(c[:, None], s[:, None], w)
+    found = _probe_scores.r2(c[:, None], s[:, None], w)
     assert found.value == pytest.approx(r2_score(c, s, sample_weight=w))
     correlation = (w * (c - np.average(c, weights=w))) @ found.form[:, 0]
     cov = np.cov(c, s, aweights=w)
@@ -236,7 +238,7 @@ def test_r2_is_that_of_scikit_learn():
 def test_balanced_accuracy_is_that_of_scikit_learn_at_each_groups_share():
     rng = np.random.default_rng(7)
     c, p = rng.integers(2, size=90), rng.random(90)
-    found = _scores.balanced_accuracy(c[:, None], p[:, None], np.ones(90))
+    found = _probe_scores.balanced_accuracy(c[:, None], p[:, None], np.ones(90))
     assert found == pytest.approx(balanced_accuracy_score(c, p > c.mean()))
 
 

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from fairmi.metrics import leakage_report
-from fairmi.metrics._atoms import Atoms, atoms_p_value
 from fairmi.metrics._clusters import exchange
+from fairmi.metrics._recurring_values import RecurringValues, recurring_p_value
 
 
 def p_value(Z, c, seed=0):
     target = np.eye(c.max() + 1)[c] if c.max() > 1 else c[:, None].astype(float)
     target = (target - target.mean(axis=0)) / np.sqrt(target.mean(axis=0))
-    return atoms_p_value(Atoms(Z), target, exchange(None, target), np.random.default_rng(seed))
+    return recurring_p_value(
+        RecurringValues(Z), target, exchange(None, target), np.random.default_rng(seed)
+    )
 
 
 def normal(n, seed=0):
@@ -20,8 +22,8 @@ def normal(n, seed=0):
 
 
 def test_no_value_that_recurs_is_nothing_to_test():
-    assert not Atoms(normal(50)[0])
-    assert not Atoms(np.zeros((50, 2)))
+    assert not RecurringValues(normal(50)[0])
+    assert not RecurringValues(np.zeros((50, 2)))
 
 
 def test_p_value_is_that_of_fishers_test_for_two_values():
@@ -66,7 +68,7 @@ def test_continuous_attribute():
     c = rng.normal(size=(300, 1))
     Z[:12, 0] = 0.25
     c[:12] += 2
-    assert atoms_p_value(Atoms(Z), c - c.mean(), exchange(None, c), rng) < 0.001
+    assert recurring_p_value(RecurringValues(Z), c - c.mean(), exchange(None, c), rng) < 0.001
 
 
 @pytest.mark.parametrize("rare", ["code", "value"])

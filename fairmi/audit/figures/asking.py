@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.audit.figures.labels import check_labels, check_same_labels
+from fairmi.audit.figures.checks import check_labels, check_same_labels
 from fairmi.audit.figures.models import FittedModel, check_classifier
 from fairmi.audit.figures.predictions import Predictions, rated_codes
-from fairmi.metrics._labels import label_codes
+from fairmi.metrics._class_codes import label_codes
 
 
 def ask(

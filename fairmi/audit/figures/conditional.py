@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.groups import Groups
+from fairmi.audit.figures.conditions import Condition
 from fairmi.audit.figures.effective import effective_sizes
 from fairmi.audit.figures.intervals import share_intervals, square_and_add
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import MIN_ROWS, attribute_name, class_name, group_name
-from fairmi.audit.figures.strata import Condition
 from fairmi.audit.records import Figure
 
 
@@ -78,14 +78,14 @@ def _strata(predictions: Predictions, groups: Groups, condition: Condition) -> l
     """Return the parts in which two groups or more have rows enough, for each class rated."""
     inside = condition.codes >= 0
     shape = (len(condition.names), len(groups))
-    place = np.ravel_multi_index((condition.codes[inside], groups.codes[inside]), shape)
+    bin_of = np.ravel_multi_index((condition.codes[inside], groups.codes[inside]), shape)
 
     def count(weight: np.ndarray | None = None) -> np.ndarray:
-        return np.bincount(place, weight, minlength=shape[0] * shape[1]).reshape(shape)
+        return np.bincount(bin_of, weight, minlength=shape[0] * shape[1]).reshape(shape)
 
     rows = count()
     owners = None if predictions.clusters is None else predictions.clusters[inside]
-    worth = effective_sizes(place, rows.size, owners).reshape(shape)
+    worth = effective_sizes(bin_of, rows.size, owners).reshape(shape)
     strata = []
     for k in predictions.rated_classes:
         selected = count(predictions.shares[inside, k])

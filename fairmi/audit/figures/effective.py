@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 
-def effective_sizes(place: np.ndarray, n_places: int, clusters: np.ndarray | None) -> np.ndarray:
-    """Return how many independent rows those of each place are worth, shape (n_places,).
+def effective_sizes(bin_of: np.ndarray, n_bins: int, clusters: np.ndarray | None) -> np.ndarray:
+    """Return how many independent rows those of each bin are worth, shape (n_bins,).
 
-    With m rows of each cluster in a place it is (sum of m) ** 2 / sum of m ** 2: as if all rows
+    With m rows of each cluster in a bin it is (sum of m) ** 2 / sum of m ** 2: as if all rows
     of a cluster were alike. The variance of a share is then at most that of as many independent
     rows, whatever the rows of a cluster have in common (Kish's design effect at full correlation).
 
     Parameters
     ----------
-    place : ndarray of int of shape (n_rows,)
+    bin_of : ndarray of int of shape (n_rows,)
         Group or part that each row counts in; negative for none.
-    n_places : int
+    n_bins : int
     clusters : ndarray of int of shape (n_rows,) or None
         Code of each row's cluster; None where each row stands alone.
 
@@ -24,14 +24,14 @@ def effective_sizes(place: np.ndarray, n_places: int, clusters: np.ndarray | Non
     ----------
     L. Kish, Survey Sampling (1965), section 5.4.
     """
-    inside = place >= 0
-    place = place[inside]
-    rows = np.bincount(place, minlength=n_places).astype(float)
+    inside = bin_of >= 0
+    bin_of = bin_of[inside]
+    rows = np.bincount(bin_of, minlength=n_bins).astype(float)
     if clusters is None:
         return rows
-    pairs, together = np.unique(clusters[inside] * n_places + place, return_counts=True)
-    squares = np.bincount(pairs % n_places, together**2.0, n_places)
-    return np.divide(rows**2, squares, out=np.zeros(n_places), where=squares > 0)
+    pairs, together = np.unique(clusters[inside] * n_bins + bin_of, return_counts=True)
+    squares = np.bincount(pairs % n_bins, together**2.0, n_bins)
+    return np.divide(rows**2, squares, out=np.zeros(n_bins), where=squares > 0)
 
 
 def effective_rate_sizes(
@@ -52,8 +52,8 @@ def effective_rate_sizes(
     for r in range(bottom.shape[1]):
         labels = tuple(np.unique(outcomes[bottom[:, r] > 0, 0]).tolist())
         if labels not in known:
-            place = np.where(np.isin(true, labels), codes, -1)
-            known[labels] = effective_sizes(place, n_groups, clusters)
+            bin_of = np.where(np.isin(true, labels), codes, -1)
+            known[labels] = effective_sizes(bin_of, n_groups, clusters)
         sizes[:, r] = known[labels]
     return sizes
 

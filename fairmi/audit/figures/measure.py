@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.calibration import calibration_figures
 from fairmi.audit.figures.conditional import conditional_figures
+from fairmi.audit.figures.conditions import Condition
 from fairmi.audit.figures.disparities import (
     change_figures,
     disparity_figures,
@@ -21,7 +22,6 @@ from fairmi.audit.figures.disparities import (
 from fairmi.audit.figures.leakage import Task, leakage_tasks
 from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.rates import group_figures, overall_figures
-from fairmi.audit.figures.strata import Condition
 from fairmi.audit.records import Curve, Figure
 
 

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.groups import sensitive_frame
-from fairmi.audit.figures.labels import check_labels
+from fairmi.audit.figures.checks import check_labels
 
 
 class FittedModel:

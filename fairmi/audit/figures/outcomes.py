@@ -67,11 +67,11 @@ def count_outcomes(
     """
     n_classes = shares[0].shape[1]
     kinds = list(product(range(n_classes), repeat=len(shares)))
-    place = codes * n_classes + true
+    cell = codes * n_classes + true
     columns = []
     for kind in kinds:
         weight = np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0)
-        columns.append(np.bincount(place, weight, minlength=n_groups * n_classes))
+        columns.append(np.bincount(cell, weight, minlength=n_groups * n_classes))
     counts = np.stack(columns, axis=-1).reshape(n_groups, -1)
     outcomes = np.array([(label, *kind) for label in range(n_classes) for kind in kinds])
     occur = counts.sum(axis=0) > 0
@@ -133,13 +133,13 @@ def draw_cluster_rates(
     """
     codes, n_groups, true, *shares = rows
     n_clusters, n_classes = int(clusters.max()) + 1, shares[0].shape[1]
-    place = (codes * n_classes + true, clusters)
+    cell = (codes * n_classes + true, clusters)
     shape = (n_groups * n_classes, n_clusters)
     by_cluster = [
         (
             label,
             csr_array(
-                (np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0), place),
+                (np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0), cell),
                 shape,
             ),
         )

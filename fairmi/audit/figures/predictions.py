@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.audit.figures.labels import check_labels, check_same_labels, check_scores
-from fairmi.metrics._labels import label_codes, positive_code
+from fairmi.audit.figures.checks import check_labels, check_same_labels, check_scores
+from fairmi.metrics._class_codes import label_codes, positive_code
 
 
 @dataclass(frozen=True)

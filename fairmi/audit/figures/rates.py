@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from fairmi._data.groups import Groups
-from fairmi.audit.figures.effective import effective_rate_sizes, shrunk
+from fairmi.audit.figures.effective import effective_rate_sizes, effective_sizes, shrunk
 from fairmi.audit.figures.intervals import share_interval
 from fairmi.audit.figures.outcomes import OutcomeCounts, Rates, count_outcomes, rates_of
 from fairmi.audit.figures.predictions import Predictions
@@ -90,25 +92,37 @@ def class_name(predictions: Predictions, k: int) -> str:
     return "" if k < 0 or len(predictions.rated_classes) == 1 else str(predictions.classes[k])
 
 
-def small_groups(figures: list[Figure]) -> str:
-    """Name the groups, and labels in groups, of too few rows for a rate; "" if there are none."""
+def small_groups(predictions: Predictions, attributes: Sequence[Groups]) -> str:
+    """Name the groups, and labels in groups, of too few rows for a rate; "" if there are none.
+
+    Rows in clusters count for the independent rows that they are worth.
+    """
     small = [
-        f"{f.attribute} = {f.group} ({f.n} rows{_of_label(f)})"
-        for f in figures
-        if f.section == "group"
-        and f.n < MIN_ROWS
-        and f.measure in ("accuracy", "true_positive_rate")
+        f"{attribute_name(groups)} = {group_name(groups.labels[g])} ({text})"
+        for groups in attributes
+        for label in (-1, *predictions.rated_classes)
+        for g, text in _few_rows(predictions, groups, label)
     ]
     if not small:
         return ""
+    kind = "rows" if predictions.clusters is None else "independent rows"
     listed = ", ".join(small[:6]) + (f", and {len(small) - 6} more" if len(small) > 6 else "")
     return (
-        f"Fewer than {MIN_ROWS} rows, too few for a rate to say anything: {listed}. "
+        f"Fewer than {MIN_ROWS} {kind}, too few for a rate to say anything: {listed}. "
         "Gather more rows of these groups, or merge groups."
     )
 
 
-def _of_label(figure: Figure) -> str:
-    if figure.measure == "accuracy":
-        return ""
-    return f" of label {figure.subject}" if figure.subject else " of the positive label"
+def _few_rows(predictions: Predictions, groups: Groups, label: int) -> Iterator[tuple[int, str]]:
+    """Yield the groups of too few rows of a label (-1 for any), and how many in words."""
+    counted = predictions.true == label if label >= 0 else np.ones(len(groups.codes), bool)
+    bin_of = np.where(counted, groups.codes, -1)
+    rows = effective_sizes(bin_of, len(groups), None)
+    worth = effective_sizes(bin_of, len(groups), predictions.clusters)
+    for g in np.flatnonzero(worth < MIN_ROWS):
+        of_label = ""
+        if label >= 0:
+            name = class_name(predictions, label)
+            of_label = f" of label {name}" if name else " of the positive label"
+        less = f", worth {worth[g]:.3g}" if worth[g] < rows[g] else ""
+        yield int(g), f"{rows[g]:.0f} rows{of_label}{less}"

@@ -22,8 +22,8 @@ def repeated_note(X: Any, clusters: np.ndarray | None, groups: Groups) -> str:
         return ""
     table = _table(X)
     hashes = row_hashes(table, np.zeros(len(groups.codes)))
-    cell = np.unique(hashes, return_inverse=True)[1].reshape(-1)
-    return repeated_values(cell, groups.codes, one_column=table.shape[1] == 1)
+    value = np.unique(hashes, return_inverse=True)[1].reshape(-1)
+    return repeated_values(value, groups.codes, one_column=table.shape[1] == 1)
 
 
 def training_note(estimator: Any, X: Any, y: Any) -> str:

@@ -10,8 +10,8 @@ from html import escape
 
 from fairmi.audit.records import AuditRecord, Figure
 from fairmi.audit.render.advice import next_steps
+from fairmi.audit.render.figure_tables import Cell, Table, tables_of
 from fairmi.audit.render.summary import accuracy_sentence, statements
-from fairmi.audit.render.tables import Cell, Table, tables_of
 from fairmi.audit.render.words import LIMITS, MEANINGS, interval, name_of, number
 
 TO_BE_STATED = "(to be stated)"

@@ -9,10 +9,10 @@ from typing import Any
 
 from fairmi.audit.records import AuditRecord, Figure
 from fairmi.audit.render.advice import next_steps
+from fairmi.audit.render.figure_tables import Cell, Table, tables_of
 from fairmi.audit.render.panels import OF_RELIABILITY, picture_of
 from fairmi.audit.render.style import STYLE
 from fairmi.audit.render.summary import Statement, accuracy_sentence, statements
-from fairmi.audit.render.tables import Cell, Table, tables_of
 from fairmi.audit.render.verdicts import FOUND
 from fairmi.audit.render.words import LIMITS, MEANINGS, interval, name_of, number
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from fairmi.audit.figures.outcomes import RATES
 from fairmi.audit.records import AuditRecord, Figure
+from fairmi.audit.render.figure_tables import MAX_PARTS
 from fairmi.audit.render.pictures import Dot, Line, dot_panel, reliability_picture
-from fairmi.audit.render.tables import MAX_PARTS
 from fairmi.audit.render.words import name_of
 
 MAX_ROWS = 40  # of a picture; larger tables go without one

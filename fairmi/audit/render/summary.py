@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fairmi.audit.records import AuditRecord, Figure
-from fairmi.audit.render.tables import extreme_groups, leaks_of
+from fairmi.audit.render.figure_tables import extreme_groups, leaks_of
 from fairmi.audit.render.verdicts import (
     FOUND,
     NOT_MEASURED,

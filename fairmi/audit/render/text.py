@@ -6,8 +6,8 @@ import textwrap
 
 from fairmi.audit.records import AuditRecord, Figure
 from fairmi.audit.render.advice import next_steps
+from fairmi.audit.render.figure_tables import Cell, Table, tables_of
 from fairmi.audit.render.summary import statements
-from fairmi.audit.render.tables import Cell, Table, tables_of
 from fairmi.audit.render.words import name_of, number
 
 WIDTH = 99

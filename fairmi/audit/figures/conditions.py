@@ -107,8 +107,8 @@ def _condition(name: str, column: pd.Series) -> Condition:
     values = column.astype(object).where(column.notna(), "missing").map(str)
     counts = values.value_counts()
     kept = sorted(counts.index[:MAX_STRATA])
-    place = {value: code for code, value in enumerate(kept)}
-    codes = np.array([place.get(value, -1) for value in values], dtype=np.int64)
+    position = {value: code for code, value in enumerate(kept)}
+    codes = np.array([position.get(value, -1) for value in values], dtype=np.int64)
     return Condition(tuple(f"{name} = {value}" for value in kept), codes)
 
 

@@ -19,11 +19,11 @@ from fairmi.metrics._log_ratio import (
     plugin_log_ratios,
     probe_log_ratios,
 )
-from fairmi.metrics._matrix import as_matrix, cells
+from fairmi.metrics._matrix import as_matrix, value_codes
 from fairmi.metrics._nearest import (
     CHOICE_ERROR,
-    MOST_COLUMNS,
-    MOST_ROWS,
+    MAX_COLUMNS,
+    MAX_ROWS,
     is_larger,
     nearest_log_ratios,
 )
@@ -32,7 +32,7 @@ from fairmi.metrics._target import Target, as_target
 from fairmi.metrics.probes import Split
 
 CONFIDENCE = 0.95
-LEAST_ROWS_PER_CELL = 5  # on average, for the plug-in estimate to be chosen
+MIN_ROWS_PER_CELL = 5  # on average, for the plug-in estimate to be chosen
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class InformationTask:
         if len(np.unique(target.values)) < 2:
             return LogRatios(np.zeros(len(Z)))
         if self.plugin:
-            return plugin_log_ratios(cells(Z), target)
+            return plugin_log_ratios(value_codes(Z), target)
         settings: dict[str, Any] = {"seed": self.seed, "n_jobs": n_jobs}
         more = None
         if target.continuous:
@@ -158,11 +158,11 @@ def _further(
 
 def _near(Z: np.ndarray) -> bool:
     """Whether Z is of so few columns, and rows, that nearest neighbours serve."""
-    return Z.shape[1] <= MOST_COLUMNS and len(Z) <= MOST_ROWS
+    return Z.shape[1] <= MAX_COLUMNS and len(Z) <= MAX_ROWS
 
 
 def _few_cells(Z: np.ndarray, target: Target, n_strata: int) -> bool:
     if target.continuous:
         return False
-    n_cells = (cells(Z).max() + 1) * len(target.labels) * n_strata
-    return len(Z) >= LEAST_ROWS_PER_CELL * n_cells
+    n_cells = (value_codes(Z).max() + 1) * len(target.labels) * n_strata
+    return len(Z) >= MIN_ROWS_PER_CELL * n_cells

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._critics import PairCritic
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-
-# A log weight of what is not there: it need only be finite, and vanish beside all others.
-ABSENT = -1e9
+from fairmi.dependence.within import ABSENT, stratum_weights
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,16 @@ class Scores:
     pair_weights: Tensor
     strata: Tensor
     n_strata: int
+
+    @cached_property
+    def member(self) -> Tensor:
+        """An indicator of each row's stratum, (B, S)."""
+        return nn.functional.one_hot(self.strata, self.n_strata).to(self.weights.dtype)
+
+    @cached_property
+    def has_pairs(self) -> Tensor:
+        """1 for a stratum that has a marginal pair, else 0, (M or 1, S)."""
+        return (stratum_weights(self.pair_weights, self.member) > 0).to(self.weights.dtype)
 
     def log_row_means(self) -> Tensor:
         """Return log E over C of exp T(z, C) at the z of each row, (M, B)."""

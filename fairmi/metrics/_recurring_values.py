@@ -11,16 +11,16 @@ from scipy.sparse import csr_array, vstack
 from scipy.stats import chi2
 
 from fairmi.metrics._independence import Order
-from fairmi.metrics._matrix import cells
+from fairmi.metrics._matrix import value_codes
 
 EXCEEDANCES = 20  # permutations at least as extreme as the sample, at which the test ends
-MOST_PERMUTATIONS = 9_999
-FEWEST_PERMUTATIONS = 999
-MOST_WORK = 50_000_000  # rows times permutations beyond which fewer permutations are made
+MAX_PERMUTATIONS = 9_999
+MIN_PERMUTATIONS = 999
+MAX_WORK = 50_000_000  # rows times permutations beyond which fewer permutations are made
 AT_ONCE = 32  # permutations
 
 
-class Atoms:
+class RecurringValues:
     """The values that two rows or more share, by column and by whole row.
 
     Attributes
@@ -32,9 +32,9 @@ class Atoms:
     """
 
     def __init__(self, Z: np.ndarray) -> None:
-        codes = [cells(Z[:, [j]]) for j in range(Z.shape[1])]
+        codes = [value_codes(Z[:, [j]]) for j in range(Z.shape[1])]
         if len(codes) > 1:
-            codes.append(cells(Z))
+            codes.append(value_codes(Z))
         parts = [part for part in map(_members, codes) if part is not None]
         self.members: csr_array = vstack([csr_array((0, len(Z))), *parts], format="csr")
         self.column = np.repeat(np.arange(len(parts)), [part.shape[0] for part in parts])
@@ -69,14 +69,14 @@ def _members(code: np.ndarray) -> csr_array | None:
     shared = count > 1
     if not shared.any():
         return None
-    place = np.where(shared, np.cumsum(shared) - 1, shared.sum())[code]
+    value = np.where(shared, np.cumsum(shared) - 1, shared.sum())[code]
     n_rows = len(code)
-    members = csr_array((np.ones(n_rows), (place, np.arange(n_rows))))
+    members = csr_array((np.ones(n_rows), (value, np.arange(n_rows))))
     return members if members.shape[0] > 1 else None
 
 
-def atoms_p_value(
-    atoms: Atoms, target: np.ndarray, order: Order, rng: np.random.Generator
+def recurring_p_value(
+    recurring: RecurringValues, target: np.ndarray, order: Order, rng: np.random.Generator
 ) -> float:
     """Return the p-value of "the target doesn't depend on the values that recur in Z".
 
@@ -89,12 +89,12 @@ def atoms_p_value(
     if spread == 0:
         return 1.0
     target = target / spread * np.sqrt(max(target.shape[1] - 1, 1))
-    observed = atoms.strengths(target[:, :, None])[0] - 1e-9
-    most = most_permutations(len(target))
+    observed = recurring.strengths(target[:, :, None])[0] - 1e-9
+    most = max_permutations(len(target))
     extreme = 0
     for done in range(0, most, AT_ONCE):
         drawn = [target[order(rng)] for _ in range(min(AT_ONCE, most - done))]
-        hits = atoms.strengths(np.stack(drawn, axis=2)) >= observed
+        hits = recurring.strengths(np.stack(drawn, axis=2)) >= observed
         reached = extreme + np.cumsum(hits)
         if reached[-1] >= EXCEEDANCES:
             return float(EXCEEDANCES / (done + 1 + np.argmax(reached == EXCEEDANCES)))
@@ -102,6 +102,6 @@ def atoms_p_value(
     return (extreme + 1) / (most + 1)
 
 
-def most_permutations(n_rows: int) -> int:
+def max_permutations(n_rows: int) -> int:
     """Return how often a target of so many rows is permuted at most."""
-    return int(np.clip(MOST_WORK // n_rows, FEWEST_PERMUTATIONS, MOST_PERMUTATIONS))
+    return int(np.clip(MAX_WORK // n_rows, MIN_PERMUTATIONS, MAX_PERMUTATIONS))

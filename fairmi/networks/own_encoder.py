@@ -1,0 +1,236 @@
+"""A module of the user's as the trunk that all models share: copied, seeded, checked, kept."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi.networks.model import Networks
+
+_LARGEST_BYTE = 255
+CHECKED_ROWS = 2
+_ROWS_AT_ONCE = 256
+
+
+class Trunk:
+    """A module that maps rows (B, ...) to features (B, H), trained for all models at once.
+
+    It is no part of what a `TrunkNetworks` saves by model: it has no model axis.
+
+    Parameters
+    ----------
+    module : Module
+        Taken over, in float32 on the device; not copied.
+    device : torch.device
+    n_outputs : int
+        Features H.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, n_outputs: int) -> None:
+        self.module, self.device, self.n_outputs = module, device, n_outputs
+        self.kept: dict[str, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map rows as they are stored to features, (B, H)."""
+        features: Tensor = self.module(as_input(x.to(self.device)))
+        return features
+
+    def features(self, rows: Any) -> np.ndarray:
+        """Return the features (B, H), float64, of an array of rows, without gradients."""
+        with torch.no_grad():
+            parts = [self(part).cpu().double() for part in tensor_of(rows).split(_ROWS_AT_ONCE)]
+        return torch.cat(parts).numpy()
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters that train."""
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    def keep(self) -> None:
+        """Remember the state as the last good one."""
+        self.kept = _copied(self.module.state_dict())
+
+    def restore(self) -> None:
+        """Return to the state that was kept."""
+        if self.kept:
+            self.module.load_state_dict(self.kept)
+
+    def is_finite(self) -> bool:
+        """Whether all trained weights are numbers."""
+        return all(bool(p.isfinite().all()) for p in self.trained)
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Leave buffers as they are, such as the running statistics of BatchNorm."""
+        before = [buffer.clone() for buffer in self.module.buffers()]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(self.module.buffers(), before, strict=True):
+                    buffer.copy_(value)
+
+    def networks(self, architecture: Mapping[str, Any], generator: Generator) -> TrunkNetworks:
+        """Return networks on the features."""
+        return TrunkNetworks(self, **architecture, generator=generator)
+
+    def finished(self) -> nn.Module:
+        """Return the module for inference, on the CPU and without gradients."""
+        for parameter in self.module.parameters():
+            parameter.grad = None
+        self.device = torch.device("cpu")
+        return self.module.cpu().eval()
+
+
+class TrunkNetworks(Networks):
+    """Networks whose encoder is a trunk that all models share, and a last layer of each.
+
+    Shape: x is (B, ...) as the trunk reads it; all else as in Networks.
+    """
+
+    def __init__(self, trunk: Trunk, **architecture: Any) -> None:
+        super().__init__(**architecture)
+        self.trunk = trunk
+
+    def bounded(self, x: Tensor) -> Tensor:
+        """Return the encoder's output before the channel, (M, B, D)."""
+        return super().bounded(self.trunk(x).to(next(self.head.parameters())))
+
+    def represent(self, x: Tensor) -> Tensor:
+        """Return Z as at inference, (M, B, D), of some rows at a time where nothing is trained."""
+        if self.training:
+            return super().represent(x)
+        parts = [super(TrunkNetworks, self).represent(part) for part in x.split(_ROWS_AT_ONCE)]
+        return torch.cat(parts, dim=1)
+
+    def train(self, mode: bool = True) -> TrunkNetworks:
+        """Train the trunk too, or not."""
+        super().train(mode)
+        self.trunk.module.train(mode)
+        return self
+
+    def encoder_weights(self) -> list[nn.Parameter]:
+        """Return all that trains before the channel."""
+        return [*self.trunk.trained, *super().encoder_weights()]
+
+    def decayed_weights(self) -> list[nn.Parameter]:
+        """Return the matrices and kernels of the trunk."""
+        return [p for p in self.trunk.trained if p.dim() > 1]
+
+    def keep_shared(self) -> None:
+        """Remember the trunk."""
+        self.trunk.keep()
+
+    def separate(self, states: Mapping[str, Tensor]) -> None:
+        """Give each model parameters of its own, and the trunk those that were kept."""
+        super().separate(states)
+        self.trunk.restore()
+
+    def shared_is_finite(self) -> bool:
+        """Whether the trunk's weights are numbers."""
+        return self.trunk.is_finite()
+
+
+def trunk_of(
+    encoder: nn.Module | Callable[[], Any], sample: Tensor, device: torch.device
+) -> Trunk:
+    """Return a trunk that starts as a copy of a module, or as what a callable makes.
+
+    Parameters
+    ----------
+    encoder : Module or callable
+    sample : Tensor of shape (B, ...)
+        Some rows, on which it is tried.
+    device : torch.device
+
+    Raises
+    ------
+    ValueError
+        If it makes no module, fails on the rows, or does not give finite features (B, H).
+    """
+    module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else encoder()
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            f"encoder={encoder!r} made a {type(module).__name__}; give a torch.nn.Module, or a "
+            "callable that takes no argument and returns one."
+        )
+    module = module.to(device=device, dtype=torch.float32)
+    trunk = Trunk(module, device, _n_outputs(module, sample.to(device)))
+    trunk.keep()
+    return trunk
+
+
+def fitted_trunk(module: nn.Module, n_outputs: int, device: torch.device) -> Trunk:
+    """Return the trunk of a fitted model for inference, on a device; the model's stays its own."""
+    if device.type != "cpu":
+        module = copy.deepcopy(module).to(device)
+    return Trunk(module.eval(), device, n_outputs)
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Return rows as a module reads them: bytes from 0 to 1, other integers as they are."""
+    if x.dtype == torch.uint8:
+        return x.float().div_(_LARGEST_BYTE)
+    return x.float() if x.is_floating_point() else x
+
+
+def tensor_of(rows: Any) -> Tensor:
+    """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
+    values = np.asarray(rows)
+    if values.dtype != np.uint8:
+        values = values.astype(np.float32 if values.dtype.kind in "bf" else np.int64, copy=False)
+    # A copy of what can't be written to, as a file that memory is mapped to: torch would warn.
+    writable = values.flags.writeable and all(step > 0 for step in values.strides)
+    return torch.from_numpy(values if writable else values.copy())
+
+
+@contextmanager
+def own_draws(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators for what a module draws, and put them back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+def _n_outputs(module: nn.Module, sample: Tensor) -> int:
+    x = as_input(sample)
+    given = f"a batch of X of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')},"
+    module.eval()
+    try:
+        with torch.no_grad():
+            features = module(x)
+    except Exception as error:
+        raise ValueError(
+            f"encoder fails on {given} in eval mode: {type(error).__name__}: {error}. It gets "
+            "rows as they lie in X, channels last included; bring them into its own order, as "
+            "x.permute(0, 3, 1, 2) does for images."
+        ) from error
+    if not isinstance(features, Tensor):
+        raise ValueError(
+            f"encoder gives a {type(features).__name__} for {given} not a tensor; return the "
+            "features alone, (B, H)."
+        )
+    if features.dim() != 2 or len(features) != len(x) or not features.shape[1]:
+        raise ValueError(
+            f"encoder gives shape {tuple(features.shape)} for {given} and (B, H) is needed; end "
+            "it by nn.Flatten(), or by a pooling and one."
+        )
+    if not features.is_floating_point() or not bool(features.isfinite().all()):
+        raise ValueError(
+            f"encoder gives values that are no finite floats ({features.dtype}) for {given}; "
+            "check its weights, and the scale of X."
+        )
+    return int(features.shape[1])
+
+
+def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
