@@ -24,6 +24,7 @@ from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
 from fairmi._data.random_state import seed_of
+from fairmi._data.rarity import log_odds
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -583,13 +584,15 @@ default="demographic_parity"
     ) -> NetworkConfig:
         from fairmi.dependence.names import penalty_of
 
+        n_classes = len(given.classes)
         return network_config(
             self.get_params(deep=False),
             lams=lams,
             n_rows=n_rows,
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
-            n_classes=len(given.classes),
+            n_classes=n_classes,
             own_encoder=trunk is not None,
+            log_odds=log_odds(given.codes, given.task_weights) if n_classes == 2 else 0.0,
             factors=factors,
             penalty=penalty_of(self.penalty),
             device=device,

@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import softmax
 
-# Log odds up to which a class is not rare, so that Z is centred at even odds; and from which on
-# the levels lie where the scores are.
-_USUAL_ODDS, _RARE_ODDS = 2.0, 4.0
-# Of scores of both classes, these quantiles come to lie at -_REACH and _REACH.
-_QUANTILES, _REACH = (0.05, 0.95), 0.9
+from fairmi._data.rarity import beyond_usual, rarity
+
 # Steps that a coarse grid is refined to for the table of the penalty, which shares a row between
 # the two nearest levels where predictions round it: few wide steps would hide what rounding shows.
 _TABLE_STEPS = 24
@@ -75,26 +72,13 @@ class ScoreChannel:
         return (scores[:, 0] > 0).astype(int) if z.shape[1] == 1 else scores.argmax(axis=1)
 
 
-def channel_of(
-    n_levels: int, scores: np.ndarray, y: np.ndarray, weights: np.ndarray
-) -> ScoreChannel:
-    """Return the channel for trees that start from scores (n, K) of rows of codes y (n,).
+def channel_of(n_levels: int, odds: float) -> ScoreChannel:
+    """Return the channel for scores where the log odds of the second of two classes are `odds`.
 
-    Even odds are its centre unless one of two classes is rare. Then nearly all scores would share
-    the lowest level, and rows that tell much would be tied: the rarer a class, the more the levels
-    go by the scores themselves, both classes counting alike.
+    Its centre is even odds unless one class is rare. Then nearly all scores would share the lowest
+    level, and rows that tell much would be tied: the rarer it is, the more the levels are centred
+    at these odds, and spread from twice them to even odds.
     """
-    share = float(np.average(y == 1, weights=weights))
-    odds = np.log(share) - np.log1p(-share)
-    beyond = abs(odds) - _USUAL_ODDS
-    if scores.shape[1] > 1 or beyond <= 0:
-        return ScoreChannel(n_levels)
-    alike = weights * np.where(y == 1, 1 - share, share)
-    order = np.argsort(scores[:, 0])
-    below = np.cumsum(alike[order])
-    low, high = scores[order[np.searchsorted(below, np.array(_QUANTILES) * below[-1])], 0]
-    rarity = min(beyond / (_RARE_ODDS - _USUAL_ODDS), 1.0)
-    usual = np.sign(odds) * beyond
-    centre = usual + rarity * ((low + high) / 2 - usual)
-    scale = 2.0 + rarity * max((high - low) / 2 / np.arctanh(_REACH) - 2.0, 0.0)
-    return ScoreChannel(n_levels, float(centre), float(scale))
+    rare, usual = rarity(odds), beyond_usual(odds)
+    centre = usual + rare * (odds - usual)
+    return ScoreChannel(n_levels, centre, 2.0 + rare * (max(abs(odds), 2.0) - 2.0))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairmi._data.collapse import FittedRows
+from fairmi._data.rarity import log_odds
 from fairmi.boosting.base import Base, boost, cross_fit
 from fairmi.boosting.channel import ScoreChannel, channel_of
 from fairmi.boosting.config import BoostingConfig
@@ -51,7 +52,8 @@ def train_trees(
         What is told of each round, for each λ.
     """
     base = _base(rows, config)
-    channel = channel_of(config.n_levels, base.scores, rows.y, rows.weights)
+    odds = log_odds(rows.y, rows.weights) if rows.n_classes == 2 else 0.0
+    channel = channel_of(config.n_levels, odds)
     for lam, report in zip(lams, reports, strict=True):
         found = debias(
             rows.binned,

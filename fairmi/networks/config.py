@@ -13,6 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+from fairmi._data.rarity import telling_share
+
 _DEFAULT_EPOCHS = 15
 _MIN_STEPS = 200
 # Shares of λ at which auxiliary models train; and distinct rows from which on there are some, and
@@ -40,7 +42,7 @@ class NetworkConfig:
     For each of `lams` there are `n_estimators` models, whose starting weights differ; `factors`
     has the share of λ for each sensitive attribute. Models of `auxiliary_lams` train before those
     of `lams` and are thrown away: under a large λ alone, hidden layers that models share lose what
-    the task needs.
+    the task needs. `log_odds` are those of the second class of two.
     """
 
     n_inputs: int
@@ -62,6 +64,7 @@ class NetworkConfig:
     weight_decay: float
     device: torch.device
     seed: int
+    log_odds: float = 0.0
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -106,6 +109,7 @@ def network_config(
     n_inputs: int,
     n_classes: int,
     own_encoder: bool = False,
+    log_odds: float = 0.0,
     **resolved: Any,
 ) -> NetworkConfig:
     """Return the configuration of an estimator's `parameters`, each "auto" in them resolved.
@@ -120,6 +124,8 @@ def network_config(
     n_inputs, n_classes : int
     own_encoder : bool
         Whether a trunk of the user's comes before the networks: all models share it.
+    log_odds : float
+        Those of the second class of two. Where one is rare, regularisation is that of fewer rows.
     **resolved
         Other fields, in place of parameters of their names.
 
@@ -131,11 +137,12 @@ def network_config(
     many = (n_rows or 0) >= _MIN_SHARED_ROWS
     is_open = parameters["n_levels"] is None
     batch_size = int(parameters["batch_size"])
+    n_telling = None if n_rows is None else n_rows * telling_share(log_odds)
     automatic: dict[str, Any] = {
         "n_components": _OPEN_UNITS if is_open else min(n_classes - 1, _MAX_UNITS),
-        "dropout": _by_rows(_DROPOUT, n_rows),
+        "dropout": _by_rows(_DROPOUT, n_telling),
         "learning_rate": _OWN_RATE if own_encoder else _RATE,
-        "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_rows),
+        "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
         "max_iter": max(
             _DEFAULT_EPOCHS, math.ceil(_MIN_STEPS / n_batches(n_rows or 1, batch_size))
         ),
@@ -152,6 +159,7 @@ def network_config(
     config = NetworkConfig(
         **chosen,
         **resolved,
+        log_odds=log_odds,
         n_inputs=n_inputs,
         n_outputs=1 if n_classes == 2 else n_classes,
         lams=lams,
@@ -172,7 +180,7 @@ def n_batches(n_rows: int, batch_size: int) -> int:
     return max(1, round(n_rows / batch_size))
 
 
-def _by_rows(ends: tuple[float, float], n_rows: int | None) -> float:
+def _by_rows(ends: tuple[float, float], n_rows: float | None) -> float:
     rows = np.log([_FEW_ROWS, _MANY_ROWS])
     return float(np.interp(np.log(n_rows or _MANY_ROWS), rows, ends))
 
