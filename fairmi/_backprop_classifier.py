@@ -203,9 +203,11 @@ training_fingerprint_
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         """
         from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import check_alone
         from fairmi.networks.rows import training_rows
 
         self._validate_params()
+        check_alone("MIBackpropClassifier")
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
         check_lam(self.lam)

@@ -42,6 +42,7 @@ from fairmi.boosting.rounds import TreePenalty
 from fairmi.boosting.rows import TreeRows, tree_rows
 from fairmi.boosting.training import train_trees
 from fairmi.boosting.trees import Trees
+from fairmi.networks.reducer import check_alone
 from fairmi.preprocessing.column_codes import column_codes, learn_columns
 
 _AUTO = StrOptions({"auto"})
@@ -363,6 +364,7 @@ default="demographic_parity"
         return [model._take(given, of) for model, of in zip(models, learned, strict=True)]
 
     def _check_parameters(self) -> None:
+        check_alone("MIBoostingClassifier")
         self._validate_params()
         check_callbacks(self.callbacks)
         check_lam(self.lam)

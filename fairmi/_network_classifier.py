@@ -33,7 +33,7 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi.networks.config import NetworkConfig, n_batches, network_config
+from fairmi.networks.config import NetworkConfig, network_config
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
@@ -110,7 +110,7 @@ default="demographic_parity"
         unit is enough to hold all that a fair prediction needs. Of an open channel it gives 64.
     n_levels : int or None, default=17
         Values that each unit can take; fewer make a tighter certificate and coarser scores. None
-        opens the channel: units of any value, which hold what few levels can't, without a
+        opens the channel: units of any value from -1 to 1 hold what few levels can't, without a
         certificate. The critic's claim tells even less there.
     n_estimators : int, default=1
         Networks that train side by side from different starts. Z is then the mean of their
@@ -376,11 +376,11 @@ default="demographic_parity"
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "parameters_")
         earlier = self.classes_ if goes_on else None
-        given = read_fit_input(
-            self, X, y, sensitive_features, sample_weight, earlier_classes=earlier
+        given, encoder = self._read(
+            X, y, sensitive_features, sample_weight, earlier, self.encoder_ if goes_on else None
         )
         lam, factors = given.plan.weigh(self.lam)
-        encoder, rows = self._encoded(given, self.encoder_ if goes_on else None)
+        encoder, rows = self._encoded(given, encoder)
         trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
         return self._take(given, encoder, data, trained, 0)._told()
 
@@ -416,8 +416,8 @@ default="demographic_parity"
         """
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
-        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
-        encoder, rows = self._encoded(given)
+        given, encoder = self._read(X, y, sensitive_features, sample_weight)
+        encoder, rows = self._encoded(given, encoder)
         trained, data = self._trained(given, rows, values, (1.0,), goes_on=False)
         models = [clone(self).set_params(lam=lam) for lam in values]
         return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
@@ -471,9 +471,11 @@ default="demographic_parity"
         """
         from fairmi.networks.loop import epoch_dict
         from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import check_alone
         from fairmi.networks.stream_state import stream_state
 
         self._check_parameters()
+        check_alone("partial_fit")
         if not isinstance(errors, str) or errors not in ("raise", "mask"):
             raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
         first = not hasattr(self, "parameters_")
@@ -562,6 +564,24 @@ default="demographic_parity"
         told = given.told + told_of_stop("diverged", kept["n_iter_"])
         return kept | {"stopped_": "diverged", "warnings_": told}
 
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        sample_weight: Any,
+        earlier_classes: np.ndarray | None = None,
+        encoder: TableEncoder | None = None,
+    ) -> tuple[FitInput, TableEncoder | None]:
+        """Return the rows of a fit, and an encoder of them if one is known."""
+        from fairmi.networks.reducer import active_reducer
+        from fairmi.networks.shard import read_shard
+
+        given = (self, X, y, sensitive_features, sample_weight)
+        if active_reducer().n_shards == 1:
+            return read_fit_input(*given, earlier_classes=earlier_classes), encoder
+        return read_shard(*given, reducer=active_reducer())
+
     def _check_parameters(self) -> None:
         from fairmi.dependence.names import penalty_of
 
@@ -638,12 +658,14 @@ default="demographic_parity"
     ) -> tuple[TrainedNetworks, tuple[TrainingRows, np.ndarray]]:
         from fairmi.networks.loop import Reporter
         from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import active_reducer
         from fairmi.networks.trainer import train_networks
 
-        device, seed = device_of(self.device), seed_of(self.random_state)
+        reducer = active_reducer()
+        device, seed = device_of(self.device), reducer.of_first(lambda: seed_of(self.random_state))
         with own_randomness(self.encoder, seed, device):
             trunk = self._trunk(rows, device, goes_on=goes_on)
-            n_rows = len(rows.codes)
+            n_rows = reducer.total(len(rows.codes))
             config = self._config(given, rows, lams, factors, n_rows, device, seed, trunk)
             if goes_on:
                 _check_architecture(config.architecture, self.architecture_)
@@ -656,7 +678,10 @@ default="demographic_parity"
                 models=config.asked,
             ) as report:
                 start = self.parameters_ if goes_on else None
-                return train_networks(data, config, report, start, trunk), (data, counts)
+                trained = train_networks(
+                    data, config, lambda record: reducer.any(report(record)), start, trunk
+                )
+                return trained, (data, counts)
 
     def _take(
         self,
@@ -677,7 +702,7 @@ default="demographic_parity"
             "sensitive_counts_": counts,
             "history_": history,
             "n_iter_": len(history),
-            "t_": len(history) * n_batches(rows.n_rows, config.batch_size),
+            "t_": len(history) * trained.trainer.n_batches,
             "stopped_": stopped,
         }
         if trained.trunk is not None:
@@ -689,6 +714,13 @@ default="demographic_parity"
         lams = [config.lams[place] * factor for factor in config.factors]
         lams = lams if measures_information(self.penalty) else []
         self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_, lams)
+        reducer = trained.trainer.reducer
+        if reducer.n_shards > 1:
+            from fairmi.networks.shard import learned_of
+
+            # Parameters are equal; times, warnings and the fingerprint are those of the first.
+            for name, value in reducer.of_first(lambda: learned_of(self)).items():
+                setattr(self, name, value)
         return self
 
 

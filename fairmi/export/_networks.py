@@ -21,7 +21,7 @@ def add_networks(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]
     for k, (weight, bias) in enumerate(_layers(model.parameters_, "encoder")):
         x = graph.op("Relu", x) if k else x
         x = graph.op("Add", graph.op("MatMul", x, graph.constant(weight)), graph.constant(bias))
-    z = _channel(graph, x, model.architecture_["n_levels"])
+    z = _channel(graph, x, model.architecture_)
     ((weight, bias),) = _layers(model.parameters_, "head")
     scores = graph.op("Add", graph.op("MatMul", z, graph.constant(weight)), graph.constant(bias))
     if model.architecture_["n_models"] > 1:
@@ -37,9 +37,10 @@ def _layers(parameters: dict[str, np.ndarray], part: str) -> list[tuple[np.ndarr
     return [(parameters[f"{name}.weight"], parameters[f"{name}.bias"]) for name in names]
 
 
-def _channel(graph: Graph, h: str, n_levels: int | None) -> str:
+def _channel(graph: Graph, h: str, architecture: dict[str, Any]) -> str:
+    n_levels = architecture["n_levels"]
     if n_levels is None:
-        return graph.op("Relu", h)
+        return graph.op("Tanh" if architecture.get("squashed") else "Relu", h)
     half = graph.constant((n_levels - 1) / 2)
     one = graph.constant(1.0)
     position = graph.op("Mul", graph.op("Add", graph.op("Tanh", h), one), half)

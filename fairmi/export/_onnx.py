@@ -146,13 +146,13 @@ def _chosen(model: Any) -> Any:
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
     check_is_fitted(model)
-    chosen = model.model_ if "MIDebiasedClassifierCV" in names else model
-    if hasattr(chosen, "trunk_"):
+    fitted = model.model_ if "MIDebiasedClassifierCV" in names else model
+    if hasattr(fitted, "trunk_"):
         raise ValueError(
-            f"to_onnx can't export encoder={type(chosen.trunk_).__name__}, a module of yours; "
-            "export trunk_ by torch.onnx.export, and to_onnx a classifier fitted to its output."
+            "to_onnx can't export an encoder of yours; export the module trunk_ by "
+            "torch.onnx.export, or fit without it."
         )
-    return chosen
+    return fitted
 
 
 def _require_onnx() -> None:

@@ -69,7 +69,7 @@ class NetworkConfig:
     @property
     def architecture(self) -> dict[str, Any]:
         """Arguments of Networks for the models of one λ, but for the generator."""
-        return {
+        architecture = {
             "n_models": self.n_estimators,
             "n_inputs": self.n_inputs,
             "hidden_layer_sizes": self.hidden_layer_sizes,
@@ -78,6 +78,8 @@ class NetworkConfig:
             "n_outputs": self.n_outputs,
             "dropout": self.dropout,
         }
+        # An open Z is bounded: units of any size run away from their critic.
+        return architecture | ({} if self.n_levels is not None else {"squashed": True})
 
     @property
     def n_repeats(self) -> int:

@@ -19,7 +19,7 @@ class Channel(nn.Module):
     In training a unit is moved by uniform noise of `width` grid steps before it is rounded, and
     the gradient passes straight through the rounding; at inference it is rounded alone, which is
     deterministic row by row. With `n_levels=None` the channel is open: Z is what the encoder
-    gives, through ReLU, as in the published procedure.
+    gives, squashed to [-1, 1], or through ReLU, as in the published procedure.
 
     Shape: (M, B, D) in and out.
 
@@ -38,14 +38,16 @@ class Channel(nn.Module):
              [ 0.5000]]])
     """
 
-    def __init__(self, n_levels: int | None, generator: Generator) -> None:
+    def __init__(
+        self, n_levels: int | None, generator: Generator, *, squashed: bool = True
+    ) -> None:
         super().__init__()
-        self.n_levels = n_levels
+        self.n_levels, self.squashed = n_levels, squashed
         self.generator = generator
 
     def bound(self, h: Tensor) -> Tensor:
-        """Squash the encoder's output to [-1, 1], ends of the grid of levels."""
-        return h.relu() if self.n_levels is None else torch.tanh(h)
+        """Squash the encoder's output to [-1, 1], ends of the grid of levels, if it is bounded."""
+        return torch.tanh(h) if self.squashed else h.relu()
 
     def forward(self, bounded: Tensor, width: float = 0.0) -> Tensor:
         """Send bounded units through the channel; `width` is the noise in grid steps."""
@@ -108,13 +110,16 @@ class Networks(nn.Module):
         n_outputs: int,
         dropout: float,
         generator: Generator,
+        squashed: bool | None = None,
     ) -> None:
         super().__init__()
         self.n_inputs, self.n_components = n_inputs, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
-        self.channel = Channel(n_levels, generator)
+        # Rounded units are bounded; open ones only where it is said.
+        bounded = n_levels is not None if squashed is None else squashed
+        self.channel = Channel(n_levels, generator, squashed=bounded)
         self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
         if n_components == 1:
             self._start_head()

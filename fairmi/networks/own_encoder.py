@@ -154,7 +154,7 @@ def trunk_of(
     ValueError
         If it makes no module, fails on the rows, or does not give finite features (B, H).
     """
-    module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else encoder()
+    module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else _made(encoder)
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"encoder={encoder!r} made a {type(module).__name__}; give a torch.nn.Module, or a "
@@ -164,6 +164,16 @@ def trunk_of(
     trunk = Trunk(module, device, _n_outputs(module, sample.to(device)))
     trunk.keep()
     return trunk
+
+
+def _made(encoder: Callable[[], Any]) -> Any:
+    try:
+        return encoder()
+    except Exception as error:
+        raise ValueError(
+            f"encoder={encoder!r} fails when it is called without an argument: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def fitted_trunk(module: nn.Module, n_outputs: int, device: torch.device) -> Trunk:

@@ -1,12 +1,11 @@
-"""An open channel: units of any value, and the brake on a critic that is lost."""
+"""An open channel: units of any value from -1 to 1."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fairmi import MIDebiasedClassifier
-from fairmi.dependence import Penalty
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
@@ -24,41 +23,34 @@ def fitted(**parameters):
 
 
 def test_units_take_any_value():
-    """64 units of 12,634 values in all; with 17 levels there is one unit of at most 17."""
+    """64 units of 25,600 values in all; with 17 levels there is one unit of at most 17."""
     z = fitted(lam=0).transform(X)
     assert z.shape == (400, 64)
-    assert z.min() == 0
+    assert abs(z).max() <= 1
     assert len(np.unique(z)) > 1000
     assert fitted(lam=0, n_components=3).transform(X).shape == (400, 3)
 
 
 def test_the_penalty_makes_predictions_fairer():
-    """Difference of the groups' mean probabilities, seeds 0 to 2: 0.47 at 0, 0.17 to 0.30 at 4."""
+    """Difference of the groups' mean probabilities, seeds 0 to 2: 0.47 at 0, 0.12 to 0.23 at 4."""
 
     def apart(lam):
         scores = fitted(lam=lam).predict_proba(X)[:, 1]
         return abs(scores[S == 1].mean() - scores[S == 0].mean())
 
-    assert apart(4.0) < 0.8 * apart(0.0)
+    assert apart(4.0) < 0.7 * apart(0.0)
 
 
-class Shift(Penalty):
-    """The mean square of Z, less a number: its gradient is the same whatever that is."""
-
-    is_information = False
-
-    def __init__(self, less):
-        self.less = less
-
-    def value(self, critic, z, sensitive, generator):
-        return z.square().mean((1, 2)) - self.less
+def test_the_published_procedure_has_units_without_bounds():
+    model = MIBackpropClassifier(hidden_layer_sizes=(8,), max_iter=60, lam=0, random_state=0)
+    z = model.set_params(learning_rate=0.01).fit(X, Y, sensitive_features=S).transform(X)
+    assert z.min() == 0
+    assert z.max() > 2
 
 
-def test_the_encoder_does_not_run_from_a_critic_that_is_lost():
-    z, below, above = (
-        fitted(lam=lam, penalty=Shift(less)).transform(X)
-        for lam, less in ((0.0, 0.0), (5.0, 1e9), (5.0, 0.0))
-    )
-    # Adam hardly sees the loss's scale, which λ alone changes where the estimate is below 0.
-    assert abs(below - z).max() < 0.05 * z.max()  # 0.014
-    assert (above**2).mean() < 0.1 * (z**2).mean()  # 0.0006
+def test_warm_start_goes_on_with_it():
+    model = fitted(lam=0, max_iter=5, warm_start=True)
+    before = model.score(X, Y)
+    assert model.fit(X, Y, sensitive_features=S).score(X, Y) >= before - 0.02
+    with pytest.raises(ValueError, match="goes on from networks of n_levels=None"):
+        model.set_params(n_levels=5, n_components=64).fit(X, Y, sensitive_features=S)
