@@ -60,7 +60,7 @@ def measured(seed: int, lams: list[float]) -> Iterator[dict[str, Any]]:
             "auc": roc_auc_score(y[test], scores),
             "log_loss": log_loss(y[test], scores),
             "distinct_scores": len(np.unique(scores)),
-            "group_auc": roc_auc_score(groups[test], scores),
+            "group_auc": 0.5 + abs(roc_auc_score(groups[test], scores) - 0.5),
         }
 
 
