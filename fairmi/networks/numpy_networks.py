@@ -24,6 +24,7 @@ class NumpyNetworks:
     encoder: tuple[Layer, ...]
     head: Layer
     n_levels: int | None
+    squashed: bool = True
 
     @property
     def n_models(self) -> int:
@@ -70,10 +71,11 @@ class NumpyNetworks:
         return x
 
     def _channel(self, h: np.ndarray) -> np.ndarray:
+        h = np.tanh(h, out=h) if self.squashed else np.maximum(h, 0, out=h)
         if self.n_levels is None:
-            return np.maximum(h, 0, out=h)
+            return h
         half = (self.n_levels - 1) / 2
-        levels = np.rint((np.tanh(h, out=h) + 1) * half)
+        levels = np.rint((h + 1) * half)
         return levels / half - 1
 
 
@@ -82,7 +84,14 @@ def numpy_networks(
 ) -> NumpyNetworks:
     """Return trained networks of `parameters`, named as in `Networks.arrays`."""
     (head,) = _layers("head", parameters)
-    return NumpyNetworks(tuple(_layers("encoder", parameters)), head, architecture["n_levels"])
+    n_levels = architecture["n_levels"]
+    encoder = tuple(_layers("encoder", parameters))
+    return NumpyNetworks(encoder, head, n_levels, is_squashed(architecture))
+
+
+def is_squashed(architecture: Mapping[str, Any]) -> bool:
+    """Whether units are bounded: rounded ones are, open ones where the architecture says so."""
+    return architecture["n_levels"] is not None or bool(architecture.get("squashed"))
 
 
 def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> Iterator[Layer]:
