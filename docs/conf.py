@@ -53,6 +53,7 @@ EXAMPLES = [
     "plot_continuous_age.py",
     "plot_streaming.py",
     "plot_own_penalty.py",
+    "plot_biased_images.py",
     "plot_compare_adult.py",
 ]
 

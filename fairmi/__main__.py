@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NoReturn
 
 from fairmi import __version__
+from fairmi._data.options import jobs, new_folder
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -21,10 +21,19 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments`, by default those of the process, ask for."""
+    """Run the command that `arguments`, by default those of the process, ask for.
+
+    What is wrong with arguments or files is one line, and the status is 2.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = make_parser(given[:1]).parse_args(given)
-    print(options.run(options))
+    parser = make_parser(given[:1])
+    options = parser.parse_args(given)
+    try:
+        print(options.run(options))
+    except (ValueError, OSError, ImportError) as error:
+        parser.exit(2, f"fairmi {given[0]}: {' '.join(str(error).split())}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"fairmi {given[0]}: interrupted\n")
     return 0
 
 
@@ -54,7 +63,10 @@ def add_compare_command(subparsers: Any) -> None:
     )
     parser.add_argument("dataset", choices=("adult", "german"))
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="save the table (CSV) and the picture (PNG)"
+        "--output",
+        type=new_folder,
+        metavar="DIR",
+        help="save the table (CSV) and the picture (PNG)",
     )
     parser.add_argument(
         "--fast", action="store_true", help="fewer rows, settings and folds, under a minute"
@@ -68,7 +80,13 @@ def add_compare_command(subparsers: Any) -> None:
         "--methods", nargs="+", metavar="NAME", help="these alone, by their names in the table"
     )
     parser.add_argument(
-        "--n-jobs", type=int, default=2, metavar="N", help="processes side by side (2)"
+        "--jobs",
+        "--n-jobs",
+        dest="n_jobs",
+        type=jobs,
+        default=2,
+        metavar="N",
+        help="processes side by side, -1 for one on each core (2)",
     )
     parser.set_defaults(run=run_compare)
 

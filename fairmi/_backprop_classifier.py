@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
@@ -22,14 +21,17 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import Interval, StrOptions
-from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.config import check_size, layer_sizes, n_batches
-from fairmi.networks.loop import Outcome, Reporter, epoch_dict, run_epochs
-from fairmi.networks.model import device_of
-from fairmi.networks.own_encoder import Trunk
-from fairmi.networks.rows import TrainingRows, training_rows
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    import torch
+
+    from fairmi.networks.backprop import Backprop, BackpropConfig
+    from fairmi.networks.loop import Outcome
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import TrainingRows
 
 
 class MIBackpropClassifier(NetworkClassifier):
@@ -200,7 +202,12 @@ training_fingerprint_
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         """
+        from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import check_alone
+        from fairmi.networks.rows import training_rows
+
         self._validate_params()
+        check_alone("MIBackpropClassifier")
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
         check_lam(self.lam)
@@ -230,6 +237,8 @@ training_fingerprint_
         seed: int,
         trunk: Trunk | None,
     ) -> BackpropConfig:
+        from fairmi.networks.backprop import BackpropConfig
+
         n_classes = len(given.classes)
         hidden = layer_sizes(self.hidden_layer_sizes) if trunk is None else ()
         return BackpropConfig(
@@ -247,6 +256,9 @@ training_fingerprint_
     def _trained(
         self, rows: TrainingRows, config: BackpropConfig, trunk: Trunk | None
     ) -> tuple[Backprop, Outcome]:
+        from fairmi.networks.backprop import Backprop
+        from fairmi.networks.loop import Reporter, run_epochs
+
         with Reporter(
             list(self.callbacks or ()),
             show=bool(self.verbose),
@@ -264,6 +276,8 @@ training_fingerprint_
         training: Backprop,
         outcome: Outcome,
     ) -> Self:
+        from fairmi.networks.loop import epoch_dict
+
         (stopped,), (kept,) = outcome.stopped, outcome.kept
         history = [epoch_dict(r, slice(None)) for r in outcome.history if r.is_finite(0)]
         learned: dict[str, Any] = {
@@ -280,7 +294,7 @@ training_fingerprint_
         claims: Sequence[float | None] = ()
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)
-        self.warnings_ = told_of_stop(stopped, self.n_iter_)
+        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
         self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims, n_steps)
         return self

@@ -7,8 +7,7 @@ Shapes: x is (B, P) where all models see the same rows, or (M, B, P); all else i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -116,19 +115,3 @@ def repeated(values: Tensor, times: int) -> Tensor:
 def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
     values = torch.rand(shape, generator=generator, device=generator.device)
     return (values * 2 - 1) * bound
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: more cost more than they give on products of this size.
-
-    It also makes a fit the same on machines of any number of cores, keeps parallel searches from
-    using more threads than there are cores, and leaves no pool of threads that a forked process
-    would wait for in vain.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.collapse import FittedRows, PenalisedGroups
 from fairmi._data.fit_input import FitInput
-from fairmi._layers import one_thread
-from fairmi.networks.inference import represent, scores_of
-from fairmi.networks.item_rows import first_rows, item_rows, represent_items
-from fairmi.networks.model import Networks, device_of, inference_networks
-from fairmi.networks.own_encoder import CHECKED_ROWS, Trunk, fitted_trunk, own_draws, trunk_of
-from fairmi.networks.rows import Batch, TrainingRows
+from fairmi._one_thread import one_thread
+from fairmi._sklearn_compat import in_skops
+from fairmi.networks.inference import represent, represent_items
+from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+
+if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
+    import torch
+    from torch import nn
+
+    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.rows import Batch, TrainingRows
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -36,6 +44,8 @@ _CLAIMED_SHARE = 0.25
 _MAX_ROWS, _MIN_ROWS = 5_000, 200
 # Distinct values of Z that a table tells apart.
 _MAX_CELLS = 256
+# Units of Z times groups up to which trees are grown.
+_MAX_BOOSTED = 256
 
 
 def told_of_blind_critics(
@@ -68,7 +78,8 @@ def told_of_blind_critics(
 def _probed(z: np.ndarray, groups: np.ndarray) -> float:
     """Return the nats of the groups that a fresh probe finds in Z on held-out rows.
 
-    Where Z has few values the probe is a table of these, else gradient boosting.
+    Where Z has few values the probe is a table of these, else gradient boosting, and a linear one
+    where many groups and units make boosting take longer than a fit should.
     """
     rows = np.random.default_rng(0).permutation(len(z))[:_MAX_ROWS]
     fit, held_out = rows[::2], rows[1::2]
@@ -82,12 +93,22 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
         smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
         predicted = smooth[cells.ravel()[held_out], groups[held_out]]
     else:
-        probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-        with threadpool_limits(1):
+        wide = z.shape[1] * len(shares) > _MAX_BOOSTED
+        probe = _linear_probe() if wide else _boosted_probe()
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a probe
             told = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
         column = np.searchsorted(probe.classes_, groups[held_out])
         predicted = told[np.arange(len(held_out)), column]
     return float(np.log(predicted / shares[groups[held_out]]).mean())
+
+
+def _boosted_probe() -> Any:
+    return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
+
+
+def _linear_probe() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
 
 
 def _blind(claimed: float, found: float) -> str:
@@ -116,6 +137,10 @@ def on_few_threads(
 
 def inference_device(name: str) -> torch.device:
     """Return the device of a name where it is there, else the CPU."""
+    import torch
+
+    from fairmi.networks.model import device_of
+
     try:
         return device_of(name)
     except ValueError:
@@ -124,6 +149,8 @@ def inference_device(name: str) -> torch.device:
 
 def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
     """Seed what an encoder of the user's draws from torch, and put the global state back."""
+    from fairmi.networks.own_encoder import own_draws
+
     return nullcontext() if encoder is None else own_draws(seed, device)
 
 
@@ -146,12 +173,17 @@ class NetworkClassifier(RepresentationClassifier):
     architecture_: dict[str, Any]
     parameters_: dict[str, np.ndarray]
 
-    def _networks(self) -> Networks:
-        trunk = None
-        if hasattr(self, "trunk_"):
-            n_features = self.architecture_["n_inputs"]
-            trunk = fitted_trunk(self.trunk_, n_features, inference_device(self.device))
-        return inference_networks(self.architecture_, self.parameters_, trunk)
+    def _networks(self) -> NumpyNetworks:
+        return numpy_networks(self.architecture_, self.parameters_)
+
+    def _features(self) -> Callable[[Any], np.ndarray] | None:
+        """Return what maps rows to the features of the user's encoder, None without one."""
+        if not hasattr(self, "trunk_"):
+            return None
+        from fairmi.networks.own_encoder import fitted_trunk
+
+        n_features = self.architecture_["n_inputs"]
+        return fitted_trunk(self.trunk_, n_features, inference_device(self.device)).features
 
     def _checked_features(self, X: Any) -> Any:
         """Return the rows, or the columns of a table, that the encoder reads."""
@@ -166,11 +198,10 @@ class NetworkClassifier(RepresentationClassifier):
         check_array_rows(rows, self.item_shape_)
         return rows
 
-    @on_few_threads
     def _represent(self, X: Any) -> np.ndarray:
         if self.encoder_ is None:
-            return represent_items(self._networks(), X)
-        return represent(self._networks(), self.encoder_, X)
+            return represent_items(self._networks(), X, self._features())
+        return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
         self, given: FitInput, encoder: TableEncoder | None = None, *, masks: bool = False
@@ -180,6 +211,9 @@ class NetworkClassifier(RepresentationClassifier):
         Rows of any shape have none and stay as they are.
         """
         if "item_shape_" in given.header:
+            from fairmi.networks.item_rows import item_rows
+            from fairmi.networks.model import device_of
+
             return None, item_rows(given, device_of(self.device))
         if encoder is None:
             encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
@@ -195,12 +229,14 @@ class NetworkClassifier(RepresentationClassifier):
             )
         if self.encoder is None:
             return None
+        from fairmi.networks.item_rows import first_rows
+        from fairmi.networks.own_encoder import CHECKED_ROWS, trunk_of
+
         sample = first_rows(rows, CHECKED_ROWS)
         return trunk_of(self.trunk_ if goes_on else self.encoder, sample, device)
 
-    @on_few_threads
     def _scores(self, Z: np.ndarray) -> np.ndarray:
-        return scores_of(self._networks(), Z)
+        return self._networks().scores_of(Z)
 
     def _diagnosed(
         self,
@@ -215,10 +251,9 @@ class NetworkClassifier(RepresentationClassifier):
         nats, where they are so.
         """
         networks = self._networks()
-        with torch.no_grad():
-            x = batch.x.cpu()
-            z = networks.represent(x.double() if x.is_floating_point() else x)
-            scores = networks.head(z).mean(0).numpy()
+        x, features = batch.x.cpu().numpy(), self._features()
+        z = networks.represent(x if features is None else features(x))
+        scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
         fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
         told = told_of_trivial(fitted, self.lam, _penalised(batch, lams), n_steps)
@@ -226,8 +261,25 @@ class NetworkClassifier(RepresentationClassifier):
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        blind = told_of_blind_critics(z[0].numpy(), groups, counted, claims)
+        blind = told_of_blind_critics(z[0], groups, counted, claims)
         return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain data, the user's own parameters and the trained copy of their module.
+
+        Raises
+        ------
+        TypeError
+            If skops asks, and there is a module.
+        """
+        state = super().__getstate__()
+        if self.encoder is not None and in_skops():
+            raise TypeError(
+                f"skops saves no torch module, and this {type(self).__name__} has an encoder of "
+                "your own; save it by pickle or joblib, or pass on trunk_.state_dict() and "
+                "parameters_."
+            )
+        return state
 
     @property
     def _n_features_out(self) -> int:
@@ -246,7 +298,7 @@ def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
     most = getattr(rows.x, "most_rows", _MAX_ROWS)
-    return rows.batch(torch.arange(min(rows.n_rows, _MAX_ROWS, most), device=rows.y.device))
+    return rows.first(min(_MAX_ROWS, most))
 
 
 def check_layer_sizes(sizes: Any) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "check_sample_weight",
     "effective_n_threads",
     "in_search",
+    "in_skops",
     "safe_indexing",
     "validate_params",
 ]
@@ -63,9 +64,18 @@ _MANY_FITS = ("sklearn.model_selection.", "sklearn.calibration", "sklearn.ensemb
 
 def in_search() -> bool:
     """Whether scikit-learn's searches, cross-validation or ensembles called, however far up."""
+    return _called_by(_MANY_FITS)
+
+
+def in_skops() -> bool:
+    """Whether skops called, to save a model."""
+    return _called_by("skops.")
+
+
+def _called_by(modules: str | tuple[str, ...]) -> bool:
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith(_MANY_FITS):
+        if str(frame.f_globals.get("__name__")).startswith(modules):
             return True
         frame = frame.f_back
     return False

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Tests of which a case took more than about two seconds, by `pytest --durations=150`.
-SLOW = set((Path(__file__).parent / "slow.txt").read_text().split())
+# What took more than about a second, by `pytest --durations=150`: tests, and cases of which others
+# like them are quick.
+SLOW = set((Path(__file__).parent / "slow.txt").read_text().splitlines())
 
 
 def pytest_collection_modifyitems(items):
     """Mark what is slow, for `pytest -m "not slow"`."""
     for item in items:
-        if item.nodeid.split("[")[0] in SLOW:
+        if {item.nodeid, item.nodeid.split("[")[0]} & SLOW:
             item.add_marker(pytest.mark.slow)
 
 

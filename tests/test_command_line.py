@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 import fairmi
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier, MIDebiasedClassifierCV
-from fairmi.__main__ import main
+from fairmi.__main__ import main, make_parser
 from fairmi.dependence import HSIC
 from fairmi.preprocessing import TableEncoder
 
@@ -40,7 +40,23 @@ def test_version_is_printed(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nothing"], ["compare", "moon"], ["audit", "--nothing"], ["compare"]]
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["compare"],
+        ["compare", "moon"],
+        ["compare", "adult", "--jobs", "0"],
+        ["compare", "adult", "--n-jobs", "two"],
+        ["compare", "adult", "--output", __file__],
+        ["audit", "--nothing"],
+        ["audit", "--confidence", "95"],
+        ["audit", "--confidence", "high"],
+        ["audit", "--seed", "-1"],
+        ["audit", "--jobs", "-2"],
+        ["audit", "--html", "no/such/folder/page.html"],
+        ["audit", "--card", str(ROOT)],
+    ],
 )
 def test_wrong_arguments_get_one_line(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -49,6 +65,35 @@ def test_wrong_arguments_get_one_line(arguments, capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "--help" in said
+
+
+def test_jobs_are_known_by_both_names():
+    for name in ("--jobs", "--n-jobs"):
+        assert make_parser().parse_args(["compare", "adult", name, "3"]).n_jobs == 3
+        assert make_parser().parse_args(["compare", "adult", name, "-1"]).n_jobs == -1
+
+
+@pytest.mark.parametrize("error", [ValueError("bad\n value"), OSError("bad value")])
+def test_what_a_command_refuses_is_one_line(error, monkeypatch, capsys):
+    def compare(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("fairmi.compare.compare", compare)
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "german"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "fairmi compare: bad value\n"
+
+
+def test_an_interrupt_is_one_line(monkeypatch, capsys):
+    def compare(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fairmi.compare.compare", compare)
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "german"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "fairmi compare: interrupted\n"
 
 
 def test_rooms_are_there_after_a_bare_import():

@@ -18,6 +18,7 @@ LAYERS = {
     "_sklearn_compat": 0,
     "_classifier": 0,
     "_layers": 0,
+    "_one_thread": 0,
     "datasets": 0,
     "_data": 1,
     "preprocessing": 2,
@@ -41,6 +42,7 @@ LAYERS = {
 }
 TRAINING_BRANCH = {
     "_layers",
+    "_one_thread",
     "preprocessing",
     "dependence",
     "networks",
@@ -58,6 +60,10 @@ WITHOUT_TORCH = [
     "fairmi",
     "fairmi._data.fit_input",
     "fairmi.preprocessing",
+    "fairmi._network_classifier",
+    "fairmi._boosting_classifier",
+    "fairmi._backprop_classifier",
+    "fairmi.path",
     "fairmi.metrics",
     "fairmi.audit",
     "fairmi.datasets",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -20,8 +21,8 @@ _MAX_NAMES = 20
 def column_positions(X: Any, columns: Any, *, argument: str = "sensitive_columns") -> list[int]:
     """Return the positions of columns of X, (n_columns,).
 
-    What is the name of a column is that column, integers among names included; any other integer
-    is a position, from the end where it is negative.
+    What is the name of a column is that column, integers among names included (a truth or a float
+    is no integer); any other integer is a position, from the end where it is negative.
 
     Parameters
     ----------
@@ -121,15 +122,32 @@ def without_dropped(X: Any, kept: list[int], n_columns: int, names: Any) -> Any:
 
 
 def _position(column: Any, names: list[Any], argument: str) -> int:
-    if isinstance(column, Hashable) and not isinstance(column, bool | np.bool_):
-        known = {name: j for j, name in reversed(list(enumerate(names)))}
-        if column in known:
-            return known[column]
-    number: Any = column if isinstance(column, int | np.integer) else len(names)
-    if not isinstance(column, bool | np.bool_) and -len(names) <= number < len(names):
-        return int(number) % len(names)
+    kind = _kind(column)
+    if kind is not None:
+        known = {(_kind(name), name): j for j, name in reversed(list(enumerate(names)))}
+        if (kind, column) in known:
+            return known[kind, column]
+        if kind is int and -len(names) <= column < len(names):
+            return int(column) % len(names)
     shown = ", ".join(map(repr, names[:_MAX_NAMES])) + ", ..." * (len(names) > _MAX_NAMES)
     raise ValueError(
         f"{argument} names {column!r}, which X does not have; its columns are {shown}. Give "
         "names, or positions from 0."
     )
+
+
+def _kind(name: Any) -> type | None:
+    """Return what tells True, 1 and 1.0 apart, which are equal; None for what is no name."""
+    if not _is_hashable(name):
+        return None
+    kinds = ((bool | np.bool_, bool), (Integral, int), (Real, float))
+    return next((kind for like, kind in kinds if isinstance(name, like)), object)
+
+
+def _is_hashable(value: Any) -> bool:
+    """Whether a value has a hash; a tuple that holds a list says so only when it is asked."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

@@ -99,10 +99,18 @@ def _columns(X: Any) -> Iterator[np.ndarray]:
 
 
 def _objects(values: Any) -> np.ndarray:
-    """Return objects, those without a hash by their text."""
     found = np.empty(len(values), dtype=object)
-    found[:] = [v if isinstance(v, Hashable) else str(v) for v in values]
+    found[:] = list(values)
     return found
+
+
+def _factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes and distinct values of objects, those without a hash by their text."""
+    try:
+        return pd.factorize(values, use_na_sentinel=True)
+    except TypeError:  # asked of each value only where one has none
+        texts = _objects([v if isinstance(v, Hashable) else str(v) for v in values])
+        return pd.factorize(texts, use_na_sentinel=True)
 
 
 def _blocks(X: Any) -> Iterator[np.ndarray]:
@@ -120,7 +128,7 @@ def _bits(values: np.ndarray) -> np.ndarray:
         number[np.isnan(number)] = np.nan
         bits = number.view(np.uint64)
         return bits ^ (bits >> np.uint64(32))
-    codes, kinds = pd.factorize(values.astype(object), use_na_sentinel=True)
+    codes, kinds = _factorized(values.astype(object))
     texts = np.array([str(kind) for kind in kinds], dtype=object)
     missing = _bits(np.array([np.nan]))
     return np.concatenate([pd.util.hash_array(texts, categorize=False), missing])[codes]

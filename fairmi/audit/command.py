@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fairmi._data.options import confidence, jobs, new_file, seed
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
 
@@ -40,16 +43,33 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--clusters", metavar="COLUMN", help="whose rows belong together")
     parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
-    parser.add_argument("--html", type=Path, help="write the report as a page to this file")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--csv", type=Path, help="write all figures as a table to this file")
-    parser.add_argument("--card", type=Path, help="write a model card (Markdown) to this file")
-    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (0.95)")
-    parser.add_argument("--seed", type=int, default=0, help="of draws and probes (0)")
-    parser.add_argument("--n-jobs", type=int, default=2, metavar="N", help="processes (2)")
-    parser.add_argument("--verbose", action="store_true", help="show progress")
+    _add_outputs(parser)
+    parser.add_argument(
+        "--confidence", type=confidence, default=0.95, help="of the intervals (0.95)"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of draws and probes (0)")
+    parser.add_argument(
+        "--jobs",
+        "--n-jobs",
+        dest="n_jobs",
+        type=jobs,
+        default=2,
+        metavar="N",
+        help="processes side by side, -1 for one on each core (2)",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show progress where that is no terminal too"
+    )
     parser.set_defaults(run=run_audit)
     return parser
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    add = partial(parser.add_argument, type=new_file, metavar="FILE")
+    add("--html", help="write the report as a page to this file")
+    add("--json", help="write all figures to this file")
+    add("--csv", help="write all figures as a table to this file")
+    add("--card", help="write a model card (Markdown) to this file")
 
 
 def run_audit(arguments: argparse.Namespace) -> str:
@@ -66,6 +86,9 @@ def run_audit(arguments: argparse.Namespace) -> str:
     for column in named:
         if column not in table:
             raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
+    for option, columns in (("--sensitive", arguments.sensitive), ("--clusters", clusters)):
+        if arguments.target in columns:
+            raise SystemExit(f"--target {arguments.target} is in {option} too; name another.")
     trust = arguments.trust_pickle
     model = load_model(arguments.model, trust_pickle=trust)
     baseline = arguments.baseline and load_model(arguments.baseline, trust_pickle=trust)
@@ -81,7 +104,7 @@ def run_audit(arguments: argparse.Namespace) -> str:
         confidence=arguments.confidence,
         n_jobs=arguments.n_jobs,
         random_state=arguments.seed,
-        verbose=arguments.verbose,
+        verbose=arguments.verbose or sys.stderr.isatty(),
     )
     for form in ("html", "json", "csv", "card"):
         path = getattr(arguments, form)
@@ -105,7 +128,15 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise SystemExit(f"--data {path} is not a file.")
     parquet = path.suffix in (".parquet", ".pq")
-    return pd.read_parquet(path) if parquet else pd.read_csv(path)
+    try:
+        return pd.read_parquet(path) if parquet else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        form = "Parquet" if parquet else "CSV"
+        raise SystemExit(f"--data {path} can't be read as {form}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _features(model: Any, table: pd.DataFrame, others: list[str]) -> pd.DataFrame:

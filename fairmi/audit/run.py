@@ -127,8 +127,9 @@ def audit(
         If a group has too few rows, or independent rows where there are clusters, for its rates
         to say anything.
     UserWarning
-        If more than half of the rows were training rows (fairmi's classifiers know theirs), or
-        many equal rows of X share their groups and `clusters` is not given.
+        If more than half of the rows were training rows of the model or the baseline (fairmi's
+        classifiers know theirs), or many equal rows of X share their groups and `clusters` is not
+        given.
 
     Notes
     -----
@@ -209,7 +210,11 @@ def audit(
         Settings(confidence, n_boot, seed, n_jobs, bool(verbose)),
     )
     small = small_groups(predictions, attributes)
-    same = [training_note(estimator, X, y), repeated_note(X, owners, attributes[-1])]
+    same = [
+        training_note(estimator, X, y),
+        training_note(baseline, X, y, baseline=True),
+        repeated_note(X, owners, attributes[-1]),
+    ]
     warned = [(small, SmallGroupWarning), *((note, UserWarning) for note in same)]
     warned = [(note, category) for note, category in warned if note]
     for note, category in warned:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.special import ndtri
 from scipy.stats import norm
 
 from fairmi.metrics._target import Target
@@ -16,6 +17,7 @@ from fairmi.metrics.probes import PANEL, Split, fit_predict
 
 BINS = 8
 BIN_PROBES = ("linear", "network")
+SPREAD_PROBE = "network"
 KERNELS = ((20, 0.35), (60, 0.15), (60, 0.35))  # neighbours, and the width of the kernel over c
 MAX_NEIGHBOUR_COLUMNS = 20  # of Z, beyond which neighbours are not near
 
@@ -33,7 +35,10 @@ def density_ratios(
 
     `values` are the attribute's, `scores` the same made normal by ranks, shape (n_rows,).
     """
-    parts = [_bin_ratios(Z, quantile_bins(values), splits, seed, n_jobs)]
+    parts = [
+        _bin_ratios(Z, quantile_bins(values), splits, seed, n_jobs),
+        _spread_ratios(Z, scores, splits, seed, n_jobs),
+    ]
     if Z.shape[1] <= MAX_NEIGHBOUR_COLUMNS:
         parts.append(_neighbour_ratios(Z, scores, splits))
     return np.hstack(parts)
@@ -77,6 +82,34 @@ def _bin_ratios(
         for (_, test), found in zip(splits, by_split, strict=True):
             chance = np.hstack([1 - found, found]) if found.shape[1] == 1 else found
             ratios[test, p] = chance[np.arange(len(test)), bins[test]] / share[bins[test]]
+    return ratios
+
+
+def _spread_ratios(
+    Z: np.ndarray, scores: np.ndarray, splits: Sequence[Split], seed: int, n_jobs: int | None
+) -> np.ndarray:
+    """Return q(|c| | z) / p(|c|) by a probe of |c|, made normal: a density with either sign alike.
+
+    It sees how far the attribute lies from its median, in any number of columns of Z.
+    """
+    least = 1 / (2 * len(scores))
+    folded = ndtri(np.clip(2 * norm.cdf(np.abs(scores)) - 1, least, 1 - least))
+    [by_split] = fit_predict(
+        [PANEL[SPREAD_PROBE]],
+        Z,
+        Target("continuous", folded, ()),
+        splits,
+        sample_weight=None,
+        seed=seed,
+        n_jobs=n_jobs,
+    )
+    residual = folded.copy()
+    for (_, test), found in zip(splits, by_split, strict=True):
+        residual[test] -= found[:, 0]
+    ratios = np.ones((len(folded), 1))
+    for train, test in splits:
+        spread = np.sqrt((residual[train] ** 2).mean())
+        ratios[test, 0] = norm.pdf(residual[test], scale=spread) / norm.pdf(folded[test])
     return ratios
 
 

@@ -24,8 +24,15 @@ class Score:
     form: np.ndarray
 
     def standard_error(self, clusters: np.ndarray | None = None) -> float:
-        """Return the standard error of the value; with clusters (n_rows,), theirs are summed."""
-        return float(np.linalg.norm(cluster_sums(self.influence, clusters)))
+        """Return the standard error of the value; with clusters (n_rows,), theirs are summed.
+
+        The variance of G clusters is that of their sums times G / (G - 1).
+        """
+        error = float(np.linalg.norm(cluster_sums(self.influence, clusters)))
+        if clusters is None:
+            return error
+        n_clusters = len(np.unique(clusters))
+        return error * float(np.sqrt(n_clusters / max(n_clusters - 1, 1)))
 
 
 def auc(target: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> Score:

@@ -137,8 +137,8 @@ def mutual_information_report(
     are scored by what was trained on other folds. A continuous C is made normal by its ranks,
     which leaves the information as it is. There, q is normal around each probe's prediction, and
     the panel has densities for its spread and shape too: classifiers over eight quantile bins of
-    C, and kernels over the C of the nearest rows in Z. All are mixed by weights from other folds,
-    so that the choice among them costs no correction.
+    C, a probe of its distance from the median, and kernels over the C of the nearest rows in Z.
+    All are mixed by weights from other folds, so that the choice among them costs no correction.
     Under independence, the product of q / p over a held-out fold has mean at most 1, so by
     Markov's inequality the estimate exceeds cv ln(20) / n with probability at most 0.05: the
     `null_bound` (times the rows of the largest cluster, where there are clusters). No method

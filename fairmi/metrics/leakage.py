@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
 from fairmi.metrics._cross_fit import (
@@ -26,9 +27,8 @@ from fairmi.metrics.probes import PANEL, Probe, choose_probes
 
 __all__ = ["LeakageReport", "ProbeLeakage", "leakage_report", "leakage_score"]
 
-NORMAL_95 = 1.959964
-# Cross-fitted scores of independent data spread more than permuted ones: each pair of folds
-# counts twice. Exactly so, in variance, for a linear probe.
+# Cross-fitted scores of independent data spread more than permuted ones, and than the errors of
+# folds tell: each pair of folds counts twice. Exactly so, in variance, for a linear probe.
 CROSS_FIT_SPREAD = np.sqrt(2)
 
 _CONSTRAINTS: dict[str, list[Any]] = {
@@ -167,7 +167,10 @@ def leakage_report(
     Notes
     -----
     *Score*: each row is predicted by probes that were trained on the other folds; a score is the
-    mean over folds, with the interval of DeLong et al. [1]_ for an AUC.
+    mean over folds. The interval is of DeLong's standard error [1]_ for an AUC, by Student's t of
+    as many degrees as there are rows, or clusters, less one. It is widened by the square root of
+    2: where nothing leaks, cross-fitted folds are correlated and a linear probe's score spreads
+    by as much; where much leaks it is wider than need be.
 
     *Test*: fold k is predicted by probes trained on the folds before it alone; its p-value is
     that of the largest standardised covariance of target and prediction over probes, under 999
@@ -188,8 +191,7 @@ def leakage_report(
     below 2 ** -k, so that fewer than about ten such rows show nothing.
 
     *No leakage*: `null_mean` and `null_quantile` are of the largest score over probes where the
-    target is permuted against the predictions, the spread widened by the square root of 2 since
-    cross-fitted folds are correlated.
+    target is permuted against the predictions, the spread widened alike.
 
     *Given y*: Z may tell nothing alone and all with the label. `conditional_leakage_report` looks.
 
@@ -301,15 +303,13 @@ def _probe_leakage(
     sample: Sample, probe: Probe, by_fold: list[Score], accuracy: float
 ) -> ProbeLeakage:
     value = _score(sample, by_fold)
-    error = NORMAL_95 * float(
-        np.linalg.norm(
-            sample.shares()
-            * [
-                score.standard_error(sample.owners(fold))
-                for score, fold in zip(by_fold, sample.folds, strict=True)
-            ]
-        )
-    )
+    by_fold_errors = [
+        score.standard_error(sample.owners(fold))
+        for score, fold in zip(by_fold, sample.folds, strict=True)
+    ]
+    n_units = len(sample.Z) if sample.clusters is None else len(np.unique(sample.clusters))
+    spread = CROSS_FIT_SPREAD * float(np.linalg.norm(sample.shares() * by_fold_errors))
+    error = float(t.ppf(0.975, n_units - 1)) * spread
     return ProbeLeakage(
         probe=probe.name,
         score=value,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi._data.rarity import rarity
 from fairmi._layers import StackedMLP, repeated
 
 
@@ -18,7 +19,7 @@ class Channel(nn.Module):
     In training a unit is moved by uniform noise of `width` grid steps before it is rounded, and
     the gradient passes straight through the rounding; at inference it is rounded alone, which is
     deterministic row by row. With `n_levels=None` the channel is open: Z is what the encoder
-    gives, through ReLU, as in the published procedure.
+    gives, squashed to [-1, 1], or through ReLU, as in the published procedure.
 
     Shape: (M, B, D) in and out.
 
@@ -37,14 +38,16 @@ class Channel(nn.Module):
              [ 0.5000]]])
     """
 
-    def __init__(self, n_levels: int | None, generator: Generator) -> None:
+    def __init__(
+        self, n_levels: int | None, generator: Generator, *, squashed: bool = True
+    ) -> None:
         super().__init__()
-        self.n_levels = n_levels
+        self.n_levels, self.squashed = n_levels, squashed
         self.generator = generator
 
     def bound(self, h: Tensor) -> Tensor:
-        """Squash the encoder's output to [-1, 1], ends of the grid of levels."""
-        return h.relu() if self.n_levels is None else torch.tanh(h)
+        """Squash the encoder's output to [-1, 1], ends of the grid of levels, if it is bounded."""
+        return torch.tanh(h) if self.squashed else h.relu()
 
     def forward(self, bounded: Tensor, width: float = 0.0) -> Tensor:
         """Send bounded units through the channel; `width` is the noise in grid steps."""
@@ -107,13 +110,16 @@ class Networks(nn.Module):
         n_outputs: int,
         dropout: float,
         generator: Generator,
+        squashed: bool | None = None,
     ) -> None:
         super().__init__()
         self.n_inputs, self.n_components = n_inputs, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
-        self.channel = Channel(n_levels, generator)
+        # Rounded units are bounded; open ones only where it is said.
+        bounded = n_levels is not None if squashed is None else squashed
+        self.channel = Channel(n_levels, generator, squashed=bounded)
         self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
         if n_components == 1:
             self._start_head()
@@ -167,6 +173,23 @@ class Networks(nn.Module):
                 start = parameter.sign() if name.endswith("weight") else torch.zeros(())
                 parameter.copy_(start)
 
+    def start_at(self, log_odds: float) -> None:
+        """Let the head of a single unit and score start where one of two classes is rare.
+
+        Z of 0 then stands for the log odds, and its range reaches from twice these to even odds.
+        From even odds on, all rows would first move to the lowest level, and be tied there.
+        """
+        rare = rarity(log_odds)
+        if self.n_components > 1 or self.channel.n_levels is None or not rare:
+            return
+        width = 1 + rare * (abs(log_odds) - 1)
+        with torch.no_grad():
+            for name, parameter in self.head.named_parameters():
+                if name.endswith("weight"):
+                    parameter.mul_(width)
+                else:
+                    parameter.fill_(rare * log_odds)
+
     def bounded(self, x: Tensor) -> Tensor:
         """Return the encoder's output before the channel, (M, B, D)."""
         return self.channel.bound(self.encoder(x))
@@ -180,22 +203,6 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
 
-    def representation(self, x: Tensor) -> Tensor:
-        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
-
-        Networks trained side by side do not know of each other: units of all of them together
-        tell of C what none of them tells alone, and more than the mean of their scores does.
-        """
-        z = self.represent(x)
-        return z[0] if len(z) == 1 else self.head(z).mean(0)
-
-    def scores_of(self, z: Tensor) -> Tensor:
-        """Return the scores, (B, K), of a representation."""
-        if self.n_models > 1:
-            return z
-        scores: Tensor = self.head(z[None])[0]
-        return scores
-
 
 def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: Any) -> Networks:
     """Return untrained networks; `trunk` is that of `own_encoder`, or None."""
@@ -203,19 +210,6 @@ def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: An
         return Networks(**architecture, generator=generator)
     networks: Networks = trunk.networks(architecture, generator)
     return networks
-
-
-def inference_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray], trunk: Any = None
-) -> Networks:
-    """Return trained networks in float64 on the CPU, on a trunk where there is one.
-
-    In float64 a row's place among others can't move it over the edge between two levels of Z.
-    """
-    networks = networks_of(architecture, torch.Generator(), trunk)
-    # Copies: arrays that a file is mapped to can't be written to, of which torch would warn.
-    networks.load_state_dict({name: torch.tensor(v) for name, v in parameters.items()})
-    return networks.double().eval()
 
 
 def device_of(name: str) -> torch.device:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -39,6 +40,12 @@ class Trunk:
         """Map rows as they are stored to features, (B, H)."""
         features: Tensor = self.module(as_input(x.to(self.device)))
         return features
+
+    def features(self, rows: Any) -> np.ndarray:
+        """Return the features (B, H), float64, of an array of rows, without gradients."""
+        with torch.no_grad():
+            parts = [self(part).cpu().double() for part in tensor_of(rows).split(_ROWS_AT_ONCE)]
+        return torch.cat(parts).numpy()
 
     @property
     def trained(self) -> list[nn.Parameter]:
@@ -147,7 +154,7 @@ def trunk_of(
     ValueError
         If it makes no module, fails on the rows, or does not give finite features (B, H).
     """
-    module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else encoder()
+    module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else _made(encoder)
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"encoder={encoder!r} made a {type(module).__name__}; give a torch.nn.Module, or a "
@@ -157,6 +164,16 @@ def trunk_of(
     trunk = Trunk(module, device, _n_outputs(module, sample.to(device)))
     trunk.keep()
     return trunk
+
+
+def _made(encoder: Callable[[], Any]) -> Any:
+    try:
+        return encoder()
+    except Exception as error:
+        raise ValueError(
+            f"encoder={encoder!r} fails when it is called without an argument: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def fitted_trunk(module: nn.Module, n_outputs: int, device: torch.device) -> Trunk:
@@ -171,6 +188,16 @@ def as_input(x: Tensor) -> Tensor:
     if x.dtype == torch.uint8:
         return x.float().div_(_LARGEST_BYTE)
     return x.float() if x.is_floating_point() else x
+
+
+def tensor_of(rows: Any) -> Tensor:
+    """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
+    values = np.asarray(rows)
+    if values.dtype != np.uint8:
+        values = values.astype(np.float32 if values.dtype.kind in "bf" else np.int64, copy=False)
+    # A copy of what can't be written to, as a file that memory is mapped to: torch would warn.
+    writable = values.flags.writeable and all(step > 0 for step in values.strides)
+    return torch.from_numpy(values if writable else values.copy())
 
 
 @contextmanager

@@ -93,8 +93,8 @@ def score_fold(
     estimator: Any,
     lams: Sequence[float],
     rows: FitRows,
-    split: tuple[np.ndarray, np.ndarray],
     measures: Measures,
+    split: tuple[np.ndarray, np.ndarray],
 ) -> list[tuple[float, float, float]]:
     """Return the measures of each λ on the second part of a split, fitted to the first."""
     fitted, held_out = (rows.take(part) for part in split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import joblib
@@ -38,6 +39,7 @@ from fairmi.path._folds import (
     results_of,
     score_fold,
 )
+from fairmi.path._memory import KeptJobs
 from fairmi.path._path import check_estimator, check_lams
 
 
@@ -69,9 +71,18 @@ class MIDebiasedClassifierCV(
         What is held against the bound: the mean over folds, or the mean plus a standard error.
     n_jobs : int, default=None
         Processes for the folds; None is 1 unless in a `joblib.parallel_config` context.
+    memory : str, path or joblib.Memory, default=None
+        Directory that keeps each fold as it ends, so that a search which was killed goes on from
+        there in the next `fit` with the same data, estimator, `lams`, folds and measures, in
+        whatever process. Nothing is reused where one of these is another, or a version of fairmi,
+        numpy, scikit-learn or torch. The estimator's `random_state` must be an int. Functions
+        and classes of yours are told apart by their names: clear the directory when you change
+        their code. What is kept is a pickle: use a directory that no one else can write to.
 
     Attributes
     ----------
+    bound_ : float
+        The bound within which it was chosen.
     lam_ : float
         The λ in use.
     lams_ : ndarray of shape (n_lams,)
@@ -124,6 +135,7 @@ class MIDebiasedClassifierCV(
         "scoring": [str, callable],
         "rule": [StrOptions({"mean", "one_standard_error"})],
         "n_jobs": [None, Integral],
+        "memory": [None, str, PathLike, HasMethods(["cache"])],
     }
 
     def __init__(
@@ -137,6 +149,7 @@ class MIDebiasedClassifierCV(
         scoring: str | Callable[..., float] = "accuracy",
         rule: str = "mean",
         n_jobs: int | None = None,
+        memory: Any = None,
     ) -> None:
         self.estimator = estimator
         self.lams = lams
@@ -146,6 +159,7 @@ class MIDebiasedClassifierCV(
         self.scoring = scoring
         self.rule = rule
         self.n_jobs = n_jobs
+        self.memory = memory
 
     def fit(
         self,
@@ -171,7 +185,8 @@ class MIDebiasedClassifierCV(
         Raises
         ------
         SensitiveFeaturesError, ValueError
-            As `MIDebiasedClassifier.fit`; also where `metric` can't compare the groups.
+            As `MIDebiasedClassifier.fit`; also where `metric` can't compare the groups, and where
+            `memory` can't tell whether a fold is the same.
         KeyboardInterrupt
             If the search is interrupted; the estimator is left as it was.
 
@@ -192,8 +207,10 @@ class MIDebiasedClassifierCV(
         codes = self._group_codes(given, n_rows(X))
         rows = FitRows(X, y, sensitive_features, sample_weight, codes)
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
-        jobs = [joblib.delayed(fit_and_score)(estimator, lams, rows, measures)]
-        jobs += [joblib.delayed(score_fold)(estimator, lams, rows, s, measures) for s in splits]
+        shared = (estimator, lams, rows, measures)
+        kept = KeptJobs(self.memory, estimator, shared)
+        jobs = [kept.delayed(fit_and_score, "refit", *shared)]
+        jobs += [kept.delayed(score_fold, "fold", *shared, split, part=split) for split in splits]
         (models, refit), *found = joblib.Parallel(n_jobs=self.n_jobs)(jobs)
         values = np.array(found)
         results = results_of(lams, values, measures.names)
@@ -238,6 +255,7 @@ class MIDebiasedClassifierCV(
             self.best_index_ = choose({**self.cv_results_, key: kept})
         if broken[first]:
             self._warn_of_refit(first)
+        self.bound_ = float(bound)
         self.lam_ = float(self.lams_[self.best_index_])
         self.model_ = self.models_[self.best_index_]
         return self

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.tree import DecisionTreeClassifier
 
 from fairmi._data.tables import raise_faults
-
-_MIN_ROWS_IN_BIN = 20
+from fairmi.preprocessing.knots import knots_of
 
 
 @dataclass(frozen=True)
@@ -159,18 +157,7 @@ def numeric_column(
     x = values[present]
     if not x.size:
         return NumericColumn(name, np.zeros(1), has_missing)
-    ends = np.unique([x.min(), x.max()])
-    if n_bins < 4 or len(ends) < 2:
-        return NumericColumn(name, ends, has_missing)
-    share = _MIN_ROWS_IN_BIN / weights[present].sum()
-    tree = DecisionTreeClassifier(
-        max_leaf_nodes=n_bins, min_weight_fraction_leaf=min(max(share, 1e-3), 0.1), random_state=0
-    )
-    with np.errstate(
-        invalid="ignore", over="ignore"
-    ):  # of its own sums, where values are near float32's end
-        nodes = tree.fit(x[:, None], y[present], sample_weight=weights[present]).tree_
-    knots = np.unique(np.concatenate([ends, nodes.threshold[nodes.feature >= 0]]))
+    knots = knots_of(x, y[present], weights[present], n_bins)
     return NumericColumn(name, knots, has_missing)
 
 

@@ -76,6 +76,9 @@ REFUSED = [
     (["sexage"], NAMED, "'sexage'"),
     ([""], EVERY_KIND, "''"),
     ([1.5], EVERY_KIND, "1.5"),
+    ([2.0], EVERY_KIND, "2.0"),
+    ([7.0], ("numbered",), "7.0"),
+    ([([1],)], EVERY_KIND, "([1],)"),
     ([None], EVERY_KIND, "None"),
     ([np.nan], EVERY_KIND, "nan"),
     ([pd.NA], EVERY_KIND, "<NA>"),
@@ -161,6 +164,15 @@ def test_what_is_no_column_is_refused_in_the_same_words(columns, kind, shown, re
         f"sensitive_columns names {shown}, which X does not have; its columns are {SHOWN[kind]}. "
         "Give names, or positions from 0."
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "position"), [(True, 0), (np.False_, 1), (1, 1), (0, 0), (2.0, 2), (2, 2)]
+)
+def test_truths_and_floats_may_be_names(column, position):
+    frame = pd.DataFrame(X, columns=pd.Index([True, False, 2.0], dtype=object))
+    assert column_positions(frame, [column]) == [position]
+    assert sensitive_columns_of(frame, column).shape == (N, 1)
 
 
 @pytest.mark.parametrize("read", [classify, score, resolve])

@@ -204,6 +204,21 @@ def test_audit_warns_of_training_rows(model, monkeypatch):
     assert any("took part in the training" in note for note in report.notes)
 
 
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
+def test_audit_warns_of_training_rows_of_the_baseline(monkeypatch):
+    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
+    X, y, group = table()
+    other = table(1)
+    model, baseline = (
+        MIBoostingClassifier(max_iter=2, random_state=0).fit(*part[:2], sensitive_features=part[2])
+        for part in (other, (X, y, group))
+    )
+    with pytest.warns(UserWarning, match="the training of the baseline, so that no change"):
+        report = audit(model, X, y, sensitive_features=group, baseline=baseline, conditions=None)
+    assert not any("the training of the model" in note for note in report.notes)
+    assert not training_note(y, X, y, baseline=True)
+
+
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.ConvergenceWarning")
 def test_the_fingerprint_is_found_inside_pipelines_and_searches():
     X, y, group = table()

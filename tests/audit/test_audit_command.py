@@ -99,11 +99,31 @@ def test_a_skops_file_is_loaded(files):
         (["--positive", "yes"], r"--positive yes is not a label of the data; it has \[0, 1\]"),
         (["--model", "nowhere.joblib"], "nowhere.joblib is not a file"),
         (["--data", "nowhere.csv"], "--data nowhere.csv is not a file"),
+        (["--sensitive", "sex", "income"], "--target income is in --sensitive too"),
+        (["--clusters", "income"], "--target income is in --clusters too"),
     ],
 )
 def test_says_what_is_not_there(files, change, message):
     with pytest.raises(SystemExit, match=message):
         run(*common(files), "--sensitive", "sex", *change)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_says_what_can_not_be_read(files, name):
+    (files / name).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SystemExit, match=r"can't be read as (CSV|Parquet): "):
+        run(*common(files, name), "--sensitive", "sex")
+
+
+def test_shows_progress_in_a_terminal_or_where_it_is_asked_for(files, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(
+        "fairmi.audit.command.audit", lambda *_, verbose, **__: shown.append(verbose)
+    )
+    for asked, terminal in ((False, False), (True, False), (False, True)):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        run(*common(files), "--sensitive", "sex", *["--verbose"] * asked)
+    assert shown == [False, True, True]
 
 
 def test_says_which_columns_the_model_misses(files):

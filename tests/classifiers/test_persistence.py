@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import fairmi._network_classifier
+import fairmi.networks.model
 from fairmi import (
     MIBackpropClassifier,
     MIBoostingClassifier,
@@ -212,7 +212,7 @@ def trained_elsewhere(monkeypatch):
         on_device = {k: v.as_subclass(OnDevice) for k, v in self.state_dict().items()}
         return arrays(SimpleNamespace(state_dict=lambda: on_device), models)
 
-    monkeypatch.setattr(fairmi._network_classifier, "device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(fairmi.networks.model, "device_of", lambda _: torch.device("cpu"))
     monkeypatch.setattr(Networks, "arrays", arrays_from_device)
     return fit(X, device="cuda")
 

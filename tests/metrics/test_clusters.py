@@ -55,6 +55,21 @@ def test_false_alarms_are_as_rare_as_stated():
     assert np.median(p_values) > 0.3
 
 
+@pytest.mark.parametrize("of", ["rows", "persons"])
+def test_interval_of_no_leakage_holds_a_half(of):
+    """In 95 % of samples: 4.0 % and 4.7 % of 300 left it out; without the spread of folds 17 %."""
+    left_out = 0
+    for seed in range(200):
+        Z, group, owner = persons(40, 5, seed)
+        if of == "rows":
+            Z, group, owner = Z[::5], group[::5], None
+        low, high = leakage_report(
+            Z, group, probe="linear", cv=3, clusters=owner, random_state=seed
+        ).interval
+        left_out += low > 0.5 or high < 0.5
+    assert left_out <= 17  # more would be a matter of one in 500
+
+
 def test_rows_given_twice_are_tested_once():
     """Values that recur in the panel's own test, too."""
     rng = np.random.default_rng(1)

@@ -26,8 +26,8 @@ def repeated_note(X: Any, clusters: np.ndarray | None, groups: Groups) -> str:
     return repeated_values(value, groups.codes, one_column=table.shape[1] == 1)
 
 
-def training_note(estimator: Any, X: Any, y: Any) -> str:
-    """Say that the model was trained on more than half of these rows; "" if not, or unknown."""
+def training_note(estimator: Any, X: Any, y: Any, *, baseline: bool = False) -> str:
+    """Say that a model was trained on more than half of these rows; "" if not, or unknown."""
     model, X = _innermost(estimator, X)
     known = getattr(model, FINGERPRINT, None)
     if known is None or X is None:
@@ -36,10 +36,12 @@ def training_note(estimator: Any, X: Any, y: Any) -> str:
     share = share_seen(row_hashes(_table(X), labels.reshape(-1)), np.asarray(known))
     if share <= HALF:
         return ""
+    name, void = "model", "no figure here holds for others, and no certificate holds"
+    if baseline:
+        name, void = "baseline", "no change from it holds for others"
     return (
-        f"About {100 * share:.0f} % of these rows took part in the training of the model, so that "
-        "no figure here holds for others, and no certificate holds. Give rows that neither the "
-        "model nor the choice of it has seen."
+        f"About {100 * share:.0f} % of these rows took part in the training of the {name}, so "
+        f"that {void}. Give rows that neither the {name} nor the choice of it has seen."
     )
 
 

@@ -1,0 +1,353 @@
+"""Digits whose colour tells their class in training and not at test: all methods, one network.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/digits.py --digits mnist.npz
+     --output benchmarks/results/digits.csv --picture benchmarks/results/digits.png
+
+mnist.npz holds train_images (60000, 28, 28), train_labels, test_images and test_labels (Y. LeCun,
+C. Cortes, C. Burges, MNIST); FAIRMI_DATA may name its folder. Without either, scikit-learn's 1,797
+small digits serve to see that it runs. Rows that the output file has already are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from common.machine import parser, print_machine, write
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier
+from fairmi.datasets import make_biased_digits
+
+COLUMNS = ("red", "green", "blue")
+LAMS = (0.3, 1.0, 3.0)  # of which one is chosen on seed 0, by held-out rows
+N_HELD_OUT = 2_000
+N_CRITIC_STEPS = 2  # of the published procedure, which has 40
+SETTING = ("method", "variance", "rows", "seed", "lam")
+
+
+class ChannelsFirst(nn.Module):
+    """From (B, height, width, 3) to the order of torch's convolutions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Permute a batch."""
+        return x.permute(0, 3, 1, 2)
+
+
+def network() -> nn.Module:
+    """Return a network of a million multiply-adds on images of 28 x 28 x 3."""
+    return nn.Sequential(
+        ChannelsFirst(),
+        nn.Conv2d(3, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.LazyLinear(128),
+        nn.ReLU(),
+    )
+
+
+@dataclass(frozen=True)
+class Coloured:
+    """Images, labels, and the bins of their colour."""
+
+    x: np.ndarray
+    y: np.ndarray
+    bins: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run learns from, and what it is measured on.
+
+    `held_out` is coloured as `train` is, and alone serves the choice of λ; `test` has colours that
+    tell nothing.
+    """
+
+    train: Coloured
+    held_out: Coloured
+    test: Coloured
+
+
+class Digits:
+    """Grey digits to train on and to test on."""
+
+    def __init__(self, path: Path | None) -> None:
+        if path is None:
+            small = load_digits()
+            images = (small.images * (255 / 16)).astype(np.uint8)
+            self.train = images[:1_400], small.target[:1_400]
+            self.test = images[1_400:], small.target[1_400:]
+            return
+        with np.load(path) as file:
+            self.train = file["train_images"], file["train_labels"]
+            self.test = file["test_images"], file["test_labels"]
+
+    def setting(self, rows: int, variance: float, seed: int) -> Setting:
+        """Colour the first `rows` digits to train on, the last ones to hold out, and the test."""
+        images, labels = self.train
+        n_held_out = min(N_HELD_OUT, len(labels) // 5)
+        rows = min(rows, len(labels) - n_held_out)
+
+        def coloured(x: np.ndarray, y: np.ndarray, bias: float, part: int) -> Coloured:
+            state = 10 * seed + part
+            made = make_biased_digits(x, y, variance=variance, bias=bias, random_state=state)
+            return Coloured(*made)
+
+        return Setting(
+            coloured(images[:rows], labels[:rows], 1.0, 0),
+            coloured(images[-n_held_out:], labels[-n_held_out:], 1.0, 1),
+            coloured(*self.test, 0.0, 2),
+        )
+
+
+def plain(train: Coloured, seed: int, epochs: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Train the network and a linear layer on the task alone; return what predicts."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(network(), nn.LazyLinear(10))
+    x, y = train.x, torch.as_tensor(train.y)
+    model(torch.zeros(1, *x.shape[1:]))
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    n_batches = max(round(len(x) / 256), 1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * n_batches)
+    for _ in range(epochs):
+        for index in torch.tensor_split(torch.randperm(len(x)), n_batches):
+            batch = torch.from_numpy(x[index.numpy()]).float() / 255
+            loss = nn.functional.cross_entropy(model(batch), y[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        parts = np.array_split(rows, max(len(rows) // 256, 1))
+        with torch.no_grad():
+            found = [model(torch.from_numpy(part).float() / 255).argmax(1) for part in parts]
+        return torch.cat(found).numpy()
+
+    return predict
+
+
+def published(train: Coloured, seed: int, epochs: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Train by the published procedure: one critic sees the bins of all channels as indicators."""
+    columns = {f"{c}{b}": (train.bins[c] == b) * 1.0 for c in COLUMNS for b in range(8)}
+    indicators = pd.DataFrame({k: v for k, v in columns.items() if v.nunique() > 1})
+    model = MIBackpropClassifier(
+        encoder=network,
+        n_critic_steps=N_CRITIC_STEPS,
+        max_iter=epochs,
+        learning_rate=1e-3,
+        sensitive_kinds=["continuous"] * indicators.shape[1],
+        random_state=seed,
+    )
+    return model.fit(train.x, train.y, sensitive_features=indicators).predict
+
+
+def ours(
+    train: Coloured, seed: int, epochs: int, lam: float, parameters: dict[str, Any]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Train with a critic of its own for the bins of each channel."""
+    model = MIDebiasedClassifier(
+        encoder=network,
+        lam=dict.fromkeys(COLUMNS, lam),
+        n_components=64,
+        n_critic_steps=1,
+        max_iter=epochs,
+        random_state=seed,
+        **parameters,
+    )
+    return model.fit(train.x, train.y, sensitive_features=train.bins).predict
+
+
+OPEN = {"n_levels": None}
+ODDS = {"constraint": "equalized_odds"}
+PRIOR = {"prior_correction": True}
+# Name, parameters, and whether there is a λ to choose.
+METHODS: dict[str, tuple[dict[str, Any], bool]] = {
+    "plain": ({}, False),
+    "published": ({}, False),
+    "parity, open": (OPEN, True),
+    "parity, 17 levels": ({}, True),
+    "odds, open": (OPEN | ODDS, True),
+    "odds, 17 levels": (ODDS, True),
+    "prior": (OPEN | PRIOR, False),
+    "prior and odds, open": (OPEN | PRIOR | ODDS, True),
+}
+
+
+def run(method: str, setting: Setting, seed: int, epochs: int, lam: float) -> dict[str, float]:
+    """Train by a method; return what it reaches and the seconds of processor it takes."""
+    parameters, _ = METHODS[method]
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # critics that are blind, as an open Z lets them be
+        if method == "plain":
+            predict = plain(setting.train, seed, epochs)
+        elif method == "published":
+            predict = published(setting.train, seed, epochs)
+        else:
+            predict = ours(setting.train, seed, epochs, lam, parameters)
+    seconds = time.process_time() - start
+    held_out, test = setting.held_out, setting.test
+    predicted, predicted_test = predict(held_out.x), predict(test.x)
+    right = predicted == held_out.y
+    return {
+        "accuracy": float((predicted_test == test.y).mean()),
+        "held_out": float(right.mean()),
+        "weighted": float(np.average(right, weights=shift_weights(setting.train, held_out))),
+        "told": told(predicted_test, test),
+        "told_held_out": told(predicted, held_out),
+        "seconds": seconds,
+    }
+
+
+def told(predicted: np.ndarray, rows: Coloured) -> float:
+    """Return what predictions tell of a channel's bin by those who know the label, in nats.
+
+    I(prediction; bin | label) counted on the rows, mean over channels. Equalized odds are 0.
+    """
+    found = []
+    for channel in COLUMNS:
+        counts = np.zeros((10, 10, 8))
+        np.add.at(counts, (rows.y, predicted, rows.bins[channel]), 1)
+        entropies = [_entropy(counts.sum(axis)) for axis in ((2,), (1,), (1, 2))]
+        found.append(entropies[0] + entropies[1] - entropies[2] - _entropy(counts))
+    return float(np.mean(found))
+
+
+def _entropy(counts: np.ndarray) -> float:
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def shift_weights(train: Coloured, rows: Coloured) -> np.ndarray:
+    """Return p(y) / p(y | c) of rows, c the bins of all channels, counted on training rows.
+
+    By these weights rows that are coloured as in training stand for rows whose colour tells
+    nothing; no row of that kind is needed to choose λ.
+    """
+    cells = [tuple(row) for row in pd.concat([train.bins, rows.bins]).to_numpy()]
+    codes, _ = pd.factorize(pd.Series(cells))
+    shares = np.bincount(train.y, minlength=10) / len(train.y)
+    counts = np.zeros((codes.max() + 1, 10))
+    np.add.at(counts, (codes[: len(train.y)], train.y), 1)
+    of_cell = (counts + shares) / (counts.sum(1, keepdims=True) + 1)
+    later = codes[len(train.y) :]
+    return shares[rows.y] / of_cell[later, rows.y]
+
+
+class Table:
+    """The rows of a run, which are written as they come."""
+
+    def __init__(self, digits: Digits, options: argparse.Namespace) -> None:
+        self.digits, self.options = digits, options
+        path = options.output
+        there = path is not None and path.exists()
+        self.rows = pd.read_csv(path).to_dict("records") if there else []
+
+    def row(
+        self, method: str, rows: int, variance: float, seed: int, lam: float
+    ) -> dict[str, Any]:
+        """Return a row, run now unless it is there."""
+        wanted = dict(zip(SETTING, (method, variance, rows, seed, lam), strict=True))
+        for row in self.rows:
+            if all(row[name] == value for name, value in wanted.items()):
+                return row
+        setting = self.digits.setting(rows, variance, seed)
+        epochs = self.options.epochs if rows <= self.options.rows[0] else self.options.long_epochs
+        made = wanted | {"epochs": epochs} | run(method, setting, seed, epochs, lam)
+        print(made, flush=True)
+        self.rows.append(made)
+        write(
+            pd.DataFrame(self.rows).drop(columns=["machine", "versions"], errors="ignore"),
+            self.options.output,
+        )
+        return made
+
+    def lam_of(self, method: str, variance: float) -> float:
+        """Return the λ whose held-out accuracy, by shift weights, is the best on seed 0."""
+        if not METHODS[method][1]:
+            return 0.0
+        found = [self.row(method, self.options.rows[0], variance, 0, lam) for lam in LAMS]
+        return float(max(found, key=lambda row: row["weighted"])["lam"])
+
+
+def chosen(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy at the λ that was chosen: mean, least and greatest over seeds."""
+    parts = frame[frame["chosen"]].groupby(["rows", "variance", "method"], sort=False)
+    return parts.agg(
+        lam=("lam", "first"),
+        accuracy=("accuracy", "mean"),
+        least=("accuracy", "min"),
+        greatest=("accuracy", "max"),
+        held_out=("held_out", "mean"),
+        told=("told", "mean"),
+        told_held_out=("told_held_out", "mean"),
+        seeds=("seed", "count"),
+        seconds=("seconds", "mean"),
+    ).reset_index()
+
+
+def picture(frame: pd.DataFrame, path: Path) -> None:
+    """Draw accuracy on random colours: a bar for each method, a panel for each variance."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    parts = list(frame.groupby(["rows", "variance"], sort=True))
+    figure, axes = plt.subplots(
+        1, len(parts), figsize=(3.2 * len(parts) + 1.5, 3.4), sharey=True, layout="constrained"
+    )
+    for ax, ((rows, variance), part) in zip(np.atleast_1d(axes), parts, strict=True):
+        spread = [part["accuracy"] - part["least"], part["greatest"] - part["accuracy"]]
+        ax.barh(part["method"], part["accuracy"], xerr=spread, color="#4477aa", ecolor="#222222")
+        ax.set(title=f"{rows:,} digits, variance {variance:g}", xlim=(0, 1), xlabel="accuracy")
+        ax.grid(axis="x", alpha=0.3)
+    np.atleast_1d(axes)[0].invert_yaxis()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Run what is asked for, print the table, and write it."""
+    made = parser(__doc__)
+    made.add_argument("--digits", type=Path, help="mnist.npz; FAIRMI_DATA may name its folder")
+    made.add_argument("--rows", type=int, nargs="+", default=[10_000], help="digits to train on")
+    made.add_argument("--variances", type=float, nargs="+", default=[0.02, 0.03, 0.05])
+    made.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    made.add_argument("--epochs", type=int, default=10)
+    made.add_argument("--long-epochs", type=int, default=6, help="for more rows than the first")
+    made.add_argument("--picture", type=Path, help="draw the table into this file")
+    options = made.parse_args()
+    folder = os.environ.get("FAIRMI_DATA")
+    path = options.digits or (Path(folder) / "mnist.npz" if folder else None)
+    print_machine()
+    table = Table(Digits(path), options)
+    for rows in options.rows:
+        for variance in options.variances:
+            for method in options.methods:
+                lam = table.lam_of(method, options.variances[0])
+                for seed in options.seeds:
+                    table.row(method, rows, variance, seed, lam)["chosen"] = True
+    frame = pd.DataFrame(table.rows)
+    frame["chosen"] = frame["chosen"].fillna(False).astype(bool)
+    write(frame.drop(columns=["machine", "versions"], errors="ignore"), options.output)
+    shown = chosen(frame)
+    print(shown.round(4).to_string(index=False))
+    if options.picture is not None:
+        picture(shown, options.picture)
+
+
+if __name__ == "__main__":
+    main()
