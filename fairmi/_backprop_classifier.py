@@ -294,7 +294,7 @@ training_fingerprint_
         claims: Sequence[float | None] = ()
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)
-        self.warnings_ = told_of_stop(stopped, self.n_iter_)
+        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
         self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims, n_steps)
         return self

@@ -24,6 +24,7 @@ from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
 from fairmi._data.random_state import seed_of
+from fairmi._data.rarity import log_odds
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -455,7 +456,8 @@ default="demographic_parity"
         errors : {"raise", "mask"}, default="raise"
             What an odd value does. "raise" refuses the part. "mask" takes what no float can hold,
             and text in a column of numbers, for missing; rows of a group that is not known, or
-            missing, train the task alone; rows of a class that is not known are left out.
+            missing, train the task alone; rows of a class that is not known, or without a label,
+            are left out.
 
         Returns
         -------
@@ -507,7 +509,7 @@ default="demographic_parity"
         if trunk is not None:
             learned["trunk_"] = trunk.finished()
         if record is None:
-            learned |= self._unfed(data, config, counts)
+            learned |= self._unfed(given, data, config, counts)
         else:
             learned |= {
                 "parameters_": trainer.networks.arrays(slice(None)),
@@ -516,7 +518,6 @@ default="demographic_parity"
                 "n_iter_": record.epoch,
                 "t_": trainer.step_count,
                 "stopped_": None,
-                "warnings_": [],
             }
         self._store(given, learned)
         if record is not None:
@@ -551,7 +552,7 @@ default="demographic_parity"
         return trainer
 
     def _unfed(
-        self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
+        self, given: FitInput, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
         from fairmi.networks.trainer import Trainer
@@ -561,7 +562,7 @@ default="demographic_parity"
         if not kept:
             start = Trainer(data, config).networks.arrays(slice(None))
             kept = dict(zip(names, (start, np.zeros_like(counts), [], 0, 0), strict=True))
-        told = told_of_stop("diverged", kept["n_iter_"])
+        told = given.told + told_of_stop("diverged", kept["n_iter_"])
         return kept | {"stopped_": "diverged", "warnings_": told}
 
     def _read(
@@ -604,13 +605,15 @@ default="demographic_parity"
     ) -> NetworkConfig:
         from fairmi.dependence.names import penalty_of
 
+        n_classes = len(given.classes)
         return network_config(
             self.get_params(deep=False),
             lams=lams,
             n_rows=n_rows,
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
-            n_classes=len(given.classes),
+            n_classes=n_classes,
             own_encoder=trunk is not None,
+            log_odds=log_odds(given.codes, given.task_weights) if n_classes == 2 else 0.0,
             factors=factors,
             penalty=penalty_of(self.penalty),
             device=device,
@@ -707,7 +710,7 @@ default="demographic_parity"
             learned["trunk_"] = trained.trunk.finished()
         self._stream = None
         self._store(given, learned)
-        self.warnings_ = told_of_stop(stopped, self.n_iter_)
+        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
         lams = [config.lams[place] * factor for factor in config.factors]
         lams = lams if measures_information(self.penalty) else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,27 +14,14 @@ from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn
 from fairmi.preprocessing.layout import Layout
 
-_LAYER = re.compile(r"(encoder|head)\.layers\.\d+\.(weight|bias)")
-
 
 def add_networks(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
-    """Add a model's encoder and networks, and return Z and the scores of the classes.
-
-    Raises
-    ------
-    ValueError
-        If the encoder is a module of the user.
-    """
-    if not all(_LAYER.fullmatch(name) for name in model.parameters_):
-        raise ValueError(
-            "to_onnx can't export an encoder of yours; export the module by torch.onnx.export, or "
-            "fit without it."
-        )
+    """Add a model's encoder and networks, and return Z and the scores of the classes."""
     x = graph.cast(_encoded(graph, model.encoder_, table), np.float64)
     for k, (weight, bias) in enumerate(_layers(model.parameters_, "encoder")):
         x = graph.op("Relu", x) if k else x
         x = graph.op("Add", graph.op("MatMul", x, graph.constant(weight)), graph.constant(bias))
-    z = _channel(graph, x, model.architecture_["n_levels"])
+    z = _channel(graph, x, model.architecture_)
     ((weight, bias),) = _layers(model.parameters_, "head")
     scores = graph.op("Add", graph.op("MatMul", z, graph.constant(weight)), graph.constant(bias))
     if model.architecture_["n_models"] > 1:
@@ -51,9 +37,10 @@ def _layers(parameters: dict[str, np.ndarray], part: str) -> list[tuple[np.ndarr
     return [(parameters[f"{name}.weight"], parameters[f"{name}.bias"]) for name in names]
 
 
-def _channel(graph: Graph, h: str, n_levels: int | None) -> str:
+def _channel(graph: Graph, h: str, architecture: dict[str, Any]) -> str:
+    n_levels = architecture["n_levels"]
     if n_levels is None:
-        return graph.op("Relu", h)
+        return graph.op("Tanh" if architecture.get("squashed") else "Relu", h)
     half = graph.constant((n_levels - 1) / 2)
     one = graph.constant(1.0)
     position = graph.op("Mul", graph.op("Add", graph.op("Tanh", h), one), half)

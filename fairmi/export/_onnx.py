@@ -146,7 +146,13 @@ def _chosen(model: Any) -> Any:
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
     check_is_fitted(model)
-    return model.model_ if "MIDebiasedClassifierCV" in names else model
+    fitted = model.model_ if "MIDebiasedClassifierCV" in names else model
+    if hasattr(fitted, "trunk_"):
+        raise ValueError(
+            "to_onnx can't export an encoder of yours; export the module trunk_ by "
+            "torch.onnx.export, or fit without it."
+        )
+    return fitted
 
 
 def _require_onnx() -> None:

@@ -24,7 +24,7 @@ class NumpyNetworks:
     encoder: tuple[Layer, ...]
     head: Layer
     n_levels: int | None
-    squashed: bool
+    squashed: bool = True
 
     @property
     def n_models(self) -> int:
@@ -71,21 +71,27 @@ class NumpyNetworks:
         return x
 
     def _channel(self, h: np.ndarray) -> np.ndarray:
-        bounded = np.tanh(h, out=h) if self.squashed else np.maximum(h, 0, out=h)
+        h = np.tanh(h, out=h) if self.squashed else np.maximum(h, 0, out=h)
         if self.n_levels is None:
-            return bounded
+            return h
         half = (self.n_levels - 1) / 2
-        return np.rint((bounded + 1) * half) / half - 1
+        levels = np.rint((h + 1) * half)
+        return levels / half - 1
 
 
 def numpy_networks(
     architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
 ) -> NumpyNetworks:
     """Return trained networks of `parameters`, named as in `Networks.arrays`."""
-    encoder, (head,) = tuple(_layers("encoder", parameters)), _layers("head", parameters)
-    n_levels, squashed = architecture["n_levels"], architecture.get("squashed")
-    bounded = n_levels is not None if squashed is None else squashed
-    return NumpyNetworks(encoder, head, n_levels, bounded)
+    (head,) = _layers("head", parameters)
+    n_levels = architecture["n_levels"]
+    encoder = tuple(_layers("encoder", parameters))
+    return NumpyNetworks(encoder, head, n_levels, is_squashed(architecture))
+
+
+def is_squashed(architecture: Mapping[str, Any]) -> bool:
+    """Whether units are bounded: rounded ones are, open ones where the architecture says so."""
+    return architecture["n_levels"] is not None or bool(architecture.get("squashed"))
 
 
 def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> Iterator[Layer]:

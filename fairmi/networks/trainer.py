@@ -261,7 +261,9 @@ def _networks(
 ) -> tuple[Networks, Generator]:
     generator = torch.Generator(config.device).manual_seed(config.seed)
     networks = networks_of(config.architecture, generator, trunk)
-    if start is not None:
+    if start is None:
+        networks.start_at(config.log_odds)
+    else:
         networks.load_state_dict({k: torch.tensor(v) for k, v in start.items()})
     networks.share(config.n_repeats)
     if not config.shares_layers:

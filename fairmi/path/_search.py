@@ -82,6 +82,8 @@ class MIDebiasedClassifierCV(
 
     Attributes
     ----------
+    bound_ : float
+        The bound within which it was chosen.
     lam_ : float
         The λ in use.
     lams_ : ndarray of shape (n_lams,)
@@ -255,6 +257,7 @@ class MIDebiasedClassifierCV(
             self.best_index_ = choose({**self.cv_results_, key: kept})
         if broken[first]:
             self._warn_of_refit(first)
+        self.bound_ = float(bound)
         self.lam_ = float(self.lams_[self.best_index_])
         self.model_ = self.models_[self.best_index_]
         return self

@@ -11,6 +11,7 @@ from fairlearn.metrics import demographic_parity_difference
 from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.reductions import DemographicParity, ExponentiatedGradient
 from joblib import parallel_config
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -237,3 +238,22 @@ def test_what_cannot_be_audited_is_named(arguments, message):
     model = arguments.pop("model", MODEL)
     with pytest.raises(ValueError, match=message):
         audited(model, **arguments)
+
+
+def test_rows_of_any_shape_are_audited():
+    """Images have no columns to compare within: parts are those of the label alone."""
+    images = np.random.default_rng(0).integers(0, 255, size=(400, 4, 3), dtype=np.uint8)
+    y, s = images[:, 0, 0] > 128, images[:, 0, 1] > 128
+
+    class Bright(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X):
+            return X[:, 0, 0] > 100
+
+    report = audited(Bright().fit(images, y), y=y, s=s, x=images, conditions="auto")
+    table = audited(Bright().fit(images, y), y=y, s=s, x=images, conditions=None)
+    assert value(report) == value(table)
+    assert len(report.section("conditional")) == len(table.section("conditional")) > 0

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from fairmi import (
     MIBackpropClassifier,
@@ -55,6 +56,7 @@ KINDS = {
     "trees": trees,
     "network": network,
     "three networks": lambda: network(n_estimators=3),
+    "open channel": lambda: network(n_levels=None),
     "published": lambda: MIBackpropClassifier(max_iter=2, random_state=0),
 }
 
@@ -163,6 +165,13 @@ def test_columns_without_names():
     check(model, table, exported)
 
 
+def test_levels_of_a_rare_class():
+    model = trees(n_levels=9).fit(NUMBERS, NUMBERS[:, 0] > 1.9, sensitive_features=S)
+    assert model.channel_["centre"] < -1
+    assert model.channel_["scale"] > 2
+    check(model, NUMBERS)
+
+
 @pytest.mark.parametrize("penalised", [0, 5])
 def test_trees_that_are_leaves_alone(penalised):
     """No split is possible, of any tree or of those of the base."""
@@ -206,9 +215,8 @@ def test_what_can_not_be_exported_is_refused():
     based = trees(base=LogisticRegression()).fit(NUMBERS, Y, sensitive_features=S)
     with pytest.raises(ValueError, match=r"the base LogisticRegression under .*; fit with base="):
         to_onnx(based)
-    own = network().fit(NUMBERS, Y, sensitive_features=S)
-    own.parameters_["encoder.convolution.weight"] = np.ones(1)
-    with pytest.raises(ValueError, match="can't export an encoder of yours; export the module by"):
+    own = network(encoder=lambda: nn.LazyLinear(4)).fit(NUMBERS, Y, sensitive_features=S)
+    with pytest.raises(ValueError, match="can't export an encoder of yours; export the module"):
         to_onnx(own)
     mixed = pd.DataFrame({"a": pd.Series(["x", 1] * (N // 2), dtype=object)})
     for make in (trees, network):

@@ -50,7 +50,9 @@ def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition]
     ValueError
         If a column is not in X, or a table has another number of rows.
     """
-    if conditions is None or (isinstance(conditions, str) and X is None):
+    # Rows of more than one dimension, such as images, have no columns.
+    has_columns = X is not None and len(getattr(X, "shape", (0, 0))) <= 2
+    if conditions is None or (isinstance(conditions, str) and not has_columns):
         return [], []
     if isinstance(conditions, str) and conditions == "auto":
         width = np.shape(X)[1] if np.ndim(X) == 2 or hasattr(X, "shape") else 0
