@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from digits import COLUMNS, Coloured, Digits, network, plain
+from digits import BATCH_SIZE, COLUMNS, Coloured, Digits, network, plain
 
 from common.machine import parser, print_machine, write
 from fairmi import MIDebiasedClassifier
@@ -26,7 +26,12 @@ from fairmi.path import fairness_path
 def model(epochs: int, **parameters: Any) -> MIDebiasedClassifier:
     """Return a classifier of the benchmark's network with an open channel."""
     return MIDebiasedClassifier(
-        encoder=network, n_levels=None, max_iter=epochs, random_state=0, **parameters
+        encoder=network,
+        n_levels=None,
+        batch_size=BATCH_SIZE,
+        max_iter=epochs,
+        random_state=0,
+        **parameters,
     )
 
 
