@@ -114,14 +114,16 @@ class Digits:
         )
 
 
-def plain(train: Coloured, seed: int, epochs: int) -> Callable[[np.ndarray], np.ndarray]:
+def plain(
+    train: Coloured, seed: int, epochs: int, batch_size: int = BATCH_SIZE
+) -> Callable[[np.ndarray], np.ndarray]:
     """Train the network and a linear layer on the task alone; return what predicts."""
     torch.manual_seed(seed)
     model = nn.Sequential(network(), nn.LazyLinear(10))
     x, y = train.x, torch.as_tensor(train.y)
     model(torch.zeros(1, *x.shape[1:]))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    n_batches = max(round(len(x) / BATCH_SIZE), 1)
+    n_batches = max(round(len(x) / batch_size), 1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * n_batches)
     for _ in range(epochs):
         for index in torch.tensor_split(torch.randperm(len(x)), n_batches):
