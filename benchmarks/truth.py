@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from truth_adult import adult_certificates
 from truth_certificates import certificates
 from truth_clusters import clusters
 from truth_gaps import many_groups
@@ -161,6 +162,7 @@ TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     **{f"false_alarms_{n}": partial(false_alarms, n) for n in SIZES},
     "information": information,
     "certificates": certificates,
+    "adult_certificates": adult_certificates,
     "many_groups": many_groups,
     "clusters": clusters,
 }

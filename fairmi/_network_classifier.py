@@ -120,7 +120,8 @@ default="demographic_parity"
     n_critic_steps : int, default=3
         Steps of the critic for each step of the encoder.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" gives 15, or as many more as make 200 steps on a small table.
+        Epochs. "auto" gives 15, as many more as make 200 steps on a small table, or as few as make
+        15,000 on one of more than 256,000 rows.
     batch_size : int, default=256
         Rows of a step.
     learning_rate : float or "auto", default="auto"

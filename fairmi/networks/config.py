@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fairmi._data.rarity import telling_share
+
 if TYPE_CHECKING:
     import torch
 
-from fairmi._data.rarity import telling_share
-
+# Epochs of a default fit, but for so few rows that these are few steps, and so many that they are
+# more than bring anything.
 _DEFAULT_EPOCHS = 15
-_MIN_STEPS = 200
+_MIN_STEPS, _MAX_STEPS = 200, 15_000
 # Shares of λ at which auxiliary models train; and distinct rows from which on there are some, and
 # models of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
 _AUXILIARY = (0.0, 0.25, 0.5)
@@ -145,9 +147,7 @@ def network_config(
         "dropout": _by_rows(_DROPOUT, n_telling),
         "learning_rate": _OWN_RATE if own_encoder else _RATE,
         "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
-        "max_iter": max(
-            _DEFAULT_EPOCHS, math.ceil(_MIN_STEPS / n_batches(n_rows or 1, batch_size))
-        ),
+        "max_iter": _epochs(n_batches(n_rows or 1, batch_size)),
     }
     names = {field.name for field in fields(NetworkConfig)}
     chosen: dict[str, Any] = {
@@ -180,6 +180,12 @@ def layer_sizes(sizes: Any) -> tuple[int, ...]:
 def n_batches(n_rows: int, batch_size: int) -> int:
     """Return the number of minibatches of an epoch."""
     return max(1, round(n_rows / batch_size))
+
+
+def _epochs(n_steps: int) -> int:
+    """Return the epochs of a default fit, each of `n_steps`."""
+    max_epochs = max(1, round(_MAX_STEPS / n_steps))
+    return max(min(_DEFAULT_EPOCHS, max_epochs), math.ceil(_MIN_STEPS / n_steps))
 
 
 def _by_rows(ends: tuple[float, float], n_rows: float | None) -> float:

@@ -42,6 +42,13 @@ class KeptJobs:
                 f"may take up again, but the estimator has random_state="
                 f"{estimator.random_state!r}; set it to an int."
             )
+        encoder = getattr(estimator, "encoder", None)
+        if hasattr(encoder, "state_dict") and not isinstance(encoder, type):
+            raise ValueError(
+                f"memory={memory!r} needs to tell by a hash whether a fold is the same, and the "
+                "torch module encoder has none; give its class, or a function of a module that "
+                "makes it, or set memory=None."
+            )
         if isinstance(memory, os.PathLike):
             memory = os.fspath(memory)
         self.run = check_memory(memory).cache(run, ignore=["job", "arguments"])

@@ -404,6 +404,18 @@ def test_lambda_is_chosen_by_cross_validation():
     assert search.models_[0].trunk_ is search.models_[1].trunk_
 
 
+def test_finished_folds_are_kept_by_the_name_of_a_class(tmp_path):
+    def searched(encoder):
+        search = MIDebiasedClassifierCV(
+            small(max_iter=1, encoder=encoder), lams=[0, 1], cv=2, bound=1.0, memory=tmp_path
+        )
+        return search.fit(IMAGES, Y, sensitive_features=S).predict(IMAGES)
+
+    np.testing.assert_array_equal(searched(Net), searched(Net))
+    with pytest.raises(ValueError, match=r"the torch module encoder has none; give its class"):
+        searched(Net())
+
+
 def test_several_networks_share_it():
     model = fitted(n_estimators=2, max_iter=2)
     assert model.transform(IMAGES).shape == (N, 1)
