@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from truth_adult import adult_certificates
 from truth_certificates import certificates
 from truth_clusters import clusters
 from truth_gaps import many_groups
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from known_information import CASES, Case
 
 SIZES = (500, 5_000, 50_000)
+LEAK_SIZES = (500, 5_000, 16_000)
 LEAKS = ("plain", "seventh decimal", "xor of signs", "rare code", "rare value")
 
 
@@ -60,17 +62,15 @@ def plant(leak: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return Z, c
 
 
-def leaks(repetitions: int, jobs: int) -> Iterator[Row]:
+def leaks(n: int, repetitions: int, jobs: int) -> Iterator[Row]:
     """Planted leaks: how often each is flagged, and the score."""
-    most = repetitions
-    for n in (500, 5_000, 16_000):
-        repetitions = min(most, 20 if n == 500 else 5)
-        for leak in LEAKS:
-            found = Parallel(jobs)(delayed(_leak)(leak, n, seed) for seed in range(repetitions))
-            flagged, _, score, quantile, _ = np.mean(found, axis=0)
-            yield Row("planted leaks", leak, n, repetitions, "flagged", flagged)
-            yield Row("planted leaks", leak, n, repetitions, "score", score)
-            yield Row("planted leaks", leak, n, repetitions, "score without leak, 95 %", quantile)
+    repetitions = min(repetitions, 20 if n == 500 else 5)
+    for leak in LEAKS:
+        found = Parallel(jobs)(delayed(_leak)(leak, n, seed) for seed in range(repetitions))
+        flagged, _, score, quantile, _ = np.mean(found, axis=0)
+        yield Row("planted leaks", leak, n, repetitions, "flagged", flagged)
+        yield Row("planted leaks", leak, n, repetitions, "score", score)
+        yield Row("planted leaks", leak, n, repetitions, "score without leak, 95 %", quantile)
 
 
 def _leak(leak: str, n: int, seed: int) -> tuple[float, ...]:
@@ -156,11 +156,12 @@ def _information(case: Case, n: int, seed: int) -> tuple[float, float, float]:
 
 
 TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
-    "leaks": leaks,
+    **{f"leaks_{n}": partial(leaks, n) for n in LEAK_SIZES},
     "plain": plain_backpropagation,
     **{f"false_alarms_{n}": partial(false_alarms, n) for n in SIZES},
     "information": information,
     "certificates": certificates,
+    "adult_certificates": adult_certificates,
     "many_groups": many_groups,
     "clusters": clusters,
 }

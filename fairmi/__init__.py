@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         SmallGroupWarning,
         StoppedFitError,
     )
+    from fairmi.networks.reducer import data_parallel
     from fairmi.path import MIDebiasedClassifierCV, fairness_path
 
 __version__ = "0.2.0"
@@ -34,6 +35,7 @@ _LAZY = {
     "SensitiveFeaturesError": "fairmi.exceptions",
     "SmallGroupWarning": "fairmi.exceptions",
     "StoppedFitError": "fairmi.exceptions",
+    "data_parallel": "fairmi.networks.reducer",
     "fairness_path": "fairmi.path",
 }
 _ROOMS = {
@@ -62,6 +64,7 @@ __all__ = [
     "SmallGroupWarning",
     "StoppedFitError",
     "__version__",
+    "data_parallel",
     "fairness_path",
 ]
 

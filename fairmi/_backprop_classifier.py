@@ -203,9 +203,11 @@ training_fingerprint_
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
         """
         from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import check_alone
         from fairmi.networks.rows import training_rows
 
         self._validate_params()
+        check_alone("MIBackpropClassifier")
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
         check_lam(self.lam)
@@ -292,7 +294,7 @@ training_fingerprint_
         claims: Sequence[float | None] = ()
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)
-        self.warnings_ = told_of_stop(stopped, self.n_iter_)
+        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
         self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims, n_steps)
         return self

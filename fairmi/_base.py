@@ -134,6 +134,7 @@ class RepresentationClassifier(
             _PLAN: given.plan,
             "_kept": given.kept,
             FINGERPRINT: given.fingerprint,
+            "warnings_": list(given.told),
         }
         for name, value in (given.header | known | learned).items():
             setattr(self, name, value)
@@ -154,7 +155,8 @@ class RepresentationClassifier(
         if self.stopped_ in ("interrupted", "diverged") and in_search():
             if self.stopped_ == "interrupted":
                 raise KeyboardInterrupt
-            raise StoppedFitError(self.warnings_[0][1])
+            (reason,) = (text for kind, text in self.warnings_ if kind == "ConvergenceWarning")
+            raise StoppedFitError(reason)
         if self.warnings_:
             warn_again(self.warnings_)
         return self

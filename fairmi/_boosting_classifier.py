@@ -42,6 +42,7 @@ from fairmi.boosting.rounds import TreePenalty
 from fairmi.boosting.rows import TreeRows, tree_rows
 from fairmi.boosting.training import train_trees
 from fairmi.boosting.trees import Trees
+from fairmi.networks.reducer import check_alone
 from fairmi.preprocessing.column_codes import column_codes, learn_columns
 
 _AUTO = StrOptions({"auto"})
@@ -103,7 +104,8 @@ default="demographic_parity"
         or taken as it is inside a `sklearn.frozen.FrozenEstimator`; it gets X without the columns
         that are dropped. Frozen, it should not have learned the rows of `fit` by heart.
     n_levels : int, default=17
-        Values that each unit can take; fewer make a tighter certificate and coarser scores.
+        Values that each unit can take; fewer make a tighter certificate and coarser scores. Where
+        one of two classes is rare they are centred at its log odds.
     learning_rate : float, default=0.1
         Factor of a tree's values in the first round; it falls to 0.15 of it by half a cosine.
     max_iter : int or "auto", default="auto"
@@ -363,6 +365,7 @@ default="demographic_parity"
         return [model._take(given, of) for model, of in zip(models, learned, strict=True)]
 
     def _check_parameters(self) -> None:
+        check_alone("MIBoostingClassifier")
         self._validate_params()
         check_callbacks(self.callbacks)
         check_lam(self.lam)
@@ -438,7 +441,7 @@ default="demographic_parity"
         """Become the model of one λ of a training."""
         fitted, penalised = learned.pop("fitted"), learned.pop("penalised")
         self._store(given, learned)
-        self.warnings_ = told_of_stop(self.stopped_, self.n_iter_)
+        self.warnings_ += told_of_stop(self.stopped_, self.n_iter_)
         penalised = penalised if measures_information(self.penalty) else ()
         self.warnings_ += told_of_trivial(fitted, self.lam, penalised)
         return self

@@ -24,6 +24,7 @@ from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
 from fairmi._data.random_state import seed_of
+from fairmi._data.rarity import log_odds
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -32,7 +33,7 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi.networks.config import NetworkConfig, n_batches, network_config
+from fairmi.networks.config import NetworkConfig, network_config
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
@@ -119,7 +120,8 @@ default="demographic_parity"
     n_critic_steps : int, default=3
         Steps of the critic for each step of the encoder.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" gives 15, or as many more as make 200 steps on a small table.
+        Epochs. "auto" gives 15, as many more as make 200 steps on a small table, or as few as make
+        15,000 on one of more than 256,000 rows.
     batch_size : int, default=256
         Rows of a step.
     learning_rate : float or "auto", default="auto"
@@ -375,11 +377,11 @@ default="demographic_parity"
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "parameters_")
         earlier = self.classes_ if goes_on else None
-        given = read_fit_input(
-            self, X, y, sensitive_features, sample_weight, earlier_classes=earlier
+        given, encoder = self._read(
+            X, y, sensitive_features, sample_weight, earlier, self.encoder_ if goes_on else None
         )
         lam, factors = given.plan.weigh(self.lam)
-        encoder, rows = self._encoded(given, self.encoder_ if goes_on else None)
+        encoder, rows = self._encoded(given, encoder)
         trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
         return self._take(given, encoder, data, trained, 0)._told()
 
@@ -415,8 +417,8 @@ default="demographic_parity"
         """
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
-        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
-        encoder, rows = self._encoded(given)
+        given, encoder = self._read(X, y, sensitive_features, sample_weight)
+        encoder, rows = self._encoded(given, encoder)
         trained, data = self._trained(given, rows, values, (1.0,), goes_on=False)
         models = [clone(self).set_params(lam=lam) for lam in values]
         return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
@@ -454,7 +456,8 @@ default="demographic_parity"
         errors : {"raise", "mask"}, default="raise"
             What an odd value does. "raise" refuses the part. "mask" takes what no float can hold,
             and text in a column of numbers, for missing; rows of a group that is not known, or
-            missing, train the task alone; rows of a class that is not known are left out.
+            missing, train the task alone; rows of a class that is not known, or without a label,
+            are left out.
 
         Returns
         -------
@@ -469,9 +472,11 @@ default="demographic_parity"
         """
         from fairmi.networks.loop import epoch_dict
         from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import check_alone
         from fairmi.networks.stream_state import stream_state
 
         self._check_parameters()
+        check_alone("partial_fit")
         if not isinstance(errors, str) or errors not in ("raise", "mask"):
             raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
         first = not hasattr(self, "parameters_")
@@ -504,7 +509,7 @@ default="demographic_parity"
         if trunk is not None:
             learned["trunk_"] = trunk.finished()
         if record is None:
-            learned |= self._unfed(data, config, counts)
+            learned |= self._unfed(given, data, config, counts)
         else:
             learned |= {
                 "parameters_": trainer.networks.arrays(slice(None)),
@@ -513,7 +518,6 @@ default="demographic_parity"
                 "n_iter_": record.epoch,
                 "t_": trainer.step_count,
                 "stopped_": None,
-                "warnings_": [],
             }
         self._store(given, learned)
         if record is not None:
@@ -548,7 +552,7 @@ default="demographic_parity"
         return trainer
 
     def _unfed(
-        self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
+        self, given: FitInput, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
         from fairmi.networks.trainer import Trainer
@@ -558,8 +562,26 @@ default="demographic_parity"
         if not kept:
             start = Trainer(data, config).networks.arrays(slice(None))
             kept = dict(zip(names, (start, np.zeros_like(counts), [], 0, 0), strict=True))
-        told = told_of_stop("diverged", kept["n_iter_"])
+        told = given.told + told_of_stop("diverged", kept["n_iter_"])
         return kept | {"stopped_": "diverged", "warnings_": told}
+
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        sample_weight: Any,
+        earlier_classes: np.ndarray | None = None,
+        encoder: TableEncoder | None = None,
+    ) -> tuple[FitInput, TableEncoder | None]:
+        """Return the rows of a fit, and an encoder of them if one is known."""
+        from fairmi.networks.reducer import active_reducer
+        from fairmi.networks.shard import read_shard
+
+        given = (self, X, y, sensitive_features, sample_weight)
+        if active_reducer().n_shards == 1:
+            return read_fit_input(*given, earlier_classes=earlier_classes), encoder
+        return read_shard(*given, reducer=active_reducer())
 
     def _check_parameters(self) -> None:
         from fairmi.dependence.names import penalty_of
@@ -583,13 +605,15 @@ default="demographic_parity"
     ) -> NetworkConfig:
         from fairmi.dependence.names import penalty_of
 
+        n_classes = len(given.classes)
         return network_config(
             self.get_params(deep=False),
             lams=lams,
             n_rows=n_rows,
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
-            n_classes=len(given.classes),
+            n_classes=n_classes,
             own_encoder=trunk is not None,
+            log_odds=log_odds(given.codes, given.task_weights) if n_classes == 2 else 0.0,
             factors=factors,
             penalty=penalty_of(self.penalty),
             device=device,
@@ -635,12 +659,14 @@ default="demographic_parity"
     ) -> tuple[TrainedNetworks, tuple[TrainingRows, np.ndarray]]:
         from fairmi.networks.loop import Reporter
         from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import active_reducer
         from fairmi.networks.trainer import train_networks
 
-        device, seed = device_of(self.device), seed_of(self.random_state)
+        reducer = active_reducer()
+        device, seed = device_of(self.device), reducer.of_first(lambda: seed_of(self.random_state))
         with own_randomness(self.encoder, seed, device):
             trunk = self._trunk(rows, device, goes_on=goes_on)
-            n_rows = len(rows.codes)
+            n_rows = reducer.total(len(rows.codes))
             config = self._config(given, rows, lams, factors, n_rows, device, seed, trunk)
             if goes_on:
                 _check_architecture(config.architecture, self.architecture_)
@@ -653,7 +679,10 @@ default="demographic_parity"
                 models=config.asked,
             ) as report:
                 start = self.parameters_ if goes_on else None
-                return train_networks(data, config, report, start, trunk), (data, counts)
+                trained = train_networks(
+                    data, config, lambda record: reducer.any(report(record)), start, trunk
+                )
+                return trained, (data, counts)
 
     def _take(
         self,
@@ -674,18 +703,25 @@ default="demographic_parity"
             "sensitive_counts_": counts,
             "history_": history,
             "n_iter_": len(history),
-            "t_": len(history) * n_batches(rows.n_rows, config.batch_size),
+            "t_": len(history) * trained.trainer.n_batches,
             "stopped_": stopped,
         }
         if trained.trunk is not None:
             learned["trunk_"] = trained.trunk.finished()
         self._stream = None
         self._store(given, learned)
-        self.warnings_ = told_of_stop(stopped, self.n_iter_)
+        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         batch = diagnosed_rows(rows)
         lams = [config.lams[place] * factor for factor in config.factors]
         lams = lams if measures_information(self.penalty) else []
         self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_, lams)
+        reducer = trained.trainer.reducer
+        if reducer.n_shards > 1:
+            from fairmi.networks.shard import learned_of
+
+            # Parameters are equal; times, warnings and the fingerprint are those of the first.
+            for name, value in reducer.of_first(lambda: learned_of(self)).items():
+                setattr(self, name, value)
         return self
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 from sklearn.exceptions import ConvergenceWarning
@@ -17,12 +19,14 @@ __all__ = [
     "SensitiveFeaturesError",
     "SmallGroupWarning",
     "StoppedFitError",
+    "keeping_warnings",
     "warn_again",
     "warn_user",
 ]
 
 
 _OURS = ("fairmi", "contextlib")
+_kept: ContextVar[list[tuple[str, str]] | None] = ContextVar("kept", default=None)
 
 
 class SensitiveFeaturesError(ValueError):
@@ -50,13 +54,31 @@ class SmallGroupWarning(UserWarning):
 
 
 def warn_again(found: Iterable[tuple[str, str]]) -> None:
-    """Give the warnings that a fitted model keeps, as (name of the category, message)."""
+    """Give the warnings that a fitted model keeps, as (name of the category, message).
+
+    Those of columns were given before training began.
+    """
     for category, message in found:
-        warn_user(message, category)
+        if category != "ColumnWarning":
+            warn_user(message, category)
+
+
+@contextmanager
+def keeping_warnings() -> Iterator[list[tuple[str, str]]]:
+    """Fill a list with what is warned of meanwhile, as (name of the category, message)."""
+    kept: list[tuple[str, str]] = []
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
 
 
 def warn_user(message: str, category: str) -> None:
     """Warn at the line of the user that called the package; `category` is a name of this file."""
+    kept = _kept.get()
+    if kept is not None:
+        kept.append((category, message))
     frame: FrameType | None = sys._getframe(1)
     level = 2
     # A decorator that is a context runs in contextlib.

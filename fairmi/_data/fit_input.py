@@ -19,13 +19,14 @@ from fairmi._data.labels import (
     check_stream_classes,
     check_weights,
     class_weights,
+    filled_labels,
 )
 from fairmi._data.named_groups import check_same_groups
 from fairmi._data.odd_columns import warn_of_odd_columns
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
 from fairmi._data.tables import check_indexes, check_table, is_frame, n_rows
 from fairmi._sklearn_compat import safe_indexing
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError, keeping_warnings
 
 _HEADER = ("n_features_in_", "feature_names_in_")
 
@@ -38,9 +39,9 @@ class FitInput:
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
     features as `plan` reads them, `positions` (n,) says which of the rows
     given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
-    the columns of X, of which the encoder reads those at the positions `kept`, and `fingerprint`
-    is that of the rows, streamed ones before them included. Where X is no table, `features` are
-    rows of any shape, which the header has as `item_shape_`.
+    the columns of X, of which the encoder reads those at the positions `kept`, `fingerprint` is
+    that of the rows, streamed ones before them included, and `told` what was warned of. Where X is
+    no table, `features` are rows of any shape, which the header has as `item_shape_`.
     """
 
     features: Any
@@ -54,6 +55,7 @@ class FitInput:
     header: dict[str, Any]
     kept: list[int]
     fingerprint: np.ndarray
+    told: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,13 @@ def read_fit_input(
     ValueError, TypeError, SensitiveFeaturesError
         If anything is malformed; the message names argument, value and fix.
     """
-    rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier_classes is None)
-    classes = np.unique(rows.y)
-    check_classes(classes, estimator.constraint, earlier_classes)
-    rows = rows.with_class_weight(estimator.class_weight, classes)
-    return _input(rows, classes, _plan(estimator, rows))
+    with keeping_warnings() as told:
+        reset = earlier_classes is None
+        rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=reset)
+        classes = np.unique(rows.y)
+        check_classes(classes, estimator.constraint, earlier_classes)
+        rows = rows.with_class_weight(estimator.class_weight, classes)
+        return _input(rows, classes, _plan(estimator, rows), told)
 
 
 def read_stream_input(
@@ -158,8 +162,37 @@ def read_stream_input(
     `sensitive_values` are all groups, and `masks` says whether odd values are missing or their
     rows left out, rather than an error. Raises as `read_fit_input` does.
     """
-    X = without_infinite(X) if masks and _own_rows(estimator, X) is None else X
-    rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=earlier is None)
+    with keeping_warnings() as told:
+        given = _read_part(
+            estimator,
+            without_infinite(X) if masks and _own_rows(estimator, X) is None else X,
+            y,
+            sensitive_features,
+            sample_weight,
+            classes=classes,
+            earlier=earlier,
+            sensitive_values=sensitive_values,
+            masks=masks,
+        )
+    return replace(given, told=told)
+
+
+def _read_part(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    sample_weight: Any,
+    *,
+    classes: Any,
+    earlier: tuple[np.ndarray, SensitivePlan] | None,
+    sensitive_values: Any,
+    masks: bool,
+) -> FitInput:
+    first = earlier is None
+    rows = _rows(
+        estimator, X, y, sensitive_features, sample_weight, reset=first, without_label=masks
+    )
     before = None if earlier is None else earlier[0]
     if isinstance(estimator.class_weight, str):
         raise ValueError(
@@ -173,17 +206,30 @@ def read_stream_input(
     if earlier is not None:
         if sensitive_values is not None:
             check_same_groups(sensitive_values, earlier[1].groups)
-        given = _input(rows, known, earlier[1], masks=masks)
+        given = _input(rows, known, earlier[1], [], masks=masks)
         before = getattr(estimator, FINGERPRINT, given.fingerprint)
         return replace(given, fingerprint=merged(before, given.fingerprint))
     check_classes(known, estimator.constraint, None)
     plan = _plan(estimator, rows, values=sensitive_values, masks=masks)
-    return _input(rows, known, plan, masks=masks)
+    return _input(rows, known, plan, [], masks=masks)
 
 
-def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset: bool) -> _Rows:
+def _rows(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sensitive: Any,
+    weights: Any,
+    *,
+    reset: bool,
+    without_label: bool = False,
+) -> _Rows:
+    """Return checked rows; `without_label` leaves out those whose label is missing."""
     check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
     X, header, is_table = _checked_features(estimator, X, reset=reset)
+    labelled = None
+    if without_label:
+        y, labelled = filled_labels(y)
     y = check_labels(estimator, X, y)
     weights = check_weights(weights, X)
     if not is_table and estimator.sensitive_columns is not None:
@@ -215,7 +261,7 @@ def _rows(estimator: Any, X: Any, y: Any, sensitive: Any, weights: Any, *, reset
         kept=kept,
         hashes=row_hashes(X, y, None if is_table else blocks_of(X)),
     )
-    return rows.with_weight()
+    return rows.with_weight() if labelled is None else rows._only(labelled).with_weight()
 
 
 def _checked_features(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, dict[str, Any], bool]:
@@ -252,7 +298,12 @@ def _plan(
 
 
 def _input(
-    rows: _Rows, classes: np.ndarray, plan: SensitivePlan, *, masks: bool = False
+    rows: _Rows,
+    classes: np.ndarray,
+    plan: SensitivePlan,
+    told: list[tuple[str, str]],
+    *,
+    masks: bool = False,
 ) -> FitInput:
     task_weights, penalty_weights = np.ascontiguousarray(rows.weights.T)
     return FitInput(
@@ -269,6 +320,7 @@ def _input(
         header=rows.header,
         kept=rows.kept,
         fingerprint=fingerprint(rows.hashes),
+        told=told,
     )
 
 

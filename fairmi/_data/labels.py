@@ -51,6 +51,25 @@ def check_labels(
     return y
 
 
+def filled_labels(y: Any) -> tuple[Any, np.ndarray | None]:
+    """Return y with any label where one is missing, and which rows have one; None for all.
+
+    Raises
+    ------
+    ValueError
+        If no row has one.
+    """
+    values = np.asarray(plain_series(plain(y, argument="y")))
+    if values.ndim != 1 or not pd.isna(values).any():
+        return y, None
+    labelled = ~pd.isna(values)
+    if not labelled.any():
+        raise ValueError("y has no label in any row; leave this part out.")
+    held = values[labelled]
+    values = np.where(labelled, values, held[0])
+    return np.array(values.tolist()), labelled
+
+
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
     """Return a weight >= 0 for each row of X; all 1 where none are given.
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairmi._data.collapse import FittedRows
+from fairmi._data.rarity import log_odds
 from fairmi.boosting.base import Base, boost, cross_fit
-from fairmi.boosting.channel import ScoreChannel, centre_of
+from fairmi.boosting.channel import ScoreChannel, channel_of
 from fairmi.boosting.config import BoostingConfig
 from fairmi.boosting.rounds import Round, TreePenalty, debias
 from fairmi.boosting.rows import TreeRows
@@ -51,8 +52,8 @@ def train_trees(
         What is told of each round, for each λ.
     """
     base = _base(rows, config)
-    rarest = float(np.average(rows.y == 1, weights=rows.weights))
-    channel = ScoreChannel(config.n_levels, centre_of(rarest) if rows.n_classes == 2 else 0.0)
+    odds = log_odds(rows.y, rows.weights) if rows.n_classes == 2 else 0.0
+    channel = channel_of(config.n_levels, odds)
     for lam, report in zip(lams, reports, strict=True):
         found = debias(
             rows.binned,

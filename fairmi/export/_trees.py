@@ -179,10 +179,10 @@ def _sums(graph: Graph, trees: Trees, x: str) -> str:
 
 def _squashed(graph: Graph, channel: ScoreChannel, scores: str, n_scores: int) -> str:
     """Return Z before rounding, as `ScoreChannel.squash`."""
-    one, two = graph.constant(1.0), graph.constant(2.0)
     if n_scores == 1:
         centred = graph.op("Sub", scores, graph.constant(channel.centre))
-        return graph.op("Tanh", graph.op("Div", centred, two))
+        return graph.op("Tanh", graph.op("Div", centred, graph.constant(channel.scale)))
+    one, two = graph.constant(1.0), graph.constant(2.0)
     return graph.op("Sub", graph.op("Mul", graph.op("Softmax", scores, axis=1), two), one)
 
 
@@ -201,4 +201,5 @@ def _unsquashed(graph: Graph, channel: ScoreChannel, z: str, n_scores: int) -> s
     if n_scores > 1:
         return above
     odds = graph.op("Sub", above, graph.op("Log", graph.op("Sub", one, z)))
-    return graph.op("Add", odds, graph.constant(channel.centre))
+    wide = graph.op("Mul", odds, graph.constant(channel.scale / 2))
+    return graph.op("Add", wide, graph.constant(channel.centre))

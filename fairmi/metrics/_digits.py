@@ -47,7 +47,8 @@ class DigitSelector(TransformerMixin, BaseEstimator):
     def transform(self, Z: np.ndarray) -> np.ndarray:
         """Return the chosen digits, shape (n_rows, at most 32)."""
         found = [digits(Z[:, j], k) for j, k in self.chosen_]
-        found += [bits(Z[:, j], self.whole_[j])[:, k] for j, k in self.chosen_bits_]
+        binary = {j: bits(Z[:, j], self.whole_[j]) for j in {j for j, _ in self.chosen_bits_}}
+        found += [binary[j][:, k] for j, k in self.chosen_bits_]
         return np.column_stack([np.zeros(len(Z)), *found]).astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:

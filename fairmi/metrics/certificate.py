@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from numbers import Integral, Real
 from typing import Any
 
@@ -76,6 +77,35 @@ class Certificate:
     def informative(self) -> bool:
         """Whether the bound rules anything out."""
         return self.bound < 1.0
+
+    def __repr__(self) -> str:
+        a, b = self.pair
+        given = "" if self.given is None else f", given={self.given!r}"
+        return (
+            f"Certificate(bound={self.bound:.4f}, distance={self.distance:.4f}, pair=({a!r}, "
+            f"{b!r}){given}, confidence={self.confidence:g}, constraint={self.constraint!r}, "
+            f"against={self.against!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return figures and sentence for a notebook."""
+        a, b = map(str, self.pair)
+        cells = {
+            "bound": f"{self.bound:.4f}" if self.informative else "none",
+            "distance in the sample": f"{self.distance:.4f}",
+            "widest pair": f"{a}, {b}" + ("" if self.given is None else f" at y = {self.given}"),
+            "confidence": percent(self.confidence),
+            "difference": self.constraint.replace("_", " "),
+            "against any": self.against.removesuffix("s"),
+            "rows of the groups": ", ".join(
+                f"{label}: {n}" for label, n in zip(self.labels, self.group_sizes, strict=True)
+            ),
+        }
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
+            for name, text in cells.items()
+        )
+        return f"<table><tbody>{rows}</tbody></table><p>{escape(str(self))}</p>"
 
     def __str__(self) -> str:
         a, b = self.pair

@@ -63,9 +63,10 @@ def _linear(task: Task) -> Any:
     return make_pipeline(StandardScaler(), Ridge() if task.continuous else LogisticRegression())
 
 
-def _boosting(task: Task) -> Any:
+def _boosting(task: Task, *, learning_rate: float = 0.1) -> Any:
     return (HistGradientBoostingRegressor if task.continuous else HistGradientBoostingClassifier)(
-        max_iter=100 if task.hold_back else 30,
+        learning_rate=learning_rate,
+        max_iter=round((10 if task.hold_back else 3) / learning_rate),
         early_stopping=task.hold_back,
         random_state=task.seed,
     )
@@ -91,11 +92,12 @@ def _network(task: Task) -> Any:
 
 
 def _digits(task: Task) -> Any:
-    return make_pipeline(DigitSelector(task.continuous), _boosting(task))
+    return make_pipeline(DigitSelector(task.continuous), _boosting(task, learning_rate=0.2))
 
 
 def _waves(task: Task) -> Any:
-    return make_pipeline(WaveSelector(task.continuous, task.seed), _boosting(task))
+    selector = WaveSelector(task.continuous, task.seed)
+    return make_pipeline(selector, _boosting(task, learning_rate=0.2))
 
 
 def _values(task: Task) -> Any:

@@ -29,6 +29,7 @@ from fairmi._layers import StackedMLP
 from fairmi.dependence._pair_scores import shuffle_within
 from fairmi.dependence.donsker_varadhan import sampled_bound
 from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.networks.config import n_batches
 from fairmi.networks.model import networks_of
 from fairmi.networks.own_encoder import Trunk
 from fairmi.networks.rows import Batch, TrainingRows
@@ -89,7 +90,8 @@ class Backprop:
 
     def epoch(self) -> Tensor:
         """Train for an epoch; return the mean task loss and MI estimate, (2, 1)."""
-        indexes = list(minibatches(self.rows.n_rows, self.config.batch_size, self.generator))
+        number = n_batches(self.rows.n_rows, self.config.batch_size)
+        indexes = list(minibatches(self.rows.n_rows, number, self.generator))
         self._train_critic(self.rows.batch(index) for index in indexes)
         # The batches that the epoch begins with serve the critic all along.
         opening = [self.rows.batch(index) for index in indexes[: self.config.n_critic_steps]]

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fairmi._data.rarity import telling_share
+
 if TYPE_CHECKING:
     import torch
 
+# Epochs of a default fit, but for so few rows that these are few steps, and so many that they are
+# more than bring anything.
 _DEFAULT_EPOCHS = 15
-_MIN_STEPS = 200
+_MIN_STEPS, _MAX_STEPS = 200, 15_000
 # Shares of λ at which auxiliary models train; and distinct rows from which on there are some, and
 # models of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
 _AUXILIARY = (0.0, 0.25, 0.5)
@@ -40,7 +44,7 @@ class NetworkConfig:
     For each of `lams` there are `n_estimators` models, whose starting weights differ; `factors`
     has the share of λ for each sensitive attribute. Models of `auxiliary_lams` train before those
     of `lams` and are thrown away: under a large λ alone, hidden layers that models share lose what
-    the task needs.
+    the task needs. `log_odds` are those of the second class of two.
     """
 
     n_inputs: int
@@ -62,6 +66,7 @@ class NetworkConfig:
     weight_decay: float
     device: torch.device
     seed: int
+    log_odds: float = 0.0
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -108,6 +113,7 @@ def network_config(
     n_inputs: int,
     n_classes: int,
     own_encoder: bool = False,
+    log_odds: float = 0.0,
     **resolved: Any,
 ) -> NetworkConfig:
     """Return the configuration of an estimator's `parameters`, each "auto" in them resolved.
@@ -122,6 +128,8 @@ def network_config(
     n_inputs, n_classes : int
     own_encoder : bool
         Whether a trunk of the user's comes before the networks: all models share it.
+    log_odds : float
+        Those of the second class of two. Where one is rare, regularisation is that of fewer rows.
     **resolved
         Other fields, in place of parameters of their names.
 
@@ -133,14 +141,13 @@ def network_config(
     many = (n_rows or 0) >= _MIN_SHARED_ROWS
     is_open = parameters["n_levels"] is None
     batch_size = int(parameters["batch_size"])
+    n_telling = None if n_rows is None else n_rows * telling_share(log_odds)
     automatic: dict[str, Any] = {
         "n_components": _OPEN_UNITS if is_open else min(n_classes - 1, _MAX_UNITS),
-        "dropout": _by_rows(_DROPOUT, n_rows),
+        "dropout": _by_rows(_DROPOUT, n_telling),
         "learning_rate": _OWN_RATE if own_encoder else _RATE,
-        "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_rows),
-        "max_iter": max(
-            _DEFAULT_EPOCHS, math.ceil(_MIN_STEPS / n_batches(n_rows or 1, batch_size))
-        ),
+        "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
+        "max_iter": _epochs(n_batches(n_rows or 1, batch_size)),
     }
     names = {field.name for field in fields(NetworkConfig)}
     chosen: dict[str, Any] = {
@@ -154,6 +161,7 @@ def network_config(
     config = NetworkConfig(
         **chosen,
         **resolved,
+        log_odds=log_odds,
         n_inputs=n_inputs,
         n_outputs=1 if n_classes == 2 else n_classes,
         lams=lams,
@@ -174,7 +182,13 @@ def n_batches(n_rows: int, batch_size: int) -> int:
     return max(1, round(n_rows / batch_size))
 
 
-def _by_rows(ends: tuple[float, float], n_rows: int | None) -> float:
+def _epochs(n_steps: int) -> int:
+    """Return the epochs of a default fit, each of `n_steps`."""
+    max_epochs = max(1, round(_MAX_STEPS / n_steps))
+    return max(min(_DEFAULT_EPOCHS, max_epochs), math.ceil(_MIN_STEPS / n_steps))
+
+
+def _by_rows(ends: tuple[float, float], n_rows: float | None) -> float:
     rows = np.log([_FEW_ROWS, _MANY_ROWS])
     return float(np.interp(np.log(n_rows or _MANY_ROWS), rows, ends))
 

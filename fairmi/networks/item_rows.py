@@ -13,7 +13,7 @@ from fairmi.networks.own_encoder import tensor_of
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
 # Values of the rows by which a fit is diagnosed, all at once, and the fewest of these.
-_DIAGNOSED_VALUES, _FEWEST_ROWS = 2**24, 200
+_DIAGNOSED_VALUES, _MIN_ROWS = 2**24, 200
 
 
 class ItemRows:
@@ -26,7 +26,7 @@ class ItemRows:
     def most_rows(self) -> int:
         """Rows that may be tensors at once."""
         values = max(math.prod(self.source.shape[1:]), 1)
-        return max(_DIAGNOSED_VALUES // values, _FEWEST_ROWS)
+        return max(_DIAGNOSED_VALUES // values, _MIN_ROWS)
 
     def rows(self, index: Tensor) -> Tensor:
         """Return the rows of `index` (B,), (B, ...)."""

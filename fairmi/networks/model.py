@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi._data.rarity import rarity
 from fairmi._layers import StackedMLP, repeated
 
 
@@ -171,6 +172,23 @@ class Networks(nn.Module):
             for name, parameter in self.head.named_parameters():
                 start = parameter.sign() if name.endswith("weight") else torch.zeros(())
                 parameter.copy_(start)
+
+    def start_at(self, log_odds: float) -> None:
+        """Let the head of a single unit and score start where one of two classes is rare.
+
+        Z of 0 then stands for the log odds, and its range reaches from twice these to even odds.
+        From even odds on, all rows would first move to the lowest level, and be tied there.
+        """
+        rare = rarity(log_odds)
+        if self.n_components > 1 or self.channel.n_levels is None or not rare:
+            return
+        width = 1 + rare * (abs(log_odds) - 1)
+        with torch.no_grad():
+            for name, parameter in self.head.named_parameters():
+                if name.endswith("weight"):
+                    parameter.mul_(width)
+                else:
+                    parameter.fill_(rare * log_odds)
 
     def bounded(self, x: Tensor) -> Tensor:
         """Return the encoder's output before the channel, (M, B, D)."""

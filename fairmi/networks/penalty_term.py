@@ -13,6 +13,7 @@ from fairmi.dependence.counted_bound import with_gradient
 from fairmi.dependence.levels import LevelCritic, LevelTable
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Channel
+from fairmi.networks.reducer import Reducer
 
 _CRITIC_DECAY = 1e-3
 _N_SHUFFLES = 9
@@ -40,8 +41,9 @@ class PenaltyTerm:
         n_models: int,
         n_repeats: int,
         n_components: int,
+        reducer: Reducer,
     ) -> None:
-        self.penalty = penalty
+        self.penalty, self.reducer = penalty, reducer
         self.channel, self.generator = channel, generator
         self.critic = _critics(penalty, n_models, n_repeats, n_components, sensitive, generator)
         self.n_models = n_models
@@ -76,7 +78,8 @@ class PenaltyTerm:
         if self.table is None:
             return None
         low, above = self.channel.level_probabilities(bounded, width)
-        return LevelProbabilities(bounded, low, self.table.count(low, above, sensitive))
+        counts = self.reducer.total(self.table.count(low, above, sensitive))
+        return LevelProbabilities(bounded, low, counts)
 
     def train_critic(
         self,
@@ -100,6 +103,7 @@ class PenaltyTerm:
             loss = self._critic_loss(bounded, sensitive, width)
             self.optimizer.zero_grad()
             loss.sum().backward()
+            self.reducer.average_gradients(self.trained)
             self.optimizer.step()
 
     def value(
@@ -127,7 +131,7 @@ class PenaltyTerm:
             of_table, slope = self.table.value(levels.low, position, sensitive)
             of_table = with_gradient(z, of_table, slope * self.channel.steps_per_unit)
             value = value.lerp(of_table, table_share)
-        self.table.update(levels.counts, z.shape[1], table_rows)
+        self.table.update(levels.counts, z.shape[1] * self.reducer.n_shards, table_rows)
         return value
 
     def sees(self, z: Tensor, sensitive: SensitiveBatch, model: int) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fairmi._data.sensitive import AttributeRows
 from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.networks.reducer import Reducer, active_reducer
 from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.layout import Layout
 
@@ -151,15 +152,18 @@ def training_rows(
         If groups are to be balanced and there are none.
     """
     _check_group_weight(group_weight, n_groups)
+    reducer = active_reducer()
     y, penalty_weights = rows.codes, rows.penalty_weights
     strata, n_strata = np.zeros_like(y), 1
-    n_rows, *sums = rows.totals if totals is None else totals
+    n_rows, *sums = reducer.total(rows.totals) if totals is None else totals
     scale = n_rows / np.maximum(sums, _TINY)
     if constraint == "equalized_odds":
         strata, n_strata = y, n_classes
     elif constraint == "equal_opportunity":
         penalty_weights = penalty_weights * (y != 0)
-    reader = _SensitiveReader(strata, n_strata, penalty_weights * scale[1], group_weight, device)
+    reader = _SensitiveReader(
+        strata, n_strata, penalty_weights * scale[1], group_weight, device, reducer
+    )
     ends = np.cumsum(n_groups)
     counts = np.zeros((n_strata, ends[-1])) if earlier_counts is None else earlier_counts.copy()
     parts = zip(rows.sensitive.attributes, np.split(counts, ends[:-1], axis=1), strict=True)
@@ -182,6 +186,7 @@ class _SensitiveReader:
     weights: np.ndarray
     group_weight: str | None
     device: torch.device
+    reducer: Reducer
 
     def read(self, attribute: AttributeRows, counts: np.ndarray) -> SensitiveBatch:
         """Return an attribute's record; its groups are added to `counts` (S, G), in place."""
@@ -190,7 +195,9 @@ class _SensitiveReader:
             values = _tensor(attribute.values, self.device, torch.float32)
             return self._record(weights, None, values, None)
         assert attribute.groups is not None
-        np.add.at(counts, (self.strata, attribute.groups), weights)
+        seen = np.zeros_like(counts)
+        np.add.at(seen, (self.strata, attribute.groups), weights)
+        counts += self.reducer.total(seen)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), _TINY)
         if self.group_weight == "balanced":
             # Every group of every stratum has the same weight.

@@ -22,6 +22,7 @@ from fairmi.networks.loop import (
 )
 from fairmi.networks.model import Networks, networks_of
 from fairmi.networks.penalty_term import LevelProbabilities, PenaltyTerm
+from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.networks.schedule import Schedule, StreamSchedule
 
@@ -104,7 +105,7 @@ class Trainer:
         trunk: Any = None,
     ) -> None:
         self.rows: TrainingRows | None = rows
-        self.config = config
+        self.config, self.reducer = config, active_reducer()
         self.networks, self.generator = _networks(config, start, trunk)
         self.lams = torch.tensor(config.model_lams, device=rows.y.device)
         self.terms = [
@@ -116,12 +117,16 @@ class Trainer:
                 n_models=len(config.model_lams),
                 n_repeats=config.n_repeats,
                 n_components=config.n_components,
+                reducer=self.reducer,
             )
             for attribute in rows.sensitive
         ]
         self.optimizer = _adamw(self.networks, config.learning_rate, config.weight_decay)
-        self.n_steps: int | None = config.max_iter * n_batches(rows.n_rows, config.batch_size)
+        self.n_batches = n_batches(self.reducer.total(rows.n_rows), config.batch_size)
+        self.n_steps: int | None = config.max_iter * self.n_batches
         self.step_count = 0
+        if self.reducer.rank:  # after the start, which all have in common
+            self.generator.manual_seed(config.seed + self.reducer.rank)
 
     def feed(
         self, rows: TrainingRows, config: NetworkConfig, step_count: int, number: int
@@ -132,6 +137,7 @@ class Trainer:
         """
         self.rows, self.config = rows, config
         self.lams = torch.tensor(config.model_lams, device=rows.y.device)
+        self.n_batches = n_batches(rows.n_rows, config.batch_size)
         self.n_steps, self.step_count = None, step_count
         for term, attribute in zip(self.terms, rows.sensitive, strict=True):
             term.go_on(attribute)
@@ -146,8 +152,9 @@ class Trainer:
         """Train for an epoch; return the mean task loss and penalty, (2, M)."""
         rows = self.rows
         assert rows is not None
-        batches = minibatches(rows.n_rows, self.config.batch_size, self.generator)
-        return torch.stack([self.step(rows.batch(index)) for index in batches]).mean(0)
+        batches = minibatches(rows.n_rows, self.n_batches, self.generator)
+        losses = torch.stack([self.step(rows.batch(index)) for index in batches]).mean(0)
+        return self.reducer.mean(losses)
 
     def step(self, batch: Batch) -> Tensor:
         """Train the critics, then encoder and head on a batch; return losses (2, M)."""
@@ -166,6 +173,7 @@ class Trainer:
         # Adam does not see the scale; the hidden layers that models share would serve the largest
         # λ first.
         (loss / (1 + self.lams)).sum().backward()
+        self.reducer.average_gradients(self.networks.parameters())
         _set_learning_rate(self.optimizer, self.config.learning_rate * schedule.learning_rate)
         self.optimizer.step()
         return torch.stack([task.detach(), value.detach()])
@@ -222,10 +230,10 @@ class Trainer:
         return found
 
 
-def minibatches(n_rows: int, batch_size: int, generator: Generator) -> Iterator[Tensor]:
-    """Yield the rows of an epoch in random order, in batches whose sizes differ by one at most."""
+def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tensor]:
+    """Yield a `number` of batches of rows in random order, whose sizes differ by one at most."""
     order = torch.randperm(n_rows, generator=generator, device=generator.device)
-    yield from torch.tensor_split(order, n_batches(n_rows, batch_size))
+    yield from torch.tensor_split(order, number)
 
 
 def task_loss(scores: Tensor, batch: Batch) -> Tensor:
@@ -253,7 +261,9 @@ def _networks(
 ) -> tuple[Networks, Generator]:
     generator = torch.Generator(config.device).manual_seed(config.seed)
     networks = networks_of(config.architecture, generator, trunk)
-    if start is not None:
+    if start is None:
+        networks.start_at(config.log_odds)
+    else:
         networks.load_state_dict({k: torch.tensor(v) for k, v in start.items()})
     networks.share(config.n_repeats)
     if not config.shares_layers:

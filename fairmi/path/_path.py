@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fairmi._network_classifier import MIDebiasedClassifier
 from fairmi.exceptions import warn_again
+from fairmi.path._result import FairnessPath
 
 
 def fairness_path(
@@ -21,7 +22,7 @@ def fairness_path(
     sample_weight: ArrayLike | None = None,
     estimator: Any = None,
     lams: int | Sequence[float] = 10,
-) -> tuple[np.ndarray, list[Any]]:
+) -> FairnessPath:
     """Fit a classifier at each of many λ, sharing what they have in common.
 
     Of `MIDebiasedClassifier` all models start from the same weights and see the same minibatches,
@@ -44,10 +45,9 @@ def fairness_path(
 
     Returns
     -------
-    lams : ndarray of shape (n_lams,)
-        The values of λ.
-    models : list of classifiers
-        The fitted classifier of each.
+    FairnessPath
+        A pair, shown as a table of the fits: `lams`, ndarray of shape (n_lams,), the values of λ,
+        and `models`, a list of the fitted classifier of each.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def fairness_path(
     )
     for model in models:
         warn_again(model.warnings_)
-    return values, models
+    return FairnessPath(values, models)
 
 
 def check_estimator(estimator: Any) -> Any:

@@ -30,6 +30,7 @@ from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOption
 from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError, warn_again
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
+from fairmi.networks.reducer import check_alone
 from fairmi.path._folds import (
     FitRows,
     Measures,
@@ -81,6 +82,8 @@ class MIDebiasedClassifierCV(
 
     Attributes
     ----------
+    bound_ : float
+        The bound within which it was chosen.
     lam_ : float
         The λ in use.
     lams_ : ndarray of shape (n_lams,)
@@ -198,6 +201,7 @@ class MIDebiasedClassifierCV(
             As `MIDebiasedClassifier.fit`, of the model that is used.
         """
         self._validate_params()
+        check_alone("MIDebiasedClassifierCV")
         estimator = clone(check_estimator(self.estimator))
         lams = check_lams(self.lams, estimator)
         measures = self._measures()
@@ -253,6 +257,7 @@ class MIDebiasedClassifierCV(
             self.best_index_ = choose({**self.cv_results_, key: kept})
         if broken[first]:
             self._warn_of_refit(first)
+        self.bound_ = float(bound)
         self.lam_ = float(self.lams_[self.best_index_])
         self.model_ = self.models_[self.best_index_]
         return self

@@ -24,11 +24,14 @@ class FairnessFrontierDisplay:
     unfairness_error, score_error : array-like of shape (n_candidates,), default=None
         Standard errors, drawn as bars.
     labels : sequence of str, default=None
-        Names of the candidates, written beside those on the frontier.
+        Names of the candidates, written where there is room beside the chosen one and those on the
+        frontier; where some names are "", beside all whose name is not.
     unfairness_name, score_name : str
         Names of the axes.
     chosen : int, default=None
         Index of the candidate to ring.
+    bound : float, default=None
+        Greatest unfairness allowed, drawn as a line.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class FairnessFrontierDisplay:
         unfairness_name: str = "demographic parity difference",
         score_name: str = "accuracy",
         chosen: int | None = None,
+        bound: float | None = None,
     ) -> None:
         self.unfairness = np.asarray(unfairness, dtype=float)
         self.score = np.asarray(score, dtype=float)
@@ -65,6 +69,7 @@ class FairnessFrontierDisplay:
         self.unfairness_name = unfairness_name
         self.score_name = score_name
         self.chosen = chosen
+        self.bound = bound
 
     @classmethod
     def from_estimator(
@@ -77,9 +82,11 @@ class FairnessFrontierDisplay:
     ) -> FairnessFrontierDisplay:
         """Draw the candidates of a fitted search, by their means over splits.
 
+        Of a `MIDebiasedClassifierCV` λ = 0 and the chosen λ are named.
+
         Parameters
         ----------
-        search : GridSearchCV or its like
+        search : MIDebiasedClassifierCV, GridSearchCV or its like
             Fitted with several scorers, `unfairness` and `score` among them.
         unfairness, score : str
             Keys of its `scoring`. The sign of the unfairness does not matter.
@@ -90,15 +97,18 @@ class FairnessFrontierDisplay:
         means, errors = zip(
             *(_over_splits(results, key) for key in (unfairness, score)), strict=True
         )
+        chosen = getattr(search, "best_index_", None)
+        lams = getattr(search, "lams_", None)
         return cls(
             np.abs(means[0]),
             means[1],
             unfairness_error=errors[0],
             score_error=errors[1],
-            labels=_names(results["params"]),
+            labels=_names(results["params"]) if lams is None else _names_of_path(lams, chosen),
             unfairness_name=unfairness.replace("_", " "),
             score_name=score.replace("_", " "),
-            chosen=getattr(search, "best_index_", None),
+            chosen=chosen,
+            bound=_bound(search, unfairness),
         ).plot(ax=ax)
 
     @classmethod
@@ -142,35 +152,63 @@ class FairnessFrontierDisplay:
             label="candidates",
         )
         ax.plot(self.unfairness[front], self.score[front], **look(0), zorder=3, label="frontier")
+        things: list[Any] = []
+        if self.bound is not None:
+            name = f"bound {self.bound:g}"
+            line = ax.axvline(self.bound, color=GREY, linestyle=":", linewidth=1.5, label=name)
+            things.append(line)
         if self.chosen is not None:
             at = self.unfairness[self.chosen], self.score[self.chosen]
             ring = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 1.8}
             ax.plot(*at, "o", color=VERMILION, label="chosen", zorder=4, **ring)
-        if self.labels is not None:
-            self._name(ax, front)
         ax.set(xlabel=f"{self.unfairness_name} (less is fairer)", ylabel=self.score_name)
         tidy(ax)
-        ax.legend(frameon=False, loc="lower right")
+        things.append(ax.legend(frameon=False, loc="lower right"))
+        if self.labels is not None:
+            self._name(ax, front, things)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _name(self, ax: Any, front: np.ndarray) -> None:
-        """Write names beside the candidates, leaving out one that would cover the last."""
-        ax.autoscale_view()  # else the limits are those of empty axes until the first draw
-        points = ax.transAxes.inverted().transform(
-            ax.transData.transform(np.column_stack([self.unfairness[front], self.score[front]]))
+    def _name(self, ax: Any, front: np.ndarray, things: list[Any]) -> None:
+        """Write names beside candidates, the chosen one first, clear of `things` and of others."""
+        ax.figure.figure.draw_without_rendering()  # what decides where the axes lie
+        taken = [thing.get_window_extent() for thing in things]
+        first = [] if self.chosen is None else [self.chosen]
+        named = [i for i, name in enumerate(self.labels) if name]
+        rest = front if len(named) == len(self.labels) else named
+        for i in dict.fromkeys([*first, *rest]):
+            at = (self.unfairness[i], self.score[i])
+            box = _write(ax, str(self.labels[i]), at, taken) if np.isfinite(at).all() else None
+            taken += [] if box is None else [box]
+
+
+# Offsets in points, and how text stands to a point: right and below it first.
+_PLACES = tuple(
+    ((x, y), {"ha": "left" if x > 0 else "right", "va": "bottom" if y > 0 else "top"})
+    for x in (9, -9)
+    for y in (-5, 5)
+)
+
+
+def _write(ax: Any, text: str, at: tuple[float, float], taken: list[Any]) -> Any:
+    """Write text beside a point inside the frame, clear of `taken`; return its box, if it can."""
+    frame = ax.get_window_extent()
+    for offset, alignment in _PLACES:
+        written = ax.annotate(
+            text,
+            at,
+            xytext=offset,
+            textcoords="offset points",
+            fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            **alignment,
         )
-        last = np.array([-np.inf, -np.inf])
-        for i, point in zip(front, points, strict=True):
-            if (np.abs(point - last) > [0.1, 0.05]).any():
-                last = point
-                ax.annotate(
-                    str(self.labels[i]),
-                    (self.unfairness[i], self.score[i]),
-                    xytext=(6, -12),
-                    textcoords="offset points",
-                    fontsize="small",
-                )
+        box = written.get_window_extent()
+        inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)
+        if inside and not any(box.overlaps(other) for other in taken):
+            return box
+        written.remove()
+    return None
 
 
 class _Said:
@@ -206,3 +244,17 @@ def _names(params: Any) -> list[str]:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _names_of_path(lams: Any, chosen: int | None) -> list[str]:
+    """Name λ = 0 and the chosen λ alone."""
+    return [f"λ = {lam:.3g}" if lam == 0 or k == chosen else "" for k, lam in enumerate(lams)]
+
+
+def _bound(search: Any, unfairness: str) -> float | None:
+    """Return the bound under which a search chose, if it is one on that unfairness."""
+    if hasattr(search, "bound_"):
+        return float(search.bound_) if search.metric == unfairness else None
+    rule = getattr(search, "refit", None)
+    bounded = getattr(rule, "unfairness", None) == unfairness
+    return float(rule.bound) if bounded and rule is not None else None

@@ -38,8 +38,8 @@ def no_training(monkeypatch):
     def refuse(*_):
         raise AssertionError("training started")
 
-    monkeypatch.setattr("fairmi._network_classifier.train_networks", refuse)
-    monkeypatch.setattr("fairmi._backprop_classifier.run_epochs", refuse)
+    monkeypatch.setattr("fairmi.networks.trainer.train_networks", refuse)
+    monkeypatch.setattr("fairmi.networks.loop.run_epochs", refuse)
 
 
 @pytest.mark.parametrize("kind", [MIDebiasedClassifier, MIBackpropClassifier])
@@ -59,6 +59,8 @@ PARAMETERS = {
     "group_weight": ["even", 2],
     "weighted": ["loss", None],
     "class_weight": ["even", 2, {7: 1}, {0: -1}, {0: "x"}, {1: np.inf}],
+    "prior_correction": ["yes", None],
+    "encoder": [3, "cnn", (64,)],
     "hidden_layer_sizes": [
         (0,),
         (-1,),
@@ -74,12 +76,12 @@ PARAMETERS = {
         (np.nan,),
     ],
     "n_components": [0, -1, 1.5, "3", "Auto", None],
-    "n_levels": [1, 0, 2.5, "3", None],
+    "n_levels": [1, 0, 2.5, "3"],
     "n_estimators": [0, -1, 2.5, "3", None],
     "n_critic_steps": [0, 1.5, "3", "auto", None],
     "max_iter": [0, -1, 1.5, "3", "Auto", None],
     "batch_size": [0, -1, 1.5, "3", "auto", None],
-    "learning_rate": [0, -1, np.nan, np.inf, "x", "auto", None],
+    "learning_rate": [0, -1, np.nan, np.inf, "x", "Auto", None],
     "weight_decay": [-1, np.nan, np.inf, "x", "Auto", None],
     "dropout": [-0.1, 1, 1.0, np.nan, "x", "Auto", None],
     "warm_start": ["yes", None],
@@ -92,7 +94,8 @@ PARAMETERS = {
 
 # Of the authors' procedure: no λ for each column, and no number that the data choose.
 BACKPROP_PARAMETERS = {
-    name: PARAMETERS[name] + {"lam": [{"a": 1}], "max_iter": ["auto"]}.get(name, [])
+    name: PARAMETERS[name]
+    + {"lam": [{"a": 1}], "max_iter": ["auto"], "learning_rate": ["auto"]}.get(name, [])
     for name in MIBackpropClassifier().get_params()
 }
 CASES = [
@@ -391,7 +394,7 @@ def fitted():
     tables = {"array": X, "frame": FRAME, "sparse": csr_array(X)}
     model = MIDebiasedClassifier(max_iter=1, random_state=0)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
-        patch.setattr("fairmi._network_classifier.train_networks", train_networks)
+        patch.setattr("fairmi.networks.trainer.train_networks", train_networks)
         return {k: clone(model).fit(v, Y, sensitive_features=S) for k, v in tables.items()}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBoostingClassifier, MIDebiasedClassifier, fairness_path
 from fairmi._data.odd_columns import told_of_columns
 from fairmi._data.tables import table_columns
 from fairmi.datasets import load_adult, load_german
@@ -22,6 +23,7 @@ JOB = np.array(["clerk", "nurse"])[np.arange(N) % 2]
 FRAME = pd.DataFrame({"pay": PAY, "job": JOB})
 Y = (PAY > 0).astype(int)
 S = np.array(list("ab") * (N // 2))
+CODES = np.arange(N) % 25 + 10_000
 
 
 def fit(frame, s=S, **parameters):
@@ -48,6 +50,34 @@ def test_a_column_that_is_no_feature_is_named_with_the_fix(kind):
     with pytest.warns(ColumnWarning, match=f"Column 'odd' of X .*{message}") as caught:
         fit(FRAME.assign(odd=values))
     assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("make", [MIDebiasedClassifier, MIBoostingClassifier])
+def test_a_model_keeps_what_its_fit_warned_of_columns(make):
+    frame = FRAME.assign(odd=ODD["names"][0])
+    codes = pd.DataFrame({"zip": CODES})
+    with pytest.warns(ColumnWarning) as caught:
+        model = make(lam=0, max_iter=1, random_state=0).fit(frame, Y, sensitive_features=codes)
+    told = [(w.category.__name__, str(w.message)) for w in caught if w.category is ColumnWarning]
+    assert len(told) == 2
+    assert [pair for pair in model.warnings_ if pair[0] == "ColumnWarning"] == told
+    with pytest.warns(ColumnWarning) as caught:
+        _, (first, _) = fairness_path(
+            frame, Y, sensitive_features=S, estimator=clone(model), lams=[0, 1]
+        )
+    assert [w.category for w in caught].count(ColumnWarning) == 1
+    assert ("ColumnWarning", str(caught[0].message)) in first.warnings_
+
+
+def test_a_stream_keeps_what_its_first_part_was_warned_of():
+    model = MIDebiasedClassifier(random_state=0)
+    frame = FRAME.assign(odd=ODD["names"][0])
+    with pytest.warns(ColumnWarning):
+        model.partial_fit(frame, Y, [0, 1], sensitive_features=S)
+    ((category, message),) = model.warnings_
+    assert category == "ColumnWarning"
+    assert "'odd'" in message
+    assert model.partial_fit(frame, Y, sensitive_features=S).warnings_ == []
 
 
 @pytest.mark.parametrize(
@@ -78,9 +108,6 @@ def test_categories_none_of_which_fit_saw_are_named():
     assert len(told) == 1
     model.predict(FRAME.assign(job=[" clerk", *JOB[1:]]))
     model.predict(FRAME.assign(job=None))
-
-
-CODES = np.arange(N) % 25 + 10_000
 
 
 def test_codes_that_are_taken_for_a_quantity_are_named():

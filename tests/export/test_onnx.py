@@ -165,6 +165,13 @@ def test_columns_without_names():
     check(model, table, exported)
 
 
+def test_levels_of_a_rare_class():
+    model = trees(n_levels=9).fit(NUMBERS, NUMBERS[:, 0] > 1.9, sensitive_features=S)
+    assert model.channel_["centre"] < -1
+    assert model.channel_["scale"] > 2
+    check(model, NUMBERS)
+
+
 @pytest.mark.parametrize("penalised", [0, 5])
 def test_trees_that_are_leaves_alone(penalised):
     """No split is possible, of any tree or of those of the base."""

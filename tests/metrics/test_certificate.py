@@ -399,3 +399,19 @@ def test_bounds_of_low_confidence_end(against):
     )
     assert bounds == sorted(bounds)
     assert 0 < low <= bounds[-1]
+
+
+def test_a_certificate_is_shown_in_a_line_and_in_a_notebook():
+    z = np.arange(400) % 3
+    groups = np.where(np.arange(400) % 2, "<m>", "f")
+    found = certify(z, groups)
+    assert repr(found).startswith(f"Certificate(bound={found.bound:.4f}, distance=")
+    assert "confidence=0.95" in repr(found)
+    page = found._repr_html_()
+    assert f"<td>{found.bound:.4f}</td>" in page
+    assert "&lt;m&gt;: 200" in page
+    assert "<m>" not in page
+    by_label = certify(z, groups, y=np.arange(400) % 5 > 2, constraint="equalized_odds")
+    assert f"given={by_label.given!r}" in repr(by_label)
+    assert f"at y = {by_label.given}" in by_label._repr_html_()
+    assert "<td>none</td>" in certify(np.arange(400), groups)._repr_html_()

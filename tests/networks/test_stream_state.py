@@ -152,6 +152,9 @@ def odd_part(kind):
     elif kind == "class":
         odd = {"y": np.array(["maybe", *y[1:]])}
         as_taken = {k: v[1:] for k, v in as_taken.items()}
+    elif kind == "missing label":
+        odd = {"y": np.array([None, *y[1:]], dtype=object)}
+        as_taken = {k: v[1:] for k, v in as_taken.items()}
     else:
         value = "z" if kind == "group" else None
         odd = {"sensitive_features": np.array([value, *s[1:]], dtype=object)}
@@ -159,7 +162,9 @@ def odd_part(kind):
     return {"X": X, "y": y, "sensitive_features": s} | odd, as_taken
 
 
-@pytest.mark.parametrize("kind", ["text", "infinite", "class", "group", "missing group"])
+@pytest.mark.parametrize(
+    "kind", ["text", "infinite", "class", "missing label", "group", "missing group"]
+)
 def test_an_odd_row_is_refused_or_masked(kind):
     odd, as_taken = odd_part(kind)
     model = stream()
@@ -183,10 +188,25 @@ def test_odd_values_of_an_array_and_in_the_first_part():
     assert model.encoder_.columns_[1].has_missing
 
 
+@pytest.mark.parametrize("form", [list, pd.Series, lambda y: pd.Series(y).astype("Float64")])
+def test_missing_labels_that_are_numbers_are_left_out(form):
+    X, y, s = rows_of(0)
+    numbers = (y == "yes").astype(float)
+    numbers[[2, 9]] = np.nan
+    kept = np.isfinite(numbers)
+    model = MIDebiasedClassifier(random_state=0)
+    model.partial_fit(X, form(numbers), [0, 1], sensitive_features=s, errors="mask")
+    expected = MIDebiasedClassifier(random_state=0)
+    expected.partial_fit(X[kept], numbers[kept], [0, 1], sensitive_features=s[kept])
+    np.testing.assert_array_equal(model.transform(X), expected.transform(X))
+
+
 def test_a_part_without_a_known_class_and_an_unknown_word_are_told():
     _, y, _ = rows_of(0)
     with pytest.raises(ValueError, match=r"y has none of classes=\['no', 'yes'\]"):
         feed(stream(), 1, y=np.full(len(y), "x"), errors="mask")
+    with pytest.raises(ValueError, match="y has no label in any row; leave this part out"):
+        feed(stream(), 1, y=np.full(len(y), None), errors="mask")
     with pytest.raises(ValueError, match="errors='ignore' is unknown"):
         feed(stream(), 1, errors="ignore")
 

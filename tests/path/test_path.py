@@ -20,7 +20,7 @@ from fairmi import (
 )
 from fairmi.dependence import PENALTIES
 from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
-from fairmi.path import fairness_path
+from fairmi.path import FairnessPath, fairness_path
 from fairmi.plot import FairnessFrontierDisplay
 
 RANDOM = np.random.default_rng(0)
@@ -330,3 +330,32 @@ def test_a_path_has_all_members_of_each_model():
     alone = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)
     assert (models[1].predict(X) == alone.predict(X)).mean() > 0.97
     assert len(models[0].parameters_["head.layers.0.bias"]) == 3
+
+
+def test_a_path_is_shown_as_a_table():
+    shown = fairness_path(
+        X, Y, sensitive_features=S, lams=[0.0, 2.0], estimator=MIDebiasedClassifier(**SMALL)
+    )
+    lams, models = shown
+    assert lams is shown.lams
+    assert models is shown.models
+    title, header, *rows = repr(shown).splitlines()
+    assert title == "2 fits of MIDebiasedClassifier:"
+    assert header.split()[0] == "λ"
+    assert [row.split()[0] for row in rows] == ["0", "2"]
+    assert rows[1].split()[1] == f"{models[1].history_[-1]['task_loss']:.4f}"
+    page = shown._repr_html_()
+    assert page.count("<tr>") == 3
+    assert f"<td>{models[1].history_[-1]['penalty']:.4f}</td>" in page
+
+
+def test_a_path_that_ended_early_says_so():
+    shown = FairnessPath(
+        np.array([1.0]),
+        [MIDebiasedClassifier(lam=1.0)],
+    )
+    model = shown.models[0]
+    model.history_, model.n_iter_, model.stopped_ = [], 0, "diverged"
+    model.warnings_ = [("ConvergenceWarning", "a"), ("ConvergenceWarning", "b")]
+    last = repr(shown).splitlines()[-1]
+    assert last.split() == ["1", "-", "-", "0", "diverged", "ConvergenceWarning"]

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from fairmi.metrics.scorers import make_fairness_scorer
+from fairmi.model_selection import best_under_bound
 from fairmi.plot import (
     FairnessFrontierDisplay,
     GroupMetricsDisplay,
@@ -88,7 +89,52 @@ def test_frontier_of_predictions():
 def test_frontier_names_all_that_stand_apart():
     points = [0.2, 0.1, 0.02, 0.15], [0.86, 0.85, 0.83, 0.82]
     display = FairnessFrontierDisplay(*points, labels=list("abcd"), chosen=1).plot()
-    assert [text.get_text() for text in display.ax_.texts] == ["c", "b", "a"]
+    assert sorted(text.get_text() for text in display.ax_.texts) == ["a", "b", "c"]
+
+
+def inside(display):
+    """Whether all names lie inside the frame, and cover neither each other nor the legend."""
+    display.figure_.canvas.draw()
+    frame = display.ax_.get_window_extent()
+    boxes = [text.get_window_extent() for text in display.ax_.texts]
+    boxes.append(display.ax_.get_legend().get_window_extent())
+    ends = [frame.contains(x, y) for b in boxes[:-1] for x, y in ((b.x0, b.y0), (b.x1, b.y1))]
+    apart = not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    return all(ends) and apart
+
+
+@pytest.mark.parametrize("name", ["λ", "a name that is rather long"])
+@pytest.mark.parametrize("size", [(6.4, 4.8), (3, 2.5)])
+def test_no_name_runs_through_the_frame(name, size):
+    rng = np.random.default_rng(0)
+    for n in (2, 5, 12):
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+        points = np.sort(rng.random((2, n)), axis=1)
+        labels = [f"{name} {k}" for k in range(n)]
+        display = FairnessFrontierDisplay(*points, labels=labels, chosen=0, bound=0.5).plot(ax)
+        assert inside(display)
+        assert name == "a name that is rather long" or display.ax_.texts
+
+
+def test_a_path_names_no_penalty_the_chosen_one_and_the_bound():
+    lams = np.array([0.0, 0.25, 2.0, 16.0])
+    keys = ("accuracy", GAP)
+    scores = {"accuracy": [0.86, 0.87, 0.85, 0.83], GAP: [0.2, 0.15, 0.04, 0.01]}
+    results = {f"{part}_test_{k}": scores[k] for k in keys for part in ("mean", "split0")}
+    results["params"] = [{"lam": lam} for lam in lams]
+    path = SimpleNamespace(cv_results_=results, lams_=lams, best_index_=2, bound_=0.05, metric=GAP)
+    display = FairnessFrontierDisplay.from_estimator(path)
+    assert {text.get_text() for text in display.ax_.texts} == {"λ = 0", "λ = 2"}
+    assert drawn(display) == ["frontier", "bound 0.05", "chosen", "candidates"]
+    assert inside(display)
+    path.metric = "equalized_odds_difference"
+    assert FairnessFrontierDisplay.from_estimator(path).bound is None
+
+
+def test_a_search_under_a_bound_shows_it(search):
+    rule = best_under_bound(GAP, 0.1, maximize="accuracy")
+    shown = SimpleNamespace(cv_results_=search.cv_results_, best_index_=0, refit=rule)
+    assert FairnessFrontierDisplay.from_estimator(shown).bound == 0.1
 
 
 def test_frontier_leaves_out_what_failed():

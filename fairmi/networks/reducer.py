@@ -1,0 +1,169 @@
+"""One training over several processes that each hold a shard of the rows: what they agree on.
+
+Every process draws batches of its own rows. Counts of levels and groups are summed, and gradients
+averaged, over all, so that every process takes the same steps from the same start.
+
+Averaging of gradients: Li et al., *PyTorch Distributed: Experiences on Accelerating Data Parallel
+Training*, arXiv 2006.15704.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:  # loaded where there are several processes: trees ask for these too
+    from torch import Tensor, nn
+
+_T = TypeVar("_T")
+
+
+class Reducer:
+    """What a training asks of the processes it runs in; of one process, nothing is done."""
+
+    n_shards = 1
+    rank = 0
+
+    def total(self, values: _T) -> _T:
+        """Return the sum over processes of a number, an array or a tensor."""
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over processes."""
+        return self.total(values) / self.n_shards if self.n_shards > 1 else values
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace gradients by their means over processes."""
+
+    def of_first(self, call: Callable[[], _T]) -> _T:
+        """Return what `call` returns in the first process, where alone it runs."""
+        return call()
+
+    def agreed(self, call: Callable[[], _T]) -> _T:
+        """Return what `call` returns in this process; raise in all where it raises in one."""
+        return call()
+
+    def any(self, answer: bool) -> bool:
+        """Whether the answer is yes in any process."""
+        return answer
+
+
+class ProcessGroup(Reducer):
+    """The processes of torch.distributed's default group."""
+
+    def __init__(self) -> None:
+        import torch
+        from torch import distributed
+
+        self.torch, self.distributed = torch, distributed
+        self.n_shards, self.rank = distributed.get_world_size(), distributed.get_rank()
+        backend = distributed.get_backend()
+        # NCCL moves what lies on a GPU alone.
+        self.device = torch.device("cuda" if backend == "nccl" else "cpu")
+
+    def total(self, values: Any) -> Any:
+        """Return the sum over processes of a number, an array or a tensor."""
+        if not isinstance(values, self.torch.Tensor):
+            summed = self.total(self.torch.as_tensor(np.asarray(values))).numpy()
+            return summed if isinstance(values, np.ndarray) else type(values)(summed)
+        summed = values.detach().to(self.device, copy=True).contiguous()
+        self.distributed.all_reduce(summed)
+        return summed.to(values.device)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace gradients by their means over processes, all in one message."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        means = self.mean(self.torch.cat([gradient.flatten() for gradient in gradients]))
+        sizes = [gradient.numel() for gradient in gradients]
+        for gradient, part in zip(gradients, means.split(sizes), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def of_first(self, call: Callable[[], _T]) -> _T:
+        """Return what `call` returns in the first process, where alone it runs."""
+        found = [self.agreed(call if self.rank == 0 else lambda: None)]
+        self.distributed.broadcast_object_list(found, src=0, device=self.device)
+        return found[0]  # type: ignore[return-value]
+
+    def agreed(self, call: Callable[[], _T]) -> _T:
+        """Return what `call` returns in this process; raise in all where it raises in one."""
+        result, own = None, None
+        try:
+            result = call()
+        except Exception as error:
+            own = error
+        told: list[str | None] = [None] * self.n_shards
+        self.distributed.all_gather_object(told, None if own is None else f"{own}")
+        if own is not None:
+            raise own
+        first = next((rank for rank, text in enumerate(told) if text is not None), None)
+        if first is not None:
+            raise ValueError(f"The process of rank {first} can't take part: {told[first]}")
+        return result  # type: ignore[return-value]
+
+    def any(self, answer: bool) -> bool:
+        """Whether the answer is yes in any process."""
+        return bool(self.total(int(answer)))
+
+
+_ALONE = Reducer()
+_active: ContextVar[Reducer] = ContextVar("fairmi_reducer", default=_ALONE)
+
+
+def active_reducer() -> Reducer:
+    """Return that of the `data_parallel` context, or the one that does nothing."""
+    return _active.get()
+
+
+def check_alone(what: str) -> None:
+    """Raise ValueError inside of `data_parallel`, of `what` several processes can't train."""
+    if active_reducer().n_shards > 1:
+        raise ValueError(
+            f"{what} trains on the rows of one process; call it outside of data_parallel(), which "
+            "is for MIDebiasedClassifier.fit and fit_path."
+        )
+
+
+@contextmanager
+def data_parallel() -> Iterator[None]:
+    """Let `MIDebiasedClassifier.fit` and `fit_path` train on the rows of all processes together.
+
+    Each process of torch.distributed's default group gives its own rows to the same `fit`. The
+    first one's rows set the encoding of X, the classes and the groups, as the first part of a
+    stream does, so let each have a random share of all rows. `batch_size` is that of all processes
+    together. Every process ends with the same model.
+
+    Raises
+    ------
+    RuntimeError
+        If torch.distributed has no process group.
+
+    Examples
+    --------
+    Under ``torchrun --nproc-per-node 2 script.py``, or in the function that Ray Train or Spark's
+    TorchDistributor runs:
+
+    >>> import torch.distributed as distributed
+    >>> from fairmi import MIDebiasedClassifier, data_parallel
+    >>> def train(X, y, groups):
+    ...     distributed.init_process_group("gloo")
+    ...     part = slice(distributed.get_rank(), None, distributed.get_world_size())
+    ...     model = MIDebiasedClassifier(lam=4.0, batch_size=8192, learning_rate=0.03)
+    ...     with data_parallel():
+    ...         return model.fit(X[part], y[part], sensitive_features=groups[part])
+    """
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        raise RuntimeError(
+            "data_parallel() needs a process group; call torch.distributed.init_process_group() "
+            "first, in processes that torchrun or the like has started."
+        )
+    token = _active.set(ProcessGroup())
+    try:
+        yield
+    finally:
+        _active.reset(token)
