@@ -25,7 +25,7 @@ from common.machine import parser, print_machine, write
 from fairmi import MIDebiasedClassifier
 
 COLUMNS, PART, HELD_OUT, WARM_UP = 20, 50_000, 50_000, 2
-SIZES = (100_000, 1_000_000, 10_000_000)
+SIZES = (100_000, 1_000_000, 3_000_000)
 MAX_ROWS_OF_FIT = 100_000
 
 
@@ -108,10 +108,10 @@ def figures(model: MIDebiasedClassifier) -> dict[str, float]:
     return {"accuracy": float((predicted == fresh["y"]).mean()), "dp": gap}
 
 
-def sweep(most_rows: int, batch_size: int) -> pd.DataFrame:
-    """Measure each size up to `most_rows`."""
+def sweep(sizes: list[int], batch_size: int) -> pd.DataFrame:
+    """Measure each size."""
     found = []
-    for rows in [size for size in SIZES if size <= most_rows]:
+    for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
             write_file(path, rows)
@@ -128,11 +128,11 @@ def sweep(most_rows: int, batch_size: int) -> pd.DataFrame:
 def main() -> None:
     """Print and save the rows, and the power of the rows that time grows with."""
     made = parser(__doc__)
-    made.add_argument("--most-rows", type=int, default=1_000_000)
+    made.add_argument("--rows", type=int, nargs="+", default=SIZES)
     made.add_argument("--batch-size", type=int, default=1024)
     options = made.parse_args()
     print_machine()
-    frame = sweep(options.most_rows, options.batch_size)
+    frame = sweep(options.rows, options.batch_size)
     print(frame.round(4).to_string(index=False))
     stream = frame[frame.way == "streamed"]
     if len(stream) > 1:

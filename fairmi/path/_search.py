@@ -30,6 +30,7 @@ from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOption
 from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError, warn_again
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
+from fairmi.networks.reducer import check_alone
 from fairmi.path._folds import (
     FitRows,
     Measures,
@@ -200,6 +201,7 @@ class MIDebiasedClassifierCV(
             As `MIDebiasedClassifier.fit`, of the model that is used.
         """
         self._validate_params()
+        check_alone("MIDebiasedClassifierCV")
         estimator = clone(check_estimator(self.estimator))
         lams = check_lams(self.lams, estimator)
         measures = self._measures()

@@ -14,7 +14,13 @@ import torch
 from conftest import parity_difference
 from torch import nn
 
-from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier, data_parallel
+from fairmi import (
+    MIBackpropClassifier,
+    MIBoostingClassifier,
+    MIDebiasedClassifier,
+    MIDebiasedClassifierCV,
+    data_parallel,
+)
 from fairmi.networks import reducer
 from fairmi.networks.reducer import Reducer
 
@@ -146,6 +152,9 @@ def test_it_needs_a_process_group():
         pass
 
 
+OTHERS = [MIBoostingClassifier(), MIBackpropClassifier(), MIDebiasedClassifierCV()]
+
+
 @pytest.fixture
 def _two_shards():
     class Two(Reducer):
@@ -157,7 +166,7 @@ def _two_shards():
 
 
 @pytest.mark.usefixtures("_two_shards")
-@pytest.mark.parametrize("model", [MIBoostingClassifier(), MIBackpropClassifier()])
+@pytest.mark.parametrize("model", OTHERS, ids=lambda m: type(m).__name__)
 def test_other_classifiers_refuse_to_train_on_a_shard(model):
     X, y, s = table(100)
     with pytest.raises(ValueError, match=r"one process.*outside of data_parallel\(\)"):

@@ -70,6 +70,20 @@ def test_results_are_those_of_one_process_on_a_dask_cluster(alone):
         check(alone, search())
 
 
+def test_results_are_those_of_one_process_on_ray(alone):
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    with warnings.catch_warnings(action="ignore"):
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        try:
+            register_ray()
+            with joblib.parallel_config(backend="ray"):
+                check(alone, search())
+        finally:
+            ray.shutdown()
+
+
 def threads_of_a_fit(seed):
     """The threads that torch uses inside a fit, and of the process, while fits run beside it."""
     inside = []
