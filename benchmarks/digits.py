@@ -35,7 +35,7 @@ LAMS = (0.3, 1.0)  # of which one is chosen on seed 0, by held-out rows
 BATCH_SIZE = 128  # as published
 N_HELD_OUT = 2_000
 N_CRITIC_STEPS = 2  # of the published procedure, which has 40
-SETTING = ("method", "variance", "rows", "seed", "lam")
+SETTING = ("method", "variance", "rows", "epochs", "seed", "lam")
 
 
 class ChannelsFirst(nn.Module):
@@ -265,13 +265,14 @@ class Table:
         self, method: str, rows: int, variance: float, seed: int, lam: float
     ) -> dict[str, Any]:
         """Return a row, run now unless it is there."""
-        wanted = dict(zip(SETTING, (method, variance, rows, seed, lam), strict=True))
+        few = rows <= self.options.rows[0]
+        epochs = self.options.epochs if few else self.options.long_epochs
+        wanted = dict(zip(SETTING, (method, variance, rows, epochs, seed, lam), strict=True))
         for row in self.rows:
             if all(row[name] == value for name, value in wanted.items()):
                 return row
         setting = self.digits.setting(rows, variance, seed)
-        epochs = self.options.epochs if rows <= self.options.rows[0] else self.options.long_epochs
-        made = wanted | {"epochs": epochs} | run(method, setting, seed, epochs, lam)
+        made = wanted | run(method, setting, seed, epochs, lam)
         print(made, flush=True)
         self.rows.append(made)
         write(
@@ -290,7 +291,7 @@ class Table:
 
 def chosen(frame: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy at the λ that was chosen: mean, least and greatest over seeds."""
-    parts = frame[frame["chosen"]].groupby(["rows", "variance", "method"], sort=False)
+    parts = frame[frame["chosen"]].groupby(["rows", "epochs", "variance", "method"], sort=False)
     return parts.agg(
         lam=("lam", "first"),
         accuracy=("accuracy", "mean"),
@@ -309,14 +310,15 @@ def picture(frame: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    parts = list(frame.groupby(["rows", "variance"], sort=True))
+    parts = list(frame.groupby(["rows", "epochs", "variance"], sort=True))
     figure, axes = plt.subplots(
         1, len(parts), figsize=(3.2 * len(parts) + 1.5, 3.4), sharey=True, layout="constrained"
     )
-    for ax, ((rows, variance), part) in zip(np.atleast_1d(axes), parts, strict=True):
+    for ax, ((rows, epochs, variance), part) in zip(np.atleast_1d(axes), parts, strict=True):
         spread = [part["accuracy"] - part["least"], part["greatest"] - part["accuracy"]]
         ax.barh(part["method"], part["accuracy"], xerr=spread, color="#4477aa", ecolor="#222222")
-        ax.set(title=f"{rows:,} digits, variance {variance:g}", xlim=(0, 1), xlabel="accuracy")
+        ax.set(title=f"{rows:,} digits, {epochs} epochs, variance {variance:g}")
+        ax.set(xlim=(0, 1), xlabel="accuracy")
         ax.grid(axis="x", alpha=0.3)
     np.atleast_1d(axes)[0].invert_yaxis()
     figure.savefig(path, dpi=110)
