@@ -26,7 +26,7 @@ from fairmi import MIDebiasedClassifier
 
 COLUMNS, PART, HELD_OUT, WARM_UP = 20, 50_000, 50_000, 2
 SIZES = (100_000, 1_000_000, 3_000_000)
-MOST_ROWS_OF_FIT = 100_000
+MAX_ROWS_OF_FIT = 100_000
 
 
 def part(rows: int, seed: int) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def sweep(sizes: list[int], batch_size: int) -> pd.DataFrame:
             path = Path(folder) / "rows.parquet"
             write_file(path, rows)
             for way in (streamed, fitted):
-                if way is fitted and rows > MOST_ROWS_OF_FIT:
+                if way is fitted and rows > MAX_ROWS_OF_FIT:
                     continue
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     told = pool.apply(way, (path, batch_size))

@@ -104,8 +104,8 @@ default="demographic_parity"
         or taken as it is inside a `sklearn.frozen.FrozenEstimator`; it gets X without the columns
         that are dropped. Frozen, it should not have learned the rows of `fit` by heart.
     n_levels : int, default=17
-        Values that each unit can take; fewer make a tighter certificate and coarser scores. They
-        are spaced by probability, and by log odds where one of two classes is rare.
+        Values that each unit can take; fewer make a tighter certificate and coarser scores. Where
+        one of two classes is rare they are centred at its log odds.
     learning_rate : float, default=0.1
         Factor of a tree's values in the first round; it falls to 0.15 of it by half a cosine.
     max_iter : int or "auto", default="auto"

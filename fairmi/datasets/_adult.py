@@ -27,9 +27,9 @@ _COLUMNS = (
     "income",
 )
 _SUBSETS = {
-    "train": ("adult.data.gz",),
-    "test": ("adult.test.gz",),
-    "all": ("adult.data.gz", "adult.test.gz"),
+    "train": ("adult.data.bz2",),
+    "test": ("adult.test.bz2",),
+    "all": ("adult.data.bz2", "adult.test.bz2"),
 }
 _DESCRIPTION = """\
 Adult (also 'census income')
@@ -119,7 +119,7 @@ def _read(name: str) -> pd.DataFrame:
     with open_packed(name) as file:
         table = pd.read_csv(
             file,
-            compression="gzip",
+            compression="bz2",
             names=list(_COLUMNS),
             skipinitialspace=True,
             na_values="?",

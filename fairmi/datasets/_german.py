@@ -136,8 +136,8 @@ def load_german(*, return_X_y: bool = False, as_frame: bool = True) -> Bunch | t
     >>> german.data["housing"].cat.categories.to_list()
     ['free of charge', 'owned', 'rented']
     """
-    with open_packed("german.data.gz") as file:
-        table = pd.read_csv(file, compression="gzip", sep=" ", names=[*_SYMBOLS, "credit_risk"])
+    with open_packed("german.data.bz2") as file:
+        table = pd.read_csv(file, compression="bz2", sep=" ", names=[*_SYMBOLS, "credit_risk"])
     words = {name: symbols for name, symbols in _SYMBOLS.items() if symbols}
     for name, symbols in words.items():
         table[name] = table[name].map(symbols).astype("category")

@@ -11,7 +11,7 @@ from torch import Generator, nn
 
 from fairmi._data.random_state import seed_of
 from fairmi.dependence._ascent import Samples, read, train
-from fairmi.dependence._conditional import conditional_critic
+from fairmi.dependence._conditional_density import conditional_critic
 from fairmi.dependence._critics import PairCritic, SmoothMLP
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch

@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence._bound import CriticBound
-from fairmi.dependence._conditional import log_ratios
+from fairmi.dependence._conditional_density import log_ratios
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.within import mean
 

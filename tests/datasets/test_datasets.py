@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import gzip
+import bz2
 import hashlib
 
 import numpy as np
@@ -11,9 +11,9 @@ from fairmi.datasets import load_adult, load_german
 from fairmi.datasets._loading import open_packed
 
 SHA256 = {
-    "adult.data.gz": "df25a4e32ed6f1bd4b3910d21a7bd661a09061eced7cb45555a519d9667cc87b",
-    "adult.test.gz": "5c8e678e04c82a07182bbcb6667c9a06faaba123a55b409af7c5d21fb45784b3",
-    "german.data.gz": "b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871",
+    "adult.data.bz2": "df25a4e32ed6f1bd4b3910d21a7bd661a09061eced7cb45555a519d9667cc87b",
+    "adult.test.bz2": "5c8e678e04c82a07182bbcb6667c9a06faaba123a55b409af7c5d21fb45784b3",
+    "german.data.bz2": "b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871",
 }
 ADULT_PARTS = [("train", 32_561, 2_399, 7_841), ("test", 16_281, 1_221, 3_846)]
 
@@ -21,7 +21,7 @@ ADULT_PARTS = [("train", 32_561, 2_399, 7_841), ("test", 16_281, 1_221, 3_846)]
 @pytest.mark.parametrize("name", SHA256)
 def test_packed_text_is_what_uci_distributes(name):
     with open_packed(name) as file:
-        text = gzip.decompress(file.read())
+        text = bz2.decompress(file.read())
     assert hashlib.sha256(text).hexdigest() == SHA256[name]
 
 
