@@ -51,6 +51,10 @@ class FairnessPath(NamedTuple):
         return f"{len(self.models)} fits of {type(self.models[0]).__name__}"
 
 
+# A pickle names the public place of a class, which stays where its file moves.
+FairnessPath.__module__ = "fairmi.path"
+
+
 def _cells(model: Any) -> tuple[str, ...]:
     """Return what a row of the table says of a model."""
     last = model.history_[-1] if model.history_ else {}

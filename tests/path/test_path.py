@@ -339,6 +339,8 @@ def test_a_path_is_shown_as_a_table():
     lams, models = shown
     assert lams is shown.lams
     assert models is shown.models
+    assert repr(pickle.loads(pickle.dumps(shown))) == repr(shown)
+    assert b"_result" not in pickle.dumps(shown)
     title, header, *rows = repr(shown).splitlines()
     assert title == "2 fits of MIDebiasedClassifier:"
     assert header.split()[0] == "λ"
