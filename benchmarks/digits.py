@@ -317,7 +317,7 @@ def picture(frame: pd.DataFrame, path: Path) -> None:
     for ax, ((rows, epochs, variance), part) in zip(np.atleast_1d(axes), parts, strict=True):
         spread = [part["accuracy"] - part["least"], part["greatest"] - part["accuracy"]]
         ax.barh(part["method"], part["accuracy"], xerr=spread, color="#4477aa", ecolor="#222222")
-        ax.set(title=f"{rows:,} digits, {epochs} epochs, variance {variance:g}")
+        ax.set(title=f"{rows:,} digits, {epochs} epochs,\nvariance {variance:g}")
         ax.set(xlim=(0, 1), xlabel="accuracy")
         ax.grid(axis="x", alpha=0.3)
     np.atleast_1d(axes)[0].invert_yaxis()
