@@ -17,7 +17,6 @@ LAYERS = {
     "exceptions": 0,
     "_sklearn_compat": 0,
     "_classifier": 0,
-    "_layers": 0,
     "_one_thread": 0,
     "datasets": 0,
     "_data": 1,
@@ -41,7 +40,6 @@ LAYERS = {
     "__main__": 9,
 }
 TRAINING_BRANCH = {
-    "_layers",
     "_one_thread",
     "preprocessing",
     "dependence",

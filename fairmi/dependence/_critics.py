@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._layers import StackedLinear
+from fairmi.dependence.layers import StackedLinear
 
 _N_FEATURES = 32
 

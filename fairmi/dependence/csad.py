@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._layers import StackedMLP
 from fairmi.dependence.hsic import gaussian_kernel
+from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._layers import StackedMLP
 from fairmi.dependence._bound import CriticBound
 from fairmi.dependence._pair_means import difference
 from fairmi.dependence._pair_scores import Scores, score
 from fairmi.dependence.counted_bound import exact_bound
+from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 

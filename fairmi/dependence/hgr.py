@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._layers import StackedMLP
+from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.dependence.within import (

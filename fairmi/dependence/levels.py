@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from fairmi._layers import StackedMLP
 from fairmi.dependence.counted_bound import Cells
+from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.sensitive_batch import SensitiveBatch, with_strata
 
 # Batches that the counts look back on at most, and rows' worth of prior that smooths each level.

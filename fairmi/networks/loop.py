@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fairmi._layers import repeated
+from fairmi.dependence.layers import repeated
 from fairmi.networks.model import Networks
 
 

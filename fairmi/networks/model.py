@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi._data.rarity import rarity
-from fairmi._layers import StackedMLP, repeated
+from fairmi.dependence.layers import StackedMLP, repeated
 
 
 class Channel(nn.Module):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._layers import StackedMLP, repeated
 from fairmi.dependence.counted_bound import with_gradient
+from fairmi.dependence.layers import StackedMLP, repeated
 from fairmi.dependence.levels import LevelCritic, LevelTable
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Channel

@@ -8,6 +8,7 @@ from fairmi.dependence.counted_bound import counted_bound
 from fairmi.dependence.levels import LevelTable
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
+from fairmi.networks.reducer import Reducer
 
 N_ROWS, N_GROUPS, N_MODELS = 400, 3, 2
 
@@ -45,6 +46,7 @@ def penalised(n_strata):
         n_models=N_MODELS,
         n_repeats=1,
         n_components=1,
+        reducer=Reducer(),
     )
     noise = torch.randn(N_MODELS, N_ROWS, 1, generator=generator)
     bounded = torch.tanh(noise + data.groups[None, :, None] / 2).requires_grad_()

@@ -19,6 +19,7 @@ from fairmi.dependence.hsic import gaussian_kernel, hsic
 from fairmi.exceptions import CollapseWarning
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
+from fairmi.networks.reducer import Reducer
 
 NAMES = ["hgr", "csad", "characteristic_function", "hsic", "sliced_infomin"]
 KINDS = ["groups", "values"]
@@ -338,7 +339,14 @@ def test_rows_beyond_the_bound_are_read_in_parts():
     data = data_of(c, dtype=torch.float32)
     z = torch.as_tensor(c[None, :, None] + np.random.default_rng(0).normal(size=(1, 2500, 1)))
     term = PenaltyTerm(
-        HSIC(), data, Channel(17, seeded()), seeded(), n_models=1, n_repeats=1, n_components=1
+        HSIC(),
+        data,
+        Channel(17, seeded()),
+        seeded(),
+        n_models=1,
+        n_repeats=1,
+        n_components=1,
+        reducer=Reducer(),
     )
     parts = float(term._value_in_parts(z.float(), data))
     assert parts == pytest.approx(float(value(HSIC(), z[0], data_of(c))[0]), rel=0.03)

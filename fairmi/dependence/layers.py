@@ -22,7 +22,7 @@ class StackedLinear(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from fairmi._layers import StackedLinear
+    >>> from fairmi.dependence.layers import StackedLinear
     >>> layer = StackedLinear(3, 4, 2, torch.Generator().manual_seed(0))
     >>> layer(torch.zeros(5, 4)).shape
     torch.Size([3, 5, 2])
@@ -55,7 +55,7 @@ class StackedMLP(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from fairmi._layers import StackedMLP
+    >>> from fairmi.dependence.layers import StackedMLP
     >>> networks = StackedMLP(2, (4, 8, 1), torch.Generator().manual_seed(0))
     >>> networks(torch.zeros(5, 4)).shape
     torch.Size([2, 5, 1])
