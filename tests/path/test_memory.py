@@ -160,13 +160,14 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path, n_jobs):
     killed = run(folder, log, n_jobs, kill_after=n_jobs_done * EPOCHS + 2)
     assert killed.returncode == (-signal.SIGKILL if n_jobs == 1 else 1), killed.stderr
     assert not (folder / "frontier.csv").exists()
-    before = len(log.read_text().splitlines())
+    first = log.read_text().splitlines()
     again = run(folder, log, n_jobs)
     assert again.returncode == 0, again.stderr
-    trained = (len(log.read_text().splitlines()) - before) / EPOCHS
+    # A worker beside the killed one may end its jobs after the process that asked for them.
+    trained = sum(pid not in first for pid in log.read_text().splitlines()) / EPOCHS
     lost = FOLDS + 1 - n_jobs_done
     # Of two workers one has finished a job for certain; how far the other came is a race.
-    assert trained == lost if n_jobs == 1 else 0 < trained <= lost + 1
+    assert trained == lost if n_jobs == 1 else 1 <= trained <= lost + 1, trained
     with warnings.catch_warnings(action="ignore"):
         expected = search(None, n_jobs=None)
     found = pd.read_csv(folder / "frontier.csv")
