@@ -1,6 +1,7 @@
 """One pass of partial_fit over a Parquet file, as long as asked, beside `fit` on the same rows.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/stream.py --output benchmarks/results/stream.csv
+     OMP_NUM_THREADS=1 python benchmarks/stream.py --fit-alone --output stream_fit.csv
 
 Every size runs in a process of its own. Time is that of the processor, reading of the file
 included; memory is the growth of the peak over that after the first parts.
@@ -25,7 +26,7 @@ from common.machine import parser, print_machine, write
 from fairmi import MIDebiasedClassifier
 
 COLUMNS, PART, HELD_OUT, WARM_UP = 20, 50_000, 50_000, 2
-SIZES = (100_000, 1_000_000, 3_000_000)
+SIZES = (100_000, 1_000_000, 10_000_000)
 MAX_ROWS_OF_FIT = 100_000
 
 
@@ -108,16 +109,15 @@ def figures(model: MIDebiasedClassifier) -> dict[str, float]:
     return {"accuracy": float((predicted == fresh["y"]).mean()), "dp": gap}
 
 
-def sweep(sizes: list[int], batch_size: int) -> pd.DataFrame:
-    """Measure each size."""
+def sweep(sizes: list[int], batch_size: int, *, fit_alone: bool) -> pd.DataFrame:
+    """Measure each size: a stream, and `fit` on few rows; or `fit` alone, on all."""
     found = []
     for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
             write_file(path, rows)
-            for way in (streamed, fitted):
-                if way is fitted and rows > MAX_ROWS_OF_FIT:
-                    continue
+            ways = [fitted] if fit_alone else [streamed, fitted][: 1 + (rows <= MAX_ROWS_OF_FIT)]
+            for way in ways:
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
                     told = pool.apply(way, (path, batch_size))
                 found.append({"way": way.__name__, "rows": rows, "batch_size": batch_size} | told)
@@ -130,11 +130,12 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--rows", type=int, nargs="+", default=SIZES)
     made.add_argument("--batch-size", type=int, default=1024)
+    made.add_argument("--fit-alone", action="store_true", help="measure fit alone, on all rows")
     options = made.parse_args()
     print_machine()
-    frame = sweep(options.rows, options.batch_size)
+    frame = sweep(options.rows, options.batch_size, fit_alone=options.fit_alone)
     print(frame.round(4).to_string(index=False))
-    stream = frame[frame.way == "streamed"]
+    stream = frame[frame.way == ("fitted" if options.fit_alone else "streamed")]
     if len(stream) > 1:
         first, last = stream.iloc[0], stream.iloc[-1]
         power = np.log(last["s"] / first["s"]) / np.log(last["rows"] / first["rows"])
