@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from fairmi import __version__
-from fairmi._data.options import jobs, new_folder
+from fairmi._data.options import add_jobs, new_folder
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -79,15 +79,7 @@ def add_compare_command(subparsers: Any) -> None:
     parser.add_argument(
         "--methods", nargs="+", metavar="NAME", help="these alone, by their names in the table"
     )
-    parser.add_argument(
-        "--jobs",
-        "--n-jobs",
-        dest="n_jobs",
-        type=jobs,
-        default=2,
-        metavar="N",
-        help="processes side by side, -1 for one on each core (2)",
-    )
+    add_jobs(parser)
     parser.set_defaults(run=run_compare)
 
 
@@ -101,10 +93,7 @@ def run_compare(options: argparse.Namespace) -> str:
             "--output saves a picture, which needs matplotlib: pip install matplotlib"
         )
 
-    try:
-        methods = None if options.methods is None else methods_named(options.methods)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    methods = None if options.methods is None else methods_named(options.methods)
     comparison = compare(
         options.dataset,
         methods=methods,

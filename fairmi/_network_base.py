@@ -149,9 +149,11 @@ def inference_device(name: str) -> torch.device:
 
 def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
     """Seed what an encoder of the user's draws from torch, and put the global state back."""
+    if encoder is None:
+        return nullcontext()
     from fairmi.networks.own_encoder import own_draws
 
-    return nullcontext() if encoder is None else own_draws(seed, device)
+    return own_draws(seed, device)
 
 
 class NetworkClassifier(RepresentationClassifier):
@@ -297,8 +299,7 @@ def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:
     """Return the rows that a fit is diagnosed by."""
-    most = getattr(rows.x, "most_rows", _MAX_ROWS)
-    return rows.first(min(_MAX_ROWS, most))
+    return rows.first(min(_MAX_ROWS, getattr(rows.x, "max_rows", _MAX_ROWS)))
 
 
 def check_layer_sizes(sizes: Any) -> None:

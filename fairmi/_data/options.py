@@ -13,6 +13,19 @@ def jobs(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: 1, 2, ... or -1")
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the option of commands that train side by side."""
+    parser.add_argument(
+        "--jobs",
+        "--n-jobs",
+        dest="n_jobs",
+        type=jobs,
+        default=2,
+        metavar="N",
+        help="processes side by side, -1 for one on each core (2)",
+    )
+
+
 def seed(text: str) -> int:
     """Return a seed of random draws."""
     if _is_integer(text) and 0 <= int(text) < 2**32:

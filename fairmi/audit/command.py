@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fairmi._data.options import confidence, jobs, new_file, seed
+from fairmi._data.options import add_jobs, confidence, new_file, seed
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
 
@@ -48,15 +48,7 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
         "--confidence", type=confidence, default=0.95, help="of the intervals (0.95)"
     )
     parser.add_argument("--seed", type=seed, default=0, help="of draws and probes (0)")
-    parser.add_argument(
-        "--jobs",
-        "--n-jobs",
-        dest="n_jobs",
-        type=jobs,
-        default=2,
-        metavar="N",
-        help="processes side by side, -1 for one on each core (2)",
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--verbose", action="store_true", help="show progress where that is no terminal too"
     )

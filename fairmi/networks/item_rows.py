@@ -12,7 +12,7 @@ from fairmi._data.fit_input import FitInput
 from fairmi.networks.own_encoder import tensor_of
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
-# Values of the rows by which a fit is diagnosed, all at once, and the fewest of these.
+# Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
 _DIAGNOSED_VALUES, _MIN_ROWS = 2**24, 200
 
 
@@ -23,7 +23,7 @@ class ItemRows:
         self.source, self.device = source, device
 
     @property
-    def most_rows(self) -> int:
+    def max_rows(self) -> int:
         """Rows that may be tensors at once."""
         values = max(math.prod(self.source.shape[1:]), 1)
         return max(_DIAGNOSED_VALUES // values, _MIN_ROWS)
