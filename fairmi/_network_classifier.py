@@ -604,8 +604,11 @@ default="demographic_parity"
         trunk: Trunk | None,
     ) -> NetworkConfig:
         from fairmi.dependence.names import penalty_of
+        from fairmi.networks.reducer import active_reducer
 
-        n_classes = len(given.classes)
+        n_classes, odds = len(given.classes), 0.0
+        if n_classes == 2:  # shards differ, and settings must not
+            odds = active_reducer().of_first(lambda: log_odds(given.codes, given.task_weights))
         return network_config(
             self.get_params(deep=False),
             lams=lams,
@@ -613,7 +616,7 @@ default="demographic_parity"
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
             n_classes=n_classes,
             own_encoder=trunk is not None,
-            log_odds=log_odds(given.codes, given.task_weights) if n_classes == 2 else 0.0,
+            log_odds=odds,
             factors=factors,
             penalty=penalty_of(self.penalty),
             device=device,

@@ -22,6 +22,7 @@ from fairmi import (
     data_parallel,
 )
 from fairmi.networks import reducer
+from fairmi.networks.config import network_config
 from fairmi.networks.reducer import Reducer
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -191,6 +192,27 @@ def test_settings_of_one_process_are_refused(parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=f"{name}=.* can't be trained by several processes"):
         MIDebiasedClassifier(**parameters).fit(X, y, sensitive_features=s)
+
+
+def test_settings_that_hang_on_the_classes_are_those_of_the_first(monkeypatch):
+    """As in a process of another rank, which is told what the first one found."""
+
+    class Told(Reducer):
+        def of_first(self, call):
+            found = call()
+            return -5.0 if isinstance(found, float) else found
+
+    asked = []
+
+    def config(*arguments, **settings):
+        asked.append(settings["log_odds"])
+        return network_config(*arguments, **settings)
+
+    monkeypatch.setattr("fairmi._network_classifier.network_config", config)
+    monkeypatch.setattr(reducer, "active_reducer", Told)
+    X, y, s = table(400)
+    MIDebiasedClassifier(max_iter=1, random_state=0).fit(X, y, sensitive_features=s)
+    assert asked == [-5.0]
 
 
 def test_one_process_does_nothing():
