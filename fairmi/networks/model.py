@@ -110,7 +110,7 @@ class Networks(nn.Module):
         n_outputs: int,
         dropout: float,
         generator: Generator,
-        squashed: bool | None = None,
+        squashed: bool = False,
     ) -> None:
         super().__init__()
         self.n_inputs, self.n_components = n_inputs, n_components
@@ -118,8 +118,7 @@ class Networks(nn.Module):
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
         )
         # Rounded units are bounded; open ones only where it is said.
-        bounded = n_levels is not None if squashed is None else squashed
-        self.channel = Channel(n_levels, generator, squashed=bounded)
+        self.channel = Channel(n_levels, generator, squashed=squashed or n_levels is not None)
         self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
         if n_components == 1:
             self._start_head()
