@@ -24,3 +24,13 @@ def parity_difference(predicted, s):
     predicted, s = np.asarray(predicted), np.asarray(s)
     rates = [predicted[s == group].mean() for group in np.unique(s)]
     return max(rates) - min(rates)
+
+
+def shifted_groups(seed, n_rows):
+    """A feature that shows the group and the label both, and one that shows the label alone."""
+    random = np.random.default_rng(seed)
+    s = random.integers(2, size=n_rows)
+    x = random.normal(size=(n_rows, 4))
+    x[:, 0] += 1.5 * s
+    y = (x[:, 0] + x[:, 1] + 0.5 * random.normal(size=n_rows) > 0.75).astype(int)
+    return x, y, s

@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import skops.io
+from conftest import shifted_groups
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -35,16 +36,6 @@ from fairmi.exceptions import (
 CHECKED = MIBoostingClassifier(
     sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=5
 )
-
-
-def shifted_groups(seed, n_rows):
-    """A feature that shows the group and the label both, and one that shows the label alone."""
-    random = np.random.default_rng(seed)
-    s = random.integers(2, size=n_rows)
-    x = random.normal(size=(n_rows, 4))
-    x[:, 0] += 1.5 * s
-    y = (x[:, 0] + x[:, 1] + 0.5 * random.normal(size=n_rows) > 0.75).astype(int)
-    return x, y, s
 
 
 X, Y, S = shifted_groups(0, 800)

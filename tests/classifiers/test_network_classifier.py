@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from conftest import shifted_groups
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from scipy.sparse import csc_array, csr_array
 from sklearn.base import clone
@@ -23,16 +24,6 @@ from fairmi.networks.trainer import Trainer
 
 # Short trainings may well predict one class; the tests of warnings ask for them by name.
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-
-
-def shifted_groups(seed, n_rows):
-    """A feature that shows the group and the label both, and one that shows the label alone."""
-    random = np.random.default_rng(seed)
-    s = random.integers(2, size=n_rows)
-    x = random.normal(size=(n_rows, 4))
-    x[:, 0] += 1.5 * s
-    y = (x[:, 0] + x[:, 1] + 0.5 * random.normal(size=n_rows) > 0.75).astype(int)
-    return x, y, s
 
 
 def base_rates(seed, n_rows):
