@@ -30,6 +30,8 @@ from fairmi.exceptions import StoppedFitError, warn_again
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
 _FEW_STEPS = 200
+# Penalties that estimate I(Z; C), by name: the measures themselves load torch, which trees do
+# without.
 _INFORMATION = frozenset(
     ("donsker_varadhan", "mine", "nwj", "infonce", "smile", "club", "barber_agakov")
 )

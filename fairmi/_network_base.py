@@ -135,18 +135,6 @@ def on_few_threads(
     return wrapped
 
 
-def inference_device(name: str) -> torch.device:
-    """Return the device of a name where it is there, else the CPU."""
-    import torch
-
-    from fairmi.networks.model import device_of
-
-    try:
-        return device_of(name)
-    except ValueError:
-        return torch.device("cpu")
-
-
 def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
     """Seed what an encoder of the user's draws from torch, and put the global state back."""
     if encoder is None:
@@ -184,8 +172,7 @@ class NetworkClassifier(RepresentationClassifier):
             return None
         from fairmi.networks.own_encoder import fitted_trunk
 
-        n_features = self.architecture_["n_inputs"]
-        return fitted_trunk(self.trunk_, n_features, inference_device(self.device)).features
+        return fitted_trunk(self.trunk_, self.architecture_["n_inputs"], self.device).features
 
     def _checked_features(self, X: Any) -> Any:
         """Return the rows, or the columns of a table, that the encoder reads."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi.networks.model import Networks
+from fairmi.networks.model import Networks, device_of
 
 _LARGEST_BYTE = 255
 CHECKED_ROWS = 2
@@ -176,8 +176,15 @@ def _made(encoder: Callable[[], Any]) -> Any:
         ) from error
 
 
-def fitted_trunk(module: nn.Module, n_outputs: int, device: torch.device) -> Trunk:
-    """Return the trunk of a fitted model for inference, on a device; the model's stays its own."""
+def fitted_trunk(module: nn.Module, n_outputs: int, device_name: str) -> Trunk:
+    """Return the trunk of a fitted model for inference, whose own module stays as it is.
+
+    It runs on the named device where that is there, else on the CPU.
+    """
+    try:
+        device = device_of(device_name)
+    except ValueError:
+        device = torch.device("cpu")
     if device.type != "cpu":
         module = copy.deepcopy(module).to(device)
     return Trunk(module.eval(), device, n_outputs)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._base import told_of_trivial
+from fairmi._base import measures_information, told_of_trivial
 from fairmi._data.collapse import FittedRows, PenalisedGroups, ceiling_of
+from fairmi.dependence import PENALTIES
 from fairmi.exceptions import CollapseWarning
 
 # 1,000 rows of two groups, of which y is 1 in 1 and in 4 of 5: H(Y) = 0.6931, and
@@ -25,6 +26,11 @@ def fitted(odds, labels=Y):
 
 def groups(lam, weights=ONES):
     return [PenalisedGroups(lam, GROUPS, weights)]
+
+
+def test_penalties_in_nats_are_those_that_estimate():
+    for name, penalty in PENALTIES.items():
+        assert measures_information(name) == hasattr(penalty, "estimate")
 
 
 def test_the_ceiling_is_entropy_over_information():
