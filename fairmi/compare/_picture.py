@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Characters of a line under the axes, which the legend makes narrower than the picture.
+_NOTE_WIDTH = 80
 # The marker says the same again as the colour.
 _STYLES = {
     "fairmi": (palette.VERMILION, "o"),
@@ -106,7 +109,7 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
         counts = points.loc[~inside, "method"].str.partition(", ")[0].value_counts()
         said = ", ".join(f"{n} of {name}" for name, n in counts.items())
         note = f"Outside the frame, which holds the bulk of the points: {said} (see the table)"
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{note}")
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{fill(note, _NOTE_WIDTH)}")
 
 
 def _add_legend(figure: Figure, *, has_plain: bool) -> None:

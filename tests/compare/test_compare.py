@@ -318,6 +318,21 @@ def test_stray_points_do_not_stretch_the_picture():
     assert "2 of Adversarial" in axes.get_xlabel()
 
 
+def test_what_is_said_of_stray_points_stays_in_the_picture():
+    stray = ["Adversarial", "Logistic regression", "CorrelationRemover", "ThresholdOptimizer"]
+    table = lines(
+        fairmi_network=[(0.85 + k / 1_000, k / 100) for k in range(20)],
+        **{name: [(0.6, 0.05)] for name in stray},
+    )
+    figure = draw_frontier(table, title="Adult")
+    figure.draw_without_rendering()
+    written = figure.axes[0].xaxis.label.get_window_extent()
+    assert all(name in figure.axes[0].get_xlabel().replace("\n", " ") for name in stray)
+    assert written.x0 >= 0
+    assert written.x1 <= figure.bbox.width
+    assert written.y0 >= 0
+
+
 def test_text_fits_a_terminal():
     table = compare_folds(german_sample(), [BY_NAME["Majority class"]], fast=True, n_jobs=1)
     rows = [(m.name, setting) for m in METHODS for setting in m.settings(fast=False)]
