@@ -19,7 +19,7 @@ from common.data import adult, first_rows
 from common.machine import parser, print_machine
 from fairmi import MIDebiasedClassifier
 from fairmi._data.fit_input import read_fit_input
-from fairmi._one_thread import one_thread
+from fairmi._threads import one_thread
 from fairmi.dependence.layers import StackedMLP
 from fairmi.networks.rows import SpreadTable
 from fairmi.networks.schedule import Schedule

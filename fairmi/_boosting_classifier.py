@@ -25,7 +25,8 @@ from fairmi._base import (
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, effective_n_threads
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._threads import threads_for
 from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.config import boosting_config
 from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
@@ -384,7 +385,7 @@ default="demographic_parity"
         config = boosting_config(
             self.get_params(deep=False),
             n_rows=len(rows.y),
-            n_threads=effective_n_threads(),
+            n_threads=threads_for(len(rows.y)),
             seed=seed,
         )
         compared = self._compared(given, rows)

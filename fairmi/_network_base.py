@@ -20,8 +20,8 @@ from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.collapse import FittedRows, PenalisedGroups
 from fairmi._data.fit_input import FitInput
-from fairmi._one_thread import one_thread
 from fairmi._sklearn_compat import in_skops
+from fairmi._threads import one_thread
 from fairmi.networks.inference import represent, represent_items
 from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder

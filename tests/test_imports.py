@@ -17,8 +17,8 @@ LAYERS = {
     "exceptions": 0,
     "_sklearn_compat": 0,
     "_classifier": 0,
-    "_one_thread": 0,
     "datasets": 0,
+    "_threads": 1,
     "_data": 1,
     "preprocessing": 2,
     "dependence": 2,
@@ -40,7 +40,6 @@ LAYERS = {
     "__main__": 9,
 }
 TRAINING_BRANCH = {
-    "_one_thread",
     "preprocessing",
     "dependence",
     "networks",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fairmi._data.sensitive import AttributeRows
-from fairmi._one_thread import one_thread
+from fairmi._threads import one_thread
 from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.levels import attribute_of, mean_one
 from fairmi.dependence.sensitive_batch import SensitiveBatch

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fairmi._sklearn_compat import NODE, TreePredictor, effective_n_threads
+from fairmi._sklearn_compat import NODE, TreePredictor
+from fairmi._threads import threads_for
 
 _WORDS = 8  # of 32 bits each that hold a set of categories
 
@@ -49,7 +50,7 @@ class Trees:
         n_scores = len(self.start)
         scores = np.tile(self.start, (len(x), 1))
         known, place = _known_categories(self.n_categories)
-        n_threads = effective_n_threads()
+        n_threads = threads_for(len(x))
         for t in range(len(self.first_node) - 1):
             scores[:, t % n_scores] += self._tree(t).predict(x, known, place, n_threads)
         return scores

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, nn
 
 from fairmi._data.random_state import seed_of
+from fairmi._threads import one_thread
 from fairmi.dependence._ascent import Samples, read, train
 from fairmi.dependence._conditional_density import conditional_critic
 from fairmi.dependence._critics import PairCritic, SmoothMLP
@@ -117,7 +118,8 @@ class CriticBound(Penalty):
         generator = torch.Generator().manual_seed(seed)
         n_models, _, n_components = samples.z.shape
         critic = self._smooth_critic(n_models, n_components, samples.sensitive, generator)
-        train(self, critic, samples, generator)
+        with one_thread():
+            train(self, critic, samples, generator)
         return critic
 
     def _smooth_critic(

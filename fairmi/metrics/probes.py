@@ -25,6 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
+from fairmi._threads import limited_threads
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._digits import DigitSelector
 from fairmi.metrics._target import Target
@@ -270,11 +271,17 @@ def _fit_predict(
     model = probe.build(Task(target.continuous, seed, len(train), hold_back))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is meant
-        model.fit(Z[train], target.values[train], **weights)
+        with limited_threads(len(train)):
+            model.fit(Z[train], target.values[train], **weights)
+    with limited_threads(len(test)):
+        return _prediction(model, Z[test], target)
+
+
+def _prediction(model: Any, Z: np.ndarray, target: Target) -> np.ndarray:
     if target.continuous:
-        return np.asarray(model.predict(Z[test]), dtype=np.float64).reshape(-1, 1)
-    probability = np.zeros((len(test), len(target.labels)))
-    probability[:, model.classes_] = model.predict_proba(Z[test])
+        return np.asarray(model.predict(Z), dtype=np.float64).reshape(-1, 1)
+    probability = np.zeros((len(Z), len(target.labels)))
+    probability[:, model.classes_] = model.predict_proba(Z)
     return probability[:, 1:] if len(target.labels) == 2 else probability
 
 

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
@@ -82,8 +81,8 @@ def _probed(predictions: Predictions, groups: Groups) -> tuple[bool, list[np.nda
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Fit a probe once, on one thread, as more mostly wait; equal rows are told of elsewhere."""
-    with threadpool_limits(limits=1), warnings.catch_warnings(), shared_fits():
+    """Fit a probe once; equal rows are told of elsewhere."""
+    with warnings.catch_warnings(), shared_fits():
         warnings.filterwarnings(
             "ignore", message=".* rows equal another row", category=UserWarning
         )
