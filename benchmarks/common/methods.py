@@ -200,7 +200,10 @@ METHODS: dict[str, Method] = {
     "published": single_fits("MI backpropagation as published", _PUBLISHED, (1.0, 10.0)),
     "reduction": reduction("ExponentiatedGradient", _LOGISTIC, BOUNDS, encoded=True),
     "reduction_boosting": reduction(
-        "ExponentiatedGradient, boosting", _BOOSTING, (0.02, 0.05), encoded=False
+        "ExponentiatedGradient, boosting",
+        _BOOSTING,
+        (0.003, 0.01, 0.02, 0.035, 0.05, 0.08),
+        encoded=False,
     ),
     "thresholds_boosting": thresholds(
         "ThresholdOptimizer, boosting", _BOOSTING, (0.0, 0.02, 0.05, 0.1)
