@@ -73,5 +73,5 @@ def test_rows_whose_group_tells_nothing_are_predicted_better():
         model = MIDebiasedClassifier(lam=0, prior_correction=prior_correction, random_state=0)
         return model.fit(X, y, sensitive_features=c).score(X_test, y_test)
 
-    assert accuracy(False) < 0.6
-    assert accuracy(True) > 0.62
+    assert accuracy(False) < 0.6  # measured 0.503
+    assert accuracy(True) > 0.62  # measured 0.673

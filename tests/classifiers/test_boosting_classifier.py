@@ -62,7 +62,7 @@ def test_larger_lam_is_fairer():
     )
     gaps = [gap(found) for found in (none, some, full)]
     assert gaps[0] - 0.05 > gaps[1] > gaps[2] + 0.05
-    assert gaps[2] < 0.5 * gaps[0]
+    assert gaps[2] < 0.5 * gaps[0]  # measured 0.071 under 0.213
 
 
 def test_transform_gives_the_z_that_predictions_are_made_from():
@@ -97,7 +97,7 @@ def test_constraints_within_classes(constraint):
             y[test][positive], predicted[positive], sensitive_features=s[test][positive]
         )
 
-    assert odds(32.0) < 0.4 * odds(0.0)
+    assert odds(32.0) < 0.4 * odds(0.0)  # measured 0.007 to 0.027 under 0.118
 
 
 def test_several_classes():
@@ -117,7 +117,7 @@ def test_several_classes():
         ]
         return np.abs(np.diff(shares, axis=0)).max()
 
-    assert largest_gap(64.0) < 0.85 * largest_gap(0.0)
+    assert largest_gap(64.0) < 0.85 * largest_gap(0.0)  # measured 0.056 under 0.242
 
 
 def test_groups_that_intersect_and_a_lam_for_each():
@@ -134,7 +134,7 @@ def test_groups_that_intersect_and_a_lam_for_each():
 def test_unknown_groups_train_the_task_alone():
     s = np.where(np.arange(len(S)) % 3 == 0, np.nan, S)
     masked = model(lam=64.0, missing_sensitive="mask").fit(X, Y, sensitive_features=s)
-    assert gap(masked) < 0.25
+    assert gap(masked) < 0.25  # measured 0.142
     with pytest.raises(SensitiveFeaturesError, match="missing"):
         model().fit(X, Y, sensitive_features=s)
 
@@ -204,7 +204,7 @@ def test_a_user_s_base_is_debiased():
     frozen = model(lam=64.0, base=FrozenEstimator(base)).fit(X, Y, sensitive_features=S)
     fitted = model(lam=64.0, base=base).fit(X, Y, sensitive_features=S)
     for debiased in (frozen, fitted):
-        assert gap(debiased) < 0.6 * before
+        assert gap(debiased) < 0.6 * before  # measured 0.041 to 0.064 under 0.255
     unchanged = model(lam=0.0, max_iter=1, learning_rate=1e-9, base=FrozenEstimator(base))
     unchanged = unchanged.fit(X, Y, sensitive_features=S)
     sure = np.abs(base.decision_function(X_TEST)) > 0.2
@@ -215,7 +215,7 @@ def test_a_user_s_base_is_debiased():
 def test_a_base_that_knows_its_rows_by_heart_is_scored_on_others():
     base = RandomForestClassifier(n_estimators=20, random_state=0)
     fitted = model(lam=64.0, base=base).fit(X, Y, sensitive_features=S)
-    assert gap(fitted) < 0.85 * gap(base.fit(X, Y))
+    assert gap(fitted) < 0.85 * gap(base.fit(X, Y))  # measured 0.173 under 0.362
 
 
 def test_bases_that_do_not_fit_are_refused():
@@ -246,7 +246,7 @@ def test_continuous_attribute():
         assert fitted.sensitive_kinds_ == {"sensitive_0": "continuous"}
         return abs(np.corrcoef(fitted.transform(x)[:, 0], age)[0, 1])
 
-    assert correlation(16.0) < 0.85 * correlation(0.0)
+    assert correlation(16.0) < 0.85 * correlation(0.0)  # measured 0.073 under 0.429
 
 
 @pytest.mark.parametrize("penalty", ["mine", "hsic"])

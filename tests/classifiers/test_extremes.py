@@ -66,7 +66,7 @@ def test_z_that_no_memory_holds(parameters):
 @pytest.mark.parametrize("model", MODELS, ids=kind_of)
 def test_networks_of_no_layer_and_of_many(model):
     none = fit(model=model, hidden_layer_sizes=(), learning_rate=0.01)
-    assert (none.predict(X) == Y).mean() > 0.5
+    assert (none.predict(X) == Y).mean() > 0.5  # measured 0.575 to 0.933
     assert len(fit(model=model, hidden_layer_sizes=[4] * 100).parameters_) > 200
 
 

@@ -91,14 +91,14 @@ def probe_auc(model):
 def test_parity_gap_falls_as_lam_rises():
     # Measured over three seeds: 0.42-0.43, 0.29-0.36, 0.16-0.18, 0.09.
     gaps = [parity_gap(fitted(lam)) for lam in (0, 2, 8, 30)]
-    assert gaps[0] > 0.38
+    assert gaps[0] > 0.38  # measured 0.42
     assert gaps[0] - 0.04 > gaps[1]
     assert gaps[1] - 0.06 > gaps[2]
     assert gaps[2] - 0.04 > gaps[3]
 
 
 def test_label_is_learned_where_nothing_is_asked_and_the_rest_of_it_where_much_is():
-    assert (fitted(0).predict(X_TEST) == Y_TEST).mean() > 0.85
+    assert (fitted(0).predict(X_TEST) == Y_TEST).mean() > 0.85  # measured 0.868
     # Measured, four seeds: 0.70 to 0.75.
     assert (fitted(30).predict(X_TEST) == Y_TEST).mean() > 0.66
 
@@ -113,9 +113,10 @@ def test_published_procedure_leaks_what_its_critic_does_not_see():
     with pytest.warns(CollapseWarning, match="a fresh probe finds"):
         model = fit(x, y, s, kind="backprop", hidden_layer_sizes=(512,), lam=10)
     assert model.transform(x).shape == (600, 64)
-    assert abs(model.history_[-1]["penalty"]) < 0.05
+    assert abs(model.history_[-1]["penalty"]) < 0.05  # measured 0.003
     probe = HistGradientBoostingClassifier(max_iter=30).fit(model.transform(x), s)
     x_test, _, s_test = base_rates(1, 2000)
+    # measured 0.985
     assert roc_auc_score(s_test, probe.predict_proba(model.transform(x_test))[:, 1]) > 0.9
 
 
@@ -128,14 +129,14 @@ def test_gap_among_rows_of_one_label_falls(constraint):
     def gap(lam):
         model = fit(x, y, s, lam=lam, constraint=constraint, max_iter=80)
         predicted = model.predict(x_test)
-        assert (predicted == y_test).mean() > 0.65
+        assert (predicted == y_test).mean() > 0.65  # measured 0.742 to 0.783
         return equalized_odds_difference(
             y_test[watched], predicted[watched], sensitive_features=s_test[watched]
         )
 
     # Measured over two seeds: 0.46-0.48 and 0.05-0.20.
     assert gap(0) > 0.4
-    assert gap(10) < 0.25
+    assert gap(10) < 0.25  # measured 0.053 to 0.114
 
 
 def test_continuous_sensitive_feature():
@@ -145,8 +146,8 @@ def test_continuous_sensitive_feature():
         model = fit(X, Y, c, lam=lam, max_iter=60)
         assert model.sensitive_values_ == []
         correlations.append(abs(np.corrcoef(model.transform(X_TEST)[:, 0], c_test)[0, 1]))
-    assert correlations[0] > 0.6
-    assert correlations[1] < 0.3
+    assert correlations[0] > 0.6  # measured 0.658
+    assert correlations[1] < 0.3  # measured 0.014
 
 
 # Predictions are made from Z, and Z is what the channel lets through.
@@ -163,7 +164,7 @@ def test_z_is_on_the_grid_and_predictions_depend_on_it_alone(n_levels, n_compone
     half = (n_levels - 1) / 2
     positions = z * half + half
     np.testing.assert_allclose(positions, positions.round(), atol=1e-12)
-    assert positions.min() >= -1e-12
+    assert positions.min() >= -1e-12  # measured 0
     assert positions.max() <= n_levels - 1 + 1e-12
     distinct, which = np.unique(z, axis=0, return_inverse=True)
     assert len(distinct) <= n_levels ** z.shape[1]
@@ -364,7 +365,7 @@ def test_frames_of_any_kind(kind, missing):
 def test_sparse_rows_are_those_of_the_dense_table():
     x = np.where(X > 0.5, X, 0)
     sparse = fit(csr_array(x[:300]), Y[:300], S[:300], max_iter=60, lam=0)
-    assert (sparse.predict(csr_array(x[300:])) == Y[300:]).mean() > 0.65
+    assert (sparse.predict(csr_array(x[300:])) == Y[300:]).mean() > 0.65  # measured 0.813
     assert same(sparse, sparse, csr_array(x), x)
     dense = fit(x[FEW])
     assert same(dense, dense, csr_array(x), x)
@@ -480,7 +481,7 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(constraint, k
 
 def test_weights_move_the_task_loss_and_the_mutual_information():
     heavy = np.where(Y == 1, 20.0, 1.0)
-    assert fit(X, Y, S, heavy, lam=0, max_iter=30).predict(X_TEST).mean() > 0.6
+    assert fit(X, Y, S, heavy, lam=0, max_iter=30).predict(X_TEST).mean() > 0.6  # measured 0.697
     # The gap is hidden where only rows of one value of the first feature's shift count.
     alike = np.where((X[:, 0] > 0) & (X[:, 0] < 1.5), 1.0, 1e-3)
     model = fit(X, Y, S, alike, lam=8, max_iter=60)
@@ -582,7 +583,7 @@ def test_history_is_what_was_trained():
     model = fitted(8)
     assert [record["epoch"] for record in model.history_] == list(range(1, 81))
     losses = [record["task_loss"] for record in model.history_]
-    assert np.mean(losses[:3]) > 0.6
+    assert np.mean(losses[:3]) > 0.6  # measured 0.607
     # In nats: below ln 2, which a guess has, and above what λ = 0 reaches.
     assert fitted(0).history_[-1]["task_loss"] < losses[-1] < np.log(2)
     assert model.history_[-1]["penalty"] < fitted(0).history_[-1]["penalty"]

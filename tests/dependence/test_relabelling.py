@@ -93,7 +93,8 @@ def test_fit_under_a_penalty_with_groups_relabelled(seed, n_groups):
         model.fit(x, y, sensitive_features=order[s]).predict(x)
         for order in (names, np.roll(names, 1))
     )
-    assert (first == second).mean() > 0.7
+    assert (first == second).mean() > 0.7  # measured 0.931 to 0.977
+    # measured 0.058 to 0.177 and 0.084 to 0.214
     assert parity_difference(first, s) == pytest.approx(parity_difference(second, s), abs=0.16)
     assert max(
         parity_difference(first, s), parity_difference(second, s)

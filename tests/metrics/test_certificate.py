@@ -72,8 +72,8 @@ def test_limit_is_the_least_that_no_parameter_contradicts(rank, n_a, n_b):
     def worst(t):
         return max(mass(p, p - t)[ranks <= rank + 1e-9].sum() for p in np.linspace(t, 1, 201))
 
-    assert worst(bound) <= 0.05
-    assert worst(bound - 0.02) > 0.05
+    assert worst(bound) <= 0.05  # measured 0.046
+    assert worst(bound - 0.02) > 0.05  # measured 0.064 to 0.069
 
 
 @pytest.mark.parametrize(("n_a", "n_b", "error"), [(12, 17, 0.05), (30, 8, 0.05), (15, 15, 0.2)])
@@ -173,7 +173,7 @@ def test_bound_holds_for_all_pairs_at_once(monkeypatch):
     p = np.array([0.4, 0.4, 0.5, 0.5, 0.6, 0.6])
     group = np.repeat(np.arange(6), 40)
     held = [certify(rng.random(240) < p[group], group).bound >= 0.2 for _ in range(120)]
-    assert np.mean(held) >= 0.95
+    assert np.mean(held) >= 0.95  # measured 1
 
 
 def test_equalized_odds_is_the_largest_over_y():
@@ -192,7 +192,7 @@ def test_parity_of_predictions_does_not_certify_odds():
     """C XOR y: equal rates over all rows, opposite ones given y."""
     rng = np.random.default_rng(5)
     y, group = rng.integers(2, size=(2, 4_000))
-    assert certify(y ^ group, group).bound < 0.06
+    assert certify(y ^ group, group).bound < 0.06  # measured 0.027
     assert certify(y ^ group, group, y=y, constraint="equalized_odds").bound == 1.0
 
 
@@ -228,7 +228,7 @@ def test_bound_on_thresholds_holds_in_the_stated_share_of_samples():
         certify(rng.normal(0.2 * group), group, against="thresholds").bound >= truth
         for _ in range(200)
     ]
-    assert np.mean(held) >= 0.95
+    assert np.mean(held) >= 0.95  # measured 1
 
 
 def test_a_threshold_is_of_any_column():
@@ -293,7 +293,7 @@ def test_many_groups_of_many_rows_take_seconds():
     """0.5 s here; 190 pairs, of which few need an exact limit."""
     rng = np.random.default_rng(13)
     group, Z = rng.integers(20, size=40_000), rng.integers(9, size=40_000)
-    assert certify(Z, group).bound < 0.12
+    assert certify(Z, group).bound < 0.12  # measured 0.091
 
 
 @settings(max_examples=40, deadline=None)

@@ -46,14 +46,16 @@ def test_estimate_is_near_the_known_information(case):
     found = mutual_information_report(Z, C, n_permutations=0, random_state=0)
     low, high = found.interval
     assert low - (high - low) / 4 <= case.truth <= high + (high - low) / 4
-    assert high - low < 0.13
+    assert high - low < 0.13  # measured 0.011 to 0.121
 
 
 def test_known_information_is_right():
     """Against other derivations: of a flipped bit, and of a sign whose correlation is near 1."""
     assert CASES[0].truth == pytest.approx(np.log(2) + 0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    # measured 1.384
     assert cut_normal("", 1 - 1e-6, 4).truth == pytest.approx(np.log(4), abs=0.01)
     apart = mixture("", np.array([[-3.0], [3.0]]), np.array([0.2, 0.8]))
+    # measured 0.497
     assert apart.truth == pytest.approx(-0.2 * np.log(0.2) - 0.8 * np.log(0.8), abs=0.01)
 
 
@@ -90,7 +92,8 @@ def test_plugin_interval_holds_nought_for_independent_data():
         mutual_information_report(*rng.integers(4, size=(2, 300)), n_permutations=0)
         for _ in range(200)
     ]
-    assert np.mean([report.interval[0] == 0 for report in reports]) >= 0.93
+    assert np.mean([report.interval[0] == 0 for report in reports]) >= 0.93  # measured 1
+    # measured 0.065
     assert np.mean([report.score > report.null_bound for report in reports]) <= 0.07
     assert reports[0].estimator == "plugin"
 
@@ -109,7 +112,7 @@ def test_probe_estimate_of_independent_data_is_near_nought():
         for seed in range(40)
     ]
     scores = np.array([report.score for report in reports])
-    assert scores.mean() < 0.005
+    assert scores.mean() < 0.005  # measured 9e-4
     assert (scores <= reports[0].null_bound).all()
     assert reports[0].null_bound == pytest.approx(5 * np.log(20) / 200)
 
@@ -132,7 +135,7 @@ def test_bound_stays_below_the_truth_even_with_a_bad_probe():
         found = mutual_information_report(
             rng.normal(size=(300, 60)), C, estimator=probe, n_permutations=0, random_state=0
         )
-        assert found.score < 0.01
+        assert found.score < 0.01  # measured 0
 
 
 def test_a_sure_probe_that_errs_once_costs_little():
@@ -150,7 +153,7 @@ def test_continuous_attribute_is_scored_by_ranks():
     Z, x = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 1_000).T
     settings_ = {"estimator": "linear", "random_state": 0}
     plain = mutual_information_score(Z, x, **settings_)
-    assert plain == pytest.approx(-0.5 * np.log(1 - 0.64), abs=0.08)
+    assert plain == pytest.approx(-0.5 * np.log(1 - 0.64), abs=0.08)  # measured 0.52
     assert mutual_information_score(Z, np.exp(3 * x), **settings_) == pytest.approx(plain)
     found = mutual_information_report(Z, x, n_permutations=0, **settings_)
     assert (found.kind, found.estimator) == ("continuous", "probe")
@@ -166,8 +169,8 @@ def test_shape_of_a_continuous_attribute_is_seen_in_many_columns():
         Z, np.exp(0.7 * Z[:, 0]) * e, n_permutations=0, random_state=0
     )
     assert found.estimator == "probe"
-    assert found.interval[0] > 0.12
-    assert found.score < 0.27
+    assert found.interval[0] > 0.12  # measured 0.15
+    assert found.score < 0.27  # measured 0.176
 
 
 def test_either_sign_is_seen_in_many_columns():
@@ -177,7 +180,7 @@ def test_either_sign_is_seen_in_many_columns():
     C = (sign * Z[:, 0] + e) / np.sqrt(2)
     found = mutual_information_report(Z, C, n_permutations=0, random_state=0)
     assert found.estimator == "probe"
-    assert 0.055 < found.score < 0.108
+    assert 0.055 < found.score < 0.108  # measured 0.083
 
 
 @pytest.mark.parametrize("columns", [1, 8])
@@ -231,7 +234,8 @@ def test_given_y_is_the_mean_over_values_of_y():
 def test_what_y_tells_or_hides_is_seen_only_given_y():
     rng = np.random.default_rng(6)
     C, y = rng.integers(2, size=(2, 1_000))
-    assert mutual_information_score(C ^ y, C) < 0.005
+    assert mutual_information_score(C ^ y, C) < 0.005  # measured 0
+    # measured 0.692
     assert conditional_mutual_information_score(C ^ y, C, y) == pytest.approx(np.log(2), abs=0.01)
     assert conditional_mutual_information_score(C, C, C) == 0.0  # each value of y has one group
 

@@ -104,7 +104,7 @@ def test_xor_with_the_label_is_found_given_it():
     given = conditional_leakage_report(Z, c, y, probe="boosting", random_state=0)
     assert not alone.flagged
     assert given.flagged
-    assert given.score > 0.99 > 0.6 > alone.score
+    assert given.score > 0.99 > 0.6 > alone.score  # measured 1 and 0.538
     assert given.n_rows == 600
 
 
@@ -118,7 +118,7 @@ def test_given_a_label_that_tells_all_nothing_is_left():
         Z = 2 * y + rng.normal(size=150)
         found = conditional_leakage_report(Z, c, y, probe="linear", cv=3, random_state=0)
         p_values.append(found.p_value)
-    assert sum(p <= 0.05 for p in p_values) <= 3
+    assert sum(p <= 0.05 for p in p_values) <= 3  # measured 0
     assert leakage_report(Z, c, probe="linear", random_state=0).flagged
 
 
@@ -151,7 +151,7 @@ def test_whole_numbers_keep_their_last_bits():
 def test_independent_data_are_not_flagged():
     found = leakage_report(*planted("none"), random_state=0)
     assert not found.flagged
-    assert 0.5 < found.null_mean < found.null_quantile < 0.56
+    assert 0.5 < found.null_mean < found.null_quantile < 0.56  # measured 0.518 and 0.542
     assert found.score < found.null_quantile
     assert "no leak found" in str(found)
 
@@ -180,6 +180,7 @@ def test_p_value_is_uniform_when_blocks_are_independent():
         )
         for _ in range(120)
     ]
+    # measured 0.291 to 0.74
     assert np.quantile(p, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.12)
 
 
@@ -221,6 +222,7 @@ def test_auc_error_is_that_of_many_samples():
         _probe_scores.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)
     ]
     spread = np.std([score.value for score in scores])
+    # measured 0.048 and 0.05
     assert np.mean([score.standard_error() for score in scores]) == pytest.approx(spread, rel=0.1)
 
 
@@ -248,7 +250,7 @@ def test_three_groups_and_their_rarest():
     found = leakage_report((group == "c") + rng.normal(0, 0.3, 362), group, random_state=0)
     assert (found.metric, found.labels) == ("roc_auc_ovr", ("a", "b", "c"))
     assert found.flagged
-    assert found.balanced_accuracy > 0.5
+    assert found.balanced_accuracy > 0.5  # measured 0.658
     assert len(found.probes) == 7
 
 
@@ -257,9 +259,10 @@ def test_continuous_attribute_is_scored_by_r2():
     age = rng.integers(18, 80, 400)
     found = leakage_report(age + rng.normal(0, 10, 400), age, random_state=0)
     assert (found.metric, found.kind, found.labels) == ("r2", "continuous", ())
+    # measured 0.764 and 0.762
     assert found.score == pytest.approx(np.var(age) / (np.var(age) + 100), abs=0.1)
     assert found.flagged
-    assert found.null_quantile < 0.05
+    assert found.null_quantile < 0.05  # measured 0.016
     assert np.isnan(found.balanced_accuracy)
     nothing = leakage_report(rng.normal(size=400), age, probe="linear", random_state=0)
     assert nothing.score < nothing.null_quantile
@@ -272,7 +275,7 @@ def test_spread_of_a_continuous_attribute_counts():
     found = leakage_report(Z, np.exp(0.7 * Z) * e, probe="boosting", random_state=0)
     assert found.metric == "r2_of_spread"
     assert found.flagged
-    assert found.score > 0.15 > found.null_quantile
+    assert found.score > 0.15 > found.null_quantile  # measured 0.316 and 0.008
     assert "r2_of_spread" in str(found)
     assert str(found).count("a leak") == 1
     assert [p.probe for p in found.probes] == ["boosting", "boosting, of the spread"]
@@ -313,7 +316,7 @@ def test_rows_of_no_weight_do_not_count(probe):
     Z[300:, 0] = -3 * c[300:]  # the contrary, where it doesn't count
     weighted = leakage_score(Z, c, probe=probe, sample_weight=weight, random_state=0)
     alone = leakage_score(Z[:300], c[:300], probe=probe, random_state=0)
-    assert weighted == pytest.approx(alone, abs=0.05)
+    assert weighted == pytest.approx(alone, abs=0.05)  # measured 0.726 to 0.801 and 0.77 to 0.802
 
 
 def test_equal_weights_are_no_weights():
@@ -360,14 +363,14 @@ def test_few_rows_are_enough_for_every_probe():
     rng = np.random.default_rng(11)
     found = leakage_report(rng.normal(size=20), np.arange(20) % 2, random_state=0)
     assert len(found.probes) == 7
-    assert found.null_quantile > 0.7
+    assert found.null_quantile > 0.7  # measured 0.831
 
 
 def test_probe_of_the_callers_own():
     Z, c = planted("plain", 150)
     found = leakage_report(Z, c, probe=LogisticRegression(), random_state=0)
     assert found.probe == "LogisticRegression"
-    assert found.score > 0.65
+    assert found.score > 0.65  # measured 0.817
     assert leakage_score(Z, c, probe=DummyClassifier(), random_state=0) == 0.5
 
 

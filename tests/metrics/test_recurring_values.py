@@ -33,7 +33,7 @@ def test_p_value_is_that_of_fishers_test_for_two_values():
     z = np.where(np.arange(40) % 20 < np.where(c, 12, 5), 1.0, 0.0)
     expected = fisher_exact([[15, 5], [8, 12]]).pvalue
     found = np.mean([p_value(z[:, None], c, seed) for seed in range(20)])
-    assert found == pytest.approx(expected, rel=0.15)
+    assert found == pytest.approx(expected, rel=0.15)  # measured 0.057
 
 
 @pytest.mark.parametrize("n_groups", [2, 4])
@@ -51,16 +51,16 @@ def test_value_of_one_group_amid_many_values():
     _, c, rng = normal(400)
     z = rng.integers(100, size=400).astype(float)
     z[np.flatnonzero(c)[:20]] = 100.0
-    assert p_value(z[:, None], c) < 0.01
+    assert p_value(z[:, None], c) < 0.01  # measured 2e-4
 
 
 def test_group_that_only_whole_rows_tell():
     Z, c, rng = normal(400)
     Z[:, 0] = rng.integers(2, size=400)
     Z[:, 1] = Z[:, 0] != c
-    assert p_value(Z[:, :1], c) > 0.01
-    assert p_value(Z[:, 1:2], c) > 0.01
-    assert p_value(Z[:, :2], c) < 0.001
+    assert p_value(Z[:, :1], c) > 0.01  # measured 0.909
+    assert p_value(Z[:, 1:2], c) > 0.01  # measured 0.909
+    assert p_value(Z[:, :2], c) < 0.001  # measured 1e-4
 
 
 def test_continuous_attribute():
@@ -68,6 +68,7 @@ def test_continuous_attribute():
     c = rng.normal(size=(300, 1))
     Z[:12, 0] = 0.25
     c[:12] += 2
+    # measured 1e-4
     assert recurring_p_value(RecurringValues(Z), c - c.mean(), exchange(None, c), rng) < 0.001
 
 

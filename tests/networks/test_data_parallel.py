@@ -134,7 +134,7 @@ def test_the_model_lies_on_the_frontier_of_one_process(results):
     # Measured: .734 of two processes, .734 to .737 of four seeds of one, .702 without a penalty,
     # where the gap is .33 to .34; with it .18, and .04 to .09.
     assert abs(values[0] - values[1]) < 0.015
-    assert gaps[0] < 0.26
+    assert gaps[0] < 0.26  # measured 0.183
 
 
 def test_what_one_can_not_read_is_told_by_both(results):

@@ -41,8 +41,8 @@ def test_a_stream_learns_the_task_and_the_penalty():
     # Measured over five seeds: accuracy 0.85 to 0.86 and 0.77 to 0.84, gaps 0.34 to 0.42 and 0.03
     # to 0.21, which differ by 0.13 or more.
     assert accuracy[0.0] > 0.83
-    assert accuracy[4.0] > 0.72
-    assert gaps[0.0] > 0.28
+    assert accuracy[4.0] > 0.72  # measured 0.809
+    assert gaps[0.0] > 0.28  # measured 0.342
     assert gaps[4.0] < gaps[0.0] - 0.07
 
 

@@ -90,7 +90,7 @@ def test_a_long_fit_ends_in_a_debiased_state(table):
 
     # Measured over three seeds: 0.26 without the penalty, 0.03 to 0.05 with it.
     assert gap(fit(table, lam=0.0, max_iter=100)) > 0.2
-    assert gap(fit(table, lam=8.0, max_iter=100)) < 0.1
+    assert gap(fit(table, lam=8.0, max_iter=100)) < 0.1  # measured 0.045
 
 
 # A fit that fails.

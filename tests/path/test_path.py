@@ -55,14 +55,14 @@ def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
     for lam, model in zip(lams, models, strict=True):
         alone = MIDebiasedClassifier(lam=lam, **SMALL).fit(X, Y, sensitive_features=S)
         assert model.lam == lam
-        assert (model.predict(X) == alone.predict(X)).mean() > 0.97
+        assert (model.predict(X) == alone.predict(X)).mean() > 0.97  # measured 1
         assert model.n_iter_ == alone.n_iter_
         np.testing.assert_allclose(
             [r["task_loss"] for r in model.history_[:5]],
             [r["task_loss"] for r in alone.history_[:5]],
             rtol=1e-3,
         )
-    assert gap(models[0]) > 0.4 > 0.2 > gap(models[1])
+    assert gap(models[0]) > 0.4 > 0.2 > gap(models[1])  # measured 0.456 and 0.089
 
 
 @pytest.mark.filterwarnings("ignore::fairmi.CollapseWarning")
@@ -75,7 +75,7 @@ def test_any_penalty_trains_a_path_as_it_trains_a_fit(penalty, kind):
     alone = MIDebiasedClassifier(lam=2.0, **few).fit(X, Y, sensitive_features=c)
     for name in ("task_loss", "penalty"):
         many, fit = ([record[name] for record in m.history_] for m in (models[1], alone))
-        np.testing.assert_allclose(many, fit, rtol=0.05, atol=0.01)
+        np.testing.assert_allclose(many, fit, rtol=0.05, atol=0.01)  # measured 9e-5
 
 
 def big(n=6_000):
@@ -99,9 +99,11 @@ def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
     # Measured over eight draws: accuracies differ by 0.02 at most, gaps by 0.06.
     for lam, model in zip(lams, models, strict=True):
         alone = MIDebiasedClassifier(lam=lam, **few).fit(x, y, sensitive_features=s)
+        # measured 0.799 to 0.875 and 0.816 to 0.876
         assert model.score(x, y) == pytest.approx(alone.score(x, y), abs=0.04)
+        # measured 0.191 to 0.513 and 0.213 to 0.509
         assert gap(model, x, s) == pytest.approx(gap(alone, x, s), abs=0.1)
-    assert gap(models[0], x, s) > 0.35 > 0.2 > gap(models[1], x, s)
+    assert gap(models[0], x, s) > 0.35 > 0.2 > gap(models[1], x, s)  # measured 0.513 and 0.191
 
 
 def test_a_fit_of_many_rows_trains_auxiliary_models_that_no_one_sees():
@@ -132,7 +134,7 @@ def test_default_path_spans_from_no_debiasing_to_full():
     assert lams[0] == 0
     assert len(lams) == len(models) == 5
     np.testing.assert_allclose(np.diff(np.log(lams[1:])), np.log(4))
-    assert gap(models[-1]) < 0.1
+    assert gap(models[-1]) < 0.1  # measured 0.017
 
 
 @pytest.mark.filterwarnings("ignore:The penalty did little", "ignore:The fit collapsed")
@@ -141,7 +143,7 @@ def test_model_that_diverges_leaves_those_beside_it_alone():
     with pytest.warns(ConvergenceWarning, match="non-finite"):
         models = path(X, Y, S, [0.0, 2.0, 1e39], **SMALL)[1]
     for model, alone in zip(models, kept, strict=False):
-        assert (model.predict(X) == alone.predict(X)).mean() > 0.97
+        assert (model.predict(X) == alone.predict(X)).mean() > 0.97  # measured 1
     assert models[2].n_iter_ < models[0].n_iter_
     assert np.isfinite(models[2].decision_function(X)).all()
 
@@ -179,22 +181,22 @@ def test_search_takes_the_best_model_within_the_bound(fitted):
     folds = [fitted.cv_results_[f"split{k}_test_accuracy"] for k in range(3)]
     np.testing.assert_allclose(frontier.mean_accuracy, np.mean(folds, axis=0))
     np.testing.assert_allclose(frontier.se_accuracy, np.std(folds, axis=0, ddof=1) / np.sqrt(3))
-    assert (frontier.mean_accuracy > 0.6).all()
+    assert (frontier.mean_accuracy > 0.6).all()  # measured 0.781 to 0.848
     assert gap(fitted) < gap(fitted.models_[0]) - 0.1
 
 
 def test_frontier_is_measured_on_rows_that_were_held_out():
     noise = RANDOM.integers(2, size=N)
     found = search(bound=1.0, lams=[0.0, 1.0]).fit(X, noise, sensitive_features=S)
-    assert (found.frontier_.mean_accuracy < 0.58).all()
-    assert accuracy_score(noise, found.models_[0].predict(X)) > 0.6
+    assert (found.frontier_.mean_accuracy < 0.58).all()  # measured 0.498 to 0.5
+    assert accuracy_score(noise, found.models_[0].predict(X)) > 0.6  # measured 0.663
 
 
 def test_operating_point_moves_without_training(fitted):
     models = list(fitted.models_)
     try:
         assert fitted.set_operating_point(1.0).lam_ == 0.0
-        assert accuracy_score(Y, fitted.predict(X)) > 0.85
+        assert accuracy_score(Y, fitted.predict(X)) > 0.85  # measured 0.896
         with pytest.warns(InfeasibleBoundWarning):
             fitted.set_operating_point(0.0)
         assert fitted.lam_ == 16.0
@@ -267,6 +269,7 @@ def test_search_takes_columns_frames_and_missing_groups():
     found = search(estimator, bound=0.3).fit(frame, Y)
     assert list(found.feature_names_in_) == ["a", "b", "c", "d", "s"]
     assert found.set_output(transform="pandas").transform(frame).shape == (N, 1)
+    # measured 0.059 to 0.411
     assert (found.frontier_.mean_demographic_parity_difference < 0.9).all()
 
 
@@ -277,7 +280,7 @@ def test_search_is_routed_its_sensitive_features():
         predicted = cross_val_predict(
             search(bound=0.2, cv=2), X, Y, cv=2, params={"sensitive_features": S}
         )
-    assert parity_difference(predicted, S) < 0.3
+    assert parity_difference(predicted, S) < 0.3  # measured 0.125
 
 
 @pytest.mark.parametrize(
@@ -321,14 +324,14 @@ def test_members_are_averaged_and_z_is_the_mean_of_their_scores():
         member.parameters_ = {name: v[k : k + 1] for name, v in model.parameters_.items()}
         members.append(member.decision_function(X))
     np.testing.assert_allclose(np.mean(members, axis=0), z[:, 0], atol=1e-12)
-    assert np.abs(members[0] - members[1]).max() > 0.01
+    assert np.abs(members[0] - members[1]).max() > 0.01  # measured 0.832
     np.testing.assert_array_equal(model.transform(X[:5]), z[:5])
 
 
 def test_a_path_has_all_members_of_each_model():
     _, models = path(X, Y, S, [0.0, 2.0], n_estimators=3, **SMALL)
     alone = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)
-    assert (models[1].predict(X) == alone.predict(X)).mean() > 0.97
+    assert (models[1].predict(X) == alone.predict(X)).mean() > 0.97  # measured 1
     assert len(models[0].parameters_["head.layers.0.bias"]) == 3
 
 
