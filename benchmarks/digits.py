@@ -306,19 +306,26 @@ def chosen(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def picture(frame: pd.DataFrame, path: Path) -> None:
-    """Draw accuracy on random colours: a bar for each method, a panel for each variance."""
+    """Draw accuracy on random colours: a bar for each method, a panel for each variance.
+
+    A panel that would have one method alone is left out.
+    """
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    parts = list(frame.groupby(["rows", "epochs", "variance"], sort=True))
+    order = frame["method"].map(list(METHODS).index)
+    by_panel = frame.iloc[order.argsort()].groupby(["rows", "epochs", "variance"])
+    parts = [(key, part) for key, part in by_panel if len(part) > 1]
     figure, axes = plt.subplots(
         1, len(parts), figsize=(3.2 * len(parts) + 1.5, 3.4), sharey=True, layout="constrained"
     )
     for ax, ((rows, epochs, variance), part) in zip(np.atleast_1d(axes), parts, strict=True):
         spread = [part["accuracy"] - part["least"], part["greatest"] - part["accuracy"]]
-        ax.barh(part["method"], part["accuracy"], xerr=spread, color="#4477aa", ecolor="#222222")
+        place = part["method"].map(list(METHODS).index)
+        ax.barh(place, part["accuracy"], xerr=spread, color="#4477aa", ecolor="#222222")
+        ax.set_yticks(range(len(METHODS)), METHODS)
         ax.set(title=f"{rows:,} digits, {epochs} epochs,\nvariance {variance:g}")
-        ax.set(xlim=(0, 1), xlabel="accuracy")
+        ax.set(xlim=(0, 1), xlabel="accuracy, mean and range of seeds")
         ax.grid(axis="x", alpha=0.3)
     np.atleast_1d(axes)[0].invert_yaxis()
     figure.savefig(path, dpi=110)
