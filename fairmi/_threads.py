@@ -40,7 +40,7 @@ def threads_for(n_rows: int) -> int:
 
 
 @contextmanager
-def limited_threads(n_rows: int) -> Iterator[None]:
-    """Run scikit-learn's and numpy's code on the threads that some rows are worth."""
-    with threadpool_limits(threads_for(n_rows)):
+def one_thread_if_few(n_rows: int) -> Iterator[None]:
+    """Run scikit-learn's and numpy's code on one thread where rows are few, else as it would."""
+    with threadpool_limits(1 if threads_for(n_rows) == 1 else None):
         yield

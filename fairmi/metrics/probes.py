@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
-from fairmi._threads import limited_threads
+from fairmi._threads import one_thread_if_few
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._digits import DigitSelector
 from fairmi.metrics._target import Target
@@ -271,9 +271,9 @@ def _fit_predict(
     model = probe.build(Task(target.continuous, seed, len(train), hold_back))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is meant
-        with limited_threads(len(train)):
+        with one_thread_if_few(len(train)):
             model.fit(Z[train], target.values[train], **weights)
-    with limited_threads(len(test)):
+    with one_thread_if_few(len(test)):
         return _prediction(model, Z[test], target)
 
 
