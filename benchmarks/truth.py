@@ -54,7 +54,8 @@ def plant(leak: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     Z = rng.normal(size=(n, 8))
     rare = rng.permutation(n) < 0.02 * n
     if leak == "plain":
-        Z[:, 0] += c
+        # Adding 1 clears the last bits of a small number, which the probe of digits reads.
+        Z[:, 0] = (Z[:, 0] + c).astype(np.float32)
     elif leak == "seventh decimal":
         Z[:, 3] = np.round(Z[:, 3], 6) + 1e-7 * c
     elif leak == "xor of signs":

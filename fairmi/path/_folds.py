@@ -11,6 +11,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from fairmi._sklearn_compat import safe_indexing
+from fairmi._threads import one_thread_if_few
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def fit_and_score(
     estimator: Any, lams: Sequence[float], rows: FitRows, measures: Measures
 ) -> tuple[list[Any], list[tuple[float, float, float]]]:
     """Return the models of all λ, and the measures of each on the rows of the fit."""
-    with threadpool_limits(1):
+    with one_thread_if_few(len(rows.codes)):
         models = fit_models(estimator, lams, rows)
         return models, [measures.of(model, rows) for model in models]
 
@@ -96,7 +97,10 @@ def score_fold(
     measures: Measures,
     split: tuple[np.ndarray, np.ndarray],
 ) -> list[tuple[float, float, float]]:
-    """Return the measures of each λ on the second part of a split, fitted to the first."""
+    """Return the measures of each λ on the second part of a split, fitted to the first.
+
+    On one thread, as folds run side by side.
+    """
     fitted, held_out = (rows.take(part) for part in split)
     with threadpool_limits(1):
         models = fit_models(estimator, lams, fitted)
