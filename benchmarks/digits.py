@@ -313,9 +313,8 @@ def picture(frame: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    order = frame["method"].map(list(METHODS).index)
-    by_panel = frame.iloc[order.argsort()].groupby(["rows", "epochs", "variance"])
-    parts = [(key, part) for key, part in by_panel if len(part) > 1]
+    panels = frame.groupby(["rows", "epochs", "variance"])
+    parts = [(key, part) for key, part in panels if len(part) > 1]
     figure, axes = plt.subplots(
         1, len(parts), figsize=(3.2 * len(parts) + 1.5, 3.4), sharey=True, layout="constrained"
     )

@@ -34,7 +34,7 @@ def threads_for(n_rows: int) -> int:
     """Return the threads for trees of some rows, at most those that scikit-learn would take.
 
     Where another process has the cores, threads wait for one that does not run. Two processes
-    with two threads each took a hundred times as long for 2,000 rows as with one thread each.
+    with two threads each took up to a hundred times as long for 2,000 rows as with one each.
     """
     return min(effective_n_threads(), max(1, n_rows // ROWS_OF_A_THREAD))
 

@@ -75,9 +75,8 @@ def test_results_are_those_of_one_process_on_ray(alone):
     from ray.util.joblib import register_ray
 
     with warnings.catch_warnings(action="ignore"):
-        here = {
-            "env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}
-        }  # where workers find this file
+        # Where workers find this file.
+        here = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=here)
         try:
             register_ray()
