@@ -3,7 +3,8 @@ r"""Accuracy over unfairness of fairmi and its peers, on Adult's test part or an
 The README's tables, one thread a fit; common/methods.py has the methods:
 
     python benchmarks/frontier.py --output benchmarks/results/frontier.csv
-    python benchmarks/frontier.py --methods trees thresholds --output benchmarks/results/trees.csv
+    python benchmarks/frontier.py --methods trees thresholds reduction_boosting \
+        --output benchmarks/results/trees_reduction.csv
     python benchmarks/frontier.py --methods one_fit published --seeds 10 --probe
     python benchmarks/frontier.py --methods one_fit_9_levels --probe
     python benchmarks/frontier.py --methods odds_networks --constraint equalized_odds \

@@ -1,7 +1,8 @@
 """Draw docs/_static/frontier.png, the first picture of the README, from measured figures.
 
 Run: python benchmarks/frontier.py --output benchmarks/results/frontier.csv  (which measures)
-     python benchmarks/frontier.py --methods trees thresholds --output benchmarks/results/trees.csv
+     python benchmarks/frontier.py --methods trees thresholds reduction_boosting
+         --output benchmarks/results/trees_reduction.csv                    (in one run, for trees)
      python docs/frontier_picture.py                                         (which draws)
 """
 
@@ -40,7 +41,9 @@ SPARE = (("#000000", "X"), ("#888888", "*"))
 def main() -> None:
     """Draw each method's line through the means over its seeds that no other of them betters."""
     results = HERE.parent / "benchmarks" / "results"
-    rows = pd.concat([pd.read_csv(results / name) for name in ("frontier.csv", "trees.csv")])
+    trees = pd.read_csv(results / "trees_reduction.csv")
+    networks = pd.read_csv(results / "frontier.csv")
+    rows = pd.concat([trees, networks[~networks["method"].isin(trees["method"])]])
     rows = rows[rows["setting"] <= 24]
     means = rows.groupby(["method", "setting"], as_index=False)[["accuracy", "dp"]].mean()
     of_methods = rows.groupby("method")["seed"].nunique()

@@ -203,7 +203,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         "ExponentiatedGradient, boosting",
         lambda bound: Randomised(_reduction(bound, _boosting())),
-        {"bound": (0.02, 0.05)},
+        {"bound": (0.005, 0.02, 0.05)},
         None,
         in_folds=False,
     ),
