@@ -48,7 +48,7 @@ def test_what_tells_nothing_alone_may_tell_all_with_the_label(of_exclusive_or):
 def test_information_given_the_label_finds_it(of_exclusive_or):
     found = of_exclusive_or
     alone, given = (found["mutual_information", key] for key in ("", GIVEN_LABEL))
-    assert alone.value < alone.by_chance + 0.01
+    assert alone.value < alone.by_chance + 0.01  # measured 0 under 0.014
     assert given.value == pytest.approx(np.log(2), abs=0.02)  # measured 0.69
     assert given.low > given.by_chance
     assert given.n == N

