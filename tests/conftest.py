@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from fnmatch import fnmatchcase
 
 # Before numpy and torch load, and in each worker: two workers with a thread for each core wait for
 # one another, and a run took six times as long.
@@ -12,16 +12,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-# What took more than about a second, by `pytest --durations=150`: tests, and cases of which others
-# like them are quick.
-SLOW = set((Path(__file__).parent / "slow.txt").read_text().splitlines())
 
-
-def pytest_collection_modifyitems(items):
-    """Mark what is slow, for `pytest -m "not slow"`."""
+@pytest.hookimpl(tryfirst=True)  # before -k and -m leave tests out
+def pytest_collection_modifyitems(config, items):
+    """Mark the cases that `slow_cases` names; a pattern that fits no case is an error."""
+    unused = {}
     for item in items:
-        if {item.nodeid, item.nodeid.split("[")[0]} & SLOW:
-            item.add_marker(pytest.mark.slow)
+        case = item.callspec.id if hasattr(item, "callspec") else ""
+        for mark in item.iter_markers("slow_cases"):
+            fits = {pattern for pattern in mark.args if fnmatchcase(case, pattern)}
+            test = item.nodeid.partition("[")[0]
+            unused[test] = unused.get(test, set(mark.args)) - fits
+            if fits:
+                item.add_marker(pytest.mark.slow)
+    wrong = {test: patterns for test, patterns in unused.items() if patterns}
+    if wrong and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"slow_cases has patterns that fit no case: {wrong}")
 
 
 def parity_difference(predicted, s):

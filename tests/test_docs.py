@@ -96,6 +96,7 @@ def assert_alike(printed: str, shown: str) -> None:
     assert found == pytest.approx(expected, abs=0.05, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if fast_part(page)], ids=name_of)
 def test_python_of_a_page_runs(page, monkeypatch, tmp_path):
     run(page, fast_part(page), monkeypatch, tmp_path)
@@ -171,6 +172,7 @@ ROOMS = (
 )
 
 
+@pytest.mark.slow_cases("fairmi.dependence")
 @pytest.mark.parametrize("room", ROOMS)
 def test_api_reference_has_every_public_name(room):
     reference = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")

@@ -148,6 +148,7 @@ def test_these_load_no_torch():
     assert result.stdout == "ran\n", result.stderr
 
 
+@pytest.mark.slow
 def test_penalties_load_no_reader_of_tables():
     """Nor narwhals by these (scikit-learn may load it): a penalty is written against arrays."""
     readers = [

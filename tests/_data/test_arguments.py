@@ -30,6 +30,7 @@ def model():
     return MIDebiasedClassifier(max_iter=2, random_state=0).fit(X, Y, sensitive_features=S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     ["predict", "predict_proba", "predict_log_proba", "decision_function", "transform"],
@@ -104,6 +105,7 @@ def test_no_warning_leaks_from_a_file_that_is_mapped_or_from_large_numbers(model
         short.fit(frame, Y, sensitive_features=S).predict(-frame)
 
 
+@pytest.mark.slow_cases("MIBoostingClassifier")
 @pytest.mark.parametrize("make", [*BOTH, MIBoostingClassifier])
 def test_class_weights_are_weights_of_rows_in_the_task(make):
     rare = (X[:, 0] > 1).astype(int)

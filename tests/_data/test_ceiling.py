@@ -71,6 +71,7 @@ def test_a_fit_above_the_ceiling_says_so(make, lam):
         make(lam=lam, random_state=0).fit(X, Y, sensitive_features=GROUPS)
 
 
+@pytest.mark.slow_cases("parameters1")
 @pytest.mark.parametrize("parameters", [{"lam": 2.0}, {"lam": 20.0, "penalty": "hsic"}])
 @pytest.mark.filterwarnings("ignore:The fit collapsed", "ignore:The penalty did little")
 def test_a_fit_below_it_or_of_another_unit_does_not(parameters):

@@ -131,6 +131,7 @@ def test_columns_are_found(columns, kind, positions):
     np.testing.assert_array_equal(taken.to_numpy(), X[:, positions])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "kind", "positions"), cases(FOUND))
 def test_the_classifier_reads_these_columns(columns, kind, positions):
     assert classify(columns, kind).sensitive_values_ == groups_of(positions)

@@ -166,6 +166,7 @@ def lines():
     yield from (row(name, FRAME, values, NUMBERS[:, None]) for name, values in SENSITIVE.items())
 
 
+@pytest.mark.slow
 def test_the_table_is_what_comes_of_each_input():
     made = "\n".join([START, *lines(), END])
     page = PAGE.read_text()

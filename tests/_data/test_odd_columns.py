@@ -122,6 +122,7 @@ def test_codes_that_are_taken_for_a_quantity_are_named():
     fit(FRAME, CODES % 20)
 
 
+@pytest.mark.slow
 def test_the_audit_reads_them_by_the_same_rule():
     from sklearn.dummy import DummyClassifier
 

@@ -78,6 +78,7 @@ def test_bad_kinds(case):
         fit(frame, sensitive_kinds=kinds)
 
 
+@pytest.mark.slow
 def test_each_attribute_has_its_own_lambda():
     plain = gaps(fit(lam=0, max_iter=40))
     only_a = gaps(fit(lam={"a": 12, "b": 0}, max_iter=40))
@@ -167,6 +168,7 @@ def test_weights_go_where_the_user_says():
     assert same(unweighted, task_alone)
 
 
+@pytest.mark.slow
 def test_rows_of_weight_0_train_the_other_term():
     """Wrong labels of weight 0 in the task spoil nothing; their groups count."""
     wrong = np.where(np.arange(len(Y)) % 2, Y, 1 - Y)
@@ -184,6 +186,7 @@ def rare_group(seed=0, n_rows=6000):
     return x, y, s
 
 
+@pytest.mark.slow
 def test_balanced_groups_make_a_rare_one_count():
     x, y, s = rare_group()
     gap = {}
@@ -196,6 +199,7 @@ def test_balanced_groups_make_a_rare_one_count():
     assert abs(gap["balanced"]) < 0.23  # measured 0.161
 
 
+@pytest.mark.slow
 def test_new_parameters_are_cloned():
     model = MIDebiasedClassifier(
         lam={"a": 1.0, "b": 2.0}, sensitive_kinds=["categorical"] * 2, group_weight="balanced"

@@ -72,6 +72,7 @@ GAPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GAPS)
 def test_gaps_are_fairlearns(report, name):
     expected = getattr(fm, name)(Y[TEST], PRED, sensitive_features=S[TEST])
@@ -94,6 +95,7 @@ def test_rates_by_group_are_fairlearns(report, rate):
     assert figures(report, "overall", rate).value.item() == pytest.approx(frame.overall)
 
 
+@pytest.mark.slow
 def test_more_classes_take_the_max_disparity():
     X3, y3 = make_classification(900, 6, n_classes=3, n_informative=4, random_state=1)
     labels = np.array(["blue", "green", "red"])[y3]
@@ -177,6 +179,7 @@ class Revealing(LogisticRegression):
         return np.round(X[:, 2:3], 3) + 1e-7 * (S[TEST] == "a")[:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("probes")
 def test_leaks_are_found_and_independence_is_not_called_one():
     model = Revealing().fit(X[:400], Y[:400])
@@ -300,6 +303,7 @@ def test_says_what_was_not_measured():
     assert not report.section("calibration")
 
 
+@pytest.mark.slow
 def test_a_plain_model_is_audited_without_torch():
     code = """
 import sys, numpy as np

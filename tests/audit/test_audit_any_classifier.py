@@ -55,6 +55,7 @@ def thresholds():
     ).fit(X, Y, sensitive_features=S)
 
 
+@pytest.mark.slow
 def test_a_random_classifier_gives_the_same_rates_with_any_seed(reduction):
     first, again, other = (audited(reduction, random_state=seed) for seed in (0, 0, 1))
     assert first == again
@@ -67,6 +68,7 @@ def test_a_random_classifier_gives_the_same_rates_with_any_seed(reduction):
     assert any("decides at random" in note for note in first.notes)
 
 
+@pytest.mark.slow
 def test_intervals_of_a_random_classifier_cover_its_draws(reduction):
     report = audited(reduction)
     figure = next(f for f in report.section("disparity") if "parity_diff" in f.measure)
@@ -103,6 +105,7 @@ def test_thresholds_are_not_asked_of_groups_without_any(thresholds):
         audited(thresholds, s=pd.DataFrame({"s": S, "t": X[:, 1] > 0}))
 
 
+@pytest.mark.slow
 def test_a_random_baseline_is_compared_by_its_probabilities(reduction):
     report = audited(MODEL, baseline=reduction)
     assert value(report, section="baseline") == pytest.approx(value(audited(reduction)))
@@ -163,6 +166,7 @@ def test_pos_label_of_three_classes_is_the_one_that_is_rated():
     assert report.about["positive label"] == "2"
 
 
+@pytest.mark.slow
 def test_twelve_groups_are_one_table():
     s = np.random.default_rng(1).integers(12, size=1200)
     report = audited(MODEL, s=s)

@@ -56,6 +56,7 @@ def _no_probes(monkeypatch):
     monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
 
 
+@pytest.mark.slow
 def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
     monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 3)
     x, group, y, who = of_persons(0)
@@ -67,6 +68,7 @@ def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
     assert "in 200 clusters" in repr(report)
 
 
+@pytest.mark.slow
 def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
     """Groups that are alike: "no difference" may be left out in 5 % of samples."""
     left_out = {"without": 0, "with": 0}
@@ -190,6 +192,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow_cases("MIDebiasedClassifier")
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.ConvergenceWarning")
 def test_audit_warns_of_training_rows(model, monkeypatch):

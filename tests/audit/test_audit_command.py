@@ -56,11 +56,13 @@ def test_prints_and_writes_the_report(files, data):
     assert (files / "a.md").read_text().startswith("---\n")
 
 
+@pytest.mark.slow
 def test_the_positive_label_is_found_by_its_text(files):
     text = run(*common(files), "--sensitive", "sex", "--positive", "0")
     assert "positive label 0" in text
 
 
+@pytest.mark.slow
 def test_conditions_are_columns_of_the_data(files):
     conditions = ["--conditions", "c"]
     text = run(*common(files), "--sensitive", "sex", *conditions)
@@ -77,6 +79,7 @@ def test_clusters_are_a_column_of_the_data(files):
     assert "on 800 rows in 200 clusters" in text
 
 
+@pytest.mark.slow
 def test_compares_with_a_baseline(files):
     text = run(*common(files), "--sensitive", "sex", "--baseline", files / "baseline.joblib")
     assert "Against the baseline: sex" in text

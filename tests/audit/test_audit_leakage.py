@@ -37,6 +37,7 @@ def of_exclusive_or():
     return measured(*exclusive_or())[0]
 
 
+@pytest.mark.slow
 def test_what_tells_nothing_alone_may_tell_all_with_the_label(of_exclusive_or):
     found = of_exclusive_or
     assert found["p_value", ""].value > 0.01  # measured 0.732
@@ -54,6 +55,7 @@ def test_information_given_the_label_finds_it(of_exclusive_or):
     assert given.n == N
 
 
+@pytest.mark.slow
 def test_a_label_with_too_few_rows_of_a_group_is_left_out_with_a_note():
     Z, group, y = exclusive_or()
     y[~group] = False
@@ -74,6 +76,7 @@ def test_tasks_run_in_other_processes():
     assert len(tasks) == 2 * 3  # two subjects: what is told, the same given the label, bounds
 
 
+@pytest.mark.slow
 def test_probes_are_fitted_once_for_leakage_and_information(monkeypatch):
     from fairmi.metrics import probes
 

@@ -51,11 +51,13 @@ def page(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_nothing_comes_from_elsewhere(page):
     text = page.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|<script|<iframe|@import|url\(|src=", text)
 
 
+@pytest.mark.slow
 def test_pictures_are_described_and_tables_have_headers(page):
     text = page.read_text(encoding="utf-8")
     assert text.count("<svg") == text.count('role="img" aria-label="') >= 5
@@ -109,6 +111,7 @@ def open_in_chromium(path, folder, width=1000):
     return console, asked, matplotlib.image.imread(shot)
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("width", [1000, 390])
 def test_page_renders_without_error_or_request(page, tmp_path, width):
@@ -122,6 +125,7 @@ def test_page_renders_without_error_or_request(page, tmp_path, width):
     assert not dark[:, -10:].any() or width < 500, "something runs over the right edge"
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("width", [360, 390, 1000])
 def test_no_screen_has_to_scroll_sideways_but_for_tables(page, tmp_path, width):
@@ -144,6 +148,7 @@ def test_no_screen_has_to_scroll_sideways_but_for_tables(page, tmp_path, width):
     assert int(re.search(r"<title>(\d+)</title>", done.stdout)[1]) <= width
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_browser_would_have_told(tmp_path):
     planted = tmp_path / "planted.html"

@@ -129,6 +129,7 @@ def streamed():
     return model.partial_fit(**GOOD, classes=[0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argument", "values"),
     [
@@ -148,6 +149,7 @@ def test_anything_in_place_of_an_argument(argument, values):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [MIDebiasedClassifier, MIBackpropClassifier])
 def test_anything_in_place_of_a_parameter(kind):
     @given(st.sampled_from(sorted(kind().get_params())), ANYTHING)
@@ -159,6 +161,7 @@ def test_anything_in_place_of_a_parameter(kind):
     check()
 
 
+@pytest.mark.slow
 @given(ANYTHING, st.booleans())
 @MANY
 def test_anything_in_place_of_sensitive_columns(value, drop):
@@ -171,6 +174,7 @@ def test_anything_in_place_of_sensitive_columns(value, drop):
     )
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {}, optional={"X": TABLES, "y": ANYTHING, "sensitive_features": ANYTHING}
@@ -181,6 +185,7 @@ def test_anything_in_place_of_several_arguments(arguments):
     check_answer({**GOOD, **arguments}, fresh(), [NAMES[name] for name in arguments] or ["$^"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [False, True], ids=["first", "later"])
 @pytest.mark.parametrize(
     ("argument", "values"),
@@ -205,6 +210,7 @@ def test_anything_in_place_of_an_argument_of_partial_fit(argument, values, later
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["predict_proba", "transform"])
 def test_anything_in_place_of_x_at_prediction(method):
     @given(TABLES)

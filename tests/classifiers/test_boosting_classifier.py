@@ -50,12 +50,14 @@ def gap(fitted):
     return demographic_parity_difference(Y_TEST, fitted.predict(X_TEST), sensitive_features=S_TEST)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 @parametrize_with_checks([CHECKED])
 def test_scikit_learn_accepts_the_estimator(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_larger_lam_is_fairer():
     none, some, full = model(max_iter=150).fit_path(
         X, Y, lams=[0.0, 4.0, 64.0], sensitive_features=S
@@ -77,6 +79,7 @@ def test_transform_gives_the_z_that_predictions_are_made_from():
     assert list(fitted.get_feature_names_out()) == ["miboostingclassifier0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", ["equalized_odds", "equal_opportunity"])
 def test_constraints_within_classes(constraint):
     random = np.random.default_rng(3)
@@ -100,6 +103,7 @@ def test_constraints_within_classes(constraint):
     assert odds(32.0) < 0.4 * odds(0.0)  # measured 0.007 to 0.027 under 0.118
 
 
+@pytest.mark.slow
 def test_several_classes():
     random = np.random.default_rng(4)
     s = random.integers(2, size=1000)
@@ -120,6 +124,7 @@ def test_several_classes():
     assert largest_gap(64.0) < 0.85 * largest_gap(0.0)  # measured 0.056 under 0.242
 
 
+@pytest.mark.slow
 def test_groups_that_intersect_and_a_lam_for_each():
     random = np.random.default_rng(5)
     other = np.where(random.random(len(S)) < 0.5, "a", "b")
@@ -172,6 +177,7 @@ def test_sparse_tables():
     assert np.array_equal(fitted.transform(csr_array(dense)), same.transform(dense))
 
 
+@pytest.mark.slow
 def test_same_model_in_any_number_of_threads_and_any_order_of_rows():
     order = np.random.default_rng(6).permutation(len(Y))
     with threadpool_limits(1):
@@ -189,6 +195,7 @@ def test_weights_are_repeated_rows():
     assert np.array_equal(weighted.transform(X_TEST), repeated.transform(X_TEST))
 
 
+@pytest.mark.slow
 def test_path_gives_what_fits_give():
     models = model().fit_path(X, Y, lams=[0.5, 4.0], sensitive_features=S)
     assert [found.lam for found in models] == [0.5, 4.0]
@@ -235,6 +242,7 @@ class StandardScalerWithPredict(StandardScaler):
         return X
 
 
+@pytest.mark.slow
 def test_continuous_attribute():
     random = np.random.default_rng(8)
     age = random.uniform(20, 70, size=1000)
@@ -249,6 +257,7 @@ def test_continuous_attribute():
     assert correlation(16.0) < 0.85 * correlation(0.0)  # measured 0.073 under 0.429
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", ["mine", "hsic"])
 def test_other_penalties(penalty):
     lam = {"mine": 16.0, "hsic": 200.0}[penalty]
@@ -311,6 +320,7 @@ def test_rare_classes_keep_their_order():
     assert len(np.unique(fitted.transform(x))) >= 8
 
 
+@pytest.mark.slow
 def test_search_over_lam():
     search = GridSearchCV(model(max_iter=10), {"lam": [0.1, 4.0]}, cv=3)
     search.fit(X[:600], Y[:600], sensitive_features=S[:600])
@@ -327,6 +337,7 @@ def test_parameters_are_checked(parameter, value):
         model(**{parameter: value}).fit(X, Y, sensitive_features=S)
 
 
+@pytest.mark.slow
 def test_groups_need_no_torch():
     code = (
         "import sys, numpy as np; from fairmi import MIBoostingClassifier as M; "

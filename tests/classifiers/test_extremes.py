@@ -46,6 +46,7 @@ def test_device_that_can_not_be_used(model, device):
         fit(model=model, device=device)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=kind_of)
 @pytest.mark.parametrize("sizes", [(10**10,), (8, 10**20, 10**20), [10**6, 10**6]], ids=str)
 def test_hidden_layers_that_no_memory_holds(model, sizes):
@@ -63,6 +64,7 @@ def test_z_that_no_memory_holds(parameters):
         fit(**parameters)
 
 
+@pytest.mark.slow_cases("MIDebiasedClassifier")
 @pytest.mark.parametrize("model", MODELS, ids=kind_of)
 def test_networks_of_no_layer_and_of_many(model):
     none = fit(model=model, hidden_layer_sizes=(), learning_rate=0.01)

@@ -88,6 +88,7 @@ def probe_auc(model):
 # What it is for.
 
 
+@pytest.mark.slow
 def test_parity_gap_falls_as_lam_rises():
     # Measured over three seeds: 0.42-0.43, 0.29-0.36, 0.16-0.18, 0.09.
     gaps = [parity_gap(fitted(lam)) for lam in (0, 2, 8, 30)]
@@ -97,12 +98,14 @@ def test_parity_gap_falls_as_lam_rises():
     assert gaps[2] - 0.04 > gaps[3]
 
 
+@pytest.mark.slow
 def test_label_is_learned_where_nothing_is_asked_and_the_rest_of_it_where_much_is():
     assert (fitted(0).predict(X_TEST) == Y_TEST).mean() > 0.85  # measured 0.868
     # Measured, four seeds: 0.70 to 0.75.
     assert (fitted(30).predict(X_TEST) == Y_TEST).mean() > 0.66
 
 
+@pytest.mark.slow
 def test_fresh_probe_finds_the_group_in_z_at_lam_0_and_little_of_it_at_a_high_lam():
     assert probe_auc(fitted(0)) > 0.68  # measured 0.70-0.73
     assert probe_auc(fitted(30)) < 0.58  # measured 0.54
@@ -120,6 +123,7 @@ def test_published_procedure_leaks_what_its_critic_does_not_see():
     assert roc_auc_score(s_test, probe.predict_proba(model.transform(x_test))[:, 1]) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constraint", ["equalized_odds", "equal_opportunity"])
 def test_gap_among_rows_of_one_label_falls(constraint):
     x, y, s = base_rates(0, 600)
@@ -139,6 +143,7 @@ def test_gap_among_rows_of_one_label_falls(constraint):
     assert gap(10) < 0.25  # measured 0.053 to 0.114
 
 
+@pytest.mark.slow
 def test_continuous_sensitive_feature():
     c, c_test = X[:, 0], X_TEST[:, 0]
     correlations = []
@@ -174,6 +179,7 @@ def test_z_is_on_the_grid_and_predictions_depend_on_it_alone(n_levels, n_compone
             assert len(np.unique(answers[which == k], axis=0)) == 1
 
 
+@pytest.mark.slow_cases("debiased")
 @pytest.mark.parametrize("kind", MODELS)
 def test_answers_are_the_heads_scores_of_what_transform_returns(kind):
     model = fitted(2) if kind == "debiased" else fit(X, Y, S, kind=kind)
@@ -410,6 +416,7 @@ def test_category_that_fit_never_saw_is_missing_and_so_is_an_empty_column():
                 assert same(model, model, new, other) == is_same
 
 
+@pytest.mark.slow_cases("12")
 @pytest.mark.parametrize("n_classes", [3, 12])
 def test_more_than_two_classes(n_classes):
     y = np.digitize(X[:, 1], np.quantile(X[:, 1], np.linspace(0, 1, n_classes + 1)[1:-1]))
@@ -433,6 +440,7 @@ def test_three_classes_and_a_mixed_sensitive_feature(kind):
     assert np.isfinite(model.history_[-1]["penalty"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_many_groups_and_intersections(kind):
     s = pd.DataFrame({"sex": np.array(["f", "m"])[S], "place": np.arange(600) % 15})
@@ -479,6 +487,7 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(constraint, k
     assert not same(weighted, fit(x, **settings))
 
 
+@pytest.mark.slow
 def test_weights_move_the_task_loss_and_the_mutual_information():
     heavy = np.where(Y == 1, 20.0, 1.0)
     assert fit(X, Y, S, heavy, lam=0, max_iter=30).predict(X_TEST).mean() > 0.6  # measured 0.697
@@ -505,6 +514,7 @@ def test_missing_sensitive_feature_is_a_group_or_masked(nothing):
     assert not same(masked, fit(X[200:], Y[200:], s[200:]))
 
 
+@pytest.mark.slow
 def test_masked_rows_do_not_count_in_the_penalty():
     """Where all that show the gap are masked the gap stays; where they are not it falls."""
     s = np.array(["f", "m"], dtype=object)[S]
@@ -579,6 +589,7 @@ def test_verbose_shows_task_loss_mi_and_speed(capsys, kind):
     assert "2/2" in shown
 
 
+@pytest.mark.slow
 def test_history_is_what_was_trained():
     model = fitted(8)
     assert [record["epoch"] for record in model.history_] == list(range(1, 81))

@@ -64,6 +64,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow_cases("open channel")
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_any_shape_are_learned(kind):
     """Training accuracy was 0.94 to 1.0 over seeds 0 to 4 for each kind; guessing has 0.5."""
@@ -87,6 +88,7 @@ def test_the_published_procedure_takes_it_too():
     assert model.transform(IMAGES).shape == (N, 64)
 
 
+@pytest.mark.slow
 def test_the_penalty_acts_on_the_module():
     """Accuracy of the group read from the sign of Z: 0.5 is none."""
 
@@ -264,6 +266,7 @@ def test_warm_start_goes_on_from_the_trained_trunk():
         model.set_params(encoder=None).fit(IMAGES[:, :, 0], Y, sensitive_features=S)
 
 
+@pytest.mark.slow
 def test_a_stream_trains_it_part_by_part():
     model = small(learning_rate=0.01)
     for _ in range(60):

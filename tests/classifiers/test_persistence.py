@@ -154,6 +154,7 @@ def test_unfitted_model_comes_back(tmp_path, way):
     assert WAYS[way](model, tmp_path).get_params() == model.get_params()
 
 
+@pytest.mark.slow
 def test_pickle_is_hardly_larger_than_the_parameters():
     """Of Adult's default network: no data, no optimiser, no graph."""
     x, y = load_adult(return_X_y=True)
@@ -183,6 +184,7 @@ def test_copy_does_not_share_what_a_further_fit_changes():
     assert not np.array_equal(back.decision_function(X), before)
 
 
+@pytest.mark.slow
 def test_fresh_process_loads_it_and_gives_the_same_answers(tmp_path):
     model, table = fitted("frame")
     joblib.dump((model, table, model.predict_proba(table)), tmp_path / "model")

@@ -62,6 +62,7 @@ def check_same(first, second, frame, other=None):
     np.testing.assert_array_equal(second.decision_function(other), first.decision_function(frame))
 
 
+@pytest.mark.slow
 @given(problems(), MODELS, st.randoms(use_true_random=False))
 @FEW
 def test_order_of_rows(problem, model, random):
@@ -72,6 +73,7 @@ def test_order_of_rows(problem, model, random):
     check_same(fit(frame, y, s, model), shuffled, frame)
 
 
+@pytest.mark.slow
 @given(problems(), MODELS)
 @FEW
 def test_names_of_columns_and_index(problem, model):
@@ -82,6 +84,7 @@ def test_names_of_columns_and_index(problem, model):
     check_same(fit(frame, y, s, model), second, frame, renamed)
 
 
+@pytest.mark.slow
 @given(problems(), MODELS)
 @FEW
 def test_types_of_columns(problem, model):
@@ -97,6 +100,7 @@ def test_types_of_columns(problem, model):
         check_same(first, fit(other, y, s, model), frame, other)
 
 
+@pytest.mark.slow
 @given(problems(), MODELS)
 @FEW
 def test_names_of_labels_and_groups_in_the_same_order(problem, model):
@@ -108,6 +112,7 @@ def test_names_of_labels_and_groups_in_the_same_order(problem, model):
     np.testing.assert_array_equal(text.predict(frame), expected)
 
 
+@pytest.mark.slow
 @given(problems(), MODELS, st.data())
 @FEW
 def test_weight_of_two_is_a_repeated_row(problem, model, data):
@@ -118,6 +123,7 @@ def test_weight_of_two_is_a_repeated_row(problem, model, data):
     check_same(fit(frame, y, s, model, sample_weight=weights), repeated, frame)
 
 
+@pytest.mark.slow
 @given(problems(), MODELS)
 @FEW
 def test_row_alone_and_predictions_from_z(problem, model):

@@ -69,6 +69,7 @@ def test_levels_reach_from_twice_the_odds_to_even_odds():
     assert 2 < between.scale < 3
 
 
+@pytest.mark.slow_cases("MIBoostingClassifier-True", "MIDebiasedClassifier*")
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("make", [MIBoostingClassifier, MIDebiasedClassifier])
 def test_few_levels_rank_rows_of_a_rare_class(make, flip):

@@ -205,12 +205,16 @@ def check_dependence(use, paired, given, names):
     check_pairing()
 
 
+@pytest.mark.slow_cases(
+    "calibrate", "curve*", "feature*", "halving*", "randomized*", "score", "tuned*", "validate"
+)
 @pytest.mark.parametrize("use", ROUTED)
 @pytest.mark.usefixtures("routing")
 def test_routed(use, paired):
     check_dependence(use, paired, S, ["sensitive_features"])
 
 
+@pytest.mark.slow_cases("calibrate", "curve*", "halving*", "randomized*", "validate")
 @pytest.mark.parametrize("use", OLD_WAYS)
 def test_with_routing_off(use, paired):
     check_dependence(use, paired, S, ["sensitive_features"])
@@ -345,6 +349,7 @@ WITH_S = np.column_stack([X, S])
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(sex=np.array(["f", "m"])[S])
 
 
+@pytest.mark.slow_cases("curve*", "halving*", "randomized*", "score-False", "tuned*", "validate*")
 @pytest.mark.parametrize("enabled", [False, True])
 @pytest.mark.parametrize(
     "use", [use for use in ROUTED if use not in (pipeline, feature_selection)]

@@ -35,6 +35,7 @@ SWITCH = "SCIPY_ARRAY_API"  # read by scipy as it is imported
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
 
+@pytest.mark.slow
 @parametrize_with_checks([ESTIMATOR, BACKPROP])
 def test_scikit_learn_accepts_the_estimator(estimator, check):
     name = getattr(check, "func", check).__name__

@@ -124,6 +124,7 @@ def test_unbettered_points_are_the_frontier():
     assert unbettered(points) == [1, 3, 5]
 
 
+@pytest.mark.slow
 def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
     methods = [BY_NAME["Logistic regression"], BY_NAME["CorrelationRemover"]]
     table = compare_split(*adult, methods, fast=False, n_jobs=1)
@@ -139,6 +140,7 @@ def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
 
 
 # What fairlearn 0.15's reductions do to pandas 3.1.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Setting a value on a Series via .at")
 @pytest.mark.filterwarnings("ignore:Setting an item of incompatible dtype")
 # The published procedure on few rows says that its penalty did little, as it should.
@@ -158,6 +160,7 @@ def test_every_method_gives_labels_scores_and_representation(method, adult):
         assert alone.shape == (1, contender.represent(train.X, train.s).shape[1])
 
 
+@pytest.mark.slow
 def test_setting_is_chosen_within_the_bound_or_else_least_unfair():
     train = german_sample()
     method = BY_NAME["CorrelationRemover"]
@@ -169,6 +172,7 @@ def test_setting_is_chosen_within_the_bound_or_else_least_unfair():
     assert choose_setting(method, settings[:1], train, 0.0) == 0
 
 
+@pytest.mark.slow
 def test_folds_give_each_setting_and_the_chosen_one():
     sample = german_sample()
     methods = [BY_NAME["Majority class"], BY_NAME["CorrelationRemover"]]
@@ -252,6 +256,7 @@ def test_rule_on_a_predicted_group_keeps_the_bound_at_the_least_cost(scored, kno
     assert accuracies[0] >= accuracies[1] > 0.6  # measured 0.705 and 0.615 to 0.699
 
 
+@pytest.mark.slow
 def test_settings_that_share_a_model_give_what_each_gives_alone(adult):
     method = BY_NAME["Quantile transport, boosting"]
     table = compare_split(*adult, [method], fast=False, n_jobs=1)

@@ -34,6 +34,7 @@ def test_adult_counts(subset, n_rows, n_incomplete, n_rich):
     assert list(adult.target_names) == ["<=50K", ">50K"]
 
 
+@pytest.mark.slow
 def test_adult_all_is_train_then_test():
     whole, train, test = (load_adult(subset=s) for s in ("all", "train", "test"))
     pd.testing.assert_frame_equal(
@@ -68,6 +69,7 @@ def test_german_counts():
     assert kinds == {"category": 13, "int64": 7}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [load_adult, load_german])
 def test_loaders_follow_the_conventions_of_sklearn(load):
     bunch = load()

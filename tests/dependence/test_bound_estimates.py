@@ -39,6 +39,7 @@ def groups_pair(n_rows, seed=0):
     return c[:, None] + rng.normal(size=(n_rows, 2)), np.array(["a", "b", "c"])[c]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", LOW, ids=lambda bound: bound.__name__)
 def test_estimate_on_other_rows_is_near_the_information_of_normals(bound):
     Z, C = normal_pair(6000)
@@ -46,12 +47,14 @@ def test_estimate_on_other_rows_is_near_the_information_of_normals(bound):
     assert found == pytest.approx(-0.5 * np.log(1 - 0.75**2), abs=0.08)  # measured 0.413 to 0.418
 
 
+@pytest.mark.slow
 def test_estimate_of_club_is_above_the_information():
     Z, C = normal_pair(6000, rho=0.5)
     found = CLUB().fit(Z[:4000], C[:4000], random_state=0).estimate(Z[4000:], C[4000:])
     assert found == pytest.approx(0.25 / 0.75, abs=0.08)  # measured 0.331
 
 
+@pytest.mark.slow_cases("*-BarberAgakov", "*-CLUB", "*-InfoNCE", "*-MINE", "*-NWJ", "*-SMILE")
 @each_bound
 @pytest.mark.parametrize("pair", [normal_pair, groups_pair], ids=["values", "groups"])
 def test_independent_rows_tell_nothing(bound, pair):
@@ -61,6 +64,7 @@ def test_independent_rows_tell_nothing(bound, pair):
     assert abs(found) < 0.06  # measured 0 to 0.009
 
 
+@pytest.mark.slow
 @each_bound
 def test_one_seed_gives_one_figure_and_moves_no_global_generator(bound):
     Z, C = groups_pair(300)
@@ -74,6 +78,7 @@ def test_one_seed_gives_one_figure_and_moves_no_global_generator(bound):
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
+@pytest.mark.slow
 def test_monotone_transform_of_a_column_changes_nothing():
     Z, C = normal_pair(500)
     plain = DonskerVaradhan().fit(Z, C, random_state=0)
@@ -81,6 +86,7 @@ def test_monotone_transform_of_a_column_changes_nothing():
     assert moved.estimate(np.exp(Z), C**3) == pytest.approx(plain.estimate(Z, C), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_names_of_groups_and_containers_do_not_matter():
     Z, C = groups_pair(300)
     first = NWJ().fit(Z, C, random_state=0).estimate(Z, C)
@@ -100,6 +106,7 @@ def test_kind_of_c_is_decided_by_the_rule_of_the_classifier():
     assert rows.values.shape == (400, 3)
 
 
+@pytest.mark.slow
 @each_bound
 def test_mixed_c_of_both_kinds_gives_a_finite_figure(bound):
     Z, C = normal_pair(300)
@@ -107,6 +114,7 @@ def test_mixed_c_of_both_kinds_gives_a_finite_figure(bound):
     assert np.isfinite(bound().fit(Z, both, random_state=0).estimate(Z, both))
 
 
+@pytest.mark.slow
 def test_samples_side_by_side_are_read_as_each_alone():
     parts = []
     for seed in range(3):

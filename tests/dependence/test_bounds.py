@@ -242,6 +242,7 @@ def gaussian_ratio(rho):
     return GivenPairs(of_pair)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", OF_PAIRS)
 def test_value_of_all_pairs_at_the_best_critic_is_the_information_of_gaussians(bound):
     z, c = gaussian_pair(0.6, 4000)

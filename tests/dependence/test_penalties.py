@@ -100,6 +100,7 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(name, kind):
     np.testing.assert_allclose(weighted, repeated, rtol=1e-9)
 
 
+@pytest.mark.slow_cases("csad*")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_independence_is_small_and_dependence_is_not(name, kind):
@@ -114,6 +115,7 @@ def test_independence_is_small_and_dependence_is_not(name, kind):
     assert hidden < 0.1  # measured 0.003 to 0.057
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_strata_are_compared_within(name):
     """C and Z that both tell the stratum, and nothing else, are independent within it."""
@@ -169,6 +171,7 @@ def test_kernel_width_is_a_share_of_the_mean_distance():
     assert float(kernel[0, 0, 1]) == pytest.approx(math.exp(-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.3, 0.8])
 def test_hgr_of_gaussians_is_their_correlation(rho):
     random = np.random.default_rng(8)
@@ -223,6 +226,7 @@ def told(model, x, c):
     return np.var([means[level] for level in z]) / np.var(c)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
@@ -326,6 +330,7 @@ class Blind(Penalty):
         return 0 * z.sum((1, 2))
 
 
+@pytest.mark.slow
 def test_blind_penalty_warns_and_a_seeing_one_does_not():
     x, y, c = shifted(0, 1200, "groups")
     model = MIDebiasedClassifier(penalty=Blind(), max_iter=20, random_state=0)
@@ -334,6 +339,7 @@ def test_blind_penalty_warns_and_a_seeing_one_does_not():
     model.set_params(penalty="hsic", lam=0.1).fit(x, y, sensitive_features=c)
 
 
+@pytest.mark.slow
 def test_rows_beyond_the_bound_are_read_in_parts():
     c = np.arange(2500) % 2
     data = data_of(c, dtype=torch.float32)
@@ -353,6 +359,7 @@ def test_rows_beyond_the_bound_are_read_in_parts():
     assert parts == pytest.approx(float(value(HSIC(), z[0], data_of(c))[0]), rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 def test_examples_of_the_docs_run_and_debias():
     text = (Path(__file__).parents[2] / "docs" / "penalties.md").read_text()

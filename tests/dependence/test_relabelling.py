@@ -45,6 +45,7 @@ def relabelled(data, new):
     return replace(data, groups=new[data.groups], log_prior=data.log_prior[:, old])
 
 
+@pytest.mark.slow
 @given(rows_and_new_codes())
 @MANY
 def test_codes_of_groups_do_not_matter_to_the_bound(drawn):
@@ -58,6 +59,7 @@ def test_codes_of_groups_do_not_matter_to_the_bound(drawn):
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.slow
 @given(rows_and_new_codes())
 @MANY
 def test_codes_of_groups_do_not_matter_to_the_table_of_levels(drawn):
@@ -74,6 +76,7 @@ def test_codes_of_groups_do_not_matter_to_the_table_of_levels(drawn):
     torch.testing.assert_close(*values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_groups", [2, 3])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fit_under_a_penalty_with_groups_relabelled(seed, n_groups):
@@ -101,6 +104,7 @@ def test_fit_under_a_penalty_with_groups_relabelled(seed, n_groups):
     ) < 0.75 * parity_difference(y, s)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 9), st.sampled_from([0.0, 4.0]))
 @FEW
 def test_fit_with_labels_and_groups_swapped(seed, lam):

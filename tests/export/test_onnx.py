@@ -74,6 +74,7 @@ def check(model, rows, exported=None):
     assert label.tolist() == model.predict(rows).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_predictions_on_adult(kind):
     """2,000 rows with text and missing values, of categories and of plain text alike."""
@@ -180,6 +181,7 @@ def test_trees_that_are_leaves_alone(penalised):
     check(model, x)
 
 
+@pytest.mark.slow
 def test_the_chosen_model_of_a_search():
     search = MIDebiasedClassifierCV(trees(max_iter=3), lams=[0, 8], cv=2, bound=0.5)
     check(search.fit(GAPPED, Y, sensitive_features=S), GAPPED)

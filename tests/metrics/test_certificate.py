@@ -76,6 +76,7 @@ def test_limit_is_the_least_that_no_parameter_contradicts(rank, n_a, n_b):
     assert worst(bound - 0.02) > 0.05  # measured 0.064 to 0.069
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_a", "n_b", "error"), [(12, 17, 0.05), (30, 8, 0.05), (15, 15, 0.2)])
 def test_limit_holds_exactly_whatever_the_parameters(n_a, n_b, error):
     """The chance of a miss, summed over all samples."""
@@ -127,6 +128,7 @@ def test_parts_of_values_never_need_more_rows():
     assert np.abs(exact - below).mean() < 1
 
 
+@pytest.mark.slow_cases("5421-10860-0.05", "5421-10860-0.2")
 @pytest.mark.parametrize("error", [0.2, 0.05, 0.001])
 @pytest.mark.parametrize(("n_a", "n_b"), [(100, 100), (200, 900), (5_421, 10_860)])
 def test_bound_is_below_mcdiarmid(n_a, n_b, error):
@@ -135,6 +137,7 @@ def test_bound_is_below_mcdiarmid(n_a, n_b, error):
     assert 0.03 < limit.upper(rank) < mcdiarmid(0.03, n_a, n_b, error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "q"),
     [
@@ -166,6 +169,7 @@ def test_pairs_of_groups_cost_no_confidence():
     assert (found.n_values, found.given, found.n_candidates) == (2, None, 1)
 
 
+@pytest.mark.slow
 def test_bound_holds_for_all_pairs_at_once(monkeypatch):
     """Six groups, of which many pairs are as wide as the widest."""
     monkeypatch.setattr(DifferenceLimit, "upper", cache(DifferenceLimit.upper))
@@ -219,6 +223,7 @@ def test_thresholds_are_certified_for_continuous_scores():
     assert certify(-score, group, against="thresholds").bound == pytest.approx(found.bound)
 
 
+@pytest.mark.slow
 def test_bound_on_thresholds_holds_in_the_stated_share_of_samples():
     """At the largest of normal scores' distances, 0.0797, of n = 150 a group."""
     rng = np.random.default_rng(7)
@@ -249,6 +254,7 @@ def test_candidates_share_the_error():
     assert "best of 14 candidates" in str(found)
 
 
+@pytest.mark.slow
 def test_the_best_of_many_bounds_holds_too(monkeypatch):
     """Of 14 models as good as each other the one of the least bound, 40 times."""
     monkeypatch.setattr(DifferenceLimit, "upper", cache(DifferenceLimit.upper))
@@ -289,6 +295,7 @@ def test_one_row_of_each_cluster_counts():
     assert found == certify(Z[person], group[person], clusters=series, random_state=0)
 
 
+@pytest.mark.slow
 def test_many_groups_of_many_rows_take_seconds():
     """0.5 s here; 190 pairs, of which few need an exact limit."""
     rng = np.random.default_rng(13)
@@ -296,6 +303,7 @@ def test_many_groups_of_many_rows_take_seconds():
     assert certify(Z, group).bound < 0.12  # measured 0.091
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(samples, st.randoms(use_true_random=False))
 def test_order_of_rows_and_names_of_groups_and_values_do_not_matter(rows, random):
@@ -308,6 +316,7 @@ def test_order_of_rows_and_names_of_groups_and_values_do_not_matter(rows, random
     assert sorted(again.group_sizes) == sorted(found.group_sizes)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(samples)
 def test_merging_values_never_raises_the_bound(rows):

@@ -40,6 +40,7 @@ def test_independent_persons_are_not_flagged():
     )
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_stated():
     """At most 5 %; of 40 repetitions more than 5 would be a matter of one in 70."""
     p_values = [
@@ -56,6 +57,7 @@ def test_false_alarms_are_as_rare_as_stated():
     assert np.median(p_values) > 0.3  # measured 0.359
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["rows", "persons"])
 def test_interval_of_no_leakage_holds_a_half(of):
     """In 95 % of samples: 4.0 % and 4.7 % of 300 left it out; without the spread of folds 17 %."""
@@ -71,6 +73,7 @@ def test_interval_of_no_leakage_holds_a_half(of):
     assert left_out <= 17  # more would be a matter of one in 500
 
 
+@pytest.mark.slow
 def test_rows_given_twice_are_tested_once():
     """Values that recur in the panel's own test, too."""
     rng = np.random.default_rng(1)
@@ -90,6 +93,7 @@ def test_a_leak_is_still_found():
     assert width > 2 * narrow  # ten rows of a person are worth one
 
 
+@pytest.mark.slow
 def test_information_of_independent_persons_is_near_nought():
     Z, group, owner = persons()
     found = mutual_information_report(
@@ -106,6 +110,7 @@ def test_information_of_independent_persons_is_near_nought():
     assert given.interval[0] < 0.02  # measured 0
 
 
+@pytest.mark.slow
 def test_discrete_predictions_of_persons_are_not_taken_for_many_rows():
     Z, group, owner = persons(60)
     found = mutual_information_report(
@@ -117,6 +122,7 @@ def test_discrete_predictions_of_persons_are_not_taken_for_many_rows():
         mutual_information_report(Z[:, 0] > 0, group, clusters=owner, estimator="plugin")
 
 
+@pytest.mark.slow
 def test_equal_rows_of_one_group_are_pointed_out():
     rng = np.random.default_rng(3)
     group, Z = rng.integers(2, size=150), rng.normal(size=(150, 2))

@@ -36,6 +36,7 @@ def plain_information(Z, C):
     return total
 
 
+@pytest.mark.slow_cases("mixture*", "normal*", "spread*", "uniform*", "zero*", "either*")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_estimate_is_near_the_known_information(case):
     """Within 3 standard errors; benchmarks/truth.py has how often it is within 2.
@@ -86,6 +87,7 @@ def test_order_of_rows_and_names_of_values_do_not_matter(rows, random):
     assert other.interval == pytest.approx(found.interval)
 
 
+@pytest.mark.slow
 def test_plugin_interval_holds_nought_for_independent_data():
     rng = np.random.default_rng(0)
     reports = [
@@ -98,6 +100,7 @@ def test_plugin_interval_holds_nought_for_independent_data():
     assert reports[0].estimator == "plugin"
 
 
+@pytest.mark.slow
 def test_probe_estimate_of_independent_data_is_near_nought():
     """Users of other estimators complain of the contrary; see also `null_bound`."""
     rng = np.random.default_rng(1)
@@ -117,6 +120,7 @@ def test_probe_estimate_of_independent_data_is_near_nought():
     assert reports[0].null_bound == pytest.approx(5 * np.log(20) / 200)
 
 
+@pytest.mark.slow
 def test_permutations_show_what_chance_gives():
     rng = np.random.default_rng(2)
     C = rng.integers(2, size=400)
@@ -148,6 +152,7 @@ def test_a_sure_probe_that_errs_once_costs_little():
     assert np.log(2) - 0.03 < found.score < np.log(2)  # measured 0.676
 
 
+@pytest.mark.slow
 def test_continuous_attribute_is_scored_by_ranks():
     rng = np.random.default_rng(4)
     Z, x = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 1_000).T
@@ -161,6 +166,7 @@ def test_continuous_attribute_is_scored_by_ranks():
     assert nearest.score >= found.score
 
 
+@pytest.mark.slow
 def test_shape_of_a_continuous_attribute_is_seen_in_many_columns():
     """Where neighbours are not near the densities of the panel see it: truth 0.26."""
     rng = np.random.default_rng(14)
@@ -173,6 +179,7 @@ def test_shape_of_a_continuous_attribute_is_seen_in_many_columns():
     assert found.score < 0.27  # measured 0.176
 
 
+@pytest.mark.slow
 def test_either_sign_is_seen_in_many_columns():
     """0.069 to 0.083 on six samples, of 0.108; without a probe of the distance 0.04."""
     rng = np.random.default_rng(16)
@@ -183,6 +190,7 @@ def test_either_sign_is_seen_in_many_columns():
     assert 0.055 < found.score < 0.108  # measured 0.083
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [1, 8])
 def test_independent_continuous_data_stay_below_the_bound(columns):
     rng = np.random.default_rng(15)
@@ -264,6 +272,7 @@ def test_auto_takes_probes_where_values_are_too_many():
     assert (few.estimator, many.estimator) == ("plugin", "probe")
 
 
+@pytest.mark.slow
 def test_same_seed_same_report():
     rng = np.random.default_rng(9)
     Z, C = rng.normal(size=(120, 2)), rng.integers(2, size=120)

@@ -78,6 +78,7 @@ FINE = {  # found by one probe of the panel: that probe and the least score of 6
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leak", LEAKS)
 def test_planted_leak_is_flagged(leak):
     n = 4_000 if leak == "rare value" else 1_500
@@ -88,6 +89,14 @@ def test_planted_leak_is_flagged(leak):
     assert low <= found.score <= high
 
 
+@pytest.mark.slow_cases(
+    "bit of*",
+    "last bit of the*",
+    "last bit of huge*",
+    "last bit of whole*",
+    "pattern*",
+    "stripes*",
+)
 @pytest.mark.parametrize("leak", FINE)
 def test_fine_leak_is_found_by_a_probe_of_the_panel(leak):
     probe, least = FINE[leak]
@@ -108,6 +117,7 @@ def test_xor_with_the_label_is_found_given_it():
     assert given.n_rows == 600
 
 
+@pytest.mark.slow
 def test_given_a_label_that_tells_all_nothing_is_left():
     """Z tells of C by y alone: 20 draws, of which more than 3 would be a matter of one in 60."""
     p_values = []
@@ -148,6 +158,7 @@ def test_whole_numbers_keep_their_last_bits():
     assert as_matrix(np.arange(8)).shape == (8, 1)
 
 
+@pytest.mark.slow
 def test_independent_data_are_not_flagged():
     found = leakage_report(*planted("none"), random_state=0)
     assert not found.flagged
@@ -156,6 +167,7 @@ def test_independent_data_are_not_flagged():
     assert "no leak found" in str(found)
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_stated():
     """By one probe, for speed; benchmarks/truth.py has the panel."""
     reports = [
@@ -169,6 +181,7 @@ def test_false_alarms_are_as_rare_as_stated():
     assert above <= limit
 
 
+@pytest.mark.slow
 def test_p_value_is_uniform_when_blocks_are_independent():
     rng = np.random.default_rng(1)
     p = [
@@ -244,6 +257,7 @@ def test_balanced_accuracy_is_that_of_scikit_learn_at_each_groups_share():
     assert found == pytest.approx(balanced_accuracy_score(c, p > c.mean()))
 
 
+@pytest.mark.slow
 def test_three_groups_and_their_rarest():
     rng = np.random.default_rng(8)
     group = np.repeat(["a", "b", "c"], [200, 150, 12])
@@ -254,6 +268,7 @@ def test_three_groups_and_their_rarest():
     assert len(found.probes) == 7
 
 
+@pytest.mark.slow
 def test_continuous_attribute_is_scored_by_r2():
     rng = np.random.default_rng(9)
     age = rng.integers(18, 80, 400)
@@ -268,6 +283,7 @@ def test_continuous_attribute_is_scored_by_r2():
     assert nothing.score < nothing.null_quantile
 
 
+@pytest.mark.slow
 def test_spread_of_a_continuous_attribute_counts():
     """Its mean is the same everywhere: text, verdict and score speak of the spread."""
     rng = np.random.default_rng(16)
@@ -351,6 +367,7 @@ def test_predictions_and_intersections_are_taken():
     assert found.flagged
 
 
+@pytest.mark.slow
 def test_score_is_the_reports_and_the_same_for_a_seed():
     Z, c = planted("plain", 150)
     first, second = (leakage_report(Z, c, random_state=1) for _ in range(2))
@@ -359,6 +376,7 @@ def test_score_is_the_reports_and_the_same_for_a_seed():
     assert first.score == max(probe.score for probe in first.probes)
 
 
+@pytest.mark.slow
 def test_few_rows_are_enough_for_every_probe():
     rng = np.random.default_rng(11)
     found = leakage_report(rng.normal(size=20), np.arange(20) % 2, random_state=0)

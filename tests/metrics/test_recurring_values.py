@@ -36,6 +36,7 @@ def test_p_value_is_that_of_fishers_test_for_two_values():
     assert found == pytest.approx(expected, rel=0.15)  # measured 0.057
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_groups", [2, 4])
 def test_p_value_is_no_smaller_than_uniform(n_groups):
     p = []
@@ -72,6 +73,7 @@ def test_continuous_attribute():
     assert recurring_p_value(RecurringValues(Z), c - c.mean(), exchange(None, c), rng) < 0.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rare", ["code", "value"])
 @pytest.mark.parametrize("seed", range(3))
 def test_ten_rows_of_500_are_enough_to_flag(rare, seed):

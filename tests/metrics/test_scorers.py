@@ -195,6 +195,7 @@ def fold_gaps(y, group, cv, model=MODEL):
     return np.array(gaps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_search_routes_the_right_rows_without_a_request(routing, n_jobs):
     cv = KFold(3, shuffle=True, random_state=0)

@@ -109,6 +109,7 @@ def check_same(first, second):
     np.testing.assert_array_equal(first.training_fingerprint_, second.training_fingerprint_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fit", "another penalty", "no seed"])
 def test_both_end_with_the_same_model(results, name):
     check_same(*results[name])
@@ -116,11 +117,13 @@ def test_both_end_with_the_same_model(results, name):
     np.testing.assert_array_equal(*(model.decision_function(X) for model in results[name]))
 
 
+@pytest.mark.slow
 def test_both_end_with_the_same_path(results):
     for first, second in zip(*results["path"], strict=True):
         check_same(first, second)
 
 
+@pytest.mark.slow
 def test_the_model_lies_on_the_frontier_of_one_process(results):
     """On fresh rows, at the same batch size; benchmarks/data_parallel.py has five seeds."""
     X, y, s = table(seed=1)
@@ -137,12 +140,14 @@ def test_the_model_lies_on_the_frontier_of_one_process(results):
     assert gaps[0] < 0.26  # measured 0.183
 
 
+@pytest.mark.slow
 def test_what_one_can_not_read_is_told_by_both(results):
     first, second = results["a group that the first lacks"]
     assert "'x'" in second
     assert first == f"The process of rank 1 can't take part: {second}"
 
 
+@pytest.mark.slow
 def test_a_setting_that_needs_all_rows_is_refused_by_both(results):
     for told in results["balanced"]:
         assert "class_weight='balanced' can't be trained by several processes" in told

@@ -157,6 +157,7 @@ def served():
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pickle", "skops"])
 def test_a_server_needs_no_torch(tmp_path, served, kind):
     for name, (model, _) in served.items():

@@ -31,6 +31,7 @@ def test_units_take_any_value():
     assert fitted(lam=0, n_components=3).transform(X).shape == (400, 3)
 
 
+@pytest.mark.slow
 def test_the_penalty_makes_predictions_fairer():
     """Difference of the groups' mean probabilities, seeds 0 to 2: 0.47 at 0, 0.12 to 0.23 at 4."""
 
@@ -41,6 +42,7 @@ def test_the_penalty_makes_predictions_fairer():
     assert apart(4.0) < 0.7 * apart(0.0)  # measured 0.218 under 0.332
 
 
+@pytest.mark.slow
 def test_the_published_procedure_has_units_without_bounds():
     model = MIBackpropClassifier(hidden_layer_sizes=(8,), max_iter=60, lam=0, random_state=0)
     z = model.set_params(learning_rate=0.01).fit(X, Y, sensitive_features=S).transform(X)

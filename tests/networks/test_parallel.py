@@ -50,12 +50,14 @@ def check(alone, result):
         np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
 def test_results_are_those_of_one_process(alone, backend):
     with joblib.parallel_config(backend=backend):
         check(alone, search())
 
 
+@pytest.mark.slow
 def test_results_are_those_of_one_process_on_a_dask_cluster(alone):
     distributed = pytest.importorskip("distributed")
     with (
@@ -70,6 +72,7 @@ def test_results_are_those_of_one_process_on_a_dask_cluster(alone):
         check(alone, search())
 
 
+@pytest.mark.slow
 def test_results_are_those_of_one_process_on_ray(alone):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
@@ -98,6 +101,7 @@ def threads_of_a_fit(seed):
     return set(inside), os.getpid()
 
 
+@pytest.mark.slow
 def test_fits_beside_one_another_use_one_thread_each():
     results = joblib.Parallel(n_jobs=2, backend="loky")(
         joblib.delayed(threads_of_a_fit)(seed) for seed in range(4)
@@ -105,6 +109,7 @@ def test_fits_beside_one_another_use_one_thread_each():
     assert all(threads == {1} for threads, _ in results)
 
 
+@pytest.mark.slow
 def test_threads_are_left_as_they_were_where_fits_overlap():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -143,6 +148,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_predicts_and_fits_where_torch_has_two_threads():
     """A pool of threads made before the fork would be waited for without end."""

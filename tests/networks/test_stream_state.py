@@ -51,6 +51,7 @@ def assert_same(first, second):
     np.testing.assert_array_equal(first.decision_function(X), second.decision_function(X))
 
 
+@pytest.mark.slow_cases("default", "equalized*", "moving*", "no critic", "several*")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pickled_stream_resumes_exactly(kind):
     model = stream(**KINDS[kind])

@@ -28,6 +28,7 @@ def stream(lam, n_parts=40):
     return model
 
 
+@pytest.mark.slow
 def test_a_stream_learns_the_task_and_the_penalty():
     X, y, s = rows_of(99, 5_000)
     gaps, accuracy = {}, {}

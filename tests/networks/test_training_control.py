@@ -82,6 +82,7 @@ def diverge(monkeypatch, fit_number, epoch):
     monkeypatch.setattr(loop, "timed_epoch", with_nan)
 
 
+@pytest.mark.slow
 def test_a_long_fit_ends_in_a_debiased_state(table):
     X, _, s = table
 
@@ -162,6 +163,7 @@ def test_a_warm_start_goes_on_from_the_weights(table):
 # A fit that ends before its last epoch.
 
 
+@pytest.mark.slow_cases("MIBackpropClassifier")
 @each_model
 def test_a_whole_fit_tells_of_nothing(table, model):
     model = fit(table, model)
@@ -230,6 +232,7 @@ def test_warnings_are_those_that_were_given(table, model):
     assert {one.filename for one in caught} == {__file__}
 
 
+@pytest.mark.slow_cases("MIBackpropClassifier")
 @each_model
 def test_a_later_fit_forgets_how_the_last_one_ended(table, model):
     X, y, s = table
@@ -290,6 +293,7 @@ def test_an_interrupt_leaves_a_search(table, model, use, wrap):
     assert calls[-1] == 5
 
 
+@pytest.mark.slow_cases("*MIBackpropClassifier")
 @each_model
 @each_wrapping
 @pytest.mark.usefixtures("routing")
@@ -303,6 +307,7 @@ def test_a_fold_that_diverges_has_no_score(table, model, wrap, monkeypatch):
     np.testing.assert_array_equal(scores, [whole[0], np.nan, whole[2]])
 
 
+@pytest.mark.slow_cases("*MIBackpropClassifier")
 @each_model
 @each_wrapping
 @pytest.mark.usefixtures("routing")
@@ -327,6 +332,7 @@ def test_a_diverged_fit_is_an_error_where_a_search_asks_for_it(table, model, use
         use(model, table, error_score="raise")
 
 
+@pytest.mark.slow
 @each_model
 @pytest.mark.usefixtures("routing")
 def test_a_fit_that_a_callback_ends_is_scored_in_a_search(table, model):

@@ -62,6 +62,7 @@ def check_same(found, expected):
     np.testing.assert_array_equal(found.decision_function(X), expected.decision_function(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["str", "path", "Memory"])
 def test_a_second_search_trains_nothing(tmp_path, epochs, kind):
     place = tmp_path / "kept"
@@ -88,6 +89,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_nothing_is_taken_from_a_search_that_differs(tmp_path, epochs, name):
     search(tmp_path / "kept")
@@ -116,6 +118,7 @@ def test_what_has_no_hash_is_told(tmp_path):
         search(tmp_path, callback=lambda record: None)
 
 
+@pytest.mark.slow
 def test_trees_are_kept_alike(tmp_path):
     trees = MIBoostingClassifier(max_iter=3, random_state=0)
     first = search(tmp_path, estimator=trees)
@@ -151,6 +154,7 @@ def run(folder, log, n_jobs, kill_after=None):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_killed_search_goes_on_where_it_was(tmp_path, n_jobs):
     """The process of one job is killed itself; of two, one of its workers."""

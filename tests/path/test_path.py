@@ -65,6 +65,7 @@ def test_model_of_a_path_is_what_a_fit_of_its_own_gives():
     assert gap(models[0]) > 0.4 > 0.2 > gap(models[1])  # measured 0.456 and 0.089
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fairmi.CollapseWarning")
 @pytest.mark.parametrize("kind", ["groups", "values"])
 @pytest.mark.parametrize("penalty", sorted(PENALTIES))
@@ -85,6 +86,7 @@ def big(n=6_000):
     return x, (x[:, 0] + 1.5 * s - 0.75 + 0.5 * random.normal(size=n) > 0).astype(int), s
 
 
+@pytest.mark.slow
 def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
     x, y, s = big()
     few = {**SMALL, "max_iter": 8}
@@ -106,6 +108,7 @@ def test_models_of_a_path_of_many_rows_share_hidden_layers_in_training_alone():
     assert gap(models[0], x, s) > 0.35 > 0.2 > gap(models[1], x, s)  # measured 0.513 and 0.191
 
 
+@pytest.mark.slow
 def test_a_fit_of_many_rows_trains_auxiliary_models_that_no_one_sees():
     x, y, s = big()
     told = []
@@ -185,6 +188,7 @@ def test_search_takes_the_best_model_within_the_bound(fitted):
     assert gap(fitted) < gap(fitted.models_[0]) - 0.1
 
 
+@pytest.mark.slow
 def test_frontier_is_measured_on_rows_that_were_held_out():
     noise = RANDOM.integers(2, size=N)
     found = search(bound=1.0, lams=[0.0, 1.0]).fit(X, noise, sensitive_features=S)
@@ -205,6 +209,7 @@ def test_operating_point_moves_without_training(fitted):
     assert all(a is b for a, b in zip(models, fitted.models_, strict=True))
 
 
+@pytest.mark.slow
 def test_search_is_the_same_in_any_number_of_processes_and_after_pickling(fitted):
     parallel = search(bound=0.2, n_jobs=2).fit(X, Y, sensitive_features=S)
     pd.testing.assert_frame_equal(parallel.frontier_, fitted.frontier_)
@@ -230,6 +235,7 @@ class Collapsing(MIDebiasedClassifier):
         return models
 
 
+@pytest.mark.slow
 def test_refit_far_from_its_folds_is_told_and_the_next_best_is_used(fitted):
     assert fitted.lam_ == 1.0
     with pytest.warns(CollapseWarning, match=r"λ = 1, .* far from .* λ = 16 is used instead"):
@@ -262,6 +268,7 @@ def test_interrupted_path_keeps_what_is_done():
     assert {model.stopped_ for model in models} == {"interrupted"}
 
 
+@pytest.mark.slow
 def test_search_takes_columns_frames_and_missing_groups():
     frame = pd.DataFrame(X, columns=list("abcd")).assign(s=np.where(S == 1, "m", "f"))
     frame.loc[:20, "s"] = None
@@ -273,6 +280,7 @@ def test_search_takes_columns_frames_and_missing_groups():
     assert (found.frontier_.mean_demographic_parity_difference < 0.9).all()
 
 
+@pytest.mark.slow
 def test_search_is_routed_its_sensitive_features():
     from sklearn.model_selection import cross_val_predict
 
@@ -328,6 +336,7 @@ def test_members_are_averaged_and_z_is_the_mean_of_their_scores():
     np.testing.assert_array_equal(model.transform(X[:5]), z[:5])
 
 
+@pytest.mark.slow
 def test_a_path_has_all_members_of_each_model():
     _, models = path(X, Y, S, [0.0, 2.0], n_estimators=3, **SMALL)
     alone = MIDebiasedClassifier(lam=2.0, n_estimators=3, **SMALL).fit(X, Y, sensitive_features=S)

@@ -62,6 +62,7 @@ def drawn(display):
     return display.ax_.get_legend_handles_labels()[1]
 
 
+@pytest.mark.slow
 def test_frontier_of_a_search(search):
     display = FairnessFrontierDisplay.from_estimator(search)
     np.testing.assert_allclose(display.unfairness, -search.cv_results_[f"mean_test_{GAP}"])
@@ -203,6 +204,7 @@ def test_training_of_nothing(history):
         TrainingDisplay(history).plot()
 
 
+@pytest.mark.slow
 def test_leakage_sees_through_a_claim():
     hidden = np.round(X[:, 2:4], 3) + 1e-7 * (S == "a")[:, None]
     empty = np.random.default_rng(1).normal(size=(600, 1)).round()
@@ -259,6 +261,7 @@ def test_things_differ_in_grey():
     assert grey[-1] < 0.7, "too light on white"  # measured 0.487
 
 
+@pytest.mark.slow
 def test_matplotlib_is_not_loaded_before_a_plot():
     code = "import sys, fairmi.plot; assert 'matplotlib' not in sys.modules; print('ran')"
     done = subprocess.run(

@@ -32,6 +32,7 @@ def content(x, rest, weights):
     return sums
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_distinct_rows_are_kept_once_with_their_summed_weight(table):
@@ -43,6 +44,7 @@ def test_distinct_rows_are_kept_once_with_their_summed_weight(table):
     assert merged.sum() == weights.sum()
 
 
+@pytest.mark.slow
 @given(tables(), st.randoms(use_true_random=False))
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_what_is_kept_depends_on_neither_order_nor_repetition(table, random):
@@ -58,6 +60,7 @@ def test_what_is_kept_depends_on_neither_order_nor_repetition(table, random):
     np.testing.assert_array_equal(merged_again, merged)
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_sparse_rows_merge_as_dense_ones(table):

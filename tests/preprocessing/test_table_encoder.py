@@ -58,6 +58,7 @@ def forms(frame):
         yield frame.astype({"n": np.int8})
 
 
+@pytest.mark.slow
 @given(frames())
 @settings(max_examples=500, derandomize=True, deadline=None)
 def test_type_index_and_names_leave_no_trace(table):
@@ -72,6 +73,7 @@ def test_type_index_and_names_leave_no_trace(table):
     np.testing.assert_array_equal(encode(frame[["n"]].to_numpy(), y), encode(frame[["n"]], y))
 
 
+@pytest.mark.slow
 @given(frames(), st.randoms(use_true_random=False))
 @settings(max_examples=500, derandomize=True, deadline=None)
 def test_order_of_rows_leaves_no_trace(table, random):
@@ -82,6 +84,7 @@ def test_order_of_rows_leaves_no_trace(table, random):
     np.testing.assert_array_equal(shuffled, encode(frame, y)[order])
 
 
+@pytest.mark.slow
 @given(frames(), st.data())
 @settings(max_examples=500, derandomize=True, deadline=None)
 def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
@@ -93,6 +96,7 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
     np.testing.assert_array_equal(encode(frame, y, weights), repeated)
 
 
+@pytest.mark.slow
 @given(hnp.arrays(np.float64, st.integers(30, 80), elements=st.floats(-1e6, 1e6, width=32)))
 @settings(max_examples=500, derandomize=True, deadline=None)
 def test_numeric_column_is_spanned_exactly_and_in_order(values):
@@ -198,6 +202,7 @@ def test_columns_are_read_in_the_same_way_from_pandas_and_polars():
         assert pd.isna(columns["b"][1])
 
 
+@pytest.mark.slow
 @given(frames())
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_a_table_spread_out_by_batches_is_what_transform_gives(table):
