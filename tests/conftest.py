@@ -45,3 +45,13 @@ def shifted_groups(seed, n_rows):
     x[:, 0] += 1.5 * s
     y = (x[:, 0] + x[:, 1] + 0.5 * random.normal(size=n_rows) > 0.75).astype(int)
     return x, y, s
+
+
+def groups_told_apart_by_class(seed, n_rows):
+    """A feature that shows the group among positives alone, and one among negatives alone."""
+    random = np.random.default_rng(seed)
+    s, y = random.integers(2, size=(2, n_rows))
+    x = random.normal(size=(n_rows, 2))
+    x[:, 0] += 2 * s * (y == 1)
+    x[:, 1] -= 2 * s * (y == 0)
+    return x, y, s
