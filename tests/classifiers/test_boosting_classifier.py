@@ -85,7 +85,9 @@ def gaps_by_class(constraint, lam, classes=(0, 1)):
     A fit with `classes=(1, 0)` has the other class as its positive one.
     """
     x, y, s = groups_told_apart_by_class(0, 2000)
-    fitted = model(lam=lam, constraint=constraint).fit(x, np.take(classes, y), sensitive_features=s)
+    fitted = model(lam=lam, constraint=constraint).fit(
+        x, np.take(classes, y), sensitive_features=s
+    )
     x, y, s = groups_told_apart_by_class(100, 4000)
     predicted = np.take(classes, fitted.predict(x))
     return [parity_difference(predicted[y == k], s[y == k]) for k in (0, 1)]
