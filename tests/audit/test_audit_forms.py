@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from fairmi.audit import Audit, Figure, audit
 from fairmi.audit.render import palette
 from fairmi.audit.render.advice import next_steps
+from fairmi.audit.render.card import as_card
 from fairmi.audit.render.data import harmless
+from fairmi.audit.render.escaping import as_line
 from fairmi.audit.render.figure_tables import tables_of
 from fairmi.audit.render.pictures import DASHES, MARKS
 from fairmi.audit.render.style import STYLE
@@ -29,6 +36,8 @@ from fairmi.audit.render.verdicts import (
     disparity_verdict,
     leakage_verdict,
 )
+
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 @pytest.fixture(scope="module")
@@ -131,29 +140,71 @@ def test_every_form_has_the_summary(report, tmp_path):
         assert "decide whether the use of the model asks for equal shares" in words
 
 
+def read_card(text):
+    """The head and the Markdown of a card, each by a parser of its language."""
+    _, head, body = re.split(r"^---$\n", text, maxsplit=2, flags=re.MULTILINE)
+    return yaml.safe_load(head), MARKDOWN.parse(body)
+
+
+def spelt_out(tokens):
+    """The markup of a Markdown text, without its words; and its words."""
+    flat = [t for token in tokens for t in (token, *(token.children or ()))]
+    kinds = [t.type for t in flat if t.type not in ("text", "inline")]
+    return kinds, " ".join(t.content for t in flat if t.type != "inline")
+
+
 def test_the_card_has_a_head_of_yaml_and_all_tables(report, tmp_path):
-    yaml = pytest.importorskip("yaml")
     report.to_card(tmp_path / "card.md")
-    text = (tmp_path / "card.md").read_text(encoding="utf-8")
-    _, head, body = text.split("---\n", 2)
-    head = yaml.safe_load(head)
+    head, tokens = read_card((tmp_path / "card.md").read_text(encoding="utf-8"))
     assert head["tags"] == ["tabular-classification", "fairness"]
     (result,) = head["model-index"][0]["results"]
     metrics = {m["name"]: m["value"] for m in result["metrics"]}
     accuracy = report.section("overall")[0].value
     assert metrics["accuracy"] == pytest.approx(accuracy, abs=1e-4)
     assert "demographic parity difference, @group" in metrics
+    kinds, words = spelt_out(tokens)
     for title in ("Evaluation data", "In short", "Rates by group", "Limits", "Intended use"):
-        assert f"\n## {title}" in body
-    assert r"b\|\*c\*&lt;i&gt;: " in body
-    for line in body.splitlines():
-        if line.startswith("| "):
-            assert len(re.findall(r"(?<!\\)\|", line)) > 2
-    tables = [block for block in body.split("\n\n") if block.startswith("| ")]
-    assert len(tables) == len(tables_of(report))
-    for table in tables:
-        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
-        assert len(widths) == 1
+        assert title in words
+    assert "b|*c*<i>: " in words
+    assert kinds.count("table_open") == len(tables_of(report))
+    n_cells = sum(len(t.header) * (1 + len(t.rows)) for t in tables_of(report))
+    assert kinds.count("th_open") + kinds.count("td_open") == n_cells
+
+
+NASTY = st.text(
+    st.sampled_from("`<>|*_[]()#~$!&;:/.\\-+=1{}'\"\n\t \x7f\x00\ud83d😀\u202ea")
+) | st.text(st.characters(exclude_categories=()))
+
+
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(model=NASTY, attribute=NASTY.filter(bool), group=NASTY, note=NASTY.filter(str.strip))
+@example(model="M(a='`<img src=x>`')", attribute="a\x7f", group="😀", note="https://e.org")
+@example(model="- a", attribute="1. b", group="# c", note="---")
+def test_no_name_is_markup_in_the_card(report, model, attribute, group, note):
+    """The same markup whatever things are called, and every name there to be read."""
+
+    def card(model, attribute, group, note):
+        def renamed(f):
+            return replace(
+                f,
+                attribute=f.attribute and attribute,
+                group={"": "", report.figures[4].group: group}.get(f.group, "other"),
+            )
+
+        about = {**report.about, "model": model, "groups": {attribute: {group: 1, "other\t": 2}}}
+        about |= {"labels": {group: 3}, "positive label": "x" + group}
+        figures = tuple(map(renamed, report.figures))
+        return read_card(as_card(Audit(about, figures, (), (note,))))
+
+    head, tokens = card(model, attribute, group, note)
+    kinds, words = spelt_out(tokens)
+    assert kinds == spelt_out(card("M", "a", "b", "c")[1])[0]
+    assert set(kinds) & {"html_inline", "html_block", "code_inline", "link_open"} == set()
+    for name in (model, attribute, group, note):
+        assert as_line(name) in words
+    assert head["model-index"][0]["name"] == model
+    assert head["model-index"][0]["results"][0]["metrics"][1]["name"].endswith(attribute)
+    assert as_line("😀") == "😀"
 
 
 def test_no_cell_of_the_csv_is_a_formula(report, tmp_path):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable
-from html import escape
+
+import yaml
 
 from fairmi.audit.records import AuditRecord, Figure
 from fairmi.audit.render.advice import next_steps
+from fairmi.audit.render.escaping import as_markdown as md
 from fairmi.audit.render.figure_tables import Cell, Table, tables_of
 from fairmi.audit.render.summary import accuracy_sentence, statements
 from fairmi.audit.render.words import LIMITS, MEANINGS, interval, name_of, number
@@ -21,14 +21,14 @@ def as_card(audit: AuditRecord) -> str:
     """Return the card."""
     about = audit.about
     short = [
-        f"**{s.topic.capitalize()} by {_text(s.attribute)}: {s.verdict}.** {_text(s.text)}"
+        f"**{s.topic.capitalize()} by {md(s.attribute)}: {s.verdict}.** {md(s.text)}"
         for s in statements(audit)
     ]
     meanings = dict.fromkeys(f.measure for f in audit.figures if f.measure in MEANINGS)
     parts = [
         _head(audit),
         "# Model card",
-        f"Model: `{about['model']}`",
+        f"Model: {md(about['model'])}",
         "## Intended use",
         f"{TO_BE_STATED}: what the model decides, for whom, and what it must not be used for.",
         "## Training data",
@@ -36,18 +36,18 @@ def as_card(audit: AuditRecord) -> str:
         "## Evaluation data",
         _data(audit),
         "## In short",
-        _text(accuracy_sentence(audit)),
+        md(accuracy_sentence(audit)),
         _list(short),
         "## What to do next",
-        _list(map(_text, next_steps(audit))),
+        _list(map(md, next_steps(audit))),
         *(
-            f"## {_text(table.title)}\n\n{_text(table.introduction)}\n\n{_table(table)}"
+            f"## {md(table.title)}\n\n{md(table.introduction)}\n\n{_table(table)}"
             for table in tables_of(audit)
         ),
         "## What the measures mean",
-        _list(f"**{_text(name_of(m))}**: {_text(MEANINGS[m])}" for m in meanings),
+        _list(f"**{md(name_of(m))}**: {md(MEANINGS[m])}" for m in meanings),
         "## Limits",
-        _list(map(_text, [*audit.notes, *LIMITS])),
+        _list(map(md, [*audit.notes, *LIMITS])),
         "## How this was made",
         f"On {about['date']}, with "
         + ", ".join(f"{name} {number}" for name, number in about["versions"].items())
@@ -57,44 +57,45 @@ def as_card(audit: AuditRecord) -> str:
 
 
 def _head(audit: AuditRecord) -> str:
-    """Return the YAML head; strings are those of JSON, which YAML reads alike."""
+    """Return the YAML head, with what the Hub shows beside a model."""
     metrics = [
         *(f for f in audit.section("overall") if f.measure == "accuracy"),
         *(f for f in audit.section("disparity") if f.measure.endswith("_difference")),
     ]
-    lines = [
-        "---",
-        "library_name: scikit-learn",
-        "pipeline_tag: tabular-classification",
-        "tags: [tabular-classification, fairness]",
-        "metrics: [accuracy]",
-        "model-index:",
-        f"- name: {json.dumps(audit.about['model'])}",
-        "  results:",
-        "  - task: {type: tabular-classification}",
-        f"    dataset: {{type: {json.dumps(TO_BE_STATED)}, name: {json.dumps(TO_BE_STATED)}}}",
-        "    metrics:",
-    ]
-    for figure in metrics:
-        if math.isfinite(figure.value):
-            name = name_of(figure.measure) + (f", {figure.attribute}" if figure.attribute else "")
-            lines += [
-                f"    - type: {figure.measure}",
-                f"      name: {json.dumps(name, ensure_ascii=False)}",
-                f"      value: {round(figure.value, 4)}",
-            ]
-    return "\n".join([*lines, "---"])
+    task = {"type": "tabular-classification"}
+    result = {
+        "task": task,
+        "dataset": {"type": TO_BE_STATED, "name": TO_BE_STATED},
+        "metrics": [
+            {
+                "type": f.measure,
+                "name": name_of(f.measure) + (f", {f.attribute}" if f.attribute else ""),
+                "value": round(f.value, 4),
+            }
+            for f in metrics
+            if math.isfinite(f.value)
+        ],
+    }
+    head = {
+        "library_name": "scikit-learn",
+        "pipeline_tag": task["type"],
+        "tags": [task["type"], "fairness"],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": audit.about["model"], "results": [result]}],
+    }
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=math.inf)
+    return f"---\n{text}---"
 
 
 def _data(audit: AuditRecord) -> str:
     about = audit.about
-    labels = ", ".join(f"{_text(label)}: {n:,}" for label, n in about["labels"].items())
+    labels = ", ".join(f"{md(label)}: {n:,}" for label, n in about["labels"].items())
     lines = [f"{about['rows']:,} rows that the model was not trained on. Labels: {labels}."]
     if about["positive label"]:
-        lines[0] += f" Positive label: {_text(about['positive label'])}."
+        lines[0] += f" Positive label: {md(about['positive label'])}."
     for attribute, sizes in about["groups"].items():
-        groups = ", ".join(f"{_text(group)}: {n:,}" for group, n in sizes.items())
-        lines.append(f"Groups by {_text(attribute)}: {groups}.")
+        groups = ", ".join(f"{md(group)}: {n:,}" for group, n in sizes.items())
+        lines.append(f"Groups by {md(attribute)}: {groups}.")
     return "\n\n".join(lines)
 
 
@@ -106,16 +107,10 @@ def _table(table: Table) -> str:
 
 def _cell(cell: Cell) -> str:
     if not isinstance(cell, Figure):
-        return _text(cell)
+        return md(cell)
     ends = interval(cell)
     return (number(cell.value) or "none") + (f" ({ends})" if ends else "")
 
 
 def _list(items: Iterable[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
-
-
-def _text(text: str) -> str:
-    """Return text in which nothing is taken for Markdown or HTML."""
-    text = escape(" ".join(text.split()), quote=False)
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", text)
