@@ -75,8 +75,7 @@ weighted, class_weight, encoder
     Attributes
     ----------
     classes_, n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, \
-history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, parameters_, \
-training_fingerprint_
+history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, parameters_
         As in `MIDebiasedClassifier`.
 
     See Also

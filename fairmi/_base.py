@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.collapse import FittedRows, PenalisedGroups, ceiling_of, is_collapsed
 from fairmi._data.columns import without_dropped
-from fairmi._data.fingerprint import FINGERPRINT
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
@@ -135,7 +134,6 @@ class RepresentationClassifier(
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
             "_kept": given.kept,
-            FINGERPRINT: given.fingerprint,
             "warnings_": list(given.told),
         }
         for name, value in (given.header | known | learned).items():
@@ -179,6 +177,7 @@ class RepresentationClassifier(
             If it was saved in another format.
         """
         state = of_this_format(state, type(self).__name__)
+        state.pop("training_fingerprint_", None)  # of 0.2: it gave training rows away
         if _PLAN in state:
             state[_PLAN] = plan_from_plain(state[_PLAN])
         super().__setstate__(state)

@@ -144,10 +144,6 @@ default="demographic_parity"
         Where `lam` is a dict, a list of groups for each feature.
     sensitive_kinds_ : dict
         What each sensitive feature was taken for, "categorical" or "continuous".
-    training_fingerprint_ : ndarray of uint64
-        Hashes of at most 1,000 training rows with their labels, by which `fairmi.audit.audit`
-        tells that it is given training rows. Delete it before you hand the model to anyone who
-        must not learn whether a row that they have was among them.
     n_iter_ : int
         Rounds under the penalty.
     stopped_ : str or None

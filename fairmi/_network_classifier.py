@@ -158,10 +158,6 @@ default="demographic_parity"
         Where `lam` is a dict, a list of groups for each feature.
     sensitive_kinds_ : dict
         What each sensitive feature was taken for, "categorical" or "continuous".
-    training_fingerprint_ : ndarray of uint64
-        Hashes of at most 1,000 training rows with their labels, by which `fairmi.audit.audit`
-        tells that it is given training rows. Delete it before you hand the model to anyone who
-        must not learn whether a row that they have was among them.
     n_iter_ : int
         Epochs run.
     stopped_ : str or None
@@ -722,7 +718,7 @@ default="demographic_parity"
         if reducer.n_shards > 1:
             from fairmi.networks.shard import learned_of
 
-            # Parameters are equal; times, warnings and the fingerprint are those of the first.
+            # Parameters are equal; times and warnings are those of the first.
             for name, value in reducer.of_first(lambda: learned_of(self)).items():
                 setattr(self, name, value)
         return self

@@ -49,6 +49,13 @@ def check_array_rows(X: Any, item_shape: tuple[int, ...] | None = None) -> None:
         )
 
 
+def check_finite_rows(X: Any) -> None:
+    """Raise ValueError where a row of floats holds NaN or an infinite value."""
+    if X.dtype.kind == "f":
+        for _ in blocks_of(X):
+            pass
+
+
 def blocks_of(X: Any, size: int | None = None) -> Iterator[np.ndarray]:
     """Yield the rows in order, `size` at a time, or as many as have some million values.
 

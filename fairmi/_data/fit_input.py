@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.array_rows import as_array_rows, blocks_of, check_array_rows
+from fairmi._data.array_rows import as_array_rows, check_array_rows, check_finite_rows
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
-from fairmi._data.fingerprint import FINGERPRINT, fingerprint, merged, row_hashes
 from fairmi._data.forms import without_infinite
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
@@ -39,9 +38,9 @@ class FitInput:
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
     features as `plan` reads them, `positions` (n,) says which of the rows
     given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
-    the columns of X, of which the encoder reads those at the positions `kept`, `fingerprint` is
-    that of the rows, streamed ones before them included, and `told` what was warned of. Where X is
-    no table, `features` are rows of any shape, which the header has as `item_shape_`.
+    the columns of X, of which the encoder reads those at the positions `kept`, and `told` what was
+    warned of. Where X is no table, `features` are rows of any shape, which the header has as
+    `item_shape_`.
     """
 
     features: Any
@@ -54,7 +53,6 @@ class FitInput:
     positions: np.ndarray
     header: dict[str, Any]
     kept: list[int]
-    fingerprint: np.ndarray
     told: list[tuple[str, str]]
 
 
@@ -70,7 +68,6 @@ class _Rows:
     positions: np.ndarray
     header: dict[str, Any]
     kept: list[int]
-    hashes: np.ndarray
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
@@ -106,7 +103,6 @@ class _Rows:
             self.positions[rows],
             self.header,
             self.kept,
-            self.hashes[rows],
         )
 
 
@@ -206,9 +202,7 @@ def _read_part(
     if earlier is not None:
         if sensitive_values is not None:
             check_same_groups(sensitive_values, earlier[1].groups)
-        given = _input(rows, known, earlier[1], [], masks=masks)
-        before = getattr(estimator, FINGERPRINT, given.fingerprint)
-        return replace(given, fingerprint=merged(before, given.fingerprint))
+        return _input(rows, known, earlier[1], [], masks=masks)
     check_classes(known, estimator.constraint, None)
     plan = _plan(estimator, rows, values=sensitive_values, masks=masks)
     return _input(rows, known, plan, [], masks=masks)
@@ -259,7 +253,6 @@ def _rows(
         positions=np.arange(len(y)),
         header=header,
         kept=kept,
-        hashes=row_hashes(X, y, None if is_table else blocks_of(X)),
     )
     return rows.with_weight() if labelled is None else rows._only(labelled).with_weight()
 
@@ -269,6 +262,7 @@ def _checked_features(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, dict
     rows = _own_rows(estimator, X)
     if rows is not None and (reset or hasattr(estimator, "item_shape_")):
         check_array_rows(rows, None if reset else estimator.item_shape_)
+        check_finite_rows(rows)
         shape = tuple(int(n) for n in rows.shape[1:])
         return rows, {"n_features_in_": shape[0], "item_shape_": shape}, False
     # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
@@ -319,7 +313,6 @@ def _input(
         positions=rows.positions,
         header=rows.header,
         kept=rows.kept,
-        fingerprint=fingerprint(rows.hashes),
         told=told,
     )
 

@@ -77,8 +77,10 @@ def _told_of_numbers(name: str, present: np.ndarray, distinct: np.ndarray) -> It
         return
     why = "numbers as text"
     if words:
-        n_rows = int(np.isin(present, words).sum())
-        why = f"numbers as text, because of {words[0]!r} and the like in {n_rows} rows"
+        counts = pd.Series(present)[np.isin(present, words)].value_counts()
+        # A model keeps this sentence, so that it names no value of one row.
+        such = f"{counts.index[0]!r} and the like" if counts.iloc[0] > 1 else "what is no number"
+        why = f"numbers as text, because of {such} in {counts.sum()} rows"
     yield (
         f"Column {name!r} of X holds {why}: each is a category. For numbers give "
         f"pandas.to_numeric(X[{name!r}], errors='coerce'); for codes, a categorical column."

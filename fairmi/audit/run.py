@@ -19,7 +19,7 @@ from fairmi.audit.figures.conditions import conditions_of, label_condition
 from fairmi.audit.figures.measure import Settings, measure
 from fairmi.audit.figures.predictions import Predictions, given_predictions
 from fairmi.audit.figures.rates import small_groups
-from fairmi.audit.figures.same_rows import repeated_note, training_note
+from fairmi.audit.figures.same_rows import repeated_note
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
 from fairmi.metrics._clusters import cluster_codes
@@ -73,8 +73,9 @@ def audit(
         ThresholdOptimizer and ExponentiatedGradient do, it gets them. None where `y_pred` is
         given.
     X : {array-like, sparse matrix, DataFrame} of shape (n_rows, n_features), default=None
-        Rows that neither the estimator nor the choice of it has seen. With `y_pred` they serve
-        `conditions` alone.
+        Rows that neither the estimator nor the choice of it has seen, which nothing can check: of
+        training rows no figure here holds for others, and no certificate holds. With `y_pred`
+        they serve `conditions` alone.
     y : array-like of shape (n_rows,)
         Their labels, in the form that the estimator was fitted on.
     sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
@@ -127,9 +128,7 @@ def audit(
         If a group has too few rows, or independent rows where there are clusters, for its rates
         to say anything.
     UserWarning
-        If more than half of the rows were training rows of the model or the baseline (fairmi's
-        classifiers know theirs), or many equal rows of X share their groups and `clusters` is not
-        given.
+        If many equal rows of X share their groups and `clusters` is not given.
 
     Notes
     -----
@@ -210,12 +209,8 @@ def audit(
         Settings(confidence, n_boot, seed, n_jobs, bool(verbose)),
     )
     small = small_groups(predictions, attributes)
-    same = [
-        training_note(estimator, X, y),
-        training_note(baseline, X, y, baseline=True),
-        repeated_note(X, owners, attributes[-1]),
-    ]
-    warned = [(small, SmallGroupWarning), *((note, UserWarning) for note in same)]
+    same = repeated_note(X, owners, attributes[-1])
+    warned = [(small, SmallGroupWarning), (same, UserWarning)]
     warned = [(note, category) for note, category in warned if note]
     for note, category in warned:
         warnings.warn(note, category, stacklevel=3)

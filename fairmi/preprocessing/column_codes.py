@@ -16,6 +16,7 @@ from fairmi.preprocessing.encoded_columns import (
     NumericColumn,
     as_at_fit,
     fault_of,
+    shared_categories,
 )
 
 
@@ -26,7 +27,8 @@ def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarr
     ----------
     X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
     max_categories : int
-        Codes of a column at most. Where it has more categories, the rarest share the last code.
+        Codes of a column at most. Where it has more categories, the rarest share the last code;
+        one that a single row has is none.
 
     Returns
     -------
@@ -115,8 +117,10 @@ def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:
 
 
 def _by_frequency(values: np.ndarray) -> np.ndarray:
-    counts = pd.Series(values[~pd.isna(values)], dtype=object).value_counts()
-    pairs = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
-    categories = np.empty(len(pairs), dtype=object)
-    categories[:] = [value for value, _ in pairs]
+    codes, found = pd.factorize(values)
+    counts = np.bincount(codes[codes >= 0], minlength=len(found))
+    shared = np.flatnonzero(shared_categories(codes, len(found)))
+    ranked = sorted(shared, key=lambda k: (-counts[k], str(found[k])))
+    categories = np.empty(len(ranked), dtype=object)
+    categories[:] = [found[k] for k in ranked]
     return categories

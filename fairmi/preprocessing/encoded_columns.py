@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -53,7 +52,8 @@ class CategoricalColumn:
     """Categories of a one-hot encoding.
 
     Where fit saw more than it has `categories`, the last of them stands for all others, `rest`;
-    else a category that fit never saw counts as missing.
+    else a category that fit never saw counts as missing. One that a single row of fit had is none
+    of them: nothing can be learned from it, and a saved model must not give it away.
     """
 
     name: str
@@ -169,14 +169,27 @@ def categorical_column(
     Where there are more than `max_categories`, those of the largest weight are kept, and the last
     stands for the rest.
     """
-    missing = pd.isna(values)
-    codes, found = pd.factorize(values[~missing])
-    order: Callable[[Any], str] = str
-    rest = len(found) > max_categories
+    codes, found = pd.factorize(values)  # -1 where one is missing
+    shared = np.flatnonzero(shared_categories(codes, len(found)))
+    unread = bool(np.isin(codes, shared, invert=True).any())
+    rest = len(shared) > max_categories
     if rest:
-        sums = np.bincount(codes, weights[~missing], minlength=len(found))
-        ranked = sorted(range(len(found)), key=lambda k: (-sums[k], str(found[k])))
-        found = [found[k] for k in ranked[: max_categories - 1]]
-    categories = np.empty(len(found) + rest, dtype=object)
-    categories[: len(found)] = sorted(found, key=order)
-    return CategoricalColumn(name, categories, bool(missing.any()), rest)
+        sums = np.bincount(codes[codes >= 0], weights[codes >= 0], minlength=len(found))
+        ranked = sorted(shared, key=lambda k: (-sums[k], str(found[k])))
+        shared = np.array(ranked[: max_categories - 1], dtype=np.int64)
+        unread = bool((codes < 0).any())
+    categories = np.empty(len(shared) + rest, dtype=object)
+    categories[: len(shared)] = sorted((found[k] for k in shared), key=str)
+    return CategoricalColumn(name, categories, unread, rest)
+
+
+def shared_categories(codes: np.ndarray, n_categories: int) -> np.ndarray:
+    """Return which categories two rows have or more, (n_categories,) bool, whatever rows weigh.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n_rows,)
+        -1 where a value is missing.
+    n_categories : int
+    """
+    return np.bincount(codes[codes >= 0], minlength=n_categories) > 1

@@ -42,7 +42,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     (of more than 100,000 rows it reads the classes in 4,096 cells of about equal weight); a
     table with more than 512 numeric columns gets two knots each, which is a linear encoding.
     Text, categorical and other columns become an indicator for each category; of more than
-    `max_categories` the rarest share one. A missing numeric value is the column's mean together
+    `max_categories` the rarest share one, and one that a single row has is read as unseen,
+    whatever that row weighs. A missing numeric value is the column's mean together
     with an indicator. Sparse columns are scaled to at most 1 in size, and stay sparse; a missing
     value there is 0 together with an indicator.
 

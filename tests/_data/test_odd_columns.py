@@ -37,8 +37,8 @@ ODD = {
     "codes": (pd.Categorical(np.arange(N)), "it names rows, .* Drop it"),
     "gaps": ([None, *(f"n{k}" for k in range(1, N))], "has 199 distinct values in 199 rows"),
     "one word": (
-        ["?", *(str(k % 20) for k in range(1, N))],
-        r"because of '\?' and the like in 1 rows: .* pandas\.to_numeric\(X\['odd'\]",
+        ["?", "?", "none", *(str(k % 20) for k in range(3, N))],
+        r"because of '\?' and the like in 3 rows: .* pandas\.to_numeric\(X\['odd'\]",
     ),
     "all text": ([str(k % 20) for k in range(N)], "holds numbers as text: each is a category"),
 }
@@ -49,7 +49,7 @@ def test_a_column_that_is_no_feature_is_named_with_the_fix(kind):
     values, message = ODD[kind]
     with pytest.warns(ColumnWarning, match=f"Column 'odd' of X .*{message}") as caught:
         fit(FRAME.assign(odd=values))
-    assert [w.filename for w in caught] == [__file__]
+    assert [w.filename for w in caught if w.category is ColumnWarning] == [__file__]
 
 
 @pytest.mark.parametrize("make", [MIDebiasedClassifier, MIBoostingClassifier])

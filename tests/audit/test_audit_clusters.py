@@ -1,4 +1,4 @@
-"""Rows of one person, and rows that the model was trained on, in an audit."""
+"""Rows of one person in an audit."""
 
 from __future__ import annotations
 
@@ -8,21 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 
-from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._data.fingerprint import fingerprint, merged, row_hashes, share_seen
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
 from fairmi.audit.figures.disparities import disparity_figures, overall_change_figures
 from fairmi.audit.figures.effective import effective_sizes
 from fairmi.audit.figures.predictions import given_predictions
 from fairmi.audit.figures.rates import small_groups
-from fairmi.audit.figures.same_rows import training_note
 from fairmi.exceptions import SmallGroupWarning
-from fairmi.preprocessing import TableEncoder
 
 PERSONS, EACH = 200, 6
 
@@ -142,9 +135,11 @@ def test_clusters_too_few_for_the_folds_have_no_probe_and_a_note():
 def test_equal_rows_of_a_group_are_warned_of():
     x, group, y, who = of_persons(4, each=2)
     X = pd.DataFrame({"x": np.round(x, 1) + who, "z": who % 7})
-    with pytest.warns(UserWarning, match="equal another row and share its sensitive feature"):
-        report = run(x, group, y, who, X=X)
-    assert any("give clusters=" in note for note in report.notes)
+    forms = (X, X.to_numpy(), csr_array(X), X.assign(z=[[v] for v in X["z"]]))
+    for form in forms:
+        with pytest.warns(UserWarning, match="equal another row and share its sensitive feature"):
+            report = run(x, group, y, who, X=form)
+        assert any("give clusters=" in note for note in report.notes)
     run(x, group, y, who, X=X, clusters=who)
 
 
@@ -172,105 +167,3 @@ def test_certificates_state_confidence_and_that_rows_are_fresh():
     assert bounds["any classifier", "demographic_parity_bound"] == 1
     assert bounds["any threshold", "demographic_parity_bound"] < 0.15  # measured 0.073
     assert bounds["any threshold", "equalized_odds_bound"] < 0.25  # measured 0.099
-
-
-# The fingerprint of the training rows
-
-
-def table(seed=0, n=600):
-    rng = np.random.default_rng(seed)
-    X = pd.DataFrame(rng.normal(size=(n, 3)), columns=list("abc"))
-    X["d"] = rng.choice(["u", "v", "w"], n)
-    X.loc[::7, "d"] = None
-    return X, rng.integers(2, size=n), rng.integers(2, size=n)
-
-
-MODELS = [
-    MIDebiasedClassifier(max_iter=1, random_state=0),
-    MIBoostingClassifier(max_iter=2, random_state=0),
-    MIBackpropClassifier(max_iter=1, random_state=0),
-]
-
-
-@pytest.mark.slow_cases("MIDebiasedClassifier")
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.ConvergenceWarning")
-def test_audit_warns_of_training_rows(model, monkeypatch):
-    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
-    X, y, group = table()
-    model.fit(X, y, sensitive_features=group)
-    assert model.training_fingerprint_.dtype == np.uint64
-    assert training_note(model, X.iloc[::-1], y[::-1]).startswith("About 100 %")
-    assert not training_note(model, *table(1)[:2])
-    with pytest.warns(UserWarning, match="took part in the training"):
-        report = audit(model, X, y, sensitive_features=group, conditions=None, random_state=0)
-    assert any("took part in the training" in note for note in report.notes)
-
-
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-def test_audit_warns_of_training_rows_of_the_baseline(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
-    X, y, group = table()
-    other = table(1)
-    model, baseline = (
-        MIBoostingClassifier(max_iter=2, random_state=0).fit(*part[:2], sensitive_features=part[2])
-        for part in (other, (X, y, group))
-    )
-    with pytest.warns(UserWarning, match="the training of the baseline, so that no change"):
-        report = audit(model, X, y, sensitive_features=group, baseline=baseline, conditions=None)
-    assert not any("the training of the model" in note for note in report.notes)
-    assert not training_note(y, X, y, baseline=True)
-
-
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.ConvergenceWarning")
-def test_the_fingerprint_is_found_inside_pipelines_and_searches():
-    X, y, group = table()
-    pipeline = make_pipeline(TableEncoder(), MIDebiasedClassifier(max_iter=1, random_state=0))
-    pipeline.fit(X, y, midebiasedclassifier__sensitive_features=group)
-    assert training_note(pipeline, X, y)
-    assert not training_note(pipeline, *table(1)[:2])
-    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2).fit(X[["a", "b"]], y)
-    assert not training_note(search, X[["a", "b"]], y)
-
-
-def test_hashes_are_of_values_whatever_their_form():
-    rng = np.random.default_rng(0)
-    X = rng.integers(4, size=(300, 5)).astype(float)
-    y = rng.integers(2, size=300)
-    expected = row_hashes(X, y)
-    X[X == 0] = -0.0
-    for form in (X, X.astype(np.float32), X.astype(int), csr_array(X), pd.DataFrame(X)):
-        np.testing.assert_array_equal(row_hashes(form, y), expected)
-    rows = np.unique(np.column_stack([X, y]), axis=0)
-    assert len(np.unique(expected)) == len(rows)
-    # the same in any process, and in later versions
-    assert row_hashes(np.array([[1.0, 2.0]]), np.array([1])).tolist() == [KNOWN_HASH]
-
-
-KNOWN_HASH = 14180575734579867754
-
-
-def test_hashes_take_odd_columns():
-    X = pd.DataFrame(
-        {"when": pd.to_datetime(["2020-01-01", None]), "list": [[1], [2]], "m": [None, "u"]}
-    )
-    assert len(np.unique(row_hashes(X, np.array(["no", "yes"])))) == 2
-
-
-def test_values_that_recur_by_nature_are_not_taken_for_training_rows():
-    rng = np.random.default_rng(0)
-    for n_values in (4, 100, 3000, 10_000):
-        known, fresh = (rng.integers(n_values, size=(3000, 1)) for _ in range(2))
-        y = np.zeros(3000)
-        # measured 0
-        assert share_seen(row_hashes(fresh, y), fingerprint(row_hashes(known, y))) < 0.5
-
-
-def test_fingerprints_keep_the_smallest_hashes_in_any_order():
-    hashes = row_hashes(np.random.default_rng(0).normal(size=(5000, 2)), np.zeros(5000))
-    whole = fingerprint(hashes)
-    assert len(whole) == 1000
-    np.testing.assert_array_equal(whole, fingerprint(hashes[::-1]))
-    parts = merged(fingerprint(hashes[:2000]), fingerprint(hashes[2000:]))
-    np.testing.assert_array_equal(whole, parts)
-    assert share_seen(hashes[:1000], whole) == 1

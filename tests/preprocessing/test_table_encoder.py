@@ -91,6 +91,8 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
     frame, y = table
     sizes = st.lists(st.integers(1, 2), min_size=len(y), max_size=len(y))
     weights = np.array(data.draw(sizes))
+    counts = frame["t"].map(frame["t"].value_counts())
+    weights[counts == 1] = 1  # of a category of its own a row is one, however much it weighs
     again = np.repeat(np.arange(len(y)), weights)
     repeated = encode(frame.iloc[again], y[again], then=frame)
     np.testing.assert_array_equal(encode(frame, y, weights), repeated)
@@ -160,10 +162,11 @@ def test_piecewise_linear_columns_let_a_linear_model_see_a_bump():
 
 
 def test_categories_are_indicators_and_what_fit_never_saw_is_missing():
-    frame = pd.DataFrame({"t": ["b", "a", None, "b"]})
-    encoder = TableEncoder().fit(frame, [0, 1, 0, 1])
-    shift = encoder.transform(frame) + encoder.layout_.mean
+    frame = pd.DataFrame({"t": ["b", "a", None, "b", "a", "alone"]})
+    encoder = TableEncoder().fit(frame, [0, 1, 0, 1, 0, 1])
+    shift = encoder.transform(frame)[:4] + encoder.layout_.mean
     np.testing.assert_allclose(shift, [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]], atol=1e-7)
+    assert (encoder.transform(frame)[5] == encoder.transform(frame)[2]).all()
     with pytest.warns(ColumnWarning, match="No value of column 't' of X was seen at fit"):
         unseen = encoder.transform(pd.DataFrame({"t": ["c", None, np.nan]}))
     assert (unseen == encoder.transform(frame)[2]).all()
