@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_parser(commands: Sequence[str] = ("audit",)) -> argparse.ArgumentParser:
-    """Make the parser; options of `audit`, which loads scikit-learn, only if among `commands`."""
+def make_parser(commands: Sequence[str] = ("audit", "monitor")) -> argparse.ArgumentParser:
+    """Make the parser; options of commands that load scikit-learn only if among `commands`."""
     parser = OneLineParser(
         prog="fairmi", description="Fair classification by mutual-information debiasing."
     )
@@ -51,6 +51,12 @@ def make_parser(commands: Sequence[str] = ("audit",)) -> argparse.ArgumentParser
         add_audit_command(subparsers)
     else:
         subparsers.add_parser("audit", help="measure how fair a saved model is on a table of rows")
+    if "monitor" in commands:
+        from fairmi.audit.monitor_command import add_monitor_command
+
+        add_monitor_command(subparsers)
+    else:
+        subparsers.add_parser("monitor", help="count new predictions and watch how groups differ")
     return parser
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from fairmi.audit.monitor import Alarm, FairnessMonitor
 from fairmi.audit.records import Curve, Figure, ReliabilityBin
 from fairmi.audit.report import Audit
 from fairmi.audit.run import audit
 
-__all__ = ["Audit", "Curve", "Figure", "ReliabilityBin", "audit"]
+__all__ = ["Alarm", "Audit", "Curve", "FairnessMonitor", "Figure", "ReliabilityBin", "audit"]
