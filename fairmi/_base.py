@@ -17,13 +17,13 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.arguments import explains_arguments
-from fairmi._data.collapse import FittedRows, PenalisedGroups, ceiling_of, is_collapsed
 from fairmi._data.columns import without_dropped
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
 from fairmi._data.tables import check_table
 from fairmi._sklearn_compat import DocLinkMixin, in_search
+from fairmi.core.task import Classes
 from fairmi.exceptions import StoppedFitError, warn_again
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
@@ -246,21 +246,26 @@ def measures_information(penalty: Any) -> bool:
 
 
 def told_of_trivial(
-    fitted: FittedRows,
+    task: Classes,
+    scores: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
     lam: Any,
-    penalised: Sequence[PenalisedGroups] = (),
+    *,
+    cost_of_y: float = 0.0,
     n_steps: int | None = None,
 ) -> Told:
     """Say that a fit ended in a trivial solution, and what to change, if it did.
 
     That is one class for all rows; or, of a λ so large that a constant has a lower loss than y
-    itself, a model that is no better than a constant. `penalised` are the attributes whose penalty
-    is I(Z; C) in nats; `n_steps` were taken, where so few may be the cause.
+    itself, a model that is no better than a constant. `scores` (n, K) and codes `y` (n,) are those
+    of rows of the fit, `cost_of_y` is λ I(y; C) in nats where the penalty is that; `n_steps` were
+    taken, where so few may be the cause.
     """
-    if not fitted.weights.any():
+    if not weights.any():
         return []
-    ceiling = ceiling_of(fitted, penalised)
-    if is_collapsed(fitted.scores, fitted.codes, fitted.weights):
+    ceiling = task.ceiling(scores, y, weights, cost_of_y)
+    if task.is_collapsed(scores, y, weights):
         message = "The fit collapsed: every training row is predicted to be of one class."
         return [("CollapseWarning", f"{message} {_against_one_class(lam, ceiling, n_steps)}")]
     if ceiling is not None:

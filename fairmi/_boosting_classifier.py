@@ -27,22 +27,14 @@ from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi._threads import threads_for
-from fairmi.boosting.channel import ScoreChannel
-from fairmi.boosting.config import boosting_config
-from fairmi.boosting.given_base import check_base, fitted_base, scores_of_base
-from fairmi.boosting.penalties import (
-    ComparedRows,
-    check_group_weight,
-    check_penalty,
-    comparison_of,
-    penalised_groups,
-    penalties_of,
-)
-from fairmi.boosting.progress import RoundReporter
-from fairmi.boosting.rounds import TreePenalty
-from fairmi.boosting.rows import TreeRows, tree_rows
-from fairmi.boosting.training import train_trees
+from fairmi.boosting.base import check_base, fitted_base, scores_of_base
+from fairmi.boosting.penalties import check_penalty, penalties_of
+from fairmi.boosting.rounds import RoundReporter, TreePenalty
+from fairmi.boosting.training import TreeRows, boosting_config, train_trees, tree_rows
 from fairmi.boosting.trees import Trees
+from fairmi.core.channel import Channel
+from fairmi.core.information import information_of_labels
+from fairmi.core.membership import Comparison, check_group_weight, compare
 from fairmi.networks.reducer import check_alone
 from fairmi.preprocessing.column_codes import column_codes, learn_columns
 
@@ -72,8 +64,8 @@ class MIBoostingClassifier(RepresentationClassifier):
         name of column penalises each by itself.
     constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
 default="demographic_parity"
-        What is penalised: I(Z; C); I(Z; C | y), where every group of every class weighs alike; or
-        I(Z; C) among the rows of the positive class `classes_[1]` alone.
+        What is penalised: I(Z; C); I(Z; C | y); or I(Z; C) among the rows of the positive class
+        `classes_[1]` alone.
     penalty : str or object, default="donsker_varadhan"
         What measures the dependence of Z and C: a name in `fairmi.dependence.PENALTIES`, or an
         object with the methods of `fairmi.dependence.Penalty`. Each has a scale of λ of its own.
@@ -91,9 +83,10 @@ default="demographic_parity"
         What the sensitive features are, by name of column or in order. None, and columns that a
         dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
         and floats of more than two that are too rare for groups.
-    group_weight : {"balanced"}, default=None
-        "balanced" weighs rows in the penalty so that all groups have the same weight, however few
-        their rows. It needs a categorical feature.
+    group_weight : {"auto", "balanced"} or None, default="auto"
+        "balanced" weighs rows in the penalty so that all groups, of each class for
+        `constraint="equalized_odds"`, have the same weight, however few their rows. It needs a
+        categorical feature. None leaves rows their weights. "auto" balances for equalized odds.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
     class_weight : dict or "balanced", default=None
@@ -202,7 +195,7 @@ default="demographic_parity"
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
         "sensitive_kinds": [None, dict, "array-like"],
-        "group_weight": [None, StrOptions({"balanced"})],
+        "group_weight": [None, StrOptions({"auto", "balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "base": [None, HasMethods(["fit", "predict"])],
@@ -229,7 +222,7 @@ default="demographic_parity"
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
         sensitive_kinds: Any = None,
-        group_weight: str | None = None,
+        group_weight: str | None = "auto",
         weighted: str = "both",
         class_weight: Any = None,
         base: Any = None,
@@ -374,8 +367,9 @@ default="demographic_parity"
     ) -> Iterator[dict[str, Any]]:
         """Yield what each λ of one training learns, by name of attribute.
 
-        Beside it lie "fitted" and "penalised", what the model makes of its rows and who they are.
+        Its "warnings_" say whether it is trivial.
         """
+        check_group_weight(self.group_weight, given.plan.n_groups)
         seed = seed_of(self.random_state)
         rows, shared = self._rows(given, seed)
         config = boosting_config(
@@ -384,28 +378,29 @@ default="demographic_parity"
             n_threads=threads_for(len(rows.y)),
             seed=seed,
         )
-        compared = self._compared(given, rows)
-        n_groups, attributes = given.plan.n_groups, rows.attributes
+        compared = self._compared(rows)
+        of_y = self._information_of_y(rows, compared, factors)
 
-        def penalties_at(lam: float, channel: ScoreChannel) -> list[TreePenalty]:
+        def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:
             each = [lam * factor for factor in factors]
-            return penalties_of(attributes, n_groups, each, compared, self.penalty, channel, seed)
+            return penalties_of(compared, each, self.penalty, channel, seed)
 
         with ExitStack() as stack:
             n_rounds = config.rounds.max_iter
             reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
             trained = train_trees(rows, lams, penalties_at, config, reports)
             for lam, found, report in zip(lams, trained, reports, strict=True):
-                each = [lam * factor for factor in factors]
+                trivial = told_of_trivial(
+                    rows.task, found.scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y
+                )
                 yield {
                     **shared,
                     "trees_": found.trees.arrays(),
-                    "channel_": dict(vars(found.channel)),
+                    "channel_": found.channel.spec,
                     "history_": report.history,
                     "n_iter_": found.n_rounds,
                     "stopped_": found.stopped,
-                    "fitted": found.fitted,
-                    "penalised": penalised_groups(attributes, n_groups, each, compared),
+                    "trivial": trivial,
                 }
 
     def _rows(self, given: FitInput, seed: int) -> tuple[TreeRows, dict[str, Any]]:
@@ -420,14 +415,30 @@ default="demographic_parity"
         rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
         return rows, {"base_": base, "columns_": columns}
 
-    def _compared(self, given: FitInput, rows: TreeRows) -> ComparedRows:
-        check_group_weight(self.group_weight, given.plan.n_groups)
-        return comparison_of(
-            rows.y,
-            rows.n_classes,
-            rows.penalty_weights,
-            constraint=self.constraint,
-            group_weight=self.group_weight,
+    def _compared(self, rows: TreeRows) -> list[Comparison]:
+        """Return the rows of each sensitive attribute as the constraint compares them."""
+        return [
+            compare(
+                members,
+                rows.penalty_weights,
+                constraint=self.constraint,
+                labels=rows.y,
+                n_labels=rows.task.n_classes,
+                group_weight=self.group_weight,
+            ).scaled()
+            for members in rows.attributes
+        ]
+
+    def _information_of_y(
+        self, rows: TreeRows, compared: Sequence[Comparison], factors: Sequence[float]
+    ) -> float:
+        """Return I(y; C) in nats, summed over the groups that are penalised over all rows."""
+        if not measures_information(self.penalty):
+            return 0.0
+        return sum(
+            factor * information_of_labels(rows.y[of.members.rows], of.members.groups, of.weights)
+            for of, factor in zip(compared, factors, strict=True)
+            if of.members.n_groups and of.n_strata == 1
         )
 
     def _reporter(self, n_rounds: int) -> RoundReporter:
@@ -436,22 +447,23 @@ default="demographic_parity"
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
-        fitted, penalised = learned.pop("fitted"), learned.pop("penalised")
+        trivial = learned.pop("trivial")
         self._store(given, learned)
-        self.warnings_ += told_of_stop(self.stopped_, self.n_iter_)
-        penalised = penalised if measures_information(self.penalty) else ()
-        self.warnings_ += told_of_trivial(fitted, self.lam, penalised)
+        self.warnings_ += told_of_stop(self.stopped_, self.n_iter_) + trivial
         return self
 
     def _represent(self, X: Any) -> np.ndarray:
         scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
         if self.base_ is not None:
             scores = scores + scores_of_base(self.base_, X)
-        channel = ScoreChannel(**self.channel_)
+        channel = self._channel()
         return channel.round(channel.squash(scores))
 
     def _scores(self, Z: np.ndarray) -> np.ndarray:
-        return ScoreChannel(**self.channel_).unsquash(Z)
+        return self._channel().unsquash(Z)
+
+    def _channel(self) -> Channel:
+        return Channel.from_spec(self.channel_, self._n_features_out)
 
     @property
     def _n_features_out(self) -> int:

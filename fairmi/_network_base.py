@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
-from fairmi._data.collapse import FittedRows, PenalisedGroups
 from fairmi._data.fit_input import FitInput
 from fairmi._sklearn_compat import in_skops
 from fairmi._threads import one_thread
+from fairmi.core.information import information_of_labels
+from fairmi.core.task import Classes
 from fairmi.networks.inference import represent, represent_items
 from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
@@ -244,8 +245,16 @@ class NetworkClassifier(RepresentationClassifier):
         z = networks.represent(x if features is None else features(x))
         scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
-        fitted = FittedRows(scores, batch.y.cpu().numpy(), weights)
-        told = told_of_trivial(fitted, self.lam, _penalised(batch, lams), n_steps)
+        y, cost_of_y = batch.y.cpu().numpy(), _cost_of_y(batch, lams)
+        told = told_of_trivial(
+            Classes(len(self.classes_)),
+            scores,
+            y,
+            weights,
+            self.lam,
+            cost_of_y=cost_of_y,
+            n_steps=n_steps,
+        )
         if self.constraint != "demographic_parity" or not claims:
             return told
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
@@ -276,12 +285,14 @@ class NetworkClassifier(RepresentationClassifier):
         return int(self.architecture_["n_outputs" if several else "n_components"])
 
 
-def _penalised(batch: Batch, lams: Sequence[float]) -> list[PenalisedGroups]:
-    return [
-        PenalisedGroups(lam, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
+def _cost_of_y(batch: Batch, lams: Sequence[float]) -> float:
+    """Return λ I(y; C) in nats, summed over the groups that are penalised over all rows."""
+    y = batch.y.cpu().numpy()
+    return sum(
+        lam * information_of_labels(y, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
         for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
         if of.groups is not None and of.n_strata == 1
-    ]
+    )
 
 
 def diagnosed_rows(rows: TrainingRows) -> Batch:

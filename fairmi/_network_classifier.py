@@ -24,7 +24,6 @@ from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
 from fairmi._data.random_state import seed_of
-from fairmi._data.rarity import log_odds
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -33,6 +32,7 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi.core.task import log_odds
 from fairmi.networks.config import NetworkConfig, network_config
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows

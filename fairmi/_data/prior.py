@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fairmi._data.sensitive import AttributeRows
+from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 
 # Rows' worth of the shares over all that each group's shares are drawn to.
@@ -15,7 +15,7 @@ _PRIOR_ROWS = 1.0
 
 def prior_offsets(
     codes: np.ndarray,
-    attributes: Sequence[AttributeRows],
+    attributes: Sequence[Membership],
     weights: np.ndarray,
     n_classes: int,
 ) -> np.ndarray:
@@ -31,7 +31,7 @@ def prior_offsets(
     ----------
     codes : ndarray of int of shape (n_rows,)
         Classes.
-    attributes : sequence of AttributeRows
+    attributes : sequence of Membership
         Groups; of several attributes c is their intersection.
     weights : ndarray of shape (n_rows,)
     n_classes : int
@@ -46,14 +46,13 @@ def prior_offsets(
     SensitiveFeaturesError
         If an attribute is continuous.
     """
-    columns = [attribute.groups for attribute in attributes]
-    groups = [column for column in columns if column is not None]
-    if len(groups) < len(columns):
+    if not all(members.n_groups for members in attributes):
         raise SensitiveFeaturesError(
             "prior_correction=True counts the classes of each group, but the sensitive features "
             "are continuous; give groups, such as bins, or set it to False."
         )
-    known = np.all([attribute.known for attribute in attributes], axis=0)
+    known = np.all([members.known for members in attributes], axis=0)
+    groups = [members.codes for members in attributes]
     _, cells = np.unique(np.column_stack(groups), axis=0, return_inverse=True)
     cells = cells.ravel()
     counts = np.zeros((cells.max() + 1, n_classes))

@@ -13,37 +13,22 @@ from fairmi._data.groups import Groups, group_rows
 from fairmi._data.kinds import MixedColumns, column_kinds, quantities
 from fairmi._data.named_groups import named_groups
 from fairmi._data.odd_columns import warn_of_codes
+from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 
 _MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class AttributeRows:
-    """Codes of groups (n,), or values (n, Q); `known` (n,) where one is there, else zeros."""
-
-    groups: np.ndarray | None
-    values: np.ndarray | None
-    known: np.ndarray
-
-    def take(self, index: np.ndarray) -> AttributeRows:
-        """Return the rows of `index`."""
-        groups = None if self.groups is None else self.groups[index]
-        values = None if self.values is None else self.values[index]
-        return AttributeRows(groups, values, self.known[index])
-
-
-@dataclass(frozen=True)
 class SensitiveRows:
     """The rows of each attribute that has a penalty of its own."""
 
-    attributes: tuple[AttributeRows, ...]
+    attributes: tuple[Membership, ...]
 
     @property
     def columns(self) -> np.ndarray:
         """All that tells rows apart, (n, n_columns) float64."""
-        parts = [p for a in self.attributes for p in (a.groups, a.values, a.known)]
-        return np.column_stack([part for part in parts if part is not None]).astype(np.float64)
+        return np.column_stack([members.columns for members in self.attributes])
 
     def take(self, index: np.ndarray) -> SensitiveRows:
         """Return the rows of `index`."""
@@ -62,7 +47,7 @@ class AttributePlan(MixedColumns):
     spread: np.ndarray
     missing: str
 
-    def rows(self, frame: pd.DataFrame, *, argument: str, masks: bool = False) -> AttributeRows:
+    def rows(self, frame: pd.DataFrame, *, argument: str, masks: bool = False) -> Membership:
         """Return the rows of `frame`, whose groups must be among those of fit.
 
         `masks` says whether values that are missing, infinite or of another group hide their row
@@ -78,11 +63,11 @@ class AttributePlan(MixedColumns):
             assert codes is not None
             groups = np.zeros(n_rows, dtype=np.int64)
             groups[known] = codes
-            return AttributeRows(groups, None, known)
+            return Membership.of_codes(groups, self.n_groups, known)
         read = self.joined((quantity - self.mean) / self.spread, codes)
         values = np.zeros((n_rows, read.shape[1]))
         values[known] = read
-        return AttributeRows(None, values, known)
+        return Membership.of_values(values, known)
 
     def _without_odd(self, frame: pd.DataFrame, argument: str) -> pd.DataFrame:
         """Return the frame with nothing in the rows of unknown groups and infinite values."""

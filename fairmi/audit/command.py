@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pandas as pd
 from fairmi._data.options import add_jobs, confidence, new_file, seed
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
+
+OUTPUTS = ("html", "json", "csv", "card")
 
 
 def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
@@ -70,8 +73,10 @@ def run_audit(arguments: argparse.Namespace) -> str:
     Raises
     ------
     SystemExit
-        If a file, or a column of the data, isn't there.
+        If a file, or a column of the data, isn't there, or a file to write is one to read, or is
+        to be written twice.
     """
+    _check_files(arguments)
     table = _table(arguments.data)
     clusters = [arguments.clusters] if arguments.clusters else []
     named = (arguments.target, *arguments.sensitive, *clusters, *(arguments.conditions or ()))
@@ -98,11 +103,28 @@ def run_audit(arguments: argparse.Namespace) -> str:
         random_state=arguments.seed,
         verbose=arguments.verbose or sys.stderr.isatty(),
     )
-    for form in ("html", "json", "csv", "card"):
+    for form in OUTPUTS:
         path = getattr(arguments, form)
         if path:
             getattr(report, f"to_{form}")(path)
     return repr(report)
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Refuse to write one file twice, or over one that is read, by whatever name."""
+    named = [(form, getattr(arguments, form)) for form in ("model", "data", "baseline", *OUTPUTS)]
+    files = [(f"--{form}", path) for form, path in named if path is not None]
+    for (option, path), (other, earlier) in ((b, a) for a, b in combinations(files, 2)):
+        if option[2:] in OUTPUTS and _same_file(path, earlier):
+            raise SystemExit(
+                f"{option} {path} would overwrite {other} {earlier}; name another file."
+            )
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        return one.samefile(other)  # so are two hard links of a file
+    return one.resolve() == other.resolve()
 
 
 def _label(text: str | None, labels: pd.Series) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +46,7 @@ class Audit(AuditRecord):
     def to_json(self, path: str | Path) -> None:
         """Write `to_dict` to a file of JSON."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        write_whole(path, text + "\n")
 
     def to_csv(self, path: str | Path) -> None:
         """Write `to_frame` to a file of CSV that no spreadsheet takes for formulas.
@@ -55,11 +58,11 @@ class Audit(AuditRecord):
         ----------
         .. [1] OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
         """
-        harmless(self.to_frame()).to_csv(path, index=False)
+        write_whole(path, harmless(self.to_frame()).to_csv(index=False, lineterminator="\n"))
 
     def to_html(self, path: str | Path) -> None:
         """Write a self-contained page, with pictures, that states what the figures mean."""
-        Path(path).write_text(whole_page(self), encoding="utf-8")
+        write_whole(path, whole_page(self))
 
     def to_card(self, path: str | Path) -> None:
         """Write a model card in Markdown with a YAML head, as the Hugging Face Hub takes it [1]_.
@@ -72,10 +75,32 @@ class Audit(AuditRecord):
         ----------
         .. [1] M. Mitchell et al., Model Cards for Model Reporting, FAT* 2019, arXiv:1810.03993.
         """
-        Path(path).write_text(as_card(self), encoding="utf-8")
+        write_whole(path, as_card(self))
 
     def _repr_html_(self) -> str:
         return fragment(self)
 
     def __repr__(self) -> str:
         return as_text(self)
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a file of UTF-8 so that it is never there in part: whoever reads it, or if disk ends.
+
+    The text goes to a file beside it, which then takes its name; what a symbolic link points to
+    is replaced, not the link. Halves of surrogate pairs, which no UTF-8 has, are written as JSON
+    spells them.
+    """
+    target = Path(path).resolve()
+    data = text.encode("utf-8", errors="backslashreplace")
+    if target.exists() and not target.is_file():  # a pipe or a device
+        target.write_bytes(data)
+        return
+    draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.write_bytes(data)
+        if target.exists():
+            shutil.copymode(target, draft)
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,19 +1,23 @@
-"""The base: boosting without a penalty, from whose scores the penalised rounds start."""
+"""The base, from whose scores the penalised rounds start: plain boosting, or a user's model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.validation import has_fit_parameter
 
-from fairmi._sklearn_compat import TreePredictor
-from fairmi.boosting.binning import Binned
-from fairmi.boosting.config import TreeConfig
-from fairmi.boosting.growth import Grower
-from fairmi.boosting.task import constant_scores, derivatives, log_loss
-from fairmi.boosting.trees import Trees, trees_of
+from fairmi._sklearn_compat import TreePredictor, safe_indexing
+from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
+from fairmi.core.task import Task
 
 _PATIENCE = 20
+_N_FOLDS = 5
+_MIN_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -28,24 +32,24 @@ def boost(
     rows: Binned,
     y: np.ndarray,
     weights: np.ndarray,
-    n_classes: int,
+    task: Task,
     config: TreeConfig,
     rng: np.random.Generator,
 ) -> Base:
-    """Return `config.max_iter` rounds of boosting on the log loss, and the scores it ends with.
+    """Return `config.max_iter` rounds of boosting on the task loss, and the scores it ends with.
 
     Parameters
     ----------
     rows : Binned
         n rows.
-    y : ndarray of shape (n,), int
-        Codes of the classes.
+    y : ndarray of shape (n,)
+        Codes of the classes, or numbers.
     weights : ndarray of shape (n,)
-    n_classes : int
+    task : Task
     config : TreeConfig
     rng : Generator
     """
-    boosting = _Boosting(rows, y, weights, n_classes, config, rng)
+    boosting = _Boosting(rows, y, weights, task, config, rng)
     grown = [tree for _ in range(config.max_iter) for tree in boosting.round()]
     return Base(trees_of(grown, boosting.start, rows.n_categories), boosting.scores)
 
@@ -54,7 +58,7 @@ def cross_fit(
     rows: Binned,
     y: np.ndarray,
     weights: np.ndarray,
-    n_classes: int,
+    task: Task,
     config: TreeConfig,
     rng: np.random.Generator,
     *,
@@ -69,7 +73,7 @@ def cross_fit(
 
     Parameters
     ----------
-    rows, y, weights, n_classes, config, rng
+    rows, y, weights, task, config, rng
         As in `boost`; `config.max_iter` is the largest number of rounds.
     n_folds : int
     n_held_out : int
@@ -78,10 +82,9 @@ def cross_fit(
         Whether the scores of a row are those of trees that did not see it; needs each fold to be
         held out.
     """
-    order = np.argsort(y[shuffled := rng.permutation(len(y))], kind="stable")
-    order = shuffled[order]  # so that each fold has its share of every class
+    order, target = task.fold_order(y, rng), task.target(y)
     folds = [
-        _Fold(rows, y, weights, n_classes, config, rng, held_out=np.sort(order[k::n_folds]))
+        _Fold(rows, y, weights, task, config, rng, held_out=np.sort(order[k::n_folds]))
         for k in range(n_held_out)
     ]
     seen = np.concatenate([fold.held_out for fold in folds])
@@ -90,14 +93,14 @@ def cross_fit(
     for t in range(config.max_iter + 1):
         for fold in folds:
             scores[fold.held_out] = fold.scores_held_out
-        loss = log_loss(scores[seen], y[seen], weights[seen])
+        loss = task.loss(scores[seen], target[seen], weights[seen])
         if loss < best_loss:
             best, best_loss, n_rounds = scores.copy(), loss, t
         elif t >= n_rounds + _PATIENCE:
             break
         for fold in folds:
             fold.round()
-    base = boost(rows, y, weights, n_classes, replace(config, max_iter=n_rounds), rng)
+    base = boost(rows, y, weights, task, replace(config, max_iter=n_rounds), rng)
     return Base(base.trees, best) if out_of_fold else base
 
 
@@ -109,18 +112,19 @@ class _Boosting:
         rows: Binned,
         y: np.ndarray,
         weights: np.ndarray,
-        n_classes: int,
+        task: Task,
         config: TreeConfig,
         rng: np.random.Generator,
     ) -> None:
-        self.y, self.weights, self.rate = y, weights, config.learning_rate
+        self.task, self.target = task, task.target(y)
+        self.weights, self.rate = weights, config.learning_rate
         self.grower = Grower(rows, config, rng)
-        self.start = constant_scores(y, weights, n_classes)
+        self.start = task.start(y, weights)
         self.scores = np.asfortranarray(np.tile(self.start, (len(y), 1)))
 
     def round(self) -> list[TreePredictor]:
         """Grow the next trees, one for each score."""
-        gradient, hessian = derivatives(self.scores, self.y, self.weights)
+        gradient, hessian = self.task.derivatives(self.scores, self.target, self.weights)
         return self.grower.round(gradient, hessian, self.scores, self.rate)
 
 
@@ -132,14 +136,14 @@ class _Fold(_Boosting):
         rows: Binned,
         y: np.ndarray,
         weights: np.ndarray,
-        n_classes: int,
+        task: Task,
         config: TreeConfig,
         rng: np.random.Generator,
         *,
         held_out: np.ndarray,
     ) -> None:
         kept = np.setdiff1d(np.arange(len(y)), held_out)
-        super().__init__(rows.take(kept), y[kept], weights[kept], n_classes, config, rng)
+        super().__init__(rows.take(kept), y[kept], weights[kept], task, config, rng)
         self.held_out = held_out
         self.codes = np.ascontiguousarray(rows.codes[held_out])
         self.scores_held_out = np.tile(self.start, (len(held_out), 1))
@@ -152,3 +156,80 @@ class _Fold(_Boosting):
             missing = self.grower.rows.max_bins
             self.scores_held_out[:, k] += tree.predict_binned(self.codes, missing, n_threads)
         return trees
+
+
+def check_base(base: Any) -> None:
+    """Raise ValueError where a base is no classifier that gives scores."""
+    if base is None:
+        return
+    if not any(hasattr(base, name) for name in ("predict_proba", "decision_function")):
+        raise ValueError(
+            f"base={base!r} has neither predict_proba nor decision_function; give a classifier "
+            "that has one of them, or None."
+        )
+
+
+def fitted_base(
+    base: Any, X: Any, y: np.ndarray, weights: np.ndarray, seed: int
+) -> tuple[Any, np.ndarray]:
+    """Return a base that is fitted, and its scores of the rows, (n, K).
+
+    A frozen base is taken as it is. Any other is fitted to X, y, and the scores are those of five
+    copies, each of which did not see the rows that it scores.
+
+    Parameters
+    ----------
+    base : classifier
+    X : DataFrame, ndarray or csr_array of n rows
+    y : ndarray of shape (n,)
+        Labels.
+    weights : ndarray of shape (n,)
+    seed : int
+        Takes the place of each `random_state` of the base that is None.
+
+    Raises
+    ------
+    ValueError
+        If a frozen base has other classes than y, or weights are given to one that takes none.
+    """
+    classes, counts = np.unique(y, return_counts=True)
+    if isinstance(base, FrozenEstimator):
+        if not np.array_equal(base.classes_, classes):
+            raise ValueError(
+                f"base={base!r} was fitted to the classes {list(base.classes_)}, but y has "
+                f"{list(classes)}; give a base of the same classes."
+            )
+        return base, scores_of_base(base, X)
+    n_folds = min(_N_FOLDS, int(counts.min()))
+    fitted = _fitted(base, X, y, weights, seed)
+    if n_folds < 2:
+        return fitted, scores_of_base(fitted, X)
+    scores = np.empty((len(y), 1 if len(classes) == 2 else len(classes)))
+    for seen, held in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(y, y):
+        part = _fitted(base, safe_indexing(X, seen), y[seen], weights[seen], seed)
+        scores[held] = scores_of_base(part, safe_indexing(X, held))
+    return fitted, scores
+
+
+def scores_of_base(base: Any, X: Any) -> np.ndarray:
+    """Return log odds (n, 1) for two classes, else a score for each class, (n, K)."""
+    if hasattr(base, "predict_proba"):
+        logs = np.log(np.maximum(base.predict_proba(X), _MIN_PROBABILITY))
+        return logs[:, 1:] - logs[:, :1] if logs.shape[1] == 2 else logs
+    scores = np.asarray(base.decision_function(X), dtype=np.float64)
+    return scores[:, None] if scores.ndim == 1 else scores
+
+
+def _fitted(base: Any, X: Any, y: np.ndarray, weights: np.ndarray, seed: int) -> Any:
+    fresh = clone(base)
+    states = fresh.get_params(deep=True)
+    unset = [k for k in states if k.split("__")[-1] == "random_state" and states[k] is None]
+    fresh.set_params(**dict.fromkeys(unset, seed))
+    if (weights == weights[0]).all():
+        return fresh.fit(X, y)
+    if not has_fit_parameter(fresh, "sample_weight"):
+        raise ValueError(
+            f"base={base!r} takes no sample_weight in fit; give it fitted, as "
+            "sklearn.frozen.FrozenEstimator(base), or fit without sample_weight."
+        )
+    return fresh.fit(X, y, sample_weight=weights)

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairmi._data.sensitive import AttributeRows
 from fairmi._threads import one_thread
-from fairmi.boosting.channel import ScoreChannel
-from fairmi.boosting.levels import attribute_of, mean_one
+from fairmi.core.channel import Channel
+from fairmi.core.membership import Comparison
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 _N_STEPS = 3  # of the critic, each round
@@ -29,7 +28,7 @@ class TrainedCritic:
     """
 
     def __init__(
-        self, penalty: Any, sensitive: SensitiveBatch, channel: ScoreChannel, lam: float, seed: int
+        self, penalty: Any, sensitive: SensitiveBatch, channel: Channel, lam: float, seed: int
     ) -> None:
         self.penalty, self.sensitive, self.lam = penalty, sensitive, lam
         self.width = 1 / channel.steps_per_unit
@@ -93,31 +92,19 @@ class TrainedCritic:
         return z + self.width * (torch.rand(z.shape, generator=self.generator) - 0.5)
 
 
-def sensitive_batch(
-    attribute: AttributeRows, n_groups: int, compared: Any, weights: np.ndarray
-) -> SensitiveBatch:
-    """Return one sensitive attribute of all rows as a penalty reads it.
-
-    `compared` is a ComparedRows; `weights` (n,) are those of its rows whose value is known.
-    """
-    log_prior, groups, values = None, None, None
-    if n_groups:
-        assert attribute.groups is not None
-        shape = (compared.n_strata, n_groups)
-        found = attribute_of(
-            attribute.groups, compared.strata, weights, shape, balanced=compared.balanced
-        )
-        weights = found.weights
-        log_prior = torch.as_tensor(np.log(np.maximum(found.prior, 1e-12)), dtype=torch.float32)
-        groups = torch.as_tensor(attribute.groups)
+def sensitive_batch(compared: Comparison) -> SensitiveBatch:
+    """Return the compared rows of one sensitive attribute as a penalty reads them."""
+    members, log_prior, groups, values = compared.members, None, None, None
+    if members.n_groups:
+        log_prior = torch.as_tensor(np.log(np.maximum(compared.prior, 1e-12)), dtype=torch.float32)
+        groups = torch.as_tensor(members.codes)
     else:
-        weights = mean_one(weights)
-        values = torch.as_tensor(attribute.values, dtype=torch.float32)
+        values = torch.as_tensor(members.values, dtype=torch.float32)
     return SensitiveBatch(
         groups=groups,
         values=values,
         strata=torch.as_tensor(compared.strata),
         n_strata=compared.n_strata,
         log_prior=log_prior,
-        weights=torch.as_tensor(weights, dtype=torch.float32)[None],
+        weights=torch.as_tensor(compared.row_weights, dtype=torch.float32)[None],
     )

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from fairmi._sklearn_compat import TreePredictor
-from fairmi.boosting import schedule
-from fairmi.boosting.binning import Binned
-from fairmi.boosting.channel import ScoreChannel
-from fairmi.boosting.config import TreeConfig
-from fairmi.boosting.growth import Grower
-from fairmi.boosting.task import derivatives, log_loss
-from fairmi.boosting.trees import Trees, trees_of
+from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
+from fairmi.core.channel import Channel
+from fairmi.core.task import Task
 
 # Second derivative of the penalty in a score, as a share of λ: its own has no fixed sign. It grows
 # where a round raised the loss, and falls back slowly.
 _CURVATURE = (0.02, 2.0)
 _GROWTH, _DECAY = 3.0, 0.9
+# The step falls to a share of the first by half a cosine; λ rises over a share of the rounds.
+_LAST_RATE, _RISE = 0.15, 0.2
 
 
 class TreePenalty(Protocol):
@@ -62,10 +64,11 @@ class DebiasedTrees:
 
 def debias(
     rows: Binned,
-    y: np.ndarray,
+    target: np.ndarray,
     weights: np.ndarray,
+    task: Task,
     penalties: Sequence[TreePenalty],
-    channel: ScoreChannel,
+    channel: Channel,
     base_scores: np.ndarray,
     config: TreeConfig,
     rng: np.random.Generator,
@@ -77,12 +80,13 @@ def debias(
     ----------
     rows : Binned
         n rows.
-    y : ndarray of shape (n,), int
-        Codes of the classes.
+    target : ndarray of shape (n, K)
+        What the task loss is measured against.
     weights : ndarray of shape (n,)
         Weights of the rows in the task loss, of mean 1.
+    task : Task
     penalties : sequence of TreePenalty
-    channel : ScoreChannel
+    channel : Channel
     base_scores : ndarray of shape (n, K)
     config : TreeConfig
     rng : Generator
@@ -97,10 +101,10 @@ def debias(
     try:
         for t in range(config.max_iter):
             progress = t / max(config.max_iter - 1, 1)
-            share = schedule.share(progress)
+            share = share_at(progress)
             z = channel.squash(scores)
-            gradient, hessian = derivatives(scores, y, weights)
-            task_loss = log_loss(scores, y, weights)
+            gradient, hessian = task.derivatives(scores, target, weights)
+            task_loss = task.loss(scores, target, weights)
             value = weighted = 0.0
             for penalty in penalties:
                 part, slope = penalty.gradient(z)
@@ -116,7 +120,7 @@ def debias(
             curved = curvature.after(task_loss, weighted, share) * (1 - z**2)
             for penalty in penalties:
                 hessian += (penalty.lam * share) * penalty.weights[:, None] * curved
-            rate = config.learning_rate * schedule.rate(progress)
+            rate = config.learning_rate * rate_at(progress)
             grown += grower.round(gradient, hessian, scores, rate)
     except KeyboardInterrupt:
         stopped = "interrupted"
@@ -141,3 +145,59 @@ class _Curvature:
             self.value = float(np.clip(self.value * factor, *_CURVATURE))
         self.before = (task_loss, penalty, share)
         return self.value
+
+
+def rate_at(progress: float) -> float:
+    """Return r(t), which falls from 1 to 0.15 by half a cosine; `progress` goes from 0 to 1."""
+    return _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def share_at(progress: float) -> float:
+    """Return q(t), which rises from 0 to 1 over the first fifth of the rounds."""
+    return min(progress / _RISE, 1.0)
+
+
+class RoundReporter:
+    """Called with each round; a context that closes its bar, and shows none unless asked."""
+
+    def __init__(
+        self,
+        callbacks: Sequence[Callable[[dict[str, float]], bool | None]],
+        *,
+        show: bool,
+        n_rounds: int,
+    ) -> None:
+        self.callbacks = callbacks
+        self.history: list[dict[str, float]] = []
+        self.bar = tqdm(total=n_rounds, unit="round", desc="fairmi", disable=not show)
+        self.before: float | None = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+    def __call__(self, done: Round) -> bool:
+        """Show a round and tell the callbacks; stop where one of them returns True."""
+        now = time.perf_counter()
+        record = {
+            "epoch": done.number,
+            "task_loss": done.task_loss,
+            "penalty": done.penalty,
+            "seconds": 0.0 if self.before is None else now - self.before,
+        }
+        self.before = now
+        self.history.append(record)
+        if not self.bar.disable:
+            self.bar.set_postfix(task=f"{done.task_loss:.4f}", MI=f"{done.penalty:.4f}")
+        self.bar.update()
+        answers = [callback(dict(record)) for callback in self.callbacks]
+        return any(answers)

@@ -1,33 +1,171 @@
-"""Rows -> a base, then trees that debias it for each λ."""
+"""Settings and rows of a fit -> a base, then trees that debias it for each λ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fairmi._data.collapse import FittedRows
-from fairmi._data.rarity import log_odds
+from fairmi._data.fit_input import FitInput
 from fairmi.boosting.base import Base, boost, cross_fit
-from fairmi.boosting.channel import ScoreChannel, channel_of
-from fairmi.boosting.config import BoostingConfig
 from fairmi.boosting.rounds import Round, TreePenalty, debias
-from fairmi.boosting.rows import TreeRows
-from fairmi.boosting.trees import Trees, trees_of
+from fairmi.boosting.trees import Binned, TreeConfig, Trees, bin_rows, trees_of
+from fairmi.core.channel import Channel
+from fairmi.core.membership import Membership, mean_one
+from fairmi.core.task import Classes
+from fairmi.preprocessing.encoded_rows import merge_rows
+
+# The base: small steps, as many as held-out rows ask for.
+_BASE_RATE, _BASE_ROUNDS, _BASE_MIN_ROWS = 0.06, 400, 20
+_BASE_LEAVES = (8, 16)
+_N_FOLDS = 5
+# Distinct rows below which each fold is held out to choose the rounds of the base, and below which
+# one is; on more they are 200.
+_MIN_ROWS_OF_ONE, _MIN_ROWS_OF_NONE = 20_000, 100_000
+_ROUNDS_WITHOUT_FOLDS = 200
+_LEAF_SHARE = 0.01
+# Rounds under the penalty; on few rows they are cheap, and the groups may need to move far.
+_ROUNDS, _ROUNDS_OF_FEW_ROWS, _FEW_ROWS = 100, 300, 10_000
+
+
+@dataclass(frozen=True)
+class BoostingConfig:
+    """Settings of a training: of the base, and of the rounds that debias it.
+
+    Of `n_folds` of the rows, `n_held_out` are held out in turn to choose the rounds of the base;
+    where `out_of_fold`, these give the scores that the penalty starts from too.
+    """
+
+    base: TreeConfig
+    n_folds: int
+    n_held_out: int
+    out_of_fold: bool
+    rounds: TreeConfig
+    n_levels: int
+    seed: int
+
+
+def boosting_config(
+    parameters: Mapping[str, Any], *, n_rows: int, n_threads: int, seed: int
+) -> BoostingConfig:
+    """Return the settings that a classifier's parameters come to on `n_rows` distinct rows."""
+    shared: dict[str, Any] = {
+        "l2_regularization": float(parameters["l2_regularization"]),
+        "max_features": float(parameters["max_features"]),
+        "n_threads": n_threads,
+    }
+    few = min(_BASE_MIN_ROWS, max(n_rows // 20, 1))
+    in_leaf, max_iter = parameters["min_samples_leaf"], parameters["max_iter"]
+    if max_iter == "auto":
+        max_iter = _ROUNDS_OF_FEW_ROWS if n_rows < _FEW_ROWS else _ROUNDS
+    # What a base learned of y by heart hides what it tells of the groups of a class.
+    out_of_fold = parameters["constraint"] != "demographic_parity"
+    n_folds = 2 if out_of_fold and n_rows >= _MIN_ROWS_OF_NONE else _N_FOLDS
+    n_held_out = n_folds if n_rows < _MIN_ROWS_OF_ONE or out_of_fold else 1
+    if n_rows >= _MIN_ROWS_OF_NONE and not out_of_fold:
+        n_held_out = 0
+    return BoostingConfig(
+        base=TreeConfig(
+            learning_rate=_BASE_RATE,
+            max_iter=_BASE_ROUNDS if n_rows < _MIN_ROWS_OF_NONE else _ROUNDS_WITHOUT_FOLDS,
+            max_leaf_nodes=_BASE_LEAVES[n_rows >= _FEW_ROWS],
+            min_samples_leaf=few,
+            **shared,
+        ),
+        n_folds=n_folds,
+        n_held_out=n_held_out,
+        out_of_fold=out_of_fold,
+        rounds=TreeConfig(
+            learning_rate=float(parameters["learning_rate"]),
+            max_iter=int(max_iter),
+            max_leaf_nodes=int(parameters["max_leaf_nodes"]),
+            min_samples_leaf=max(few, int(_LEAF_SHARE * n_rows)) if in_leaf == "auto" else in_leaf,
+            **shared,
+        ),
+        n_levels=int(parameters["n_levels"]),
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class TreeRows:
+    """The n distinct rows of a fit, as trees read them.
+
+    Attributes
+    ----------
+    binned : Binned
+    y : ndarray of shape (n,), int64
+        Codes of the classes.
+    task : Classes
+    weights : ndarray of shape (n,)
+        Weights in the task loss, of mean 1.
+    attributes : tuple of Membership
+        Sensitive attributes, each with a penalty of its own.
+    penalty_weights : ndarray of shape (n,)
+    base_scores : ndarray of shape (n, K) or None
+        Scores of a given base.
+    """
+
+    binned: Binned
+    y: np.ndarray
+    task: Classes
+    weights: np.ndarray
+    attributes: tuple[Membership, ...]
+    penalty_weights: np.ndarray
+    base_scores: np.ndarray | None
+
+
+def tree_rows(
+    given: FitInput,
+    x: np.ndarray,
+    n_categories: np.ndarray,
+    base_scores: np.ndarray | None,
+    max_bins: int,
+    seed: int,
+) -> TreeRows:
+    """Return the distinct rows of a fit, in an order that only their content sets.
+
+    Parameters
+    ----------
+    given : FitInput
+        N rows.
+    x : ndarray of shape (N, p), float64
+        Numbers, and codes of the categories of which each column has `n_categories` (p,).
+    base_scores : ndarray of shape (N, K) or None
+    max_bins : int
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    binned = bin_rows(x, n_categories, given.task_weights, max_bins, rng)
+    told_apart = [given.codes, given.sensitive.columns]
+    if base_scores is not None:
+        told_apart.append(base_scores)
+    both = np.column_stack([given.task_weights, given.penalty_weights])
+    kept, weights = merge_rows(binned.codes, np.column_stack(told_apart), both)
+    return TreeRows(
+        binned=binned.take(kept),
+        y=given.codes[kept],
+        task=Classes(len(given.classes)),
+        weights=mean_one(weights[:, 0]),
+        attributes=given.sensitive.take(kept).attributes,
+        penalty_weights=weights[:, 1],
+        base_scores=None if base_scores is None else base_scores[kept],
+    )
 
 
 @dataclass(frozen=True)
 class TrainedTrees:
     """The trees of one λ, those of the own base first, and their channel.
 
-    `fitted` has the rows of the fit with their scores; `n_rounds` are under the penalty, and
-    `stopped` says why they are not all, if so.
+    `scores` (n, K) are those of the rows of the fit after rounding; `n_rounds` are under the
+    penalty, and `stopped` says why they are not all, if so.
     """
 
     trees: Trees
-    channel: ScoreChannel
-    fitted: FittedRows
+    channel: Channel
+    scores: np.ndarray
     n_rounds: int
     stopped: str | None
 
@@ -35,7 +173,7 @@ class TrainedTrees:
 def train_trees(
     rows: TreeRows,
     lams: Sequence[float],
-    penalties_at: Callable[[float, ScoreChannel], list[TreePenalty]],
+    penalties_at: Callable[[float, Channel], list[TreePenalty]],
     config: BoostingConfig,
     reports: Sequence[Callable[[Round], bool]],
 ) -> Iterator[TrainedTrees]:
@@ -52,13 +190,15 @@ def train_trees(
         What is told of each round, for each λ.
     """
     base = _base(rows, config)
-    odds = log_odds(rows.y, rows.weights) if rows.n_classes == 2 else 0.0
-    channel = channel_of(config.n_levels, odds)
+    task = rows.task
+    target = task.target(rows.y)
+    channel = task.channel(config.n_levels, rows.y, rows.weights)
     for lam, report in zip(lams, reports, strict=True):
         found = debias(
             rows.binned,
-            rows.y,
+            target,
             rows.weights,
+            task,
             penalties_at(lam, channel),
             channel,
             base.scores,
@@ -68,9 +208,7 @@ def train_trees(
         )
         trees = base.trees.then(found.trees)
         scores = channel.unsquash(channel.round(channel.squash(found.scores)))
-        fitted = FittedRows(scores, rows.y, rows.weights)
-        n_rounds = found.trees.n_rounds
-        yield TrainedTrees(trees, channel, fitted, n_rounds, found.stopped)
+        yield TrainedTrees(trees, channel, scores, found.trees.n_rounds, found.stopped)
 
 
 def _base(rows: TreeRows, config: BoostingConfig) -> Base:
@@ -78,8 +216,8 @@ def _base(rows: TreeRows, config: BoostingConfig) -> Base:
     if rows.base_scores is not None:
         none = np.zeros(rows.base_scores.shape[1])
         return Base(trees_of([], none, rows.binned.n_categories), rows.base_scores)
-    given = (rows.binned, rows.y, rows.weights, rows.n_classes, config.base, rng)
-    rarest = int(np.bincount(rows.y, minlength=rows.n_classes).min())
+    given = (rows.binned, rows.y, rows.weights, rows.task, config.base, rng)
+    rarest = int(np.bincount(rows.y, minlength=rows.task.n_classes).min())
     n_folds = min(config.n_folds, rarest)
     if config.n_held_out == 0 or n_folds < 2:
         return boost(*given)

@@ -1,16 +1,188 @@
-"""Grown trees as plain arrays, and the scores that they give to rows."""
+"""Columns in bins of a byte each, a round grown on a gradient, and trees as plain arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from fairmi._sklearn_compat import NODE, TreePredictor
+from fairmi._sklearn_compat import NODE, TreeGrower, TreePredictor, add_leaves
 from fairmi._threads import threads_for
 
+_ROWS_OF_QUANTILES = 200_000
+_BITS = 24  # of the integers that float32 holds exactly
 _WORDS = 8  # of 32 bits each that hold a set of categories
+
+
+@dataclass(frozen=True)
+class TreeConfig:
+    """Settings of the rounds of one phase.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Factor of a tree's values in the first round.
+    max_iter : int
+        Rounds at most.
+    max_leaf_nodes : int
+    min_samples_leaf : int
+    l2_regularization : float
+        Added to the sum of second derivatives of a leaf.
+    max_features : float
+        Share of the columns that a split may choose among.
+    n_threads : int
+    """
+
+    learning_rate: float
+    max_iter: int
+    max_leaf_nodes: int
+    min_samples_leaf: int
+    l2_regularization: float
+    max_features: float
+    n_threads: int
+
+
+@dataclass(frozen=True)
+class Binned:
+    """The rows of a fit in bins.
+
+    `codes` (n, p) uint8 in column order: a missing value has the code `max_bins`. `ends` has for
+    each numeric column the upper ends of its bins but the last, and for each categorical one the
+    codes of its categories.
+    """
+
+    codes: np.ndarray
+    ends: tuple[np.ndarray, ...]
+    n_categories: np.ndarray
+    max_bins: int
+
+    @property
+    def n_bins(self) -> np.ndarray:
+        """Bins of each column, that of missing values left out, (p,) uint32."""
+        sizes = np.array([len(ends) for ends in self.ends])
+        return np.where(self.n_categories > 0, sizes, sizes + 1).astype(np.uint32)
+
+    @property
+    def has_missing(self) -> np.ndarray:
+        """Whether a column has missing values, (p,) uint8."""
+        return (self.codes == self.max_bins).any(axis=0).astype(np.uint8)
+
+    def take(self, index: np.ndarray) -> Binned:
+        """Return the rows of an index."""
+        return replace(self, codes=np.asfortranarray(self.codes[index]))
+
+
+def bin_rows(
+    x: np.ndarray,
+    n_categories: np.ndarray,
+    weights: np.ndarray,
+    max_bins: int,
+    rng: np.random.Generator,
+) -> Binned:
+    """Bin rows, with about as much weight in each bin; few values get a bin each.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, p), float64
+        NaN where a value is missing; of a categorical column the codes 0, 1, ...
+    n_categories : ndarray of shape (p,), int
+        Categories of each column, at most `max_bins`; 0 for a numeric one.
+    weights : ndarray of shape (n,)
+    max_bins : int
+        Bins of a column at most, 2 to 255, and one more for missing values.
+    rng : Generator
+        Draws the rows whose quantiles are taken, where there are more than 200,000.
+    """
+    drawn, drawn_weights = x, weights
+    if len(x) > _ROWS_OF_QUANTILES:
+        index = rng.choice(len(x), _ROWS_OF_QUANTILES, replace=False)
+        drawn, drawn_weights = x[index], weights[index]
+    codes = np.empty(x.shape, dtype=np.uint8, order="F")
+    ends = []
+    for j, n in enumerate(n_categories):
+        column = np.ascontiguousarray(x[:, j])
+        missing = np.isnan(column)
+        if n:
+            ends.append(np.arange(n, dtype=np.float64))
+            place = np.where(missing, 0, column)
+        else:
+            ends.append(_ends(drawn[:, j], drawn_weights, max_bins))
+            place = np.searchsorted(ends[j], column)
+        codes[:, j] = np.where(missing, max_bins, place)
+    return Binned(codes, tuple(ends), np.asarray(n_categories), max_bins)
+
+
+def _ends(column: np.ndarray, weights: np.ndarray, max_bins: int) -> np.ndarray:
+    """Return the upper ends of a column's bins but the last."""
+    present = ~np.isnan(column) & (weights > 0)
+    values, position = np.unique(column[present], return_inverse=True)
+    if len(values) > max_bins:
+        total = np.cumsum(np.bincount(position, weights=weights[present]))
+        shares = np.linspace(0, total[-1], max_bins + 1)[1:-1]
+        last = np.unique(np.searchsorted(total, shares))
+        last = last[last < len(values) - 1]
+    else:
+        last = np.arange(len(values) - 1)
+    return values[last] + (values[last + 1] - values[last]) / 2
+
+
+class Grower:
+    """Grows trees on the rows of a fit; `rng` draws the columns that a split may choose among."""
+
+    def __init__(self, rows: Binned, config: TreeConfig, rng: np.random.Generator) -> None:
+        self.rows, self.config = rows, config
+        self._fixed = {
+            "n_bins": rows.max_bins + 1,
+            "n_bins_non_missing": rows.n_bins,
+            "has_missing_values": rows.has_missing,
+            "is_categorical": (rows.n_categories > 0).astype(np.uint8),
+            "max_leaf_nodes": config.max_leaf_nodes,
+            "min_samples_leaf": config.min_samples_leaf,
+            "l2_regularization": config.l2_regularization,
+            "feature_fraction_per_split": config.max_features,
+            "rng": rng,
+            "n_threads": config.n_threads,
+        }
+
+    def round(
+        self, gradient: np.ndarray, hessian: np.ndarray, scores: np.ndarray, rate: float
+    ) -> list[TreePredictor]:
+        """Grow a tree for each column of `scores` (n, K), add it to them, and return all.
+
+        `gradient` and `hessian` are of that shape; `rate` is the factor of a tree's values.
+        """
+        return [
+            self._tree(exact(gradient[:, k]), exact(hessian[:, k]), scores[:, k], rate)
+            for k in range(scores.shape[1])
+        ]
+
+    def _tree(
+        self, gradient: np.ndarray, hessian: np.ndarray, scores: np.ndarray, rate: float
+    ) -> TreePredictor:
+        grower = TreeGrower(
+            X_binned=self.rows.codes,
+            gradients=gradient,
+            hessians=hessian,
+            shrinkage=rate,
+            **self._fixed,
+        )
+        grower.grow()
+        add_leaves(scores, grower, self.config.n_threads)
+        return grower.make_predictor(binning_thresholds=self.rows.ends)
+
+
+def exact(values: np.ndarray) -> np.ndarray:
+    """Return values in float32, rounded to multiples of one power of two.
+
+    Sums of up to 2**29 of them are exact in float64, so that neither the order of rows nor the
+    number of threads changes a tree.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return values.astype(np.float32)
+    step = np.ldexp(1.0, int(np.frexp(largest)[1]) - _BITS)
+    return (np.rint(values / step) * step).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.boosting.channel import ScoreChannel
 from fairmi.boosting.trees import Trees
+from fairmi.core.channel import Channel
 from fairmi.export._calendar import add_calendar_parts
 from fairmi.export._graph import ML, Graph
 from fairmi.export._inputs import InputTable, codes
@@ -33,8 +33,8 @@ def add_trees(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
     trees = Trees(**model.trees_)
     x = _columns(graph, model.columns_, table)
     scores = _sums(graph, trees, x)
-    channel = ScoreChannel(**model.channel_)
     n_scores = len(trees.start)
+    channel = Channel.from_spec(model.channel_, n_scores)
     z = _rounded(graph, channel, _squashed(graph, channel, scores, n_scores))
     return z, _unsquashed(graph, channel, z, n_scores)
 
@@ -177,8 +177,8 @@ def _sums(graph: Graph, trees: Trees, x: str) -> str:
     return graph.op("Add", sums, offset)
 
 
-def _squashed(graph: Graph, channel: ScoreChannel, scores: str, n_scores: int) -> str:
-    """Return Z before rounding, as `ScoreChannel.squash`."""
+def _squashed(graph: Graph, channel: Channel, scores: str, n_scores: int) -> str:
+    """Return Z before rounding, as `Channel.squash`."""
     if n_scores == 1:
         centred = graph.op("Sub", scores, graph.constant(channel.centre))
         return graph.op("Tanh", graph.op("Div", centred, graph.constant(channel.scale)))
@@ -186,14 +186,14 @@ def _squashed(graph: Graph, channel: ScoreChannel, scores: str, n_scores: int) -
     return graph.op("Sub", graph.op("Mul", graph.op("Softmax", scores, axis=1), two), one)
 
 
-def _rounded(graph: Graph, channel: ScoreChannel, z: str) -> str:
+def _rounded(graph: Graph, channel: Channel, z: str) -> str:
     one, steps = graph.constant(1.0), graph.constant(channel.steps_per_unit)
     position = graph.op("Mul", graph.op("Add", z, one), steps)
     return graph.op("Sub", graph.op("Div", graph.op("Round", position), steps), one)
 
 
-def _unsquashed(graph: Graph, channel: ScoreChannel, z: str, n_scores: int) -> str:
-    """Return the scores of Z, as `ScoreChannel.unsquash`."""
+def _unsquashed(graph: Graph, channel: Channel, z: str, n_scores: int) -> str:
+    """Return the scores of Z, as `Channel.unsquash`."""
     inner = 1 - 0.25 / channel.steps_per_unit
     one = graph.constant(1.0)
     z = graph.op("Clip", z, graph.constant(-inner), graph.constant(inner))

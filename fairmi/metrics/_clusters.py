@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.labels import plain_series
-from fairmi.metrics._matrix import value_codes
+from fairmi.metrics._representation import Representation
 
 
 def cluster_codes(clusters: Any, n_rows: int) -> np.ndarray | None:
@@ -83,16 +83,16 @@ def exchange(codes: np.ndarray | None, target: np.ndarray) -> Callable[[Any], np
     return order
 
 
-def warn_of_repeated_rows(matrix: np.ndarray, values: np.ndarray) -> None:
+def warn_of_repeated_rows(Z: Representation, values: np.ndarray) -> None:
     """Warn where rows that are equal look like one person's; `values` are of the attribute."""
-    text = repeated_rows(matrix, np.unique(values, return_inverse=True)[1].reshape(-1))
+    text = repeated_rows(Z, np.unique(values, return_inverse=True)[1].reshape(-1))
     if text:
         warnings.warn(text, UserWarning, stacklevel=5)
 
 
-def repeated_rows(matrix: np.ndarray, codes: np.ndarray) -> str:
+def repeated_rows(Z: Representation, codes: np.ndarray) -> str:
     """Describe rows that are equal to another and share its group code; "" where these are few."""
-    return repeated_values(value_codes(matrix), codes, one_column=matrix.shape[1] == 1)
+    return repeated_values(Z.codes, codes, one_column=len(Z.columns) == 1)
 
 
 def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -> str:

@@ -13,12 +13,12 @@ from fairmi._data.tables import check_indexes
 from fairmi.metrics import _probe_scores
 from fairmi.metrics._clusters import cluster_codes, exchange, warn_of_repeated_rows
 from fairmi.metrics._independence import Order, independence_p_value, permuted_sums
-from fairmi.metrics._matrix import as_matrix
 from fairmi.metrics._recurring_values import (
     RecurringValues,
     max_permutations,
     recurring_p_value,
 )
+from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics._target import Target, as_target
 from fairmi.metrics.probes import Probe, Split, fit_predict, split_rows
 
@@ -33,7 +33,7 @@ RECURRING_SHARE = 2 / 3
 class Sample:
     """Checked arrays, and the rows of each fold."""
 
-    Z: np.ndarray
+    Z: Representation
     target: Target
     weight: np.ndarray
     folds: list[np.ndarray]
@@ -60,15 +60,15 @@ class Sample:
             sample_weight=sample_weight,
             clusters=clusters,
         )
-        matrix = as_matrix(Z)
-        target = as_target(sensitive_features, len(matrix), kind=kind).standardised()
+        Z = read_representation(Z)
+        target = as_target(sensitive_features, len(Z), kind=kind).standardised()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        weight = _weights(sample_weight, len(matrix))
-        owners = cluster_codes(clusters, len(matrix))
+        weight = _weights(sample_weight, len(Z))
+        owners = cluster_codes(clusters, len(Z))
         if owners is None:
-            warn_of_repeated_rows(matrix, target.values)
+            warn_of_repeated_rows(Z, target.values)
         folds = split_rows(target, cv, seed, owners)
-        return cls(matrix, target, weight, folds, sample_weight is not None, seed, owners)
+        return cls(Z, target, weight, folds, sample_weight is not None, seed, owners)
 
     @property
     def splits(self) -> list[Split]:
@@ -93,7 +93,7 @@ class Sample:
         weight = self.weight if self.weighted else None
         return fit_predict(
             probes,
-            self.Z,
+            self.Z.matrix,
             self.target,
             splits,
             sample_weight=weight,

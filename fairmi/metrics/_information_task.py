@@ -19,7 +19,6 @@ from fairmi.metrics._log_ratio import (
     plugin_log_ratios,
     probe_log_ratios,
 )
-from fairmi.metrics._matrix import as_matrix, value_codes
 from fairmi.metrics._nearest import (
     CHOICE_ERROR,
     MAX_COLUMNS,
@@ -27,6 +26,7 @@ from fairmi.metrics._nearest import (
     is_larger,
     nearest_log_ratios,
 )
+from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics._strata import strata_of
 from fairmi.metrics._target import Target, as_target
 from fairmi.metrics.probes import Split
@@ -39,7 +39,7 @@ MIN_ROWS_PER_CELL = 5  # on average, for the plug-in estimate to be chosen
 class InformationTask:
     """Z, C as a target, the rows of each value of y (one stratum where there is no y), and how."""
 
-    Z: np.ndarray
+    Z: Representation
     target: Target
     strata: list[np.ndarray]
     plugin: bool
@@ -63,29 +63,29 @@ class InformationTask:
     ) -> InformationTask:
         """Check the arguments of a report, and choose the estimator."""
         check_indexes(Z=Z, C=C, y=y, clusters=clusters)
-        matrix = as_matrix(Z)
-        target = as_target(C, len(matrix), kind=kind, argument="C")
-        strata = [rows for _, rows in strata_of(y, len(matrix))]
+        Z = read_representation(Z)
+        target = as_target(C, len(Z), kind=kind, argument="C")
+        strata = [rows for _, rows in strata_of(y, len(Z))]
         if target.continuous and isinstance(estimator, str) and estimator == "plugin":
             raise ValueError(
                 'estimator="plugin" needs a categorical C, but C is continuous; give '
                 'estimator="panel", or kind="categorical" if its values are categories.'
             )
-        owners = cluster_codes(clusters, len(matrix))
+        owners = cluster_codes(clusters, len(Z))
         if owners is not None and isinstance(estimator, str) and estimator == "plugin":
             raise ValueError(
                 'estimator="plugin" corrects its bias for independent rows, so that clusters make '
                 'it too high; give estimator="panel".'
             )
         if owners is None:
-            warn_of_repeated_rows(matrix, target.values)
+            warn_of_repeated_rows(Z, target.values)
         plugin = isinstance(estimator, str) and (
             estimator == "plugin"
-            or (estimator == "auto" and owners is None and _few_cells(matrix, target, len(strata)))
+            or (estimator == "auto" and owners is None and _few_cells(Z, target, len(strata)))
         )
         probe = "panel" if isinstance(estimator, str) and estimator == "auto" else estimator
         seed = int(random.randint(2**31 - 1))
-        return cls(matrix, target, strata, plugin, probe, cv, seed, owners)
+        return cls(Z, target, strata, plugin, probe, cv, seed, owners)
 
     def estimate(self, target: Target, n_jobs: int | None) -> LogRatios:
         """Return the log ratios of all rows, in the order of the strata."""
@@ -94,11 +94,11 @@ class InformationTask:
         )
 
     def _stratum(self, rows: np.ndarray, target: Target, n_jobs: int | None) -> LogRatios:
-        Z, owners = self.Z[rows], self._owners(rows)
+        Z, owners = self.Z.matrix[rows], self._owners(rows)
         if len(np.unique(target.values)) < 2:
             return LogRatios(np.zeros(len(Z)))
         if self.plugin:
-            return plugin_log_ratios(value_codes(Z), target)
+            return plugin_log_ratios(np.unique(self.Z.codes[rows], return_inverse=True)[1], target)
         settings: dict[str, Any] = {"seed": self.seed, "n_jobs": n_jobs}
         more = None
         if target.continuous:
@@ -161,8 +161,8 @@ def _near(Z: np.ndarray) -> bool:
     return Z.shape[1] <= MAX_COLUMNS and len(Z) <= MAX_ROWS
 
 
-def _few_cells(Z: np.ndarray, target: Target, n_strata: int) -> bool:
+def _few_cells(Z: Representation, target: Target, n_strata: int) -> bool:
     if target.continuous:
         return False
-    n_cells = (value_codes(Z).max() + 1) * len(target.labels) * n_strata
+    n_cells = (Z.codes.max() + 1) * len(target.labels) * n_strata
     return len(Z) >= MIN_ROWS_PER_CELL * n_cells

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, vstack
 from scipy.stats import chi2
 
 from fairmi.metrics._independence import Order
-from fairmi.metrics._matrix import value_codes
+from fairmi.metrics._representation import Representation
 
 EXCEEDANCES = 20  # permutations at least as extreme as the sample, at which the test ends
 MAX_PERMUTATIONS = 9_999
@@ -31,10 +31,10 @@ class RecurringValues:
         Which column of Z each value is of.
     """
 
-    def __init__(self, Z: np.ndarray) -> None:
-        codes = [value_codes(Z[:, [j]]) for j in range(Z.shape[1])]
+    def __init__(self, Z: Representation) -> None:
+        codes = Z.column_codes()
         if len(codes) > 1:
-            codes.append(value_codes(Z))
+            codes.append(Z.codes)
         parts = [part for part in map(_members, codes) if part is not None]
         self.members: csr_array = vstack([csr_array((0, len(Z))), *parts], format="csr")
         self.column = np.repeat(np.arange(len(parts)), [part.shape[0] for part in parts])

@@ -14,7 +14,7 @@ from fairmi._data.groups import group_rows
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
 from fairmi.metrics._clusters import cluster_codes, one_row_each
-from fairmi.metrics._matrix import as_matrix, value_codes
+from fairmi.metrics._representation import read_representation
 from fairmi.metrics._strata import strata_of
 from fairmi.metrics._widest import GroupPair, comparisons, largest_limit
 
@@ -170,7 +170,8 @@ def certify(
     Z : array-like of shape (n_rows, n_columns) or (n_rows,)
         A representation, scores or predictions, on rows that **nothing was learned from**: not
         the encoder, nor its rounding, nor the merging of its values. What counts are the
-        distinct values of whole rows, bit by bit (0.0 and -0.0 are two values).
+        distinct values of whole rows, exactly as they are given: type and bits (0.0 and -0.0
+        are two values, and so are 1 and True, or two nanoseconds).
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         Categories; of several columns, the intersections are the groups.
     y : array-like of shape (n_rows,), default=None
@@ -202,7 +203,8 @@ def certify(
     SensitiveFeaturesError
         If `sensitive_features` has a missing value, another length, or one group alone.
     ValueError
-        If Z, y or `clusters` can't be used, pandas arguments differ in their indexes, or y is
+        If Z, y or `clusters` can't be used, Z holds values that can't be told apart exactly or
+        (against thresholds) have no order, pandas arguments differ in their indexes, or y is
         missing for equalized odds, or given without.
 
     Notes
@@ -261,16 +263,17 @@ def certify(
     """
     check_indexes(Z=Z, sensitive_features=sensitive_features, y=y, clusters=clusters)
     _check_y(y, constraint)
-    matrix = as_matrix(Z, allow_missing=against == "classifiers")
-    groups = group_rows(sensitive_features, n_rows=len(matrix))
-    strata = strata_of(y, len(matrix))
-    counted = _counted_rows(clusters, len(matrix), random_state)
+    Z = read_representation(Z, allow_missing=against == "classifiers")
+    groups = group_rows(sensitive_features, n_rows=len(Z))
+    strata = strata_of(y, len(Z))
+    counted = _counted_rows(clusters, len(Z), random_state)
+    columns = [Z.codes] if against == "classifiers" else Z.column_ranks()
     found: list[GroupPair] = []
     for value, rows in strata:
         chosen = rows[counted[rows]]
-        for codes in _codes(matrix[chosen], against):
+        for codes in columns:
             found += comparisons(
-                codes,
+                codes[chosen],
                 groups.codes[chosen],
                 len(groups),
                 given=value,
@@ -285,7 +288,7 @@ def certify(
         pair=(groups.labels[a], groups.labels[b]),
         given=widest.given,
         confidence=confidence,
-        n_values=int(value_codes(matrix[counted]).max() + 1),
+        n_values=len(np.unique(Z.codes[counted])),
         labels=groups.labels,
         group_sizes=tuple(np.bincount(groups.codes[counted], minlength=len(groups)).tolist()),
         constraint=constraint,
@@ -311,10 +314,3 @@ def _counted_rows(clusters: Any, n_rows: int, random_state: Any) -> np.ndarray:
         seed = check_random_state(random_state).randint(2**31 - 1)
         counted[one_row_each(codes, np.random.default_rng(seed))] = True
     return counted
-
-
-def _codes(matrix: np.ndarray, against: str) -> list[np.ndarray]:
-    """Return codes of whole rows, or of each column by its order, shape (n_rows,)."""
-    if against == "classifiers":
-        return [value_codes(matrix)]
-    return [np.unique(column, return_inverse=True)[1].reshape(-1) for column in matrix.T]

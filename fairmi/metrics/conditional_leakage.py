@@ -11,8 +11,8 @@ from scipy.stats import chi2
 from fairmi._data.tables import check_indexes
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._clusters import cluster_codes
-from fairmi.metrics._matrix import as_matrix
 from fairmi.metrics._reports import LeakageReport, ProbeLeakage
+from fairmi.metrics._representation import read_representation
 from fairmi.metrics._strata import strata_of
 from fairmi.metrics._target import Target, as_target
 from fairmi.metrics.leakage import leakage_report
@@ -87,15 +87,15 @@ def conditional_leakage_report(
         sample_weight=sample_weight,
         clusters=clusters,
     )
-    matrix = as_matrix(Z)
-    target = as_target(sensitive_features, len(matrix), kind=kind)
-    owners = cluster_codes(clusters, len(matrix))
-    weight = np.ones(len(matrix)) if sample_weight is None else np.asarray(sample_weight, float)
+    Z = read_representation(Z)
+    target = as_target(sensitive_features, len(Z), kind=kind)
+    owners = cluster_codes(clusters, len(Z))
+    weight = np.ones(len(Z)) if sample_weight is None else np.asarray(sample_weight, float)
     reports, shares = [], []
-    for rows in _usable(target, strata_of(y, len(matrix)), cv):
+    for rows in _usable(target, strata_of(y, len(Z)), cv):
         reports.append(
             leakage_report(
-                matrix[rows],
+                Z.rows(rows),
                 target.values[rows],
                 probe=probe,
                 kind=target.kind,

@@ -106,14 +106,17 @@ class Backprop:
         self.task_optimizer.zero_grad()
         task.sum().backward()
         # A module of the user's may have parameters that no row reaches.
-        parameters = [p for p in self.encoder_weights if p.grad is not None]
-        task_norms = [p.grad.norm() for p in parameters if p.grad is not None]
+        reached = [p for p in self.encoder_weights if p.grad is not None]
+        task_norms = [gradient.norm() for gradient in _gradients(reached)]
         self.task_optimizer.step()
         value = self._bound(self.networks.represent(batch.x), batch.sensitive[0])
-        gradients = torch.autograd.grad(value.sum(), parameters)
-        for parameter, gradient, task_norm in zip(parameters, gradients, task_norms, strict=True):
+        self.mi_optimizer.zero_grad()
+        # Not torch.autograd.grad: its gradients may lie otherwise in memory than their parameters,
+        # and fused Adam pairs the two by place.
+        value.sum().backward(inputs=reached)
+        for gradient, task_norm in zip(_gradients(reached), task_norms, strict=True):
             norm = gradient.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
-            parameter.grad = gradient * (torch.minimum(task_norm, norm) / norm)
+            gradient.mul_(torch.minimum(task_norm, norm) / norm)
         self.mi_optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
@@ -137,6 +140,10 @@ class Backprop:
         joint = self.critic(torch.cat([z, values], dim=2))[..., 0]
         marginal = self.critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
         return sampled_bound(joint, marginal, strata, n_strata, sensitive.weights, other)
+
+
+def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    return [p.grad for p in parameters if p.grad is not None]
 
 
 def _adam(weights: Iterable[nn.Parameter], rate: float) -> torch.optim.Adam:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fairmi._data.rarity import telling_share
+from fairmi.core.task import telling_share
 
 if TYPE_CHECKING:
     import torch

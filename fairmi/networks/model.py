@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi._data.rarity import rarity
+from fairmi.core.task import rarity
 from fairmi.dependence.layers import StackedMLP, repeated
 
 

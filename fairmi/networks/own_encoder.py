@@ -162,8 +162,21 @@ def trunk_of(
         )
     module = module.to(device=device, dtype=torch.float32)
     trunk = Trunk(module, device, _n_outputs(module, sample.to(device)))
+    _close_gaps(module)
     trunk.keep()
     return trunk
+
+
+def _close_gaps(module: nn.Module) -> None:
+    """Give parameters that are parts of larger tensors memory of their own.
+
+    Fused optimisers go through a parameter, its gradient and its means by place in memory, and
+    would write into the gaps.
+    """
+    for parameter in module.parameters():
+        dense = parameter.detach().clone()
+        if dense.stride() != parameter.stride():
+            parameter.data = dense
 
 
 def _made(encoder: Callable[[], Any]) -> Any:

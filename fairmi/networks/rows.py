@@ -10,9 +10,9 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from fairmi._data.sensitive import AttributeRows
+from fairmi.core.membership import Comparison, check_group_weight, compare
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.networks.reducer import Reducer, active_reducer
+from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.layout import Layout
 
@@ -151,88 +151,58 @@ def training_rows(
     ValueError
         If groups are to be balanced and there are none.
     """
-    _check_group_weight(group_weight, n_groups)
+    check_group_weight(group_weight, n_groups)
     reducer = active_reducer()
-    y, penalty_weights = rows.codes, rows.penalty_weights
-    strata, n_strata = np.zeros_like(y), 1
     n_rows, *sums = reducer.total(rows.totals) if totals is None else totals
     scale = n_rows / np.maximum(sums, _TINY)
-    if constraint == "equalized_odds":
-        strata, n_strata = y, n_classes
-    elif constraint == "equal_opportunity":
-        penalty_weights = penalty_weights * (y != 0)
-    reader = _SensitiveReader(
-        strata, n_strata, penalty_weights * scale[1], group_weight, device, reducer
-    )
+    n_strata = n_classes if constraint == "equalized_odds" else 1
     ends = np.cumsum(n_groups)
     counts = np.zeros((n_strata, ends[-1])) if earlier_counts is None else earlier_counts.copy()
-    parts = zip(rows.sensitive.attributes, np.split(counts, ends[:-1], axis=1), strict=True)
+    sensitive = []
+    for members, part in zip(
+        rows.sensitive.attributes, np.split(counts, ends[:-1], axis=1), strict=True
+    ):
+
+        def total(sums: np.ndarray, part: np.ndarray = part) -> np.ndarray:
+            part += reducer.total(sums)
+            return part
+
+        compared = compare(
+            members,
+            rows.penalty_weights * scale[1],
+            constraint=constraint,
+            labels=rows.codes,
+            n_labels=n_classes,
+            group_weight=group_weight,
+            total=total,
+        )
+        sensitive.append(_sensitive_batch(compared, device))
     training = TrainingRows(
         x=_inputs(rows, device),
-        y=_tensor(y, device, torch.int64),
+        y=_tensor(rows.codes, device, torch.int64),
         task_weights=_tensor(rows.task_weights * scale[0], device, torch.float32)[None],
-        sensitive=tuple(reader.read(attribute, seen) for attribute, seen in parts),
+        sensitive=tuple(sensitive),
         offsets=None if offsets is None else _tensor(offsets, device, torch.float32),
     )
     return training, counts
 
 
-@dataclass(frozen=True)
-class _SensitiveReader:
-    """What the sensitive attributes of the rows have in common."""
-
-    strata: np.ndarray
-    n_strata: int
-    weights: np.ndarray
-    group_weight: str | None
-    device: torch.device
-    reducer: Reducer
-
-    def read(self, attribute: AttributeRows, counts: np.ndarray) -> SensitiveBatch:
-        """Return an attribute's record; its groups are added to `counts` (S, G), in place."""
-        weights = self.weights * attribute.known
-        if attribute.values is not None:
-            values = _tensor(attribute.values, self.device, torch.float32)
-            return self._record(weights, None, values, None)
-        assert attribute.groups is not None
-        seen = np.zeros_like(counts)
-        np.add.at(seen, (self.strata, attribute.groups), weights)
-        counts += self.reducer.total(seen)
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), _TINY)
-        if self.group_weight == "balanced":
-            # Every group of every stratum has the same weight.
-            present = shares > 0
-            factors = counts.sum() / present.sum() / np.maximum(counts, _TINY)
-            weights = weights * factors[self.strata, attribute.groups]
-            shares = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
-        log_prior = _tensor(np.log(np.maximum(shares, _TINY)), self.device, torch.float32)
-        groups = _tensor(attribute.groups, self.device, torch.int64)
-        return self._record(weights, groups, None, log_prior)
-
-    def _record(
-        self,
-        weights: np.ndarray,
-        groups: Tensor | None,
-        values: Tensor | None,
-        log_prior: Tensor | None,
-    ) -> SensitiveBatch:
-        return SensitiveBatch(
-            groups=groups,
-            values=values,
-            strata=_tensor(self.strata, self.device, torch.int64),
-            n_strata=self.n_strata,
-            log_prior=log_prior,
-            weights=_tensor(weights, self.device, torch.float32)[None],
-        )
-
-
-def _check_group_weight(group_weight: str | None, n_groups: tuple[int, ...]) -> None:
-    if group_weight is not None and not any(n_groups):
-        raise ValueError(
-            f'group_weight="{group_weight}" needs groups, but the sensitive features are '
-            "continuous, or are penalised together with a continuous one; set it to None, or give "
-            "lam as a dict, a λ for each."
-        )
+def _sensitive_batch(compared: Comparison, device: torch.device) -> SensitiveBatch:
+    """Return the compared rows of one sensitive attribute as tensors."""
+    members, groups, values, log_prior = compared.members, None, None, None
+    if members.values is None:
+        groups = _tensor(members.codes, device, torch.int64)
+        log_prior = _tensor(np.log(np.maximum(compared.prior, _TINY)), device, torch.float32)
+    else:
+        values = _tensor(members.values, device, torch.float32)
+    return SensitiveBatch(
+        groups=groups,
+        values=values,
+        strata=_tensor(compared.strata, device, torch.int64),
+        n_strata=compared.n_strata,
+        log_prior=log_prior,
+        weights=_tensor(compared.row_weights, device, torch.float32)[None],
+    )
 
 
 def _inputs(rows: EncodedRows, device: torch.device) -> Any:

@@ -64,18 +64,31 @@ def _take_arrays(module: nn.Module, arrays: Arrays) -> bool:
 
 
 def _moments(optimizer: Optimizer) -> list[Arrays]:
-    """Return the running means of an optimiser, parameter by parameter."""
-    state = optimizer.state_dict()["state"]
-    return [_arrays(state[k]) for k in sorted(state)]
+    """Return the running means of an optimiser, parameter by parameter.
+
+    One that no row has reached yet has none.
+    """
+    return [_arrays(optimizer.state.get(parameter, {})) for parameter in _trained(optimizer)]
 
 
 def _take_moments(optimizer: Optimizer, moments: Sequence[Arrays]) -> None:
     own = optimizer.state_dict()
     state = {
-        k: {name: torch.tensor(value) for name, value in arrays.items()}
-        for k, arrays in enumerate(moments)
+        k: {name: _as_laid_out(value, parameter) for name, value in arrays.items()}
+        for k, (arrays, parameter) in enumerate(zip(moments, _trained(optimizer), strict=False))
+        if arrays
     }
     optimizer.load_state_dict({"state": state, "param_groups": own["param_groups"]})
+
+
+def _trained(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _as_laid_out(values: np.ndarray, parameter: nn.Parameter) -> torch.Tensor:
+    """Return values in the order in memory of their parameter: fused Adam pairs them by place."""
+    tensor = torch.tensor(values)
+    return torch.empty_like(parameter).copy_(tensor) if values.ndim else tensor  # a number: steps
 
 
 def _table_to_plain(table: LevelTable | None) -> dict[str, Any] | None:

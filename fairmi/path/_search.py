@@ -307,13 +307,13 @@ class MIDebiasedClassifierCV(
     def _group_codes(self, given: FitInput, n_rows: int) -> np.ndarray:
         """Return the code of each row's group, (n_rows,), -1 where none is known or counts."""
         attribute = given.sensitive.attributes[0]
-        if attribute.groups is None:
+        if not attribute.n_groups:
             raise SensitiveFeaturesError(
                 f"The sensitive features are continuous, and metric={self.metric!r} compares "
                 "groups; use fairmi.path.fairness_path, and measure its models by what fits."
             )
         codes = np.full(n_rows, -1)
-        codes[given.positions] = np.where(attribute.known, attribute.groups, -1)
+        codes[given.positions] = np.where(attribute.known, attribute.codes, -1)
         return codes
 
     def _measures(self) -> Measures:

@@ -12,7 +12,7 @@ import pytest
 
 from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
 from fairmi._base import told_of_trivial
-from fairmi._data.collapse import FittedRows, is_collapsed
+from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -137,9 +137,9 @@ def test_one_class_is_no_collapse_where_it_is_the_likelier_one():
     odds = np.where(codes == 1, -1.0, -5.0)[:, None]
     constant = np.full((1_000, 1), np.log(0.01 / 0.99))
     ones = np.ones(1_000)
-    assert not is_collapsed(odds, codes, ones)
-    assert is_collapsed(constant, codes, ones)
-    assert not is_collapsed(-constant * (2 * codes[:, None] - 1), codes, ones)
+    assert not Classes(2).is_collapsed(odds, codes, ones)
+    assert Classes(2).is_collapsed(constant, codes, ones)
+    assert not Classes(2).is_collapsed(-constant * (2 * codes[:, None] - 1), codes, ones)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_one_class_is_no_collapse_where_it_is_the_likelier_one():
 def test_a_collapse_names_its_cause(lam, n_steps, message):
     codes = np.arange(100) % 4 // 3
     one_class = np.full((100, 1), np.log(1 / 3))
-    fitted = FittedRows(one_class, codes, np.ones(100))
-    ((category, told),) = told_of_trivial(fitted, lam, n_steps=n_steps)
+    rows = (codes, np.ones(100), lam)
+    ((category, told),) = told_of_trivial(Classes(2), one_class, *rows, n_steps=n_steps)
     assert category == "CollapseWarning"
     assert re.search(message, told)
-    split = FittedRows(6.0 * codes[:, None] - 3, codes, np.ones(100))
-    assert told_of_trivial(split, lam, n_steps=n_steps) == []
+    split = 6.0 * codes[:, None] - 3
+    assert told_of_trivial(Classes(2), split, *rows, n_steps=n_steps) == []
 
 
 @pytest.mark.filterwarnings("default::fairmi.exceptions.CollapseWarning")

@@ -7,13 +7,12 @@ import pytest
 
 from fairmi import MIDebiasedClassifier
 from fairmi._data.prior import prior_offsets
-from fairmi._data.sensitive import AttributeRows
+from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 
 
 def attribute(groups, known=None):
-    groups = np.asarray(groups)
-    return AttributeRows(groups, None, np.ones(len(groups), bool) if known is None else known)
+    return Membership.of_codes(np.asarray(groups), int(np.max(groups)) + 1, known)
 
 
 def test_offsets_are_log_ratios_of_shares():
@@ -50,7 +49,7 @@ def test_several_attributes_are_intersections_and_weights_are_counts():
 
 
 def test_continuous_features_are_told():
-    values = AttributeRows(None, np.zeros((4, 1)), np.ones(4, bool))
+    values = Membership.of_values(np.zeros((4, 1)))
     with pytest.raises(SensitiveFeaturesError, match="prior_correction=True counts"):
         prior_offsets(np.array([0, 1, 0, 1]), [values], np.ones(4), 2)
 

@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
 from fairmi._data.tables import table_columns
-from fairmi.metrics._matrix import as_matrix
+from fairmi.metrics._representation import read_representation
 from fairmi.preprocessing import TableEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -92,14 +92,14 @@ def test_metrics_read_columns_as_the_encoder_does(table):
     table = table[["owner", "job"]]
     filled = FRAME.assign(owner=[True, *TRUTHS[1:]])[["owner", "job"]]
     with pytest.raises(ValueError, match="missing value in 1 rows"):
-        as_matrix(table, allow_missing=False)
+        read_representation(table, allow_missing=False)
     expected = np.column_stack(
         [filled.owner.astype(float), JOBS == "clerk", JOBS == "nurse", pd.isna(JOBS)]
     )
-    np.testing.assert_array_equal(as_matrix(filled), expected)
-    np.testing.assert_array_equal(as_matrix(pl.DataFrame(filled)), expected)
+    np.testing.assert_array_equal(read_representation(filled).matrix, expected)
+    np.testing.assert_array_equal(read_representation(pl.DataFrame(filled)).matrix, expected)
     decimals = objects([Decimal(f"{v:.3f}") for v in NUMBERS]).to_frame()
-    np.testing.assert_array_equal(as_matrix(decimals)[:, 0], NUMBERS)
+    np.testing.assert_array_equal(read_representation(decimals).matrix[:, 0], NUMBERS)
 
 
 def fit(table, **parameters):
@@ -202,7 +202,7 @@ def test_tensors_with_gradients_are_arrays():
     plain = np.column_stack([NUMBERS, NUMBERS])
     table = torch.tensor(plain, requires_grad=True)
     np.testing.assert_array_equal(fit(table).predict_proba(table), fit(plain).predict_proba(plain))
-    np.testing.assert_array_equal(as_matrix(table), plain)
+    np.testing.assert_array_equal(read_representation(table).matrix, plain)
     model = MIDebiasedClassifier(max_iter=1).fit(
         plain,
         torch.tensor(Y),

@@ -10,6 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from fairmi.audit.command import add_audit_command
+from fairmi.audit.report import write_whole
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,53 @@ def test_a_skops_file_is_loaded(files):
 def test_says_what_is_not_there(files, change, message):
     with pytest.raises(SystemExit, match=message):
         run(*common(files), "--sensitive", "sex", *change)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--html", "rows.csv"], "--html .*rows.csv would overwrite --data "),
+        (["--json", "model.joblib"], "--json .*model.joblib would overwrite --model "),
+        (["--card", "linked.csv"], "--card .*linked.csv would overwrite --data "),
+        (["--csv", "hard.csv"], "--csv .*hard.csv would overwrite --data "),
+        (["--csv", "./sub/../rows.csv"], "would overwrite --data "),
+        (["--baseline", "baseline.joblib", "--json", "baseline.joblib"], "overwrite --baseline "),
+        (["--json", "new", "--csv", "./new"], "--csv .*new would overwrite --json .*new; name"),
+    ],
+)
+def test_no_input_is_written_over(files, options, message, monkeypatch):
+    """By its own name, another, or a link; refused before anything is read."""
+    (files / "sub").mkdir()
+    (files / "linked.csv").symlink_to(files / "rows.csv")
+    (files / "hard.csv").hardlink_to(files / "rows.csv")
+    before = {path: path.read_bytes() for path in files.iterdir() if path.is_file()}
+    monkeypatch.setattr("fairmi.audit.command._table", lambda _: pytest.fail("it was read"))
+    monkeypatch.chdir(files)
+    with pytest.raises(SystemExit, match=message):
+        run(*common(files), "--sensitive", "sex", *options)
+    assert {path: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "real.md").write_text("old")
+    (tmp_path / "real.md").chmod(0o640)
+    (tmp_path / "link.md").symlink_to("real.md")
+    write_whole(tmp_path / "link.md", "new \ud83d")
+    assert (tmp_path / "link.md").is_symlink()
+    assert (tmp_path / "real.md").read_text() == "new \\ud83d"
+    assert (tmp_path / "real.md").stat().st_mode & 0o777 == 0o640
+
+    def full(path, data):
+        path.open("wb").close()
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        write_whole(tmp_path / "real.md", "newer")
+    assert (tmp_path / "real.md").read_text() == "new \\ud83d"
+    assert {path.name for path in tmp_path.iterdir()} == {"real.md", "link.md"}
+    monkeypatch.undo()
+    write_whole("/dev/null", "gone")
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])

@@ -8,8 +8,8 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._data.rarity import beyond_usual, log_odds, rarity, telling_share
-from fairmi.boosting.channel import ScoreChannel, channel_of
+from fairmi.core.channel import Channel
+from fairmi.core.task import beyond_usual, channel_at, log_odds, rarity, telling_share
 
 N = 4_000
 
@@ -56,15 +56,15 @@ def test_log_odds_go_by_weights():
 
 def test_levels_reach_from_twice_the_odds_to_even_odds():
     odds = np.log(0.01 / 0.99)
-    channel = channel_of(17, odds)
+    channel = channel_at(odds, 17)
     scores = np.linspace(2 * odds, 0, 200)[:, None]
     z = channel.squash(scores)
     np.testing.assert_allclose([z[0, 0], z[-1, 0]], [-np.tanh(1), np.tanh(1)])
     np.testing.assert_allclose(channel.unsquash(z), scores, atol=1e-12)
     assert len(np.unique(channel.round(z))) == 13
-    assert channel_of(17, 1.99) == channel_of(17, -1.99) == ScoreChannel(17)
-    assert channel_of(17, -5.0) == ScoreChannel(17, -5.0, 5.0)
-    between = channel_of(17, 3.0)
+    assert channel_at(1.99, 17) == channel_at(-1.99, 17) == Channel(17)
+    assert channel_at(-5.0, 17) == Channel(17, -5.0, 5.0)
+    between = channel_at(3.0, 17)
     assert 0 < between.centre < 3
     assert 2 < between.scale < 3
 
@@ -88,6 +88,6 @@ def test_balanced_weights_leave_nothing_rare(make):
     model = make(lam=0, class_weight="balanced", max_iter=2, random_state=0)
     model.fit(x[:N], y[:N], sensitive_features=s[:N])
     if make is MIBoostingClassifier:
-        assert model.channel_ == vars(ScoreChannel(17))
+        assert model.channel_ == Channel(17).spec
     else:  # the head starts at even odds, and moves by 0.01 a step at most
         assert abs(model.parameters_["head.layers.0.bias"]).max() < 0.5

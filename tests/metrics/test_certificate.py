@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from itertools import product
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, ks_2samp
 
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics import certify
+from fairmi.metrics import certify, leakage_report, mutual_information_score
 from fairmi.metrics._binomial import DifferenceLimit
+from fairmi.metrics._representation import read_representation
 from fairmi.metrics._sets import _min_in_b, _min_in_b_or_below, reach_of_all_sets
 
 samples = st.lists(
@@ -344,7 +349,101 @@ def test_too_many_values_are_said_to_certify_nothing():
 def test_missing_values_are_values_too():
     group = np.repeat([0, 1], 50)
     assert certify(np.where(group, np.nan, 0.5), group).distance == 1.0
-    assert certify(2**60 + group, group).distance == 1.0  # beyond what floats tell apart
+
+
+def objects(values):
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+NS = 1_700_000_000_000_000_000
+NOON = pd.Timestamp("2024-01-01 12:00")
+# Four values each that a float, a microsecond, or Python's == takes for fewer.
+NEAR = {
+    "long double": np.longdouble(1) + np.arange(4) * np.finfo(np.longdouble).eps,
+    "uint64": np.uint64(2**63) + np.arange(4, dtype=np.uint64),
+    "datetime64[ns]": np.arange(NS, NS + 4).astype("datetime64[ns]"),
+    "timedelta64[ns]": np.arange(NS, NS + 4).astype("timedelta64[ns]"),
+    "integers": objects([2**60 + k for k in range(4)]),
+    "large integers": objects([2**200 + k for k in range(4)]),
+    "Decimal": objects([Decimal(f"1.{k:030d}") for k in range(4)]),
+    "Decimal's zeros": objects([Decimal("1." + "0" * k) for k in range(4)]),
+    "Fraction": objects([Fraction(1, 3) + Fraction(k, 10**30) for k in range(4)]),
+    "types": objects([True, 1, 1.0, np.int64(1)]),
+    "missing": objects([None, np.nan, pd.NA, pd.NaT]),
+    "noughts": objects([0.0, -0.0, 0, False]),
+    "zones": objects([NOON.tz_localize(z) for z in ("UTC", "Asia/Tokyo", "Asia/Seoul", None)]),
+    "folds": objects([datetime(2024, 10, 27, 2, k, fold=f) for k in (1, 2) for f in (0, 1)]),
+    "Period": objects([pd.Period("2024-01-01", freq=freq) for freq in "YQMD"]),
+    "Timestamp": objects([NOON.as_unit(unit) for unit in ("s", "ms", "us", "ns")]),
+}
+FORMS = {
+    "array": lambda values: values,
+    "list": lambda values: values.tolist() if values.dtype == object else list(values),
+    "frame": lambda values: pd.Series(values, dtype=values.dtype).to_frame("z").assign(one=1),
+    "columns": lambda values: np.column_stack([values, values]),
+}
+POLARS = {
+    "decimals": ([Decimal(f"1.{k:030d}") for k in range(4)], pl.Decimal(38, 30)),
+    "nanoseconds": (np.arange(NS, NS + 4), pl.Datetime("ns")),
+    "durations": (np.arange(NS, NS + 4), pl.Duration("ns")),
+    "times": (np.arange(10**12, 10**12 + 4), pl.Time),
+    "Int128": ([2**100 + k for k in range(4)], pl.Int128),
+    "integers": (np.arange(2**60, 2**60 + 4), pl.Int64),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(0, 3), min_size=2, max_size=12),
+    st.sampled_from(sorted(NEAR)),
+    st.sampled_from(sorted(FORMS)),
+)
+def test_values_are_told_apart_exactly_in_every_kind_and_form(codes, kind, form):
+    """A value read into a float would certify, falsely, what any program can tell apart."""
+    codes = np.array(codes)
+    read = read_representation(FORMS[form](NEAR[kind][codes]))
+    same = codes[:, None] == codes
+    np.testing.assert_array_equal(read.codes[:, None] == read.codes, same)
+    if kind != "noughts":  # of which probes learn numbers; the values are tested by their codes
+        np.testing.assert_array_equal((read.matrix[:, None] == read.matrix).all(axis=2), same)
+
+
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        pair
+        for pair in product(["polars", "arrow", "pandas of arrow"], POLARS)
+        if pair[0] == "polars" or pair[1] != "Int128"
+    ],
+)
+def test_values_of_polars_and_arrow_are_told_apart_exactly(form, kind, gap):
+    values, dtype = POLARS[kind]
+    series = pl.Series("z", values, dtype=dtype if isinstance(values, list) else None).cast(dtype)
+    series = pl.concat([series, series, pl.Series("z", [None] * gap, dtype=dtype)])
+    Z = series if form == "polars" else series.to_arrow()
+    Z = pd.Series(pd.arrays.ArrowExtensionArray(Z)) if form == "pandas of arrow" else Z
+    read = read_representation(Z)
+    expected = np.append(np.tile(np.arange(4), 2), [4] * gap)
+    np.testing.assert_array_equal(read.codes[:, None] == read.codes, expected[:, None] == expected)
+
+
+def test_one_exact_reading_serves_all_measures():
+    group = np.arange(400) % 2
+    Z = NEAR["integers"][group]
+    assert certify(Z, group).distance == certify(Z, group, against="thresholds").distance == 1.0
+    assert mutual_information_score(Z, group) == pytest.approx(np.log(2), abs=0.01)
+    assert leakage_report(Z, group, probe="linear", random_state=0).score == 1.0
+
+
+@pytest.mark.parametrize("values", [[frozenset(), frozenset([1])], [[1], [2]], [1j, 2j]])
+def test_values_that_cannot_be_told_apart_are_refused_by_name(values):
+    with pytest.raises(ValueError, match=r"Column '0' of Z has dtype (frozenset|list|complex)"):
+        certify(objects(values * 9), np.arange(18) % 2)
+    with pytest.raises(ValueError, match="needs numbers, but column '0' of Z holds str; give"):
+        certify(np.array(["a", "b"] * 9), np.arange(18) % 2, against="thresholds")
 
 
 def test_text_and_frames_are_values_too():

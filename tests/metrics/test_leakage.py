@@ -13,7 +13,7 @@ from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import _probe_scores, conditional_leakage_report, leakage_report, leakage_score
 from fairmi.metrics._digits import bits, digits, places
 from fairmi.metrics._independence import independence_p_value
-from fairmi.metrics._matrix import as_matrix
+from fairmi.metrics._representation import read_representation
 from fairmi.metrics._target import as_target
 
 
@@ -144,18 +144,18 @@ def test_labels_with_too_few_rows_are_left_out():
 
 
 def test_missing_values_are_columns_of_their_own():
-    filled = as_matrix([[1.0, np.nan], [3.0, 4.0], [5.0, 8.0]])
+    filled = read_representation([[1.0, np.nan], [3.0, 4.0], [5.0, 8.0]]).matrix
     assert filled.tolist() == [[1, 6, 1], [3, 4, 0], [5, 8, 0]]
-    assert as_matrix(np.full((3, 1), np.nan)).tolist() == [[0, 1]] * 3
+    assert read_representation(np.full((3, 1), np.nan)).matrix.tolist() == [[0, 1]] * 3
     whole = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64")})
-    assert as_matrix(whole).tolist() == [[1, 0], [2, 1], [3, 0]]
+    assert read_representation(whole).matrix.tolist() == [[1, 0], [2, 1], [3, 0]]
 
 
 def test_whole_numbers_keep_their_last_bits():
-    assert len(np.unique(as_matrix(2**60 + np.arange(8)), axis=0)) == 8
+    assert len(np.unique(read_representation(2**60 + np.arange(8)).matrix, axis=0)) == 8
     frame = pd.DataFrame({"a": 2**60 + np.arange(8), "b": 1})
-    assert len(np.unique(as_matrix(frame), axis=0)) == 8
-    assert as_matrix(np.arange(8)).shape == (8, 1)
+    assert len(np.unique(read_representation(frame).matrix, axis=0)) == 8
+    assert read_representation(np.arange(8)).matrix.shape == (8, 1)
 
 
 @pytest.mark.slow

@@ -6,13 +6,17 @@ import pytest
 from fairmi.metrics import leakage_report
 from fairmi.metrics._clusters import exchange
 from fairmi.metrics._recurring_values import RecurringValues, recurring_p_value
+from fairmi.metrics._representation import read_representation
 
 
 def p_value(Z, c, seed=0):
     target = np.eye(c.max() + 1)[c] if c.max() > 1 else c[:, None].astype(float)
     target = (target - target.mean(axis=0)) / np.sqrt(target.mean(axis=0))
     return recurring_p_value(
-        RecurringValues(Z), target, exchange(None, target), np.random.default_rng(seed)
+        RecurringValues(read_representation(Z)),
+        target,
+        exchange(None, target),
+        np.random.default_rng(seed),
     )
 
 
@@ -22,8 +26,8 @@ def normal(n, seed=0):
 
 
 def test_no_value_that_recurs_is_nothing_to_test():
-    assert not RecurringValues(normal(50)[0])
-    assert not RecurringValues(np.zeros((50, 2)))
+    assert not RecurringValues(read_representation(normal(50)[0]))
+    assert not RecurringValues(read_representation(np.zeros((50, 2))))
 
 
 def test_p_value_is_that_of_fishers_test_for_two_values():
@@ -70,7 +74,12 @@ def test_continuous_attribute():
     Z[:12, 0] = 0.25
     c[:12] += 2
     # measured 1e-4
-    assert recurring_p_value(RecurringValues(Z), c - c.mean(), exchange(None, c), rng) < 0.001
+    assert (
+        recurring_p_value(
+            RecurringValues(read_representation(Z)), c - c.mean(), exchange(None, c), rng
+        )
+        < 0.001
+    )
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from fairmi.audit.figures.predictions import Predictions
 from fairmi.audit.figures.probed_rows import ProbedRows, can_be_dealt, rows_by_label
 from fairmi.audit.figures.rates import attribute_name
 from fairmi.audit.records import Figure
-from fairmi.metrics._matrix import as_matrix
+from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics.certificate import certify
 from fairmi.metrics.conditional_leakage import conditional_leakage_report
 from fairmi.metrics.information import (
@@ -49,14 +49,16 @@ def leakage_tasks(
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where: dict[str, Any] = {"attribute": name, "subject": subject}
-        Z = as_matrix(values, argument=subject)
+        Z = read_representation(values, argument=subject)
         probe = "linear" if subject == "predictions" else "panel"  # it finds all they tell
         if probed:
             tasks.append(partial(_told, Z, everyone, probe, seed, where))
         if strata:
             of = np.concatenate(strata)
             given = {**where, "condition": GIVEN_LABEL}
-            tasks.append(partial(_told_given_label, Z[of], everyone.of(of), probe, seed, given))
+            tasks.append(
+                partial(_told_given_label, Z.rows(of), everyone.of(of), probe, seed, given)
+            )
         tasks.append(partial(_certificates, Z, everyone, confidence, seed, where))
     return tasks, notes
 
@@ -90,7 +92,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _told(
-    Z: np.ndarray, rows: ProbedRows, probe: str, seed: int, where: dict[str, Any]
+    Z: Representation, rows: ProbedRows, probe: str, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return what fresh probes recover, the test of independence, and the mutual information.
 
@@ -105,7 +107,7 @@ def _told(
 
 
 def _told_given_label(
-    Z: np.ndarray, rows: ProbedRows, probe: str, seed: int, where: dict[str, Any]
+    Z: Representation, rows: ProbedRows, probe: str, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return the same within each label, by probes that know it."""
     options = _options(rows, seed)
@@ -142,7 +144,7 @@ def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -
 
 
 def _certificates(
-    Z: np.ndarray, rows: ProbedRows, confidence: float, seed: int, where: dict[str, Any]
+    Z: Representation, rows: ProbedRows, confidence: float, seed: int, where: dict[str, Any]
 ) -> list[Figure]:
     """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
     figures = []
