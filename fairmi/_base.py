@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.columns import without_dropped
 from fairmi._data.fit_input import FitInput
-from fairmi._data.saved_format import of_this_format, with_format
+from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
 from fairmi._data.tables import check_table
 from fairmi._sklearn_compat import DocLinkMixin, in_search
@@ -174,9 +174,10 @@ class RepresentationClassifier(
         Raises
         ------
         ValueError
-            If it was saved in another format.
+            If it was saved in another format, or something in it doesn't fit.
         """
-        state = of_this_format(state, type(self).__name__)
+        state = of_this_format(state, type(self))
+        check_header(state)
         state.pop("training_fingerprint_", None)  # of 0.2: it gave training rows away
         if _PLAN in state:
             state[_PLAN] = plan_from_plain(state[_PLAN])

@@ -25,6 +25,7 @@ from fairmi._base import (
 from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
+from fairmi._data.saved_format import check_trees
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi._threads import threads_for
 from fairmi.boosting.base import check_base, fitted_base, scores_of_base
@@ -468,6 +469,18 @@ default="demographic_parity"
     @property
     def _n_features_out(self) -> int:
         return len(self.trees_["start"])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over saved data, whose trees go to compiled code.
+
+        Raises
+        ------
+        ValueError
+            If it was saved in another format, or something in it doesn't fit.
+        """
+        super().__setstate__(state)
+        if "classes_" in state:
+            check_trees(vars(self))
 
 
 # Saved models name the public place of a class, which stays where its file moves.

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from fairmi._base import RepresentationClassifier, Told, told_of_trivial
 from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.fit_input import FitInput
+from fairmi._data.saved_format import check_networks
 from fairmi._sklearn_compat import in_skops
 from fairmi._threads import one_thread
 from fairmi.core.information import information_of_labels
@@ -278,6 +279,33 @@ class NetworkClassifier(RepresentationClassifier):
                 "parameters_."
             )
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over saved data.
+
+        Raises
+        ------
+        ValueError
+            If it was saved in another format, or something in it doesn't fit.
+        """
+        super().__setstate__(state)
+        if "classes_" in state:
+            check_networks(vars(self), self._n_encoded())
+
+    def _n_encoded(self) -> int | None:
+        """Return the columns that the encoder gives to the networks; None of a module of yours.
+
+        Raises
+        ------
+        ValueError
+            If it is none, or reads other columns than the model does.
+        """
+        encoder = vars(self).get("encoder_")
+        if encoder is None and hasattr(self, "item_shape_"):
+            return None
+        if not isinstance(encoder, TableEncoder) or encoder.n_columns != len(self._kept):
+            raise ValueError("The saved model is damaged: encoder_ doesn't read its columns.")
+        return None if hasattr(self, "trunk_") else encoder.n_encoded
 
     @property
     def _n_features_out(self) -> int:

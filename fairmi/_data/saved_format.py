@@ -1,11 +1,24 @@
-"""The format of saved models: plain data under a version of its own, which no move changes."""
+"""The format of saved models: plain data under a version of its own, checked when it is loaded.
+
+A file may come from anywhere, and what a model holds goes unchecked to compiled code, where a
+wrong number reads memory that is not its own, or never ends. So each format has one function here
+that refuses what does not fit, and names the field.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fairmi._sklearn_compat import NODE
 
 FORMAT = 2
 _KEY = "_format"
+_N_PARTS = 4  # columns that a date has after it: parts of the calendar
+_WORDS = 8  # of 32 bits each that hold a set of categories
 
 
 def with_format(state: dict[str, Any]) -> dict[str, Any]:
@@ -13,20 +26,330 @@ def with_format(state: dict[str, Any]) -> dict[str, Any]:
     return state | {_KEY: FORMAT}
 
 
-def of_this_format(state: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a saved state without the version.
+def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Return the saved state of an object of a class, without the version.
 
     Raises
     ------
     ValueError
-        If it was saved in another format; `name` is that of the class.
+        If it was saved in another format, or would put itself in the place of a method.
     """
     saved = state.get(_KEY)
     if saved != FORMAT:
-        older = saved is None or saved < FORMAT
+        older = not isinstance(saved, int) or saved < FORMAT
         fix = "fit it anew and save it" if older else "upgrade fairmi"
         raise ValueError(
-            f"This {name} was saved in format {saved or 1}, and this fairmi reads format "
+            f"This {kind.__name__} was saved in format {saved or 1}, and this fairmi reads format "
             f"{FORMAT}; {fix}."
         )
+    for name in state:
+        if callable(getattr(kind, name, None)):
+            _refuse(name, "is that of a method")
     return {key: value for key, value in state.items() if key != _KEY}
+
+
+def check_header(state: Mapping[str, Any]) -> None:
+    """Check what all fitted classifiers hold: classes, columns, and how groups are read.
+
+    Raises
+    ------
+    ValueError
+        If something doesn't fit; the message names the field.
+    """
+    if "classes_" not in state:
+        return
+    classes = _array(state["classes_"], "classes_", "biufOUSmM", (None,))
+    if len(classes) < 2 or len(set(classes.tolist())) < len(classes):
+        _refuse("classes_", "doesn't hold two labels or more, each once")
+    width = _integer(state.get("n_features_in_"), "n_features_in_", 1)
+    if "feature_names_in_" in state:
+        names = _array(state["feature_names_in_"], "feature_names_in_", "O", (width,))
+        if not all(isinstance(name, str) for name in names):
+            _refuse("feature_names_in_", "holds what is no name")
+    _positions(state.get("_kept"), "_kept", width)
+    if "item_shape_" not in state and not state["_kept"]:
+        _refuse("_kept", "is empty")
+    _check_plan(_mapping(state.get("_sensitive_plan"), "_sensitive_plan"))
+    for name, kind in (("warnings_", list), ("history_", list), ("stopped_", str | None)):
+        if not isinstance(state.get(name), kind):
+            _refuse(name, f"is a {type(state.get(name)).__name__}")
+
+
+def check_trees(state: Mapping[str, Any]) -> None:
+    """Check the trees of a saved model, their columns and their channel.
+
+    Raises
+    ------
+    ValueError
+        If something doesn't fit; the message names the field.
+    """
+    columns = _mapping(state.get("columns_"), "columns_")
+    n_columns = _check_tree_columns(columns, len(state.get("_kept", ())))
+    trees = _mapping(state.get("trees_"), "trees_")
+    sizes = _array(trees.get("n_categories"), "trees_['n_categories']", "i", (n_columns,))
+    if not np.array_equal(sizes, columns["n_categories"]):
+        _refuse("trees_['n_categories']", "differs from that of columns_")
+    start = _floats(trees.get("start"), "trees_['start']", (_n_scores(state),))
+    nodes = trees.get("nodes")
+    if type(nodes) is not np.ndarray or nodes.dtype != NODE or nodes.ndim != 1:
+        _refuse("trees_['nodes']", "has no nodes as this scikit-learn reads them")
+    splits = _array(trees.get("left_categories"), "trees_['left_categories']", "u", (None, _WORDS))
+    if splits.dtype != np.uint32:
+        _refuse("trees_['left_categories']", f"has dtype {splits.dtype}")
+    first_node = _starts(trees.get("first_node"), "trees_['first_node']", len(nodes))
+    first_split = _starts(trees.get("first_split"), "trees_['first_split']", len(splits))
+    if len(first_node) != len(first_split) or (len(first_node) - 1) % len(start):
+        _refuse("trees_['first_node']", "doesn't have as many trees for each score")
+    if (np.diff(first_node) < 1).any():
+        _refuse("trees_['first_node']", "has a tree without a node")
+    _check_nodes(nodes, first_node, np.diff(first_split), sizes)
+    channel = _mapping(state.get("channel_"), "channel_")
+    _integer(channel.get("n_levels"), "channel_['n_levels']", 2)
+    _number(channel.get("centre", 0.0), "channel_['centre']")
+    if _number(channel.get("scale", 2.0), "channel_['scale']") <= 0:
+        _refuse("channel_['scale']", "is not above 0")
+
+
+def check_networks(state: Mapping[str, Any], n_encoded: int | None) -> None:
+    """Check the networks of a saved model; `n_encoded` columns come out of its encoder, if known.
+
+    Raises
+    ------
+    ValueError
+        If something doesn't fit; the message names the field.
+    """
+    architecture = _mapping(state.get("architecture_"), "architecture_")
+    sizes = {}
+    for name in ("n_models", "n_inputs", "n_components", "n_outputs"):
+        sizes[name] = _integer(architecture.get(name), f"architecture_[{name!r}]", 1)
+    if architecture.get("n_levels") is not None:
+        _integer(architecture["n_levels"], "architecture_['n_levels']", 2)
+    if n_encoded is not None and sizes["n_inputs"] != n_encoded:
+        _refuse("architecture_['n_inputs']", f"is not {n_encoded}, the columns of the encoder")
+    if sizes["n_outputs"] != _n_scores(state):
+        _refuse("architecture_['n_outputs']", "doesn't go with classes_")
+    hidden = architecture.get("hidden_layer_sizes")
+    if not isinstance(hidden, list | tuple):
+        _refuse("architecture_['hidden_layer_sizes']", "is no sequence")
+    hidden = [_integer(n, "architecture_['hidden_layer_sizes']", 1) for n in hidden]
+    widths = {
+        "encoder": [sizes["n_inputs"], *hidden, sizes["n_components"]],
+        "head": [sizes["n_components"], sizes["n_outputs"]],
+    }
+    parameters = _mapping(state.get("parameters_"), "parameters_")
+    expected = {}
+    for part, of in widths.items():
+        for k in range(len(of) - 1):
+            shape = (sizes["n_models"], of[k], of[k + 1])
+            expected[f"{part}.layers.{k}.weight"] = shape
+            expected[f"{part}.layers.{k}.bias"] = (shape[0], 1, shape[2])
+    if parameters.keys() != expected.keys():
+        _refuse("parameters_", f"has {sorted(parameters)}, not the layers of architecture_")
+    for name, shape in expected.items():
+        _floats(parameters[name], f"parameters_[{name!r}]", shape)
+
+
+def check_encoder(state: Mapping[str, Any]) -> None:
+    """Check the columns and the layout of a saved `TableEncoder`.
+
+    Raises
+    ------
+    ValueError
+        If something doesn't fit; the message names the field.
+    """
+    if "columns_" not in state:
+        return
+    if state["columns_"] is None:
+        scale = _floats(state.get("scale_"), "scale_", (None,))
+        _positions(state.get("missing_"), "missing_", len(scale))
+        return
+    if not isinstance(state["columns_"], list):
+        _refuse("columns_", "is no list")
+    for column in state["columns_"]:
+        _check_column(_mapping(column, "columns_"))
+    n = len(state["columns_"])
+    dates = _positions(state.get("dates_"), "dates_", n)
+    for k, j in enumerate(dates):
+        place = j + _N_PARTS * k
+        if place + _N_PARTS >= n or not state["columns_"][place].get("is_date", False):
+            _refuse("dates_", "names a column that is no date")
+    layout = _mapping(state.get("layout_"), "layout_")
+    source = _array(layout.get("source"), "layout_['source']", "i", (None,))
+    if len(source) and not (source.min() >= 0 and source.max() < n):
+        _refuse("layout_['source']", "names a column that is not there")
+    n_ramped = _integer(layout.get("n_ramped"), "layout_['n_ramped']", 0, len(source))
+    _integer(layout.get("n_indicators"), "layout_['n_indicators']", 0, len(source) - n_ramped)
+    for name in ("offset", "mean"):
+        _floats(layout.get(name), f"layout_[{name!r}]", (len(source),))
+    for name in ("slope", "base"):
+        _floats(layout.get(name), f"layout_[{name!r}]", (n_ramped,))
+
+
+def _check_plan(plan: Mapping[str, Any]) -> None:
+    names, plans = plan.get("names"), plan.get("plans")
+    if not isinstance(names, list | tuple) or not isinstance(plans, list | tuple) or not plans:
+        _refuse("_sensitive_plan", "has no names or no plans")
+    if not isinstance(plan.get("separate"), bool):
+        _refuse("_sensitive_plan['separate']", "is no truth value")
+    widths = []
+    for part in plans:
+        part = _mapping(part, "_sensitive_plan['plans']")
+        continuous = part.get("continuous")
+        continuous = _array(continuous, "_sensitive_plan['continuous']", "b", (None,))
+        for name in ("mean", "spread"):
+            _floats(part.get(name), f"_sensitive_plan[{name!r}]", (int(continuous.sum()),))
+        if not isinstance(part.get("labels"), tuple):
+            _refuse("_sensitive_plan['labels']", "is no tuple")
+        if part.get("missing") not in ("error", "category", "mask"):
+            _refuse("_sensitive_plan['missing']", f"is {part.get('missing')!r}")
+        widths.append(len(continuous))
+    if sum(widths) != len(names):
+        _refuse("_sensitive_plan['names']", "doesn't have a name for each column")
+
+
+def _check_tree_columns(columns: Mapping[str, Any], n_read: int) -> int:
+    """Return the number of columns that trees read, of `n_read` columns of X."""
+    names, categories = columns.get("names"), columns.get("categories")
+    if not isinstance(names, list) or not isinstance(categories, list):
+        _refuse("columns_", "has no names or no categories")
+    dates = _positions(columns.get("dates", []), "columns_['dates']", n_read)
+    n = n_read + _N_PARTS * len(dates)
+    if len(names) != n or len(categories) != n:
+        _refuse("columns_['names']", f"has {len(names)} columns, not {n}")
+    sizes = _array(columns.get("n_categories"), "columns_['n_categories']", "i", (n,))
+    for j, (known, size) in enumerate(zip(categories, sizes.tolist(), strict=True)):
+        if known is not None:
+            _check_categories(known, "columns_['categories']")
+        most = 0 if known is None else min(len(known), 255)
+        if not 0 <= size <= most or (size == 0 and most):
+            _refuse("columns_['n_categories']", f"is {size} for column {j}")
+        if known is not None and (j in dates or j >= n_read):
+            _refuse("columns_['dates']", "names a column of categories")
+    return n
+
+
+def _check_nodes(
+    nodes: np.ndarray, first_node: np.ndarray, n_splits: np.ndarray, sizes: np.ndarray
+) -> None:
+    """Check nodes (n_nodes,) of all trees, where each begins, and the splits that each has."""
+    n_of = np.diff(first_node)
+    tree = np.repeat(np.arange(len(n_of)), n_of)
+    place = np.arange(len(nodes)) - first_node[tree]
+    leaf, by_category = nodes["is_leaf"], nodes["is_categorical"]
+    for name in ("is_leaf", "is_categorical", "missing_go_to_left"):
+        if (nodes[name] > 1).any():
+            _refuse(f"trees_['nodes'][{name!r}]", "is neither 0 nor 1")
+    if not np.isfinite(nodes["value"][leaf == 1]).all():
+        _refuse("trees_['nodes']['value']", "is not finite")
+    inner = leaf == 0
+    # A child after its parent, within the tree: so every walk ends, at a node of the tree.
+    for name in ("left", "right"):
+        child = nodes[name].astype(np.int64)
+        if ((child <= place) | (child >= n_of[tree]))[inner].any():
+            _refuse(f"trees_['nodes'][{name!r}]", "is no node of the tree after its parent")
+    column = nodes["feature_idx"]
+    if ((column < 0) | (column >= len(sizes)))[inner].any():
+        _refuse("trees_['nodes']['feature_idx']", "is no column")
+    split = inner & (by_category == 1)
+    if (sizes[column[split]] == 0).any():
+        _refuse("trees_['nodes']['is_categorical']", "is set for a column of numbers")
+    if (nodes["bitset_idx"][split] >= n_splits[tree[split]]).any():
+        _refuse("trees_['nodes']['bitset_idx']", "is no split of the tree")
+
+
+def _check_column(column: Mapping[str, Any]) -> None:
+    """Check one column of an encoder: its knots, or its categories."""
+    kind, truths = column.get("kind"), ["has_missing"]
+    if not isinstance(column.get("name"), str):
+        _refuse("columns_['name']", "is no text")
+    if kind == "numeric":
+        knots = _floats(column.get("knots"), "columns_['knots']", (None,))
+        if not len(knots) or (np.diff(knots) <= 0).any():
+            _refuse("columns_['knots']", "doesn't rise")
+        truths.append("is_date")
+    elif kind == "categorical":
+        truths.append("rest")
+        _check_categories(column.get("categories"), "columns_['categories']")
+        if column.get("rest") and not len(column["categories"]):
+            _refuse("columns_['rest']", "is set without a category")
+    else:
+        _refuse("columns_['kind']", f"is {kind!r}")
+    for name in truths:
+        if not isinstance(column.get(name, False), bool):
+            _refuse(f"columns_[{name!r}]", "is no truth value")
+    fields = {"kind", "name", "knots" if kind == "numeric" else "categories", *truths}
+    if column.keys() - fields:
+        _refuse("columns_", f"has {sorted(map(str, column.keys() - fields))}")
+
+
+def _check_categories(categories: Any, field: str) -> None:
+    for value in _array(categories, field, "O", (None,)):
+        if not isinstance(value, Hashable):
+            _refuse(field, f"holds a {type(value).__name__}")
+
+
+def _n_scores(state: Mapping[str, Any]) -> int:
+    """Return the scores that classes have: one of two."""
+    n_classes = len(state.get("classes_", (0, 1)))
+    return 1 if n_classes == 2 else n_classes
+
+
+def _starts(values: Any, field: str, n: int) -> np.ndarray:
+    """Return where parts of n things begin, and n behind them, (n_parts + 1,)."""
+    starts = _array(values, field, "i", (None,))
+    if not len(starts) or starts[0] != 0 or starts[-1] != n or (np.diff(starts) < 0).any():
+        _refuse(field, f"doesn't rise from 0 to {n}")
+    return starts.astype(np.int64)
+
+
+def _positions(values: Any, field: str, n: int) -> list[int]:
+    """Return positions below n, each after the one before."""
+    if not isinstance(values, list | tuple | np.ndarray):
+        _refuse(field, "is no sequence")
+    positions = [_integer(value, field, 0, n - 1) for value in values]
+    if any(a >= b for a, b in pairwise(positions)):
+        _refuse(field, "doesn't rise")
+    return positions
+
+
+def _array(values: Any, field: str, kinds: str, shape: Sequence[int | None]) -> np.ndarray:
+    """Return an array of these kinds of dtype and of a shape, of which None is any size."""
+    if type(values) is not np.ndarray or values.dtype.kind not in kinds:
+        _refuse(field, f"is a {type(values).__name__} of another kind")
+    sizes = zip(values.shape, shape, strict=False)
+    if values.ndim != len(shape) or any(n not in (None, size) for size, n in sizes):
+        _refuse(field, f"has shape {values.shape}, not {tuple(shape)}")
+    return values
+
+
+def _floats(values: Any, field: str, shape: Sequence[int | None]) -> np.ndarray:
+    array = _array(values, field, "f", shape)
+    if not np.isfinite(array).all():
+        _refuse(field, "holds what is no finite number")
+    return array
+
+
+def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        _refuse(field, f"is a {type(value).__name__}")
+    return value
+
+
+def _integer(value: Any, field: str, low: int, high: int = 2**31) -> int:
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or not low <= value <= high:
+        _refuse(field, f"is {value!r}")
+    return int(value)
+
+
+def _number(value: Any, field: str) -> float:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if not is_number or isinstance(value, bool) or not np.isfinite(value):
+        _refuse(field, f"is {value!r}")
+    return float(value)
+
+
+def _refuse(field: str, why: str) -> NoReturn:
+    raise ValueError(
+        f"The saved model is damaged, or was made by hand: {field} {why[:200]}. Save it anew."
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ SKOPS_TRUSTED_TYPES = (
     "fairmi.dependence.SMILE",
     "fairmi.dependence.SlicedInfomin",
 )
+
+
+# What a .skops file may unpack to, unless it is as large itself: skops stores models as they are.
+_MAX_UNPACKED, _READ_AT_ONCE = 2**28, 2**20
 
 
 def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
@@ -65,7 +71,8 @@ def _from_skops(path: Path) -> Any:
     from skops import io
 
     try:
-        unknown = sorted(set(io.get_untrusted_types(file=path)) - set(SKOPS_TRUSTED_TYPES))
+        data = _unpacked(path)
+        unknown = sorted(set(io.get_untrusted_types(data=data)) - set(SKOPS_TRUSTED_TYPES))
     except Exception as error:
         raise SystemExit(_no_model(path, error)) from error
     if unknown:
@@ -75,9 +82,36 @@ def _from_skops(path: Path) -> Any:
             "and give it to fairmi.audit.audit."
         )
     try:
-        return _checked(path, io.load(path, trusted=list(SKOPS_TRUSTED_TYPES)))
+        return _checked(path, io.loads(data, trusted=list(SKOPS_TRUSTED_TYPES)))
     except Exception as error:
         raise SystemExit(_no_model(path, error)) from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return a .skops file with nothing in it compressed, so that no entry can fill the memory.
+
+    What an entry says of its own size need not be so: it is read a part at a time.
+    """
+    allowed = max(_MAX_UNPACKED, 4 * path.stat().st_size)
+    copy, size = BytesIO(), 0
+    with zipfile.ZipFile(path) as packed, zipfile.ZipFile(copy, "w") as plain:
+        for name in dict.fromkeys(packed.namelist()):
+            kind = packed.getinfo(name).compress_type
+            if kind not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(
+                    "it is compressed in a way that can't be read in parts; save it "
+                    "by skops.io.dump without one"
+                )
+            with packed.open(name) as source, plain.open(name, "w", force_zip64=True) as target:
+                while part := source.read(_READ_AT_ONCE):
+                    size += len(part)
+                    if size > allowed:
+                        raise ValueError(
+                            f"it unpacks to more than {allowed // 2**20} MB; save it without "
+                            "compression, or load it in Python by skops.io.load"
+                        )
+                    target.write(part)
+    return copy.getvalue()
 
 
 def _checked(path: Path, model: Any) -> Any:

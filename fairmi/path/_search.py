@@ -342,7 +342,7 @@ class MIDebiasedClassifierCV(
         ValueError
             If it was saved in another format.
         """
-        super().__setstate__(of_this_format(state, "MIDebiasedClassifierCV"))
+        super().__setstate__(of_this_format(state, type(self)))
 
     def __sklearn_tags__(self) -> Any:
         """Take what the estimator takes."""

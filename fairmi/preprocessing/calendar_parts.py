@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+N_PARTS = 4  # that follow a date
+
 
 def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield month 1 to 12, day of the month, day of the week (Monday 0) and hour of the day.

@@ -12,10 +12,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.odd_columns import warn_of_unseen
-from fairmi._data.saved_format import of_this_format, with_format
+from fairmi._data.saved_format import check_encoder, of_this_format, with_format
 from fairmi._data.tables import raise_faults, read_columns
 from fairmi._sklearn_compat import DocLinkMixin
-from fairmi.preprocessing.calendar_parts import calendar_parts
+from fairmi.preprocessing.calendar_parts import N_PARTS, calendar_parts
 from fairmi.preprocessing.encoded_columns import (
     Column,
     as_at_fit,
@@ -174,6 +174,22 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         """Return the encoded rows of `positions`."""
         return positions if self.layout_ is None else self.layout_.expand(positions)
 
+    @property
+    def n_columns(self) -> int:
+        """Columns of X that fit saw."""
+        check_is_fitted(self, "columns_")
+        if self.columns_ is None:
+            return len(self.scale_)
+        return len(self.columns_) - N_PARTS * len(self.dates_)
+
+    @property
+    def n_encoded(self) -> int:
+        """Columns that `transform` returns."""
+        check_is_fitted(self, "columns_")
+        if self.layout_ is None:
+            return len(self.scale_) + len(self.missing_)
+        return self.layout_.width
+
     def __getstate__(self) -> dict[str, Any]:
         """Return plain data alone: arrays, numbers and strings."""
         state = dict(super().__getstate__())
@@ -188,9 +204,10 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If it was saved in another format.
+            If it was saved in another format, or something in it doesn't fit.
         """
-        state = of_this_format(state, "TableEncoder")
+        state = of_this_format(state, type(self))
+        check_encoder(state)
         if state.get("columns_") is not None:
             state["columns_"] = [column_from_plain(plain) for plain in state["columns_"]]
             state["layout_"] = Layout(**state["layout_"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 import zipfile
 
 import joblib
@@ -102,3 +103,22 @@ def test_a_model_of_fairmi_is_trusted(tmp_path):
     skops.io.dump(model, tmp_path / "model.skops")
     back = load_model(tmp_path / "model.skops")
     np.testing.assert_array_equal(back.predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("lies", [False, True])
+def test_a_file_that_unpacks_to_more_than_the_memory_is_refused(tmp_path, monkeypatch, lies):
+    """One that says so, and one whose header says that it unpacks to 100 bytes."""
+    monkeypatch.setattr("fairmi.audit.saved._MAX_UNPACKED", 2**22)
+    path = tmp_path / "model.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("schema.json", b" " * 2**24)
+    if lies:
+        data, n = bytearray(path.read_bytes()), (2**24).to_bytes(4, "little")
+        for place in (data.find(n), data.rfind(n)):
+            data[place : place + 4] = (100).to_bytes(4, "little")
+        path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(SystemExit, match=r"no saved model: .*(unpacks to more than 4 MB|CRC)"):
+        load_model(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()

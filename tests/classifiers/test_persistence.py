@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import cloudpickle
@@ -363,6 +364,22 @@ def test_a_model_of_0_1_says_that_it_can_t_be_loaded():
     assert old != data
     with pytest.raises(ValueError, match=r"MIDebiasedClassifier was saved by fairmi 0.1.*fit it"):
         pickle.loads(old)
+
+
+def test_models_of_0_2_load_and_score_as_they_did():
+    random, n = np.random.default_rng(0), 120
+    table = pd.DataFrame(
+        {
+            "pay": random.normal(size=n),
+            "job": random.choice(["clerk", "nurse", "smith"], n),
+            "since": pd.date_range("2020-01-01", periods=n),
+        }
+    )
+    saved = pickle.loads((Path(__file__).parent / "saved_by_0_2_0.pkl").read_bytes())
+    assert saved.keys() == {"trees", "networks", "published"}
+    for data, scores in saved.values():
+        model = pickle.loads(data)
+        np.testing.assert_allclose(model.decision_function(table), scores, rtol=1e-9, atol=1e-12)
 
 
 def test_another_format_is_named():
