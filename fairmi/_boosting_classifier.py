@@ -53,14 +53,17 @@ class MIBoostingClassifier(RepresentationClassifier):
     where the representation Z is the score, squashed to [-1, 1] and rounded to few levels; for
     more than two classes it is each class's probability, and has as many units. Each of these
     trees fits the functional gradient of that loss. Over groups, the mutual information is
-    that of a table of (level, group) over all rows, so no critic has to be trained. Predictions
+    that of a table of (level, group) over all rows, so no critic has to be trained. The task loss
+    is measured against what the base predicts, the expectation of y as it knows it, so that these
+    rounds do not learn the noise of y where the base stopped early. Predictions
     are made from the very Z that `transform` returns, so that no prediction can tell more of C
     than Z does. Sensitive features are needed at fit alone.
 
     Parameters
     ----------
     lam : float or dict, default=1.0
-        Weight λ >= 0 of the penalty. 0 trains without it; from about 8 on, little of C is left.
+        Weight λ >= 0 of the penalty. 0 is the base, as it is, with Z not rounded; from about 8 on,
+        little of C is left.
         Several sensitive features are penalised jointly, as their intersections; a dict of λ by
         name of column penalises each by itself.
     constraint : {"demographic_parity", "equalized_odds", "equal_opportunity"}, \
@@ -145,9 +148,10 @@ default="demographic_parity"
     warnings_ : list of (str, str)
         What the fit warned of: the name of the category, and the message.
     history_ : list of dict
-        For each round `epoch`, `task_loss` and `penalty` (nats, training rows) before its trees,
-        and `seconds`. The penalty is measured where it was minimised, which is no evidence of what
-        is left: measure that with `fairmi.metrics.leakage_score`.
+        For each round `epoch`, `task_loss` (against the base's predictions) and `penalty` (nats,
+        training rows) before its trees, and `seconds`; empty at λ = 0. The penalty is measured
+        where it was minimised, which is no evidence of what is left: measure that with
+        `fairmi.metrics.leakage_score`.
     base_ : classifier or None
         The fitted base that was given.
     columns_ : dict
@@ -391,13 +395,15 @@ default="demographic_parity"
             reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
             trained = train_trees(rows, lams, penalties_at, config, reports)
             for lam, found, report in zip(lams, trained, reports, strict=True):
+                channel = found.channel
+                scores = channel.unsquash(channel.round(channel.squash(found.scores)))
                 trivial = told_of_trivial(
-                    rows.task, found.scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y
+                    rows.task, scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y
                 )
                 yield {
                     **shared,
                     "trees_": found.trees.arrays(),
-                    "channel_": found.channel.spec,
+                    "channel_": channel.spec,
                     "history_": report.history,
                     "n_iter_": found.n_rounds,
                     "stopped_": found.stopped,
@@ -453,12 +459,34 @@ default="demographic_parity"
         self.warnings_ += told_of_stop(self.stopped_, self.n_iter_) + trivial
         return self
 
+    @explains_arguments
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
+        if not self._is_base():
+            return super().decision_function(X)
+        # Not by way of Z, which would round floats.
+        scores = self._raw_scores(self._checked_features(X))
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    @explains_arguments
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n_rows, n_classes)."""
+        if self._is_base() and hasattr(self.base_, "predict_proba"):
+            return np.asarray(self.base_.predict_proba(self._checked_features(X)))
+        return super().predict_proba(X)
+
+    def _is_base(self) -> bool:
+        """Whether nothing was taken away from the base: at λ = 0."""
+        return hasattr(self, "channel_") and self.channel_["n_levels"] is None
+
     def _represent(self, X: Any) -> np.ndarray:
-        scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
-        if self.base_ is not None:
-            scores = scores + scores_of_base(self.base_, X)
         channel = self._channel()
-        return channel.round(channel.squash(scores))
+        return channel.round(channel.squash(self._raw_scores(X)))
+
+    def _raw_scores(self, X: Any) -> np.ndarray:
+        """Return the scores (n, K) of base and trees for a checked table."""
+        scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
+        return scores if self.base_ is None else scores + scores_of_base(self.base_, X)
 
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return self._channel().unsquash(Z)

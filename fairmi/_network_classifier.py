@@ -85,9 +85,10 @@ default="demographic_parity"
         What the sensitive features are, by name of column or in order. None, and columns that a
         dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
         and floats of more than two that are too rare for groups.
-    group_weight : {"balanced"}, default=None
-        "balanced" weighs rows in the penalty so that all groups, within each class for equalized
-        odds, have the same weight, however few their rows. It needs a categorical feature.
+    group_weight : {"auto", "balanced"} or None, default="auto"
+        "balanced" weighs rows in the penalty so that all groups, of each class for
+        `constraint="equalized_odds"`, have the same weight, however few their rows. It needs a
+        categorical feature. None leaves rows their weights. "auto" balances for equalized odds.
     weighted : {"both", "task", "penalty"}, default="both"
         What `sample_weight` weighs: the task loss, the penalty, or both.
     class_weight : dict or "balanced", default=None
@@ -234,7 +235,7 @@ default="demographic_parity"
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
         "sensitive_kinds": [None, dict, "array-like"],
-        "group_weight": [None, StrOptions({"balanced"})],
+        "group_weight": [None, StrOptions({"auto", "balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "prior_correction": ["boolean"],
@@ -266,7 +267,7 @@ default="demographic_parity"
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
         sensitive_kinds: Any = None,
-        group_weight: str | None = None,
+        group_weight: str | None = "auto",
         weighted: str = "both",
         class_weight: Any = None,
         prior_correction: bool = False,

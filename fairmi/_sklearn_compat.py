@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 from types import FrameType
+from typing import Any
 
+from sklearn._loss import (
+    AbsoluteError,
+    HalfGammaLoss,
+    HalfPoissonLoss,
+    HalfSquaredError,
+    HalfTweedieLoss,
+    PinballLoss,
+)
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -37,6 +46,7 @@ __all__ = [
     "effective_n_threads",
     "in_search",
     "in_skops",
+    "regression_loss",
     "safe_indexing",
     "validate_params",
 ]
@@ -56,6 +66,21 @@ class StrOptions(_StrOptions):
 
     def __str__(self) -> str:
         return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
+
+
+def regression_loss(name: str, *, quantile: float, power: float) -> Any:
+    """Return the loss of scikit-learn's histogram boosting of a name."""
+    losses: dict[str, Any] = {
+        "squared_error": HalfSquaredError,
+        "absolute_error": AbsoluteError,
+        "poisson": HalfPoissonLoss,
+        "gamma": HalfGammaLoss,
+    }
+    if name == "quantile":
+        return PinballLoss(quantile=quantile)
+    if name == "tweedie":
+        return HalfTweedieLoss(power=power)
+    return losses[name]()
 
 
 # Modules of scikit-learn that fit an estimator many times; a pipeline is none of them.

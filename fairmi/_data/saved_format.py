@@ -104,7 +104,10 @@ def check_trees(state: Mapping[str, Any]) -> None:
         _refuse("trees_['first_node']", "has a tree without a node")
     _check_nodes(nodes, first_node, np.diff(first_split), sizes)
     channel = _mapping(state.get("channel_"), "channel_")
-    _integer(channel.get("n_levels"), "channel_['n_levels']", 2)
+    if channel.get("n_levels", 0) is not None:  # that of λ = 0 is open
+        _integer(channel.get("n_levels"), "channel_['n_levels']", 2)
+    if channel.get("kind", "tanh") not in ("tanh", "softmax"):
+        _refuse("channel_['kind']", "is neither 'tanh' nor 'softmax'")
     _number(channel.get("centre", 0.0), "channel_['centre']")
     if _number(channel.get("scale", 2.0), "channel_['scale']") <= 0:
         _refuse("channel_['scale']", "is not above 0")

@@ -13,7 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._sklearn_compat import TreePredictor, safe_indexing
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
-from fairmi.core.task import Task
+from fairmi.core.task import Task, fold_order
 
 _PATIENCE = 20
 _N_FOLDS = 5
@@ -82,7 +82,7 @@ def cross_fit(
         Whether the scores of a row are those of trees that did not see it; needs each fold to be
         held out.
     """
-    order, target = task.fold_order(y, rng), task.target(y)
+    order, target = fold_order(y, rng), task.target(y)
     folds = [
         _Fold(rows, y, weights, task, config, rng, held_out=np.sort(order[k::n_folds]))
         for k in range(n_held_out)
@@ -125,7 +125,13 @@ class _Boosting:
     def round(self) -> list[TreePredictor]:
         """Grow the next trees, one for each score."""
         gradient, hessian = self.task.derivatives(self.scores, self.target, self.weights)
-        return self.grower.round(gradient, hessian, self.scores, self.rate)
+        best = self._best if self.task.refits_leaves else None
+        return self.grower.round(gradient, hessian, self.scores, self.rate, best)
+
+    def _best(self, rows: np.ndarray) -> float:
+        """Return the constant that lowers the loss of some rows most when added to their score."""
+        residuals = (self.target - self.scores)[rows, 0]
+        return float(self.task.start(residuals, self.weights[rows])[0])
 
 
 class _Fold(_Boosting):

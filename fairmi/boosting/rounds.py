@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from fairmi._sklearn_compat import TreePredictor
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
 from fairmi.core.channel import Channel
-from fairmi.core.task import Task
+from fairmi.core.task import Objective
 
 # Second derivative of the penalty in a score, as a share of λ: its own has no fixed sign. It grows
 # where a round raised the loss, and falls back slowly.
@@ -64,11 +64,9 @@ class DebiasedTrees:
 
 def debias(
     rows: Binned,
-    target: np.ndarray,
-    weights: np.ndarray,
-    task: Task,
+    objective: Objective,
     penalties: Sequence[TreePenalty],
-    channel: Channel,
+    channel_of: Callable[[np.ndarray], Channel],
     base_scores: np.ndarray,
     config: TreeConfig,
     rng: np.random.Generator,
@@ -80,13 +78,11 @@ def debias(
     ----------
     rows : Binned
         n rows.
-    target : ndarray of shape (n, K)
-        What the task loss is measured against.
-    weights : ndarray of shape (n,)
-        Weights of the rows in the task loss, of mean 1.
-    task : Task
+    objective : Objective
+        The task loss.
     penalties : sequence of TreePenalty
-    channel : Channel
+    channel_of : callable
+        Scores (n, K) -> the channel that they pass.
     base_scores : ndarray of shape (n, K)
     config : TreeConfig
     rng : Generator
@@ -102,9 +98,10 @@ def debias(
         for t in range(config.max_iter):
             progress = t / max(config.max_iter - 1, 1)
             share = share_at(progress)
+            channel = channel_of(scores)
             z = channel.squash(scores)
-            gradient, hessian = task.derivatives(scores, target, weights)
-            task_loss = task.loss(scores, target, weights)
+            gradient, hessian = objective.derivatives(scores)
+            task_loss = objective.loss(scores)
             value = weighted = 0.0
             for penalty in penalties:
                 part, slope = penalty.gradient(z)
@@ -117,7 +114,9 @@ def debias(
             if report is not None and report(Round(t + 1, task_loss, value)):
                 stopped = "callback"
                 break
-            curved = curvature.after(task_loss, weighted, share) * (1 - z**2)
+            # In units of the score, whose step of one Z is `scale` wide: 2 for log odds.
+            step = curvature.after(task_loss, weighted, share) * (2 / channel.scale) ** 2
+            curved = step * (1 - z**2)
             for penalty in penalties:
                 hessian += (penalty.lam * share) * penalty.weights[:, None] * curved
             rate = config.learning_rate * rate_at(progress)

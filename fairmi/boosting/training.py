@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,7 @@ def tree_rows(
 class TrainedTrees:
     """The trees of one λ, those of the own base first, and their channel.
 
-    `scores` (n, K) are those of the rows of the fit after rounding; `n_rounds` are under the
+    `scores` (n, K) are those of the rows of the fit before rounding; `n_rounds` are under the
     penalty, and `stopped` says why they are not all, if so.
     """
 
@@ -177,7 +177,7 @@ def train_trees(
     config: BoostingConfig,
     reports: Sequence[Callable[[Round], bool]],
 ) -> Iterator[TrainedTrees]:
-    """Yield the trees of each λ; the base is trained once.
+    """Yield the trees of each λ; the base is trained once, and is what λ = 0 gives, unrounded.
 
     Parameters
     ----------
@@ -191,24 +191,27 @@ def train_trees(
     """
     base = _base(rows, config)
     task = rows.task
-    target = task.target(rows.y)
-    channel = task.channel(config.n_levels, rows.y, rows.weights)
+    channel_of = task.channels(config.n_levels, rows.y, rows.weights)
+    channel = channel_of(base.scores)
+    objective = task.beside_base(base.scores, rows.y, rows.weights)
     for lam, report in zip(lams, reports, strict=True):
-        found = debias(
+        if lam == 0:
+            unrounded = replace(channel, n_levels=None)
+            yield TrainedTrees(base.trees, unrounded, base.scores, 0, None)
+            continue
+        rounds = debias(
             rows.binned,
-            target,
-            rows.weights,
-            task,
+            objective,
             penalties_at(lam, channel),
-            channel,
+            channel_of,
             base.scores,
             config.rounds,
             np.random.default_rng([config.seed, 1]),
             report,
         )
-        trees = base.trees.then(found.trees)
-        scores = channel.unsquash(channel.round(channel.squash(found.scores)))
-        yield TrainedTrees(trees, channel, scores, found.trees.n_rounds, found.stopped)
+        trees, n_rounds = base.trees.then(rounds.trees), rounds.trees.n_rounds
+        last = channel_of(rounds.scores)
+        yield TrainedTrees(trees, last, rounds.scores, n_rounds, rounds.stopped)
 
 
 def _base(rows: TreeRows, config: BoostingConfig) -> Base:
@@ -217,8 +220,7 @@ def _base(rows: TreeRows, config: BoostingConfig) -> Base:
         none = np.zeros(rows.base_scores.shape[1])
         return Base(trees_of([], none, rows.binned.n_categories), rows.base_scores)
     given = (rows.binned, rows.y, rows.weights, rows.task, config.base, rng)
-    rarest = int(np.bincount(rows.y, minlength=rows.task.n_classes).min())
-    n_folds = min(config.n_folds, rarest)
+    n_folds = min(config.n_folds, rows.task.most_folds(rows.y))
     if config.n_held_out == 0 or n_folds < 2:
         return boost(*given)
     return cross_fit(

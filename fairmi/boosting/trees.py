@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -146,19 +146,30 @@ class Grower:
         }
 
     def round(
-        self, gradient: np.ndarray, hessian: np.ndarray, scores: np.ndarray, rate: float
+        self,
+        gradient: np.ndarray,
+        hessian: np.ndarray,
+        scores: np.ndarray,
+        rate: float,
+        best: Callable[[np.ndarray], float] | None = None,
     ) -> list[TreePredictor]:
         """Grow a tree for each column of `scores` (n, K), add it to them, and return all.
 
-        `gradient` and `hessian` are of that shape; `rate` is the factor of a tree's values.
+        `gradient` and `hessian` are of that shape; `rate` is the factor of a tree's values. These
+        are steps by the derivatives, or `best` of the rows of a leaf.
         """
         return [
-            self._tree(exact(gradient[:, k]), exact(hessian[:, k]), scores[:, k], rate)
+            self._tree(exact(gradient[:, k]), exact(hessian[:, k]), scores[:, k], rate, best)
             for k in range(scores.shape[1])
         ]
 
     def _tree(
-        self, gradient: np.ndarray, hessian: np.ndarray, scores: np.ndarray, rate: float
+        self,
+        gradient: np.ndarray,
+        hessian: np.ndarray,
+        scores: np.ndarray,
+        rate: float,
+        best: Callable[[np.ndarray], float] | None,
     ) -> TreePredictor:
         grower = TreeGrower(
             X_binned=self.rows.codes,
@@ -168,6 +179,9 @@ class Grower:
             **self._fixed,
         )
         grower.grow()
+        if best is not None:
+            for leaf in grower.finalized_leaves:
+                leaf.value = rate * best(leaf.sample_indices)
         add_leaves(scores, grower, self.config.n_threads)
         return grower.make_predictor(binning_thresholds=self.rows.ends)
 

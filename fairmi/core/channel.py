@@ -94,7 +94,9 @@ class Channel:
 
     def unsquash(self, z: np.ndarray) -> np.ndarray:
         """Return scores (n, K) of Z on the grid, its ends taken a quarter of a step inwards."""
-        inner = 1 - 0.25 / self.steps_per_unit
+        inner = float(np.nextafter(1, 0))
+        if self.n_levels is not None:
+            inner = 1 - 0.25 / self.steps_per_unit
         z = np.clip(z, -inner, inner)
         if self.kind == "tanh":
             return self.centre + self.scale * np.arctanh(z)

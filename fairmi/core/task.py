@@ -5,8 +5,10 @@ Shapes by name: n rows; K scores of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from scipy.special import expit, log_softmax, logsumexp, softmax
@@ -25,6 +27,11 @@ class Task(Protocol):
     @property
     def n_scores(self) -> int:
         """Scores K of a row."""
+        ...
+
+    @property
+    def refits_leaves(self) -> bool:
+        """Whether a leaf's value is the best constant of its rows, not a step by derivatives."""
         ...
 
     def target(self, y: np.ndarray) -> np.ndarray:
@@ -49,9 +56,58 @@ class Task(Protocol):
         """Return the weighted mean loss."""
         ...
 
-    def fold_order(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return an order (n,) of which every F-th row is a fold like all."""
+    def most_folds(self, y: np.ndarray) -> int:
+        """Return into how many folds y can be split at most."""
         ...
+
+    def channels(
+        self, n_levels: int, y: np.ndarray, weights: np.ndarray
+    ) -> Callable[[np.ndarray], Channel]:
+        """Return what maps scores (n, K) of the rows of a fit to their channel."""
+        ...
+
+    def beside_base(
+        self, base_scores: np.ndarray, y: np.ndarray, weights: np.ndarray
+    ) -> Objective:
+        """Return the loss of leaving a base, whose predictions take the place of y."""
+        ...
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the rounds under the penalty minimise beside it: a task loss against a fixed target.
+
+    The target is what the base predicts, the expectation of y as it knows it, in place of y. Where
+    a loss is linear in y the gradient is the same in expectation, without y's noise, which rounds
+    would learn where the base stopped early. At the base's own scores it is 0.
+
+    Attributes
+    ----------
+    loss : callable
+        Scores (n, K) -> the loss.
+    derivatives : callable
+        Scores (n, K) -> its gradient and hessian in them, (n, K) each, n times those of the mean.
+    """
+
+    loss: Callable[[np.ndarray], float]
+    derivatives: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(
+        cls, task: Task, target: np.ndarray, weights: np.ndarray, share: float = 1.0
+    ) -> Objective:
+        """Return the loss of a task against a target (n, K), multiplied by `share`."""
+        scaled = weights if share == 1.0 else weights * share
+        return cls(
+            lambda scores: share * task.loss(scores, target, weights),
+            lambda scores: task.derivatives(scores, target, scaled),
+        )
+
+
+def fold_order(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return an order (n,) of which every F-th row is a fold: each has its share of every y."""
+    order = rng.permutation(len(y))
+    return order[np.argsort(y[order], kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -76,6 +132,7 @@ class Classes:
     """
 
     n_classes: int
+    refits_leaves: ClassVar[bool] = False
 
     @property
     def n_scores(self) -> int:
@@ -114,20 +171,28 @@ class Classes:
             return float(np.average(np.logaddexp(0, scores[:, 0]) - told, weights=weights))
         return float(np.average(logsumexp(scores, axis=1) - told, weights=weights))
 
-    def fold_order(self, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return an order (n,) of which every F-th row is a fold with its share of every class."""
-        order = rng.permutation(len(y))
-        return order[np.argsort(y[order], kind="stable")]
-
     def answers(self, scores: np.ndarray) -> np.ndarray:
         """Return the code of the likeliest class, (n,)."""
         return (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
-    def channel(self, n_levels: int, y: np.ndarray, weights: np.ndarray) -> Channel:
-        """Return the channel of scores for codes y (n,); K > 1 scores have K units."""
-        if self.n_classes > 2:
-            return Channel(n_levels, kind="softmax")
-        return channel_at(log_odds(y, weights), n_levels)
+    def most_folds(self, y: np.ndarray) -> int:
+        """Return how many folds can have a row of each class."""
+        return int(np.bincount(y, minlength=self.n_classes).min())
+
+    def channels(
+        self, n_levels: int, y: np.ndarray, weights: np.ndarray
+    ) -> Callable[[np.ndarray], Channel]:
+        """Return what maps any scores to one channel, by codes y (n,); K > 1 have K units."""
+        channel = Channel(n_levels, kind="softmax")
+        if self.n_classes == 2:
+            channel = channel_at(log_odds(y, weights), n_levels)
+        return lambda scores: channel
+
+    def beside_base(
+        self, base_scores: np.ndarray, y: np.ndarray, weights: np.ndarray
+    ) -> Objective:
+        """Return the log loss against the probabilities of a base."""
+        return Objective.of(self, self.mean(base_scores), weights)
 
     def tells_little(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> bool:
         """Whether scores have about the loss of a constant, or a higher one."""
@@ -164,6 +229,179 @@ class Classes:
         counts = np.bincount(y, weights)
         shares = counts[counts > 0] / counts.sum()
         return float(-(shares * np.log(shares)).sum())
+
+
+# Scale of the unit of Z in deviations of the score, and the least of these as share of the first.
+_SPREAD, _LEAST_SPREAD = 1.2, 0.01
+# Share of the loss of a constant that counts as explained at least.
+_LEAST_EXPLAINED = 0.01
+_N_KNOTS = 101  # of the distribution of residuals
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """y is a number, and its loss one of scikit-learn's, whose score is on the scale of the link.
+
+    Parameters
+    ----------
+    name : {"squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie"}
+    quantile : float, default=0.5
+        Of the pinball loss, if it is that.
+    power : float, default=1.5
+        Of the Tweedie deviance, if it is that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairmi.core.task import Quantity
+    >>> task, y = Quantity("poisson"), np.array([0.0, 1.0, 5.0])
+    >>> task.mean(np.tile(task.start(y, np.ones(3)), (3, 1))).ravel().round(6)
+    array([2., 2., 2.])
+    """
+
+    name: str = "squared_error"
+    quantile: float = 0.5
+    power: float = 1.5
+
+    n_scores: ClassVar[int] = 1
+
+    @cached_property
+    def sklearn_loss(self) -> Any:
+        """The loss object of scikit-learn."""
+        from fairmi._sklearn_compat import regression_loss
+
+        return regression_loss(self.name, quantile=self.quantile, power=self.power)
+
+    @property
+    def refits_leaves(self) -> bool:
+        """Whether the loss has no second derivative: medians and other quantiles."""
+        return self.name in ("absolute_error", "quantile")
+
+    @property
+    def has_log_link(self) -> bool:
+        """Whether a score is the logarithm of a prediction."""
+        return self.name in ("poisson", "gamma", "tweedie")
+
+    def target(self, y: np.ndarray) -> np.ndarray:
+        """Return y (n,) as one column, (n, 1)."""
+        return y[:, None].astype(np.float64)
+
+    def start(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return the score (1,) of the best constant."""
+        return np.array([float(self.sklearn_loss.fit_intercept_only(y, sample_weight=weights))])
+
+    def mean(self, scores: np.ndarray) -> np.ndarray:
+        """Return predictions, (n, 1)."""
+        return np.exp(scores) if self.has_log_link else scores
+
+    def link(self, predictions: np.ndarray) -> np.ndarray:
+        """Return the scores that stand for predictions, (n, 1)."""
+        return np.log(predictions) if self.has_log_link else predictions
+
+    def derivatives(
+        self, scores: np.ndarray, target: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return gradient and hessian of the weighted loss in the scores, (n, 1) each."""
+        gradient, hessian = self.sklearn_loss.gradient_hessian(
+            y_true=np.ascontiguousarray(target[:, 0]),
+            raw_prediction=np.ascontiguousarray(scores[:, 0]),
+            sample_weight=weights,
+        )
+        return gradient[:, None], hessian[:, None]
+
+    def loss(self, scores: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
+        """Return the weighted mean loss, up to what no score changes."""
+        of_rows = self.sklearn_loss.loss(
+            y_true=np.ascontiguousarray(target[:, 0]),
+            raw_prediction=np.ascontiguousarray(scores[:, 0]),
+        )
+        return float(np.average(of_rows, weights=weights))
+
+    def explained(
+        self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray
+    ) -> tuple[float, float]:
+        """Return by how much scores lower the loss of a constant, and that loss at its full.
+
+        The second is the loss of the best constant less that of a perfect prediction.
+        """
+        target = self.target(y)
+        constant = np.tile(self.start(y, weights), (len(y), 1))
+        of_constant = self.loss(constant, target, weights)
+        optimal = np.average(
+            np.broadcast_to(self.sklearn_loss.constant_to_optimal_zero(y_true=y), y.shape),
+            weights=weights,
+        )
+        return of_constant - self.loss(scores, target, weights), of_constant + float(optimal)
+
+    def most_folds(self, y: np.ndarray) -> int:
+        """Return the number of rows."""
+        return len(y)
+
+    def channels(
+        self, n_levels: int, y: np.ndarray, weights: np.ndarray
+    ) -> Callable[[np.ndarray], Channel]:
+        """Return what maps scores to the channel at their mean, as wide as they spread."""
+        least: list[float] = []
+
+        def channel(scores: np.ndarray) -> Channel:
+            centre = float(np.average(scores[:, 0], weights=weights))
+            spread = float(np.sqrt(np.average((scores[:, 0] - centre) ** 2, weights=weights)))
+            if not least:
+                least.append(_LEAST_SPREAD * spread)
+            return Channel(n_levels, centre, _SPREAD * max(spread, least[0]) or 1.0)
+
+        return channel
+
+    def beside_base(
+        self, base_scores: np.ndarray, y: np.ndarray, weights: np.ndarray
+    ) -> Objective:
+        """Return the share of the base's explained loss that is given up: one λ for every table.
+
+        Of a loss that is linear in y the base's prediction takes its place. That of a quantile is
+        not; there y is a prediction and a residual of the base, drawn from all of them.
+        """
+        explained, of_constant = self.explained(base_scores, y, weights)
+        share = 1 / max(explained, _LEAST_EXPLAINED * of_constant, np.finfo(np.float64).tiny)
+        if not self.refits_leaves:
+            return Objective.of(self, self.mean(base_scores), weights, share)
+        tau = 0.5 if self.name == "absolute_error" else self.quantile
+        factor = 2.0 if self.name == "absolute_error" else 1.0  # |u| is twice its pinball loss
+        return _of_shifts(base_scores, y, weights, tau, factor * share)
+
+
+def _of_shifts(
+    base_scores: np.ndarray, y: np.ndarray, weights: np.ndarray, tau: float, share: float
+) -> Objective:
+    """Return the expected pinball loss of shifts d of a base's scores, less that of no shift.
+
+    With G the distribution of the residuals, moved so that G(0) = tau, its derivative in d is
+    G(d) - tau.
+    """
+    residuals = y - base_scores[:, 0]
+    order = np.argsort(residuals, kind="stable")
+    ranks = np.cumsum(weights[order]) / weights.sum()
+    levels = np.linspace(0, 1, _N_KNOTS)
+    knots = np.interp(levels, ranks, residuals[order])
+    knots = knots - np.interp(tau, levels, knots)
+    knots, first = np.unique(knots, return_index=True)
+    levels = levels[first]
+    steps = np.diff(knots) * ((levels[1:] + levels[:-1]) / 2 - tau)
+    losses = np.concatenate([[0.0], np.cumsum(steps)])
+    losses -= np.interp(0.0, knots, losses)
+    middle = np.subtract(*np.interp([0.75, 0.25], levels, knots)) or 1.0
+    scaled = weights * share
+
+    def loss(scores: np.ndarray) -> float:
+        d = (scores - base_scores)[:, 0]
+        outside = np.maximum(d - knots[-1], 0) * (1 - tau) + np.maximum(knots[0] - d, 0) * tau
+        return share * float(np.average(np.interp(d, knots, losses) + outside, weights=weights))
+
+    def derivatives(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        d = scores - base_scores
+        slope = np.interp(d, knots, levels, left=0.0, right=1.0) - tau
+        return slope * scaled[:, None], np.full_like(d, 0.5 / middle) * scaled[:, None]
+
+    return Objective(loss, derivatives)
 
 
 def log_odds(codes: np.ndarray, weights: np.ndarray) -> float:

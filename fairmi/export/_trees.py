@@ -35,7 +35,10 @@ def add_trees(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
     scores = _sums(graph, trees, x)
     n_scores = len(trees.start)
     channel = Channel.from_spec(model.channel_, n_scores)
-    z = _rounded(graph, channel, _squashed(graph, channel, scores, n_scores))
+    z = _squashed(graph, channel, scores, n_scores)
+    if channel.n_levels is None:
+        return z, scores
+    z = _rounded(graph, channel, z)
     return z, _unsquashed(graph, channel, z, n_scores)
 
 

@@ -77,7 +77,8 @@ def test_few_levels_rank_rows_of_a_rare_class(make, flip):
 
     17 levels gave 0.883 to 0.939, and 0.81 to 0.85 by trees whose levels were at even odds.
     """
-    found, n_scores = ranks(make(lam=0, random_state=0), flip=flip)
+    lam = 0 if make is MIDebiasedClassifier else 0.01  # at 0 trees are not rounded
+    found, n_scores = ranks(make(lam=lam, random_state=0), flip=flip)
     assert found > 0.9  # measured 0.938 to 0.943
     assert n_scores <= 17
 
@@ -88,6 +89,6 @@ def test_balanced_weights_leave_nothing_rare(make):
     model = make(lam=0, class_weight="balanced", max_iter=2, random_state=0)
     model.fit(x[:N], y[:N], sensitive_features=s[:N])
     if make is MIBoostingClassifier:
-        assert model.channel_ == Channel(17).spec
+        assert model.channel_ == Channel(None).spec
     else:  # the head starts at even odds, and moves by 0.01 a step at most
         assert abs(model.parameters_["head.layers.0.bias"]).max() < 0.5
