@@ -93,7 +93,7 @@ class RepresentationClassifier(
     @explains_arguments
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
-        scores = self._scores(self.transform(X))
+        scores = self._scores(self._representation(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     @explains_arguments
@@ -103,6 +103,10 @@ class RepresentationClassifier(
         A row has the same Z alone and among others. Columns that the fit dropped may be there or
         not; nothing in them is read.
         """
+        return self._representation(X)
+
+    def _representation(self, X: Any) -> np.ndarray:
+        """Return Z as an array: what `transform` returns is of the kind that `set_output` asks."""
         check_is_fitted(self, "classes_")
         return self._represent(self._checked_features(X))
 

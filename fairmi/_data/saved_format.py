@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
+import pandas as pd
 
 from fairmi._sklearn_compat import NODE
 
@@ -289,6 +290,8 @@ def _check_categories(categories: Any, field: str) -> None:
     for value in _array(categories, field, "O", (None,)):
         if not isinstance(value, Hashable):
             _refuse(field, f"holds a {type(value).__name__}")
+    if not pd.Index(categories, dtype=object).is_unique:
+        _refuse(field, "has a value twice")
 
 
 def _n_scores(state: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
@@ -175,6 +176,11 @@ def check_base(base: Any) -> None:
         )
 
 
+# A user's set_config(transform_output=...) is for what they transform, not for a base inside.
+_AS_ARRAYS = config_context(transform_output="default")
+
+
+@_AS_ARRAYS
 def fitted_base(
     base: Any, X: Any, y: np.ndarray, weights: np.ndarray, seed: int
 ) -> tuple[Any, np.ndarray]:
@@ -217,6 +223,7 @@ def fitted_base(
     return fitted, scores
 
 
+@_AS_ARRAYS
 def scores_of_base(base: Any, X: Any) -> np.ndarray:
     """Return log odds (n, 1) for two classes, else a score for each class, (n, K)."""
     if hasattr(base, "predict_proba"):

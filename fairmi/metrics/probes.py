@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -248,6 +249,8 @@ def _digest(*arrays: np.ndarray) -> bytes:
     return found.digest()
 
 
+# A user's set_config(transform_output=...) is not for the pipelines of probes.
+@config_context(transform_output="default")
 def _fit_predict(
     probe: Probe,
     Z: np.ndarray,

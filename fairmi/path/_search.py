@@ -293,7 +293,7 @@ class MIDebiasedClassifierCV(
 
     def transform(self, X: Any) -> np.ndarray:
         """Return Z, (n_rows, n_components), from which predictions are made."""
-        return self._model().transform(X)
+        return self._model()._representation(X)
 
     @property
     def classes_(self) -> np.ndarray:

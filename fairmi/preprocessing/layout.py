@@ -39,6 +39,29 @@ class Layout:
         """Encoded columns P."""
         return len(self.source)
 
+    def names(self, columns: Sequence[Column]) -> list[str]:
+        """Return a name of each encoded column, (P,): a ramp's says where it rises."""
+        names = []
+        for k, (j, offset) in enumerate(zip(self.source, self.offset.astype(int), strict=True)):
+            column = columns[j]
+            if k >= self.n_ramped + self.n_indicators or offset < 0:
+                names.append(f"{column.name} is missing")
+            elif isinstance(column, CategoricalColumn):
+                value = column.categories[offset]
+                is_rest = column.rest and offset == len(column.categories) - 1
+                shown = "others" if is_rest else value if isinstance(value, str) else repr(value)
+                names.append(f"{column.name}={shown}")
+            elif k < self.n_ramped and self.slope[k] == 1:
+                low, high = column.knots[offset : offset + 2].tolist()
+                names.append(f"{column.name}: {low:g} to {high:g}")
+            else:
+                names.append(f"{column.name}>={column.knots[offset]:g}")
+        seen: dict[str, int] = {}
+        for k, name in enumerate(names):  # numbers alike in six digits
+            seen[name] = seen.get(name, 0) + 1
+            names[k] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        return names
+
     def expand(self, positions: np.ndarray) -> np.ndarray:
         """Return the encoded rows, (n, P) float32, of positions (n, n_columns) float32."""
         encoded = np.empty((len(positions), self.width), dtype=np.float32)

@@ -174,6 +174,20 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         """Return the encoded rows of `positions`."""
         return positions if self.layout_ is None else self.layout_.expand(positions)
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the encoded columns, (n_encoded,), such as "job=clerk", "pay>=30.5".
+
+        `set_output` gives frames of these names; a sparse table has none, as everywhere in
+        scikit-learn. `input_features` is not read: names are those of fit.
+        """
+        check_is_fitted(self, "columns_")
+        if self.columns_ is None or self.layout_ is None:
+            names = [str(j) for j in range(len(self.scale_))]
+            names += [f"{j} is missing" for j in self.missing_]
+        else:
+            names = self.layout_.names(self.columns_)
+        return np.array(names, dtype=object)
+
     @property
     def n_columns(self) -> int:
         """Columns of X that fit saw."""

@@ -48,7 +48,9 @@ def ask(
         scores = shares[:, 1:]
     if scores is not None and scores.shape[1] not in (1, len(classes)):
         scores = None
-    representation = estimator.transform(X) if hasattr(estimator, "transform") else None
+    representation = None
+    if hasattr(estimator, "transform"):
+        representation = np.asarray(estimator.transform(X))  # of any kind that set_output asks
     return Predictions(
         classes, rated, true, predicted, shares, scores, representation, probabilities
     )
