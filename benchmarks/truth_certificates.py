@@ -17,7 +17,7 @@ from scipy.stats import beta, norm
 from truth_rows import Row
 
 from fairmi.metrics import Certificate, certify
-from fairmi.metrics._binomial import DifferenceLimit
+from fairmi.metrics._limits import DifferenceLimit
 
 Draw = Callable[[np.random.Generator], Certificate]
 N_A, N_B = 542, 1_086  # a tenth of Adult's test part, by sex

@@ -83,11 +83,11 @@ def exchange(codes: np.ndarray | None, target: np.ndarray) -> Callable[[Any], np
     return order
 
 
-def warn_of_repeated_rows(Z: Representation, values: np.ndarray) -> None:
+def warn_of_repeated_rows(Z: Representation, values: np.ndarray, *, stacklevel: int = 5) -> None:
     """Warn where rows that are equal look like one person's; `values` are of the attribute."""
     text = repeated_rows(Z, np.unique(values, return_inverse=True)[1].reshape(-1))
     if text:
-        warnings.warn(text, UserWarning, stacklevel=5)
+        warnings.warn(text, UserWarning, stacklevel=stacklevel)
 
 
 def repeated_rows(Z: Representation, codes: np.ndarray) -> str:
@@ -100,11 +100,16 @@ def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -
 
     They are many where a fifth of the rows (half, of one column), and 20, equal another row,
     nearly all of these share their group, more than chance would have, and yet a value has fewer
-    than four rows on average.
+    than four rows on average. Or each value of each group has a multiple of k rows, as chance
+    has it once in 10,000 times at most: all rows were given k times over.
     """
     n_rows = len(value)
     count = np.bincount(value)
     repeated = count[value] > 1
+    cells = np.unique(value * (codes.max() + 1) + codes, return_counts=True)[1]
+    times = int(np.gcd.reduce(cells))
+    if len(cells) >= 4 and float(times) ** len(cells) >= 10_000:
+        return _text(n_rows, n_rows)
     many = max(20, n_rows * (0.5 if one_column else 0.2))
     if len(count) < len(value) / 4 or repeated.sum() < many:
         return ""
@@ -114,8 +119,12 @@ def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -
     share = np.bincount(group) / len(group)
     if shared < max(0.98, 1 - (1 - share.max()) / 4):
         return ""
+    return _text(int(repeated.sum()), n_rows)
+
+
+def _text(n_repeated: int, n_rows: int) -> str:
     return (
-        f"{int(repeated.sum())} of {n_rows} rows equal another row and share its sensitive "
+        f"{n_repeated} of {n_rows} rows equal another row and share its sensitive "
         "feature. If they are of the same person, they are no independent rows: give clusters=, "
         "a label for each row."
     )

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from itertools import product
+from math import prod
 from numbers import Integral, Real
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
+import pandas as pd
 from sklearn.utils import check_random_state
 
-from fairmi._data.groups import group_rows
+from fairmi._data.forms import plain
+from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
-from fairmi.metrics._clusters import cluster_codes, one_row_each
+from fairmi.exceptions import SensitiveFeaturesError
+from fairmi.metrics._clusters import cluster_codes, one_row_each, warn_of_repeated_rows
+from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._limits import Comparison, compare_groups, largest_limit
 from fairmi.metrics._representation import read_representation
 from fairmi.metrics._strata import strata_of
-from fairmi.metrics._widest import GroupPair, comparisons, largest_limit
 
+MAX_INTERSECTIONS = 100_000
+MAX_NAMED = 3  # of what has no row
 METHODS = {
     "classifiers": "total variation, exact binomial",
     "thresholds": "Kolmogorov-Smirnov, exact binomial",
@@ -58,6 +68,9 @@ class Certificate:
         Among how many models this one was chosen by its certificate.
     method : str
         Name of the theorem used.
+    missing : tuple of str
+        What must be there and has no row, such as a declared category, a group at some y, or an
+        intersection. Nothing can be said of it, so that `bound` is 1.
     """
 
     bound: float
@@ -72,6 +85,7 @@ class Certificate:
     against: str
     n_candidates: int
     method: str
+    missing: tuple[str, ...] = ()
 
     @property
     def informative(self) -> bool:
@@ -111,8 +125,12 @@ class Certificate:
         a, b = self.pair
         odds = self.constraint == "equalized_odds"
         given = f" at y = {self.given!r}" if odds else ""
-        if np.isnan(self.distance):
-            return f"No certificate: one of the groups {a!r}, {b!r} has no row{given}."
+        if self.missing:
+            more = f" and {len(self.missing) - MAX_NAMED} more" * (len(self.missing) > MAX_NAMED)
+            return (
+                f"No certificate: {', '.join(self.missing[:MAX_NAMED])}{more}. Give rows of it, "
+                "or leave it out of what is declared and compared."
+            )
         n_rows = sum(self.group_sizes)
         if not self.informative:
             return (
@@ -173,7 +191,8 @@ def certify(
         distinct values of whole rows, exactly as they are given: type and bits (0.0 and -0.0
         are two values, and so are 1 and True, or two nanoseconds).
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
-        Categories; of several columns, the intersections are the groups.
+        Categories; of several columns, the intersections are the groups. All intersections, and
+        all categories that a pandas Categorical or a polars Enum declares, must have rows.
     y : array-like of shape (n_rows,), default=None
         Labels, for equalized odds.
     constraint : {"demographic_parity", "equalized_odds"}, default="demographic_parity"
@@ -191,21 +210,28 @@ def certify(
         Among how many models this one is chosen by its certificate: the error is divided by it,
         so that the best of that many bounds holds too.
     random_state : int, RandomState instance or None, default=None
-        Seed of the choice of rows where there are clusters.
+        Seed of the choice of rows where there are clusters; None is a fixed one.
 
     Returns
     -------
     Certificate
-        With `bound`, from 0 to 1; 1 where a group has no row (of some y).
+        With `bound`, from 0 to 1; 1 where a group, an intersection or a declared category has no
+        row (of some y), or where y has one value alone: see `missing`.
 
     Raises
     ------
     SensitiveFeaturesError
-        If `sensitive_features` has a missing value, another length, or one group alone.
+        If `sensitive_features` has a missing value, another length, one group alone, or a column
+        of quantities, such as an age in years.
     ValueError
         If Z, y or `clusters` can't be used, Z holds values that can't be told apart exactly or
         (against thresholds) have no order, pandas arguments differ in their indexes, or y is
         missing for equalized odds, or given without.
+
+    Warns
+    -----
+    UserWarning
+        If rows look as if they were given several times over, and `clusters` is None.
 
     Notes
     -----
@@ -262,31 +288,46 @@ def certify(
     0.045
     """
     check_indexes(Z=Z, sensitive_features=sensitive_features, y=y, clusters=clusters)
-    _check_y(y, constraint)
+    if (y is None) == (constraint == "equalized_odds"):
+        raise ValueError(
+            f"constraint={constraint!r} {'needs y' if y is None else 'has no use for y'}; give y "
+            'together with constraint="equalized_odds".'
+        )
     Z = read_representation(Z, allow_missing=against == "classifiers")
-    groups = group_rows(sensitive_features, n_rows=len(Z))
+    groups = comparable_groups(sensitive_features, len(Z))
     strata = strata_of(y, len(Z))
     counted = _counted_rows(clusters, len(Z), random_state)
+    if clusters is None:
+        warn_of_repeated_rows(Z, groups.codes, stacklevel=4)
     columns = [Z.codes] if against == "classifiers" else Z.column_ranks()
-    found: list[GroupPair] = []
+    comparisons: list[Comparison] = []
+    missing = _labels_without_rows(y, strata)
+    all_groups = _group_labels(sensitive_features)
     for value, rows in strata:
         chosen = rows[counted[rows]]
+        present = {groups.labels[k] for k in np.unique(groups.codes[chosen])}
+        at = "" if y is None else f" at y = {value!r}"
+        missing += [f"group {g!r} has no row{at}" for g in all_groups if g not in present]
         for codes in columns:
-            found += comparisons(
+            comparisons += compare_groups(
                 codes[chosen],
                 groups.codes[chosen],
                 len(groups),
-                given=value,
+                stratum=value,
                 thresholds=against == "thresholds",
                 error=(1 - confidence) / n_candidates,
             )
-    bound, widest = largest_limit(found)
-    a, b = widest.pair
+    if missing:  # what such a group gets of any decision is not known at all
+        bound = 1.0
+        widest = max(comparisons, key=lambda pair: pair.distance, default=None)
+    else:
+        bound, widest = largest_limit(comparisons)
+    a, b = (0, 1) if widest is None else widest.pair
     return Certificate(
         bound=bound,
-        distance=widest.reach.distance,
+        distance=np.nan if widest is None else widest.distance,
         pair=(groups.labels[a], groups.labels[b]),
-        given=widest.given,
+        given=strata[0][0] if widest is None else widest.stratum,
         confidence=confidence,
         n_values=len(np.unique(Z.codes[counted])),
         labels=groups.labels,
@@ -295,15 +336,64 @@ def certify(
         against=against,
         n_candidates=n_candidates,
         method=METHODS[against],
+        missing=tuple(missing),
     )
 
 
-def _check_y(y: Any, constraint: str) -> None:
-    if (y is None) == (constraint == "equalized_odds"):
-        raise ValueError(
-            f"constraint={constraint!r} {'needs y' if y is None else 'has no use for y'}; give y "
-            'together with constraint="equalized_odds".'
+def _labels_without_rows(y: Any, strata: list[tuple[Any, np.ndarray]]) -> list[str]:
+    """Say which labels there must be, but have no row: declared ones, or a second one."""
+    if y is None:
+        return []
+    present = [value for value, _ in strata]
+    [declared] = _declared_categories(y) or [[]]
+    missing = [value for value in declared if value not in present]
+    if missing:
+        return [f"no row has y = {value!r}" for value in missing]
+    return [f"all rows have y = {present[0]!r}"] if len(present) == 1 else []
+
+
+def _group_labels(sensitive_features: Any) -> list[Any]:
+    """Return the groups that there must be: declared categories, and all intersections."""
+    frame = sensitive_frame(sensitive_features)
+    declared = _declared_categories(sensitive_features) or [[]] * frame.shape[1]
+    by_column = [
+        known or list(dict.fromkeys(column.to_numpy(dtype=object).tolist()))
+        for known, (_, column) in zip(declared, frame.items(), strict=True)
+    ]
+    if prod(map(len, by_column)) > MAX_INTERSECTIONS:
+        raise SensitiveFeaturesError(
+            f"sensitive_features has {prod(map(len, by_column))} intersections, too many to "
+            "certify; give one column that names the groups to compare."
         )
+    return by_column[0] if len(by_column) == 1 else list(product(*by_column))
+
+
+def _declared_categories(values: Any) -> list[list[Any]]:
+    """Return the categories that each column's dtype declares, [] where it declares none.
+
+    Those of a polars Categorical are of all columns of the process, so that they say nothing.
+    """
+    if isinstance(values, Mapping):
+        return [_declared_categories(column)[0] for column in values.values()]
+    values = plain(values, argument="values")
+    native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(native, nw.Series):
+        native = native.to_frame()
+    if isinstance(values, pd.Categorical | pd.CategoricalIndex):
+        return [values.categories.tolist()]
+    if not isinstance(native, nw.DataFrame):
+        return []
+    frame = native.to_native()
+    if isinstance(frame, pd.DataFrame):
+        dtypes = list(frame.dtypes)
+        return [
+            dtype.categories.tolist() if isinstance(dtype, pd.CategoricalDtype) else []
+            for dtype in dtypes
+        ]
+    return [
+        list(column.dtype.categories) if isinstance(column.dtype, nw.Enum) else []
+        for column in native.iter_columns()
+    ]
 
 
 def _counted_rows(clusters: Any, n_rows: int, random_state: Any) -> np.ndarray:
@@ -311,6 +401,7 @@ def _counted_rows(clusters: Any, n_rows: int, random_state: Any) -> np.ndarray:
     codes = cluster_codes(clusters, n_rows)
     counted = np.full(n_rows, codes is None)
     if codes is not None:
-        seed = check_random_state(random_state).randint(2**31 - 1)
+        # Without a seed the same data still get the same answer.
+        seed = check_random_state(0 if random_state is None else random_state).randint(2**31 - 1)
         counted[one_row_each(codes, np.random.default_rng(seed))] = True
     return counted

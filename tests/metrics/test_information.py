@@ -266,9 +266,9 @@ def test_labels_of_any_kind_and_frames_are_taken():
 
 
 def test_auto_takes_probes_where_values_are_too_many():
-    C = np.arange(200) % 2
-    few = mutual_information_report(np.arange(200) % 20, C, n_permutations=0)
-    many = mutual_information_report(np.arange(200) % 21, C, n_permutations=0)
+    C = np.arange(203) % 2
+    few = mutual_information_report(np.arange(203) % 20, C, n_permutations=0)
+    many = mutual_information_report(np.arange(203) % 21, C, n_permutations=0)
     assert (few.estimator, many.estimator) == ("plugin", "probe")
 
 

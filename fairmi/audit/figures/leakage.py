@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fairmi._data.groups import Groups
 from fairmi.audit.figures.predictions import Predictions
@@ -46,6 +47,7 @@ def leakage_tasks(
     name = attribute_name(groups)
     probed, strata, notes = _probed(predictions, groups)
     everyone = ProbedRows(groups.codes, predictions.true, predictions.clusters)
+    features = _features(groups)
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where: dict[str, Any] = {"attribute": name, "subject": subject}
@@ -59,7 +61,7 @@ def leakage_tasks(
             tasks.append(
                 partial(_told_given_label, Z.rows(of), everyone.of(of), probe, seed, given)
             )
-        tasks.append(partial(_certificates, Z, everyone, confidence, seed, where))
+        tasks.append(partial(_certificates, Z, features, everyone, confidence, seed, where))
     return tasks, notes
 
 
@@ -143,24 +145,39 @@ def _information_figure(found: MutualInformationReport, where: dict[str, Any]) -
     return Figure("information", "mutual_information", found.score, low, high, **where)
 
 
+def _features(groups: Groups) -> pd.DataFrame:
+    """Return a column of categories for each feature: intersections without a row count too."""
+    labels = groups.labels if len(groups.names) > 1 else [(label,) for label in groups.labels]
+    columns = (
+        pd.Categorical([labels[k][j] for k in groups.codes]) for j in range(len(groups.names))
+    )
+    return pd.DataFrame(dict(enumerate(columns)))
+
+
 def _certificates(
-    Z: Representation, rows: ProbedRows, confidence: float, seed: int, where: dict[str, Any]
+    Z: Representation,
+    features: pd.DataFrame,
+    rows: ProbedRows,
+    confidence: float,
+    seed: int,
+    where: dict[str, Any],
 ) -> list[Figure]:
     """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
     figures = []
     whom = ("classifiers", "thresholds") if where["subject"] == "scores" else ("classifiers",)
     for against in whom:
         for constraint in ("demographic_parity", "equalized_odds"):
-            found = certify(
-                Z,
-                rows.groups,
-                y=rows.true if constraint == "equalized_odds" else None,
-                constraint=constraint,
-                against=against,
-                clusters=rows.clusters,
-                confidence=confidence,
-                random_state=seed,
-            )
+            with _quietly():
+                found = certify(
+                    Z,
+                    features,
+                    y=rows.true if constraint == "equalized_odds" else None,
+                    constraint=constraint,
+                    against=against,
+                    clusters=rows.clusters,
+                    confidence=confidence,
+                    random_state=seed,
+                )
             named = {**where, "n": sum(found.group_sizes), "condition": f"any {against[:-1]}"}
             figures.append(Figure("certificate", f"{constraint}_bound", found.bound, **named))
     return figures

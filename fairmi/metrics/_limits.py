@@ -1,18 +1,26 @@
-"""Exact upper confidence limits on the difference of two binomial proportions."""
+"""How far two groups can differ, at most: from counts of values to exact limits, over all pairs.
+
+A set of values has a difference of shares in the sample. `Comparison` ranks the best set of a pair
+of groups by an approximate limit, `DifferenceLimit` turns a rank into an exact one, and
+`largest_limit` finds the largest of all pairs without working out each.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import combinations
+from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
-from scipy.stats import norm
+from scipy.special import gammaln, ndtri, xlog1py, xlogy
 
 PRECISION = 0.02  # of the limit's distance from the estimate: what it is rounded up by, about
 FULL_PRECISION_ROWS = 10_000  # beyond, precision falls so that the cost stays
 OUTSIDE = 1e-5  # of the error: the binomial mass that is not summed, but added whole
 ENTRIES = 1_000_000  # of the tables held at once
+MAX_WORK = 20_000_000  # values times rows, beyond which parts of values count as sets
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,13 @@ class DifferenceLimit:
 
     def rank(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
         """Return Newcombe's limit from proportions A / n_a and B / n_b; up in p, down in q."""
-        z = norm.isf(self.error)
-        return p - q + np.hypot(_wilson_margin(p, self.n_a, z), _wilson_margin(1 - q, self.n_b, z))
+        return (
+            p
+            - q
+            + np.hypot(
+                _wilson_margin(p, self.n_a, self.z), _wilson_margin(1 - q, self.n_b, self.z)
+            )
+        )
 
     def upper(self, rank: float) -> float:
         """Return the exact limit of this rank, rounded up."""
@@ -53,10 +66,15 @@ class DifferenceLimit:
         return self._possible(t, self._min_in_b(rank))
 
     @cached_property
+    def z(self) -> float:
+        """The normal quantile of the error."""
+        return -float(ndtri(self.error))
+
+    @cached_property
     def _step(self) -> float:
         precision = PRECISION * np.sqrt(max(1.0, self.n_a / FULL_PRECISION_ROWS))
         # At a confidence of 0.5 and less the limit is close to the estimate, but a step is a step.
-        deviations = max(norm.isf(self.error), 0.5)
+        deviations = max(self.z, 0.5)
         return float(precision * deviations * np.sqrt((1 / self.n_a + 1 / self.n_b) / 4))
 
     def _min_in_b(self, rank: float) -> np.ndarray:
@@ -125,6 +143,132 @@ class DifferenceLimit:
         return (mass_a * reached).sum(axis=1) + np.clip(1 - mass_a.sum(axis=1), 0, None)
 
 
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The counts of each value, (n_values,), in two groups, and where they were compared.
+
+    With `thresholds` values are in order, counts are those of rows up to each, and half-lines
+    alone are sets.
+    """
+
+    pair: tuple[int, int]
+    stratum: Any
+    counts_a: np.ndarray = field(repr=False)
+    counts_b: np.ndarray = field(repr=False)
+    limit: DifferenceLimit
+    thresholds: bool = False
+
+    @cached_property
+    def distance(self) -> float:
+        """The largest difference of the groups' shares of a set."""
+        shares = self.counts_a / self.limit.n_a - self.counts_b / self.limit.n_b
+        if self.thresholds:
+            return float(np.abs(shares).max())
+        return float(np.abs(shares).sum() / 2)
+
+    @cached_property
+    def rank(self) -> float:
+        """The largest `DifferenceLimit.rank` of a set, rounded up."""
+        a, b = self.counts_a, self.counts_b
+        n_a, n_b = self.limit.n_a, self.limit.n_b
+        if self.thresholds:
+            p, q = np.append(a, 0) / n_a, np.append(b, 0) / n_b
+            return float(np.maximum(self.limit.rank(p, q), self.limit.rank(1 - p, 1 - q)).max())
+        a, b = a[a > 0], b[a > 0]  # other values can only lower a rank
+        least = _min_in_b if a.size * n_a <= MAX_WORK else _min_in_b_or_below
+        return float(self.limit.rank(np.arange(n_a + 1) / n_a, least(a, b) / n_b).max())
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Rows of the smaller group and of the larger."""
+        sizes = self.limit.n_a, self.limit.n_b
+        return min(sizes), max(sizes)
+
+    def cannot_exceed(self, t: float) -> bool:
+        """Whether the limit is t at most, by Hoeffding's inequality alone; cheap, and often no.
+
+        Let h be what p - q exceeds its estimate by with probability `error` at most. The limit of
+        rank r is above t only where some sample of that rank differs by t - h or more. But a
+        sample that differs by x >= 0 has a rank of x + m(x) at least: Wilson's margins are
+        concave and nought at 1, so that on the line p - q = x their root of squares is at least
+        that of the point nearest to 0 between (a, 0) and (0, b), a and b the margins at x. And
+        x + m(x) doesn't fall, since the margins fall by less than x rises.
+        """
+        n_a, n_b = self.limit.n_a, self.limit.n_b
+        x = t - np.sqrt((1 / n_a + 1 / n_b) * np.log(1 / self.limit.error) / 2)
+        if x <= 0:
+            return False
+        a, b = _wilson_margin(x, n_a, self.limit.z), _wilson_margin(x, n_b, self.limit.z)
+        return bool(a > 0 and b > 0 and x + a * b / np.hypot(a, b) > self.rank_at_most + 1e-9)
+
+    @cached_property
+    def rank_at_most(self) -> float:
+        """What no set's rank exceeds: the distance, and the largest margins that there are."""
+        margins = [_margin_at_most(n, self.limit.z) for n in (self.limit.n_a, self.limit.n_b)]
+        return self.distance + float(np.linalg.norm(margins))
+
+
+def compare_groups(
+    codes: np.ndarray,
+    group: np.ndarray,
+    n_groups: int,
+    *,
+    stratum: Any,
+    thresholds: bool,
+    error: float,
+) -> Iterator[Comparison]:
+    """Compare all pairs of groups with rows by one column of codes of values, (n_rows,)."""
+    n_values = int(codes.max(initial=0)) + 1
+    flat = np.bincount(group * n_values + codes, minlength=n_groups * n_values)
+    counts = flat.reshape(n_groups, n_values)
+    sizes = counts.sum(axis=1).tolist()
+    if thresholds:
+        counts = counts.cumsum(axis=1)
+    for a, b in combinations([g for g in range(n_groups) if sizes[g]], 2):
+        limit = DifferenceLimit(sizes[a], sizes[b], error)
+        yield Comparison((a, b), stratum, counts[a], counts[b], limit, thresholds)
+
+
+def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
+    """Return the largest exact limit and the comparison that has it.
+
+    The limit of each is near its rank. So most need not be computed: it is enough that they
+    can't exceed the largest so far, by a crude bound or by an exact one.
+    """
+    first = max(comparisons, key=lambda pair: (round(pair.rank_at_most, 12), *pair.sizes))
+    at_least = first.limit.upper(first.rank)
+    near = [pair for pair in comparisons if pair is first or not pair.cannot_exceed(at_least)]
+    # Sizes come second, so that the order of groups doesn't matter.
+    near.sort(key=lambda pair: (round(pair.rank, 12), *pair.sizes), reverse=True)
+    widest, *others = near
+    largest = widest.limit.upper(widest.rank)
+    for other in others:
+        if largest < 1 and other.limit.exceeds(other.rank, largest):
+            limit = other.limit.upper(other.rank)
+            if limit > largest:
+                largest, widest = limit, other
+    return largest, widest
+
+
+def _min_in_b(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the fewest rows in b of a set that has 0, 1, ... rows in a; b's sum where none has.
+
+    Value by value, as in a knapsack.
+    """
+    min_in_b = np.full(a.sum() + 1, b.sum())
+    min_in_b[0] = 0
+    for in_a, in_b in zip(a, b, strict=True):
+        min_in_b[in_a:] = np.minimum(min_in_b[in_a:], min_in_b[:-in_a] + in_b)
+    return min_in_b
+
+
+def _min_in_b_or_below(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a lower bound on the same: parts of values count as sets (Neyman and Pearson)."""
+    order = np.argsort(-a / (a + b), kind="stable")
+    total_a, total_b = (np.concatenate([[0], np.cumsum(n[order])]) for n in (a, b))
+    return np.ceil(np.interp(np.arange(a.sum() + 1), total_a, total_b) - 1e-6)
+
+
 def _wilson_margin(share: np.ndarray, n: int, z: float) -> np.ndarray:
     """Return how far the upper Wilson limit lies above a share."""
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -132,9 +276,14 @@ def _wilson_margin(share: np.ndarray, n: int, z: float) -> np.ndarray:
     return centre + half - share
 
 
+def _margin_at_most(n: int, z: float) -> float:
+    """Return what Wilson's margin is at most: the largest of each of its two parts."""
+    return (z**2 / (2 * n) + z * np.sqrt(1 / (4 * n) + z**2 / (4 * n**2))) / (1 + z**2 / n)
+
+
 def _half_window(n: int, p: np.ndarray, spare: float) -> int:
     """Return a number of counts, either side of n * p, beyond which is about `spare` at most."""
-    z = float(norm.isf(spare / 2))
+    z = -float(ndtri(spare / 2))
     spread = np.sqrt(n * np.max(p * (1 - p), initial=0.0))
     return int(z * spread + z**2 / 2) + 2
 
