@@ -45,6 +45,7 @@ _ROOMS = {
     "dependence",
     "exceptions",
     "export",
+    "inspection",
     "metrics",
     "model_selection",
     "path",

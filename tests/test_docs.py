@@ -164,6 +164,7 @@ ROOMS = (
     "fairmi.datasets",
     "fairmi.dependence",
     "fairmi.export",
+    "fairmi.inspection",
     "fairmi.metrics",
     "fairmi.model_selection",
     "fairmi.path",

@@ -28,6 +28,7 @@ LAYERS = {
     "networks": 4,
     "boosting": 4,
     "audit": 4,
+    "inspection": 4,
     "_base": 4,
     "export": 5,
     "plot": 5,
@@ -53,7 +54,7 @@ TRAINING_BRANCH = {
     "path",
     "export",
 }
-AUDIT_BRANCH = {"metrics", "audit", "plot"}
+AUDIT_BRANCH = {"metrics", "audit", "inspection", "plot"}
 WITHOUT_TORCH = [
     "fairmi",
     "fairmi.core.task",
@@ -66,6 +67,7 @@ WITHOUT_TORCH = [
     "fairmi.path",
     "fairmi.metrics",
     "fairmi.audit",
+    "fairmi.inspection",
     "fairmi.datasets",
     "fairmi.export",
 ]
