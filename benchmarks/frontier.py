@@ -1,6 +1,6 @@
 r"""Accuracy over unfairness of fairmi and its peers, on Adult's test part or another table.
 
-The README's tables, one thread a fit; common/methods.py has the methods:
+The README's tables, one thread a fit; the methods are those of fairmi.compare, with more settings:
 
     python benchmarks/frontier.py --output benchmarks/results/frontier.csv
     python benchmarks/frontier.py --methods trees thresholds reduction_boosting \
@@ -9,8 +9,11 @@ The README's tables, one thread a fit; common/methods.py has the methods:
     python benchmarks/frontier.py --methods one_fit_9_levels --probe
     python benchmarks/frontier.py --methods odds_networks --constraint equalized_odds \
         --choose 0.855
+    python benchmarks/frontier.py --methods trees network four_networks thresholds reduction \
+        --seeds 2 --within marital_status Married-civ-spouse --output benchmarks/results/within.csv
 
-Accuracy at an equal unfairness is read off each method's line through its means over seeds.
+Accuracy at an equal unfairness is read off each method's line through its means over seeds. With
+--within, what a small difference over all rows hides: that within a part of them.
 """
 
 from __future__ import annotations
@@ -18,22 +21,82 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from shared import Parts, add_data_options, folds, measured, parser, print_machine, splits, write
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from common.choice import choose, held_out
-from common.data import Split, add_data_options, splits
-from common.lines import Line, paired_difference
-from common.machine import parser, print_machine, write
-from common.measures import certified, measured, probe_auc
-from common.methods import METHODS, Point
+from fairmi.compare import Method, Trial, methods_named
+from fairmi.compare._measures import Line, paired_difference, probe_auc
+from fairmi.compare._methods import networks, trees
+from fairmi.compare._run import Fit, fits
+from fairmi.metrics import certify
 
+LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
+TREE_LAMS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
+ODDS_LAMS = (0.0, 4.0, 12.0, 24.0, 40.0, 70.0, 120.0, 200.0)
+TOLERANCES = tuple(k / 100 for k in range(21))
+BOUNDS = (0.002, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.16)
+# For equalized odds. Three levels of Z keep the penalty to what a decision is made of; a wide
+# network learns the few rows of a small cell by heart, so that several narrow ones are averaged.
+ODDS = {
+    "group_weight": "balanced",
+    "hidden_layer_sizes": (32,),
+    "n_levels": 3,
+    "n_estimators": 8,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method at the settings that a benchmark reads it at; `alone` trains them one by one."""
+
+    method: Method
+    knob: str
+    settings: tuple[float, ...]
+    alone: bool = False
+
+
+def _of(name: str, knob: str, settings: tuple[float, ...], *, alone: bool = False) -> Run:
+    return Run(methods_named([name])[0], knob, settings, alone)
+
+
+RUNS = {
+    "trees": _of("fairmi, trees", "lam", TREE_LAMS),
+    "trees_9_levels": Run(
+        Method("fairmi, trees, 9 levels", partial(trees, n_levels=9)),
+        "lam",
+        (4.0, 8.0, 16.0, 32.0),
+    ),
+    "network": _of("fairmi, network", "lam", LAMS),
+    "four_networks": _of("fairmi, 4 networks", "lam", LAMS),
+    "one_fit": Run(
+        Method("fairmi, one fit", networks), "lam", (0.0, 0.5, 1.0, 2.0, 4.0, 8.0), alone=True
+    ),
+    "one_fit_9_levels": Run(
+        Method("fairmi, one fit, 9 levels", partial(networks, n_levels=9)), "lam", (8.0,)
+    ),
+    "odds_networks": Run(
+        Method("fairmi, 8 small networks", partial(networks, **ODDS)), "lam", ODDS_LAMS
+    ),
+    "published": _of("MI backpropagation as published", "lam", (1.0, 10.0), alone=True),
+    "reduction": _of("ExponentiatedGradient", "bound", BOUNDS, alone=True),
+    "reduction_boosting": _of(
+        "ExponentiatedGradient, boosting",
+        "bound",
+        (0.003, 0.01, 0.02, 0.035, 0.05, 0.08),
+        alone=True,
+    ),
+    "thresholds_boosting": _of("ThresholdOptimizer, boosting", "tol", (0.001, 0.02, 0.05, 0.1)),
+    "thresholds": _of("Boosting, a threshold for each group", "tol", TOLERANCES),
+}
 UNFAIRNESS = {"demographic_parity": "dp", "equalized_odds": "eo"}
 DEFAULT = ("network", "four_networks", "reduction", "reduction_boosting")
 AT = (0.01, 0.02, 0.028, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)
@@ -43,78 +106,134 @@ Found = tuple[dict[str, Any], np.ndarray]
 """A row of the table, and which test rows are predicted right."""
 
 
-def job(
-    name: str,
-    split: Split,
-    constraint: str,
-    settings: Sequence[float],
-    seeds: Sequence[int],
-    probe: bool,
-) -> list[Found]:
-    """Train a method on one thread, and measure each of its points on the test rows."""
-    method, found = METHODS[name], []
+def jobs(run: Run, settings: Sequence[float], n_seeds: int) -> list[tuple[Any, Any]]:
+    """Return the settings and seeds that are trained together; a draw's seeds need one fit."""
+    parts = [[setting] for setting in settings] if run.alone else [settings]
+    seeds = [list(range(n_seeds))] if run.method.draws else [[seed] for seed in range(n_seeds)]
+    return [(part, some) for part in parts for some in seeds]
+
+
+def points(
+    run: Run, parts: Parts, constraint: str, settings: Sequence[float], seeds: Sequence[int]
+) -> Iterator[tuple[float, int, Fit, np.ndarray]]:
+    """Train a method on one thread; yield setting, seed, fit, and predictions of the test rows."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
-        for point in method.run(split, constraint, settings, seeds):
-            row = {"method": method.title, "setting": point.setting, "seed": point.seed}
-            row |= {method.knob: point.setting} | measure(point, split, probe)
-            found.append((row, point.predicted == split.test.y))
+        asked = [{run.knob: setting} for setting in settings]
+        fitted = fits(run.method, asked, parts.train, Trial(constraint, seeds[0]))
+        for setting, fit in zip(settings, fitted, strict=True):
+            for seed in seeds:
+                test = parts.test
+                yield setting, seed, fit, fit.contender.predict(test.X, test.s, seed)
+
+
+def job(
+    run: Run,
+    parts: Parts,
+    options: argparse.Namespace,
+    settings: Sequence[float],
+    seeds: Sequence[int],
+) -> list[Found]:
+    """Return what each point of a method reaches on the test rows."""
+    found = []
+    test = parts.test
+    for setting, seed, fit, predicted in points(run, parts, options.constraint, settings, seeds):
+        row = {"method": run.method.name, "setting": setting, "seed": seed, run.knob: setting}
+        row |= measured(test.y, predicted, test.s) | {"seconds": fit.seconds}
+        scores = fit.contender.scores(test.X, test.s)
+        row["roc_auc"] = np.nan if scores is None else roc_auc_score(test.y, scores)
+        if options.within:
+            column, value = options.within
+            row |= differences_within(parts, predicted, (test.X[column] == value).to_numpy())
+        if options.probe:
+            row |= probed(fit, parts)
+        found.append((row, predicted == test.y))
     return found
 
 
-def measure(point: Point, split: Split, probe: bool) -> dict[str, Any]:
-    """Return what a point reaches on the test rows."""
-    train, test, model = split.train, split.test, point.model
-    row = measured(test.y, point.predicted, test.c) | {"seconds": point.seconds}
-    if model is not None:
-        row["roc_auc"] = roc_auc_score(test.y, model.predict_proba(test.x)[:, 1])
-    if model is not None and probe:
-        z, z_test = model.transform(train.x), model.transform(test.x)
-        row["probe_auc"] = probe_auc(z, train.c, z_test, test.c)
-        row["claimed_nats"] = model.history_[-1]["penalty"]
-        row |= certified(z_test, test.c)
-    return row
+def probed(fit: Fit, parts: Parts) -> dict[str, float]:
+    """Return what a fresh probe recovers of C from Z, what the critic says, and a certificate."""
+    z, z_test = (fit.contender.represent(part.X, part.s) for part in (parts.train, parts.test))
+    certificate = certify(z_test, parts.test.s, confidence=0.95)
+    return {
+        "probe_auc": probe_auc(z, parts.train.s, z_test, parts.test.s),
+        "claimed_nats": fit.contender.model.history_[-1]["penalty"],
+        "values": certificate.n_values,
+        "distance": certificate.distance,
+        "bound": certificate.bound,
+    }
 
 
-def whole_lines(split: Split, options: argparse.Namespace) -> list[Found]:
+def differences_within(parts: Parts, predicted: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """Return the rate of the last group less that of the first, within rows and labels."""
+    test = parts.test
+    last = test.s == np.unique(test.s)[-1]
+    cells = {"all": rows | True, "within": rows, "label 0": test.y == 0, "label 1": test.y == 1}
+    return {
+        name: float(predicted[cell & last].mean() - predicted[cell & ~last].mean())
+        for name, cell in cells.items()
+    }
+
+
+def whole_lines(parts: Parts, options: argparse.Namespace) -> list[Found]:
     """Return all points of all methods on one split."""
-    jobs = [
-        delayed(job)(name, split, options.constraint, settings, seeds, options.probe)
+    tasks = [
+        delayed(job)(RUNS[name], parts, options, settings, seeds)
         for name in options.methods
-        for settings, seeds in METHODS[name].jobs(
-            options.settings or METHODS[name].settings, range(options.seeds)
+        for settings, seeds in jobs(
+            RUNS[name], options.settings or RUNS[name].settings, options.seeds
         )
     ]
     found = []
-    parts = Parallel(n_jobs=options.jobs, return_as="generator")(jobs)
-    for number, part in enumerate(parts, 1):
+    results = Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
+    for number, part in enumerate(results, 1):
         found += part
-        print(f"{number} of {len(jobs)} jobs done", flush=True)
+        print(f"{number} of {len(tasks)} jobs done", flush=True)
     return found
 
 
-def chosen_points(split: Split, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Found]]:
+def held_out(
+    run: Run, parts: Parts, constraint: str, settings: Sequence[float], seed: int
+) -> pd.DataFrame:
+    """Return what each setting reaches where each row is predicted by a fold without it."""
+    train = parts.train
+    predicted = np.zeros((len(settings), len(train)), dtype=int)
+    for fold, (split, other) in enumerate(folds(train, N_FOLDS, seed)):
+        found = points(run, split, constraint, settings, [N_FOLDS * seed + fold])
+        for k, (_, _, _, labels) in enumerate(found):
+            predicted[k, other] = labels
+    rows = [measured(train.y, of_setting, train.s) for of_setting in predicted]
+    return pd.DataFrame(rows).assign(setting=list(settings), seed=seed)
+
+
+def choose(rows: pd.DataFrame, unfairness: str, enough: float) -> float:
+    """Return the fairest setting, by its mean over seeds, of those that are accurate enough."""
+    means = rows.groupby("setting")[["accuracy", unfairness]].mean()
+    able = means[means.accuracy >= enough]
+    return float((able if len(able) else means)[unfairness].idxmin())
+
+
+def chosen_points(parts: Parts, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Found]]:
     """Return what held-out rows say of each setting, and the points of the one they choose."""
-    held, points = [], []
+    held, kept = [], []
     for name in options.methods:
-        method = METHODS[name]
-        settings = options.settings or method.settings
-        parts = Parallel(n_jobs=options.jobs)(
-            delayed(held_out)(method, split.train, options.constraint, settings, seed, N_FOLDS)
+        run = RUNS[name]
+        settings = options.settings or run.settings
+        searched = Parallel(n_jobs=options.jobs)(
+            delayed(held_out)(run, parts, options.constraint, settings, seed)
             for seed in range(options.searches)
         )
-        rows = pd.concat(parts).assign(method=method.title)
-        rows[method.knob] = rows.setting
+        rows = pd.concat(searched).assign(method=run.method.name)
+        rows[run.knob] = rows.setting
         held.append(rows)
         means = rows.groupby("setting")[["accuracy", "dp", "eo"]].mean()
-        print(f"{method.title}, held-out rows:\n{means.round(4).to_string()}", flush=True)
+        print(f"{run.method.name}, held-out rows:\n{means.round(4).to_string()}", flush=True)
         best = choose(rows, UNFAIRNESS[options.constraint], options.choose)
         # Models of a path hang on its other settings.
-        trained = settings if method.shares == "settings" else (best,)
-        for some, seeds in method.jobs(trained, range(options.seeds)):
-            found = job(name, split, options.constraint, some, seeds, options.probe)
-            points += [(row, right) for row, right in found if row["setting"] == best]
-    return pd.concat(held), points
+        trained = [best] if run.alone else settings
+        for some, seeds in jobs(run, trained, options.seeds):
+            kept += [f for f in job(run, parts, options, some, seeds) if f[0]["setting"] == best]
+    return pd.concat(held), kept
 
 
 def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
@@ -124,10 +243,10 @@ def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
         groups[row["method"]][row["setting"]].append((row, right))
     return {
         title: Line.of(
-            [float(np.mean([row[unfairness] for row, _ in part])) for part in points.values()],
-            [np.mean([right for _, right in part], axis=0) for part in points.values()],
+            [float(np.mean([row[unfairness] for row, _ in part])) for part in of_method.values()],
+            [np.mean([right for _, right in part], axis=0) for part in of_method.values()],
         )
-        for title, points in groups.items()
+        for title, of_method in groups.items()
     }
 
 
@@ -157,19 +276,36 @@ def differences_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) ->
     return pd.DataFrame(values, index=pd.Index(at, name=f"{first} less"))
 
 
+def read_off_within(means: pd.DataFrame, at: float) -> pd.DataFrame:
+    """Return the differences within parts where that over all rows is `at`."""
+    lines = {}
+    for method, line in means.groupby("method", sort=False):
+        line = line.sort_values("all")
+        reached = line["all"].iloc[0] <= at <= line["all"].iloc[-1]
+        lines[method] = {
+            part: np.interp(at, line["all"], line[part]) if reached else np.nan
+            for part in ("within", "label 0", "label 1")
+        }
+    return pd.DataFrame(lines).T
+
+
 def report(found: Sequence[Sequence[Found]], options: argparse.Namespace) -> None:
     """Print means over seeds and splits, the lines at equal unfairness, and their differences."""
     rows = pd.DataFrame([row for part in found for row, _ in part])
     groups = rows.drop(columns="seed").groupby(["method", "setting"], sort=False)
-    means = groups.mean(numeric_only=True).drop(columns=["lam", "eps", "tol"], errors="ignore")
+    means = groups.mean(numeric_only=True).drop(columns=["lam", "bound", "tol"], errors="ignore")
     means["least accuracy"] = groups.accuracy.min()
     print(f"\nmeans over {options.seeds} seeds\n{means.round(4).to_string(na_rep='')}")
-    if options.choose is None:
-        name = UNFAIRNESS[options.constraint]
-        lines = [lines_of(part, name) for part in found]
-        print(f"\naccuracy at {name}\n{accuracies_at(lines, options.at).round(4).to_string()}")
-        if len(lines[0]) > 1:
-            print(f"\npaired differences\n{differences_at(lines, options.at).to_string()}")
+    if options.choose is not None:
+        return
+    name = UNFAIRNESS[options.constraint]
+    lines = [lines_of(part, name) for part in found]
+    print(f"\naccuracy at {name}\n{accuracies_at(lines, options.at).round(4).to_string()}")
+    if len(lines[0]) > 1:
+        print(f"\npaired differences\n{differences_at(lines, options.at).to_string()}")
+    if options.within:
+        print("\nread off where the difference over all rows is 0.02")
+        print(read_off_within(means, 0.02).round(3).to_string())
 
 
 def arguments() -> argparse.Namespace:
@@ -177,12 +313,13 @@ def arguments() -> argparse.Namespace:
     made = parser(__doc__)
     add_data_options(made)
     made.add_argument("--constraint", choices=UNFAIRNESS, default="demographic_parity")
-    made.add_argument("--methods", nargs="+", choices=METHODS, default=DEFAULT)
+    made.add_argument("--methods", nargs="+", choices=RUNS, default=DEFAULT)
     made.add_argument("--settings", type=float, nargs="+", help="λ, or a method's own knob")
     made.add_argument("--seeds", type=int, default=5)
     made.add_argument("--jobs", type=int, default=1, help="fits side by side, a thread each")
     made.add_argument("--at", type=float, nargs="+", default=AT, help="unfairness to read at")
     made.add_argument("--probe", action="store_true", help="probe and certify Z too")
+    made.add_argument("--within", nargs=2, metavar=("COLUMN", "VALUE"), help="groups there, too")
     made.add_argument("--choose", type=float, help="fairest setting of so accurate ones, held out")
     made.add_argument("--searches", type=int, default=2, help="times that --choose makes folds")
     return made.parse_args()
@@ -193,14 +330,14 @@ def main() -> None:
     options = arguments()
     print_machine()
     tables, found = [], []
-    for number, split in enumerate(splits(options)):
+    for number, parts in enumerate(splits(options)):
         if options.choose is None:
-            points = whole_lines(split, options)
+            reached = whole_lines(parts, options)
         else:
-            searched, points = chosen_points(split, options)
+            searched, reached = chosen_points(parts, options)
             tables.append(searched.assign(rows="held out", split=number))
-        tables.append(pd.DataFrame([row for row, _ in points]).assign(rows="test", split=number))
-        found.append(points)
+        tables.append(pd.DataFrame([row for row, _ in reached]).assign(rows="test", split=number))
+        found.append(reached)
     report(found, options)
     about = {"dataset": options.dataset, "constraint": options.constraint}
     write(pd.concat(tables).assign(**about), options.output)

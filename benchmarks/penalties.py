@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fairlearn.metrics import demographic_parity_difference
 from scipy.spatial.distance import pdist, squareform
+from shared import measured, parser, print_machine, seconds_of, write
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.metrics import r2_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
 
-from common.data import Part, adult, first_rows, german
-from common.machine import parser, print_machine, seconds_of, write
-from common.measures import probe_auc, probe_r2
 from fairmi import MIDebiasedClassifier
+from fairmi.compare._measures import probe_auc
+from fairmi.compare._rows import LabelledRows, adult_rows, german_rows
 from fairmi.dependence import PENALTIES
 from fairmi.path import fairness_path
 
@@ -32,33 +33,35 @@ LAMS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0)
 SEARCH_ROWS = 8_000
 # What a candidate may leak on validation rows: less than the bound, for the noise of both parts.
 LEAK = {"categorical": 0.54, "continuous": 0.04}
-CONTINUOUS = {"age"}
-PROBE_ROUNDS = 50
 WITHOUT = "donsker_varadhan"  # with λ = 0, any is none
 
 
-def fit(part: Part, penalty: str, lam: float, seed: int) -> tuple[Any, float]:
+def fit(part: LabelledRows, penalty: str, lam: float, seed: int) -> tuple[Any, float]:
     """Return a model and the seconds of its fit."""
     model = MIDebiasedClassifier(penalty=penalty, lam=lam, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in `search`
-        seconds, _ = seconds_of(lambda: model.fit(part.x, part.y, sensitive_features=part.c))
+        seconds, _ = seconds_of(lambda: model.fit(part.X, part.y, sensitive_features=part.s))
     return model, seconds
 
 
-def measure(model: Any, train: Part, test: Part) -> dict[str, float]:
+def measure(model: Any, train: LabelledRows, test: LabelledRows) -> dict[str, float]:
     """Return accuracy, unfairness, and what a fresh probe recovers of C from Z."""
-    predicted = model.predict(test.x)
-    row = {"accuracy": float((predicted == test.y).mean())}
-    z, z_test = model.transform(train.x), model.transform(test.x)
-    if test.c.name in CONTINUOUS:
-        scores = model.decision_function(test.x)
-        row["distance_correlation"] = distance_correlation(scores, test.c.to_numpy(float))
-        row["leakage"] = probe_r2(z, train.c, z_test, test.c)
-    else:
-        row["dp"] = demographic_parity_difference(test.y, predicted, sensitive_features=test.c)
-        row["leakage"] = probe_auc(z, train.c, z_test, test.c, rounds=PROBE_ROUNDS)
-    return row
+    row = measured(test.y, model.predict(test.X), test.s)
+    z, z_test = model.transform(train.X), model.transform(test.X)
+    if not is_quantity(test):
+        return row | {"leakage": probe_auc(z, train.s, z_test, test.s)}
+    probe = HistGradientBoostingRegressor(random_state=0).fit(z, train.s)
+    return {
+        "accuracy": row["accuracy"],
+        "distance_correlation": distance_correlation(model.decision_function(test.X), test.s),
+        "leakage": float(r2_score(test.s, probe.predict(z_test))),
+    }
+
+
+def is_quantity(rows: LabelledRows) -> bool:
+    """Whether the sensitive attribute is a quantity."""
+    return np.issubdtype(rows.s.dtype, np.number)
 
 
 def distance_correlation(first: np.ndarray, second: np.ndarray, most: int = 3000) -> float:
@@ -77,7 +80,7 @@ def choose(rows: pd.DataFrame, kind: str) -> float:
     return float(row.lam)
 
 
-def search(part: Part, penalty: str, seed: int = 0) -> float:
+def search(part: LabelledRows, penalty: str, seed: int = 0) -> float:
     """Return λ that validation rows inside `part` choose."""
     index = np.arange(len(part.y))
     taken, held_out = train_test_split(index, test_size=0.3, stratify=part.y, random_state=seed)
@@ -85,9 +88,9 @@ def search(part: Part, penalty: str, seed: int = 0) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a search has candidates that collapse
         lams, models = fairness_path(
-            train.x,
+            train.X,
             train.y,
-            sensitive_features=train.c,
+            sensitive_features=train.s,
             estimator=MIDebiasedClassifier(penalty=penalty, random_state=seed),
             lams=LAMS,
         )
@@ -95,12 +98,12 @@ def search(part: Part, penalty: str, seed: int = 0) -> float:
         {"lam": lam, **measure(model, part.take(taken), test)}
         for lam, model in zip(lams, models, strict=True)
     ]
-    return choose(pd.DataFrame(rows), "continuous" if part.c.name in CONTINUOUS else "categorical")
+    return choose(pd.DataFrame(rows), "continuous" if is_quantity(part) else "categorical")
 
 
-def adult_rows(attribute: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+def rows_of_adult(attribute: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each penalty and seed, and for no penalty."""
-    train, test = first_rows(adult("train", attribute), options.rows), adult("test", attribute)
+    train, test = adult_rows("train", attribute).first(options.rows), adult_rows("test", attribute)
     rows = []
     for penalty in ["none", *options.penalties]:
         name = WITHOUT if penalty == "none" else penalty
@@ -114,14 +117,14 @@ def adult_rows(attribute: str, options: argparse.Namespace) -> list[dict[str, An
     return rows
 
 
-def german_rows(penalties: list[str]) -> list[dict[str, Any]]:
+def rows_of_german(penalties: list[str]) -> list[dict[str, Any]]:
     """Return a row of each penalty: means over 5 folds, λ chosen within each."""
-    part = german()
+    part = german_rows()
     rows = []
     for penalty in ["none", *penalties]:
         name = WITHOUT if penalty == "none" else penalty
         folds = []
-        split = StratifiedKFold(5, shuffle=True, random_state=0).split(part.x, part.y)
+        split = StratifiedKFold(5, shuffle=True, random_state=0).split(part.X, part.y)
         for seed, (taken, held_out) in enumerate(split):
             train = part.take(taken)
             lam = 0.0 if penalty == "none" else search(train, penalty, seed)
@@ -150,9 +153,9 @@ def main() -> None:
     options = made.parse_args()
     torch.set_num_threads(1)
     print_machine()
-    rows = german_rows(options.penalties)
+    rows = rows_of_german(options.penalties)
     for attribute in options.attributes:
-        rows += adult_rows(attribute, options)
+        rows += rows_of_adult(attribute, options)
     table = pd.DataFrame(rows)
     means = table.drop(columns="seed", errors="ignore").groupby(["data", "penalty"], sort=False)
     print(means.mean().round(4).to_string(na_rep=""))

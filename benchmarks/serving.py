@@ -18,10 +18,10 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from shared import parser, print_machine, write
 
-from common.data import adult, first_rows
-from common.machine import parser, print_machine, write
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
+from fairmi.compare._rows import adult_rows
 
 ROOT = Path(__file__).parents[1]
 # Run in a process of its own, which has loaded nothing; processor time is counted from its start.
@@ -77,16 +77,16 @@ def measure(
     checkouts: dict[str, Path], n_rows: int, repeats: int, few: int | None
 ) -> pd.DataFrame:
     """Return the medians over repeats, in which checkouts and models take turns."""
-    train = first_rows(adult("train"), few)
+    train = adult_rows("train").first(few)
     found = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # short trainings
         place = Path(folder)
-        many = train.x.iloc[np.arange(n_rows) % len(train.x)].reset_index(drop=True)
+        many = train.X.iloc[np.arange(n_rows) % len(train)].reset_index(drop=True)
         joblib.dump(many.iloc[[0]], place / "one row")
         joblib.dump(many, place / "rows")
         for name, model in MODELS.items():
-            model.fit(train.x, train.y, sensitive_features=train.c)
+            model.fit(train.X, train.y, sensitive_features=train.s)
             joblib.dump(model, place / name)
         for _ in range(repeats):
             for name in MODELS:

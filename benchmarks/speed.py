@@ -1,157 +1,168 @@
-"""How fast a path, a search and an epoch are, beside what else would do the same work.
+"""Seconds and memory of a fit, a path, a search and an epoch, beside what would do the same work.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py --output benchmarks/results/speed.csv
+     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables large --rows 1000000
+     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables growth --rows 1000000
+
+Seconds of one thread's processor, so that what else a machine does changes little; of a search,
+which has processes of its own, seconds of the clock. What reads memory runs in a fresh process.
 """
 
 from __future__ import annotations
 
+import argparse
+import multiprocessing
+import pickle
+import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import sklearn
 from fairlearn.adversarial import AdversarialFairnessClassifier
-from fairlearn.reductions import DemographicParity, ExponentiatedGradient, GridSearch
+from shared import Parts, measured, memory_mb, parser, print_machine, seconds_of, write
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
-from common.data import adult, first_rows
-from common.machine import parser, print_machine, processor_seconds_of, seconds_of, write
-from common.measures import measured
-from fairmi import (
-    MIBackpropClassifier,
-    MIBoostingClassifier,
-    MIDebiasedClassifier,
-    MIDebiasedClassifierCV,
-)
+from fairmi import MIBoostingClassifier, MIDebiasedClassifier, MIDebiasedClassifierCV
+from fairmi.compare import Trial, methods_named
+from fairmi.compare._rows import adult_rows
+from fairmi.compare._run import fits
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 
+Table = list[dict[str, Any]]
 LAM = 4.0
-TABLES = ("trees", "fits", "epochs", "peers", "search")
 METRIC = "demographic_parity_difference"
+PEERS = (
+    ("fairmi, network", {"lam": LAM}),
+    ("fairmi, network", {"lam": 8.0}),
+    ("fairmi, trees", {"lam": 8.0}),
+    ("GridSearch", {"weight": 0.3}),
+    ("ExponentiatedGradient", {"bound": 0.02}),
+    ("ExponentiatedGradient, boosting", {"bound": 0.02}),
+    ("MI backpropagation as published", {"lam": LAM}),
+)
+GROWTH = {"rows": 100_000, "features": 10, "groups": 2, "lams": 1}
+SWEEPS = {
+    "rows": (10_000, 100_000, 1_000_000, 10_000_000),
+    "features": (5, 10, 20, 40),
+    "groups": (2, 5, 20, 100),
+    "lams": (1, 2, 5, 10, 20),
+}
+HELD_OUT, WARM_UP, BATCH_ROWS = 100_000, 20, 2_048
 
 
-class Adult:
-    """Adult's official parts, sex sensitive; `encoded` for the peers that need numbers."""
-
-    def __init__(self, rows: int | None) -> None:
-        train, self.test = first_rows(adult("train"), rows), adult("test")
-        self.X, self.y, self.s = train.x, train.y, train.c
-        encoder = TableEncoder().fit(self.X, self.y)
-        self.encoded = encoder.transform(self.X).astype(np.float64)
-        self.encoded_test = encoder.transform(self.test.x).astype(np.float64)
-
-    def reached(self, predicted: np.ndarray) -> dict[str, float]:
-        """Accuracy and demographic parity difference on the test part."""
-        found = measured(self.test.y, predicted, self.test.c)
-        return {name: found[name] for name in ("accuracy", "dp")}
+def adult(options: argparse.Namespace) -> Parts:
+    """Return Adult's official parts, the first of few rows if so asked."""
+    return Parts(adult_rows("train").first(options.rows), adult_rows("test"))
 
 
-def with_ratios(table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Name the table of the rows, and how many times as long as the first each takes."""
-    first = rows[0]["seconds"]
-    return [{"table": table} | row | {"ratio": row["seconds"] / first} for row in rows]
+def least_seconds(jobs: dict[str, Callable[[], Any]], turns: int = 2) -> Table:
+    """Return the least seconds of each job, which take turns, and its ratio to the first."""
+    spent: dict[str, list[float]] = {what: [] for what in jobs}
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few epochs do not converge
+        for _ in range(turns):
+            for what, job in jobs.items():
+                spent[what].append(seconds_of(job)[0])
+    first = min(next(iter(spent.values())))
+    return [{"what": k, "seconds": min(v), "ratio": min(v) / first} for k, v in spent.items()]
 
 
-def trees(data: Adult) -> list[dict[str, Any]]:
-    """Trees beside networks and plain boosting in turn, seconds of one thread's processor."""
-    given = {"sensitive_features": data.s}
-    model = MIBoostingClassifier(lam=8.0, random_state=0)
+def ours(options: argparse.Namespace) -> Table:
+    """Fits and paths of ours beside plain boosting."""
+    train = adult(options).train
+    given = {"sensitive_features": train.s}
+    trees = MIBoostingClassifier(lam=8.0, random_state=0)
     odds = MIBoostingClassifier(lam=8.0, constraint="equalized_odds", random_state=0)
     network = MIDebiasedClassifier(lam=8.0, random_state=0)
     plain = HistGradientBoostingClassifier(
         max_iter=200, early_stopping=False, categorical_features="from_dtype", random_state=0
     )
-    jobs = {
-        "fairmi, trees, one fit, λ = 8": lambda: model.fit(data.X, data.y, **given),
-        "fairmi, trees, path of 10 λ": lambda: fairness_path(
-            data.X, data.y, estimator=model, **given
-        ),
-        "fairmi, trees, one fit, equalized odds": lambda: odds.fit(data.X, data.y, **given),
-        "fairmi, network, one fit, λ = 8": lambda: network.fit(data.X, data.y, **given),
-        "HistGradientBoosting, 200 rounds": lambda: plain.fit(data.X, data.y),
+
+    def path(model: Any) -> Callable[[], Any]:
+        return lambda: fairness_path(train.X, train.y, estimator=model, **given)
+
+    return least_seconds(
+        {
+            "fairmi, trees, one fit, λ = 8": lambda: trees.fit(train.X, train.y, **given),
+            "fairmi, trees, path of 10 λ": path(trees),
+            "fairmi, trees, one fit, equalized odds": lambda: odds.fit(train.X, train.y, **given),
+            "fairmi, network, one fit, λ = 8": lambda: network.fit(train.X, train.y, **given),
+            "fairmi, network, path of 10 λ": path(network),
+            "HistGradientBoosting, 200 rounds": lambda: plain.fit(train.X, train.y),
+        }
+    )
+
+
+def peers(options: argparse.Namespace) -> Table:
+    """One fit of each method, with what it reaches on the test part."""
+    parts, rows = adult(options), []
+    with threadpool_limits(1):
+        for name, setting in PEERS:
+            (fit,) = fits(methods_named([name])[0], [setting], parts.train, Trial())
+            predicted = fit.contender.predict(parts.test.X, parts.test.s)
+            row = {"what": f"{name}, {setting}", "seconds": fit.seconds}
+            rows.append(row | measured(parts.test.y, predicted, parts.test.s))
+    return [row | {"ratio": row["seconds"] / rows[0]["seconds"]} for row in rows]
+
+
+def epochs(options: argparse.Namespace) -> Table:
+    """One epoch at the same network, batch and one critic step, beside fairlearn's.
+
+    The time of an epoch is the difference of a fit of five and one of two, over three.
+    """
+    train = adult(options).train
+    encoded = TableEncoder().fit(train.X, train.y).transform(train.X).astype(np.float32)
+
+    def fairmi(n_epochs: int) -> None:
+        model = MIDebiasedClassifier(lam=LAM, max_iter=n_epochs, n_critic_steps=1, random_state=0)
+        model.fit(train.X, train.y, sensitive_features=train.s)
+
+    def adversarial(n_epochs: int) -> None:
+        model = AdversarialFairnessClassifier(
+            backend="torch",
+            predictor_model=[128, "relu"],
+            adversary_model=[64, "leaky_relu", 64, "leaky_relu"],
+            epochs=n_epochs,
+            batch_size=256,
+            shuffle=True,
+            random_state=0,
+        )
+        model.fit(encoded, train.y, sensitive_features=train.s)
+
+    fits_of = {
+        f"{name}, {n} epochs": lambda f=fit, n=n: f(n)
+        for name, fit in (("fairmi", fairmi), ("AdversarialFairnessClassifier", adversarial))
+        for n in (2, 5)
     }
-    spent: dict[str, list[float]] = {what: [] for what in jobs}
-    with threadpool_limits(1):
-        for _ in range(2):
-            for what, job in jobs.items():
-                spent[what].append(processor_seconds_of(job)[0])
-    return with_ratios("trees", [{"what": k, "seconds": min(v)} for k, v in spent.items()])
-
-
-def fits(data: Adult) -> list[dict[str, Any]]:
-    """One fit, a path of ten λ, and the published procedure, on one thread."""
-    given = {"sensitive_features": data.s}
-    models = [MIDebiasedClassifier(lam=LAM, random_state=seed) for seed in range(2)]
-    published = MIBackpropClassifier(
-        lam=LAM, n_critic_steps=20, hidden_layer_sizes=(128,), random_state=0
-    )
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
-        ones = [seconds_of(lambda m=m: m.fit(data.X, data.y, **given))[0] for m in models]
-        path, _ = seconds_of(lambda: fairness_path(data.X, data.y, estimator=models[0], **given))
-        spent, _ = seconds_of(lambda: published.fit(data.X, data.y, **given))
-    rows = [
-        {"what": f"fairmi, one fit, λ = {LAM:g}", "seconds": min(ones)},
-        {"what": "fairmi, path of 10 λ", "seconds": path},
-        {"what": "MI backpropagation as published, K = 20", "seconds": spent},
-    ]
-    return with_ratios("fits", rows)
-
-
-def peers(data: Adult) -> list[dict[str, Any]]:
-    """One fit of each method, with what it reaches on the test part, on one thread."""
-    rows = []
-    with threadpool_limits(1):
-        for name, model, encoded, drawn in contenders():
-            X, X_test = data.X, data.test.x
-            if encoded:
-                X, X_test = data.encoded, data.encoded_test
-            spent, _ = seconds_of(lambda m=model, X=X: m.fit(X, data.y, sensitive_features=data.s))
-            predicted = np.asarray(model.predict(X_test, **drawn)).ravel()
-            rows.append({"what": name, "seconds": spent} | data.reached(predicted))
-    return with_ratios("peers", rows)
-
-
-def contenders() -> list[tuple[str, Any, bool, dict[str, int]]]:
-    """Return name, model, whether it reads our encoding, and what `predict` is given."""
-    boosting = HistGradientBoostingClassifier(random_state=0)
-    drawn = {"random_state": 0}
-    grid = GridSearch(
-        _logistic(), DemographicParity(), constraint_weight=0.3, grid_size=11, grid_limit=0.6
-    )
+    two, five, other_two, other_five = (row["seconds"] for row in least_seconds(fits_of))
+    names = ("fairmi", "AdversarialFairnessClassifier")
+    seconds = ((five - two) / 3, (other_five - other_two) / 3)
     return [
-        ("fairmi, λ = 4", MIDebiasedClassifier(lam=LAM, random_state=0), False, {}),
-        ("fairmi, λ = 8", MIDebiasedClassifier(lam=8.0, random_state=0), False, {}),
-        ("ExponentiatedGradient, logistic regression", _reduction(_logistic()), True, drawn),
-        ("GridSearch, logistic regression", grid, True, {}),
-        ("ExponentiatedGradient, boosting", _reduction(boosting), False, drawn),
+        {"what": f"{name}, an epoch", "seconds": value, "ratio": value / seconds[0]}
+        for name, value in zip(names, seconds, strict=True)
     ]
 
 
-def _logistic() -> LogisticRegression:
-    return LogisticRegression(solver="newton-cholesky")
-
-
-def _reduction(model: Any) -> ExponentiatedGradient:
-    return ExponentiatedGradient(model, DemographicParity(difference_bound=0.02), eps=0.02)
-
-
-def search(data: Adult, n_jobs: int) -> list[dict[str, Any]]:
-    """MIDebiasedClassifierCV beside GridSearchCV over the same λ and folds."""
-    given = {"sensitive_features": data.s}
+def search(options: argparse.Namespace) -> Table:
+    """MIDebiasedClassifierCV beside GridSearchCV over the same λ and folds, by the clock."""
+    parts = adult(options)
+    train, test = parts.train, parts.test
+    given = {"sensitive_features": train.s}
     model = MIDebiasedClassifier(random_state=0)
-    ours = MIDebiasedClassifierCV(model, bound=0.05, n_jobs=n_jobs)
-    spent, _ = seconds_of(lambda: ours.fit(data.X, data.y, **given))
-    rows = [_searched("MIDebiasedClassifierCV", n_jobs, spent, ours.lam_, ours, data)]
-    for processes in sorted({1, n_jobs}, reverse=True):
-        with sklearn.config_context(enable_metadata_routing=True):
+    ours = MIDebiasedClassifierCV(model, bound=0.05, n_jobs=options.jobs)
+    rows: Table = []
+    with sklearn.config_context(enable_metadata_routing=True):
+        spent, _ = seconds_of(lambda: ours.fit(train.X, train.y, **given), time.perf_counter)
+        searches = [("MIDebiasedClassifierCV", options.jobs, spent, ours.lam_, ours)]
+        for processes in sorted({1, options.jobs}, reverse=True):
             grid = GridSearchCV(
                 model,
                 {"lam": ours.lams_},
@@ -160,76 +171,146 @@ def search(data: Adult, n_jobs: int) -> list[dict[str, Any]]:
                 refit=best_under_bound("dp", 0.05, maximize="accuracy"),
                 n_jobs=processes,
             )
-            spent, _ = seconds_of(lambda g=grid: g.fit(data.X, data.y, **given))
-        lam = grid.best_params_["lam"]
-        rows.append(_searched("GridSearchCV", processes, spent, lam, grid, data))
-    return with_ratios("search", rows)
+            spent, _ = seconds_of(
+                lambda g=grid: g.fit(train.X, train.y, **given), time.perf_counter
+            )
+            searches.append(("GridSearchCV", processes, spent, grid.best_params_["lam"], grid))
+    for what, processes, seconds, lam, found in searches:
+        row = {"what": what, "processes": processes, "seconds": seconds, "lam": lam}
+        row["ratio"] = seconds / searches[0][2]
+        rows.append(row | measured(test.y, found.predict(test.X), test.s))
+    return rows
 
 
-def _searched(
-    what: str, processes: int, seconds: float, lam: float, model: Any, data: Adult
-) -> dict[str, Any]:
-    row = {"what": what, "processes": processes, "seconds": seconds, "lam": lam}
-    return row | data.reached(model.predict(data.test.x))
+def memory(options: argparse.Namespace) -> Table:
+    """MB that a fit of Adult adds at its peak, and that many partial_fit grow by; a pickle."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return [pool.apply(_peak_of_fit, (options,)), pool.apply(_growth_of_stream, (options,))]
 
 
-def epochs(data: Adult) -> list[dict[str, Any]]:
-    """One epoch at the same network, batch and one critic step, beside fairlearn's, one thread.
-
-    The time of an epoch is the difference of a fit of five and one of two, over three.
-    """
-    rows = []
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # few epochs do not converge
-        for name, fit in (
-            ("fairmi", _fit_ours),
-            ("AdversarialFairnessClassifier", _fit_adversarial),
-        ):
-            fit(data, 1)
-            spent = [
-                min(seconds_of(lambda f=fit, n=n: f(data, n))[0] for _ in range(2)) for n in (2, 5)
-            ]
-            rows.append({"what": name, "seconds": (spent[1] - spent[0]) / 3})
-    return with_ratios("epoch", rows)
+def _peak_of_fit(options: argparse.Namespace) -> dict[str, Any]:
+    train = adult(options).train
+    _warm_up()
+    before = memory_mb("VmHWM")
+    model = MIDebiasedClassifier(lam=LAM, max_iter=2, random_state=0)
+    model.fit(train.X, train.y, sensitive_features=train.s)
+    encoded = model.encoder_.transform(train.X).nbytes / 2**20
+    added = memory_mb("VmHWM") - before
+    return {"what": "peak of a fit of Adult", "MB": added, "encoded MB": encoded}
 
 
-def _fit_ours(data: Adult, n_epochs: int) -> None:
-    model = MIDebiasedClassifier(lam=LAM, max_iter=n_epochs, n_critic_steps=1, random_state=0)
-    model.fit(data.X, data.y, sensitive_features=data.s)
+def _growth_of_stream(options: argparse.Namespace) -> dict[str, Any]:
+    train, random = adult(options).train, np.random.default_rng(0)
+    model = MIDebiasedClassifier(lam=LAM, sensitive_columns="sex", random_state=0)
+    for number in range(10 * WARM_UP):
+        batch = train.take(random.integers(len(train), size=BATCH_ROWS))
+        model.partial_fit(batch.X, batch.y, classes=[0, 1])
+        if number == WARM_UP:
+            before = memory_mb("VmRSS")
+    growth = memory_mb("VmRSS") - before
+    parameters = sum(value.nbytes for value in model.parameters_.values())
+    ratio = len(pickle.dumps(model)) / parameters
+    return {"what": "growth over 180 partial_fit", "MB": growth, "pickle to parameters": ratio}
 
 
-def _fit_adversarial(data: Adult, n_epochs: int) -> None:
-    model = AdversarialFairnessClassifier(
-        backend="torch",
-        predictor_model=[128, "relu"],
-        adversary_model=[64, "leaky_relu", 64, "leaky_relu"],
-        epochs=n_epochs,
-        batch_size=256,
-        shuffle=True,
-        random_state=0,
-    )
-    model.fit(data.encoded.astype(np.float32), data.y, sensitive_features=data.s)
+def _warm_up() -> None:
+    """Load what a fit loads."""
+    warnings.simplefilter("ignore")
+    few = adult_rows("train").first(500)
+    MIDebiasedClassifier(max_iter=1).fit(few.X, few.y, sensitive_features=few.s)
+
+
+def large(options: argparse.Namespace) -> Table:
+    """Default fits of a long table of numbers and text, beside HistGradientBoosting's."""
+    n_rows = options.rows or 100_000
+    X, y, group = long_table(n_rows + HELD_OUT)
+    texts = [name for name in X if name.startswith("text")]
+    models = {
+        "HistGradientBoosting": HistGradientBoostingClassifier(random_state=0),
+        "trees, default": MIBoostingClassifier(lam=LAM, random_state=0),
+        "networks, default": MIDebiasedClassifier(lam=LAM, random_state=0),
+    }
+    rows: Table = []
+    _warm_up()
+    for name, model in models.items():
+        plain = name == "HistGradientBoosting"
+        frame = X.astype(dict.fromkeys(texts, "category")) if plain else X
+        given = {} if plain else {"sensitive_features": group[:n_rows]}
+        seconds, _ = seconds_of(
+            lambda m=model, f=frame, g=given: m.fit(f[:n_rows], y[:n_rows], **g)
+        )
+        predicting, predicted = seconds_of(lambda m=model, f=frame: m.predict(f[n_rows:]))
+        row = {"what": f"{name}, {n_rows} rows", "seconds": seconds, "predict": predicting}
+        rows.append(row | measured(y[n_rows:], predicted, group[n_rows:]))
+    return [row | {"ratio": row["seconds"] / rows[0]["seconds"]} for row in rows]
+
+
+def long_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return X of 24 columns of numbers and 6 of text, y, and groups that both hang on."""
+    random = np.random.default_rng(seed)
+    group = random.random(n_rows) < 0.4
+    numbers = random.standard_normal((n_rows, 24), dtype=np.float32)
+    numbers[:, :4] += 0.6 * group[:, None]
+    codes = random.integers(12, size=(n_rows, 6))
+    codes[:, 0] = np.where(random.random(n_rows) < 0.3, group * 3, codes[:, 0])
+    effects = np.random.default_rng(1).normal(size=(6, 12))
+    a, b, c, d, e, f = numbers[:, :6].T
+    score = 0.8 * a + np.sin(2 * b) + 0.7 * c * d + 0.5 * (e > 0.5) * f + 0.3 * numbers[:, 6] ** 2
+    score += sum(0.4 * effects[j][codes[:, j]] for j in range(6))
+    y = (score - 0.5 + random.logistic(size=n_rows) > 0).astype(int)
+    words = np.array([f"category {k}" for k in range(12)], dtype=object)
+    frame = pd.DataFrame(numbers, columns=[f"number {j}" for j in range(24)])
+    return frame.assign(**{f"text {j}": words[codes[:, j]] for j in range(6)}), y, group
+
+
+def growth(options: argparse.Namespace) -> Table:
+    """One epoch over rows, features, groups and values of λ, each in a fresh process."""
+    rows: Table = []
+    most = options.rows or 100_000
+    for name, values in SWEEPS.items():
+        for value in values:
+            setting = GROWTH | {"rows": min(most, GROWTH["rows"])} | {name: value}
+            if setting["rows"] <= most:
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    found = pool.apply(_one_epoch, kwds=setting)
+                rows.append({"what": f"growth with {name}"} | setting | found)
+    return rows
+
+
+def _one_epoch(rows: int, features: int, groups: int, lams: int) -> dict[str, float]:
+    random = np.random.default_rng(0)
+    X = random.standard_normal((rows, features), dtype=np.float32)
+    s = np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(1, groups) / groups)).astype(str)
+    y = (X[:, 0] + X[:, 1] + random.standard_normal(rows, dtype=np.float32) > 0).astype(int)
+    setting = {"lams": np.linspace(1, 8, lams), "estimator": MIDebiasedClassifier(max_iter=1)}
+    _warm_up()
+    before = memory_mb("VmHWM")
+    seconds, _ = seconds_of(lambda: fairness_path(X, y, sensitive_features=s, **setting))
+    return {"seconds": seconds, "MB": memory_mb("VmHWM") - before, "X MB": X.nbytes / 2**20}
+
+
+TABLES = {
+    "ours": ours,
+    "epochs": epochs,
+    "peers": peers,
+    "search": search,
+    "memory": memory,
+    "large": large,
+    "growth": growth,
+}
 
 
 def main() -> None:
-    """Print all tables."""
+    """Print the tables, and save their rows."""
     made = parser(__doc__)
     made.add_argument("--jobs", type=int, default=2, help="processes of the searches")
-    made.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
-    made.add_argument("--rows", type=int, help="learn from so few rows: to see that it runs")
+    made.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES)
+    made.add_argument("--rows", type=int, help="to learn from, of Adult few: to see that it runs")
     options = made.parse_args()
     print_machine()
-    data = Adult(options.rows)
-    tables = {
-        "trees": lambda: trees(data),
-        "fits": lambda: fits(data),
-        "epochs": lambda: epochs(data),
-        "peers": lambda: peers(data),
-        "search": lambda: search(data, options.jobs),
-    }
     rows = []
     for name in options.tables:
-        part = pd.DataFrame(tables[name]())
+        part = pd.DataFrame(TABLES[name](options)).assign(table=name)
         print(f"\n{part.round(4).to_string(index=False)}", flush=True)
         rows.append(part)
     write(pd.concat(rows), options.output)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fairmi import __version__
@@ -64,10 +65,32 @@ def add_compare_command(subparsers: Any) -> None:
     """Add `compare` to the subparsers of a command line; its `run` takes the parsed arguments."""
     parser = subparsers.add_parser(
         "compare",
-        help="compare fairmi with its peers on a data set",
-        description="Print accuracy, fairness, leakage and fit time of fairmi and its peers.",
+        help="compare fairmi with its peers, on a table of yours too",
+        description=(
+            "Print accuracy, fairness, leakage and fit time of fairmi and its peers, and, for a "
+            "table of yours, which one to take under a bound."
+        ),
     )
-    parser.add_argument("dataset", choices=("adult", "german"))
+    parser.add_argument(
+        "data", type=data_to_compare, help="adult, german, or a CSV or Parquet file of rows"
+    )
+    parser.add_argument("--target", metavar="COLUMN", help="of a file: the labels")
+    parser.add_argument(
+        "--sensitive", nargs="+", metavar="COLUMN", help="of a file: the sensitive columns"
+    )
+    parser.add_argument("--positive", metavar="LABEL", help="of a file: the label that matters")
+    parser.add_argument(
+        "--bound",
+        type=float,
+        default=0.05,
+        help="demographic parity difference that is allowed (0.05)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=None,
+        help="of a file: leave out the slow methods, to end in about so many minutes",
+    )
     parser.add_argument(
         "--output",
         type=new_folder,
@@ -89,24 +112,49 @@ def add_compare_command(subparsers: Any) -> None:
     parser.set_defaults(run=run_compare)
 
 
+def data_to_compare(text: str) -> str:
+    """Return "adult", "german" or the path of a table."""
+    if text in ("adult", "german") or text.endswith((".csv", ".csv.gz", ".parquet", ".pq")):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is neither adult, german nor a CSV or Parquet file"
+    )
+
+
 def run_compare(options: argparse.Namespace) -> str:
     """Compare as the options say, save what they ask for, and return the table as text."""
     # Loads torch, which the other commands do without.
-    from fairmi.compare import compare, methods_named
+    from fairmi.compare import DATASETS, compare, methods_named
+    from fairmi.compare._rows import read_table
 
     if options.output is not None and find_spec("matplotlib") is None:
         raise SystemExit(
             "--output saves a picture, which needs matplotlib: pip install matplotlib"
         )
-
-    methods = None if options.methods is None else methods_named(options.methods)
-    comparison = compare(
-        options.dataset,
-        methods=methods,
-        fast=options.fast,
-        without_sensitive=options.without_sensitive,
-        n_jobs=options.n_jobs,
-    )
+    settings = {
+        "methods": None if options.methods is None else methods_named(options.methods),
+        "bound": options.bound,
+        "minutes": options.minutes,
+        "fast": options.fast,
+        "without_sensitive": options.without_sensitive,
+        "n_jobs": options.n_jobs,
+    }
+    if options.data in DATASETS:
+        comparison = compare(options.data, **settings)
+    else:
+        if options.target is None or options.sensitive is None:
+            raise ValueError("--target and --sensitive name columns of the file; give both.")
+        table = read_table(Path(options.data))
+        for column in (options.target, *options.sensitive):
+            if column not in table:
+                raise ValueError(f"{options.data} has no column {column!r}; it has {list(table)}.")
+        comparison = compare(
+            table.drop(columns=options.target),
+            table[options.target],
+            sensitive_features=options.sensitive,
+            positive=options.positive,
+            **settings,
+        )
     saved = comparison.save(options.output) if options.output else []
     return "\n".join([str(comparison), *(f"saved {path}" for path in saved)])
 

@@ -1,49 +1,77 @@
-"""The comparison with the peers, on Adult or German, in one table and one picture."""
+"""The comparison of fairmi with its peers: on Adult, on German, or on a table of one's own."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from itertools import chain
+from time import process_time
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
+from threadpoolctl import threadpool_limits
 
-from fairmi.compare._methods import METHODS, PREDICTED_GROUP, Method
+from fairmi.compare._methods import METHODS, PARITY, PLAIN, PREDICTED_GROUP, Method, Trial
 from fairmi.compare._report import Comparison
-from fairmi.compare._run import run_fold, run_jobs, run_split
-from fairmi.compare._samples import LabelledRows, adult_samples, german_sample
-from fairmi.compare._table import fold_rows, split_rows
+from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
+from fairmi.compare._run import Setting, Split, compared
 
-__all__ = ["DATASETS", "METHODS", "PREDICTED_GROUP", "Comparison", "compare", "methods_named"]
+__all__ = [
+    "DATASETS",
+    "METHODS",
+    "PREDICTED_GROUP",
+    "Comparison",
+    "Method",
+    "Trial",
+    "compare",
+    "methods_named",
+]
 
 DATASETS = ("adult", "german")
-N_DRAWS = 1_000
-CHOICE_BOUND = 0.05
 _FAST_ROWS = 8_000
+_N_FOLDS = 5
+_REFERENCE = "Gradient boosting"
+
+Line = tuple[Method, list[Setting]]
 
 
 def compare(
-    dataset: str,
+    X: Any,
+    y: Any = None,
     *,
+    sensitive_features: Any = None,
+    positive: Any = None,
+    bound: float = 0.05,
     methods: Sequence[Method] | None = None,
     without_sensitive: bool = False,
+    minutes: float | None = None,
     fast: bool = False,
     n_jobs: int = 2,
 ) -> Comparison:
-    """Fit fairmi and its peers on a data set, and measure them on rows they never saw.
+    """Fit fairmi and its peers, and measure them on rows they never saw.
 
     Parameters
     ----------
-    dataset : {"adult", "german"}
-        Adult: the official training and test part, sex sensitive; intervals are by bootstrap over
-        the test rows. German: 20 folds (4 times 5), age over 25 sensitive; intervals are over
-        folds, and each method's setting is also chosen inside the training rows of every fold.
+    X : {"adult", "german"}, DataFrame, or array of shape (n_rows, n_columns)
+        Adult: the official training and test part, sex sensitive. German: 20 folds (4 times 5),
+        age over 25 sensitive. A table of one's own: 5 folds. Where there are folds a row is
+        predicted by models that did not see it, and unfairness is that of all rows together.
+    y : array of shape (n_rows,), default=None
+        Labels of a table of one's own: two, or more where `positive` names one of them.
+    sensitive_features : str, list of str, or array of shape (n_rows,), default=None
+        The groups of a table of one's own, or the names of the columns of X that hold them.
+    positive : label, default=None
+        The label whose prediction the groups should get alike; None is the second of two.
+    bound : float, default=0.05
+        The demographic parity difference under which a setting is chosen and recommended.
     methods : sequence of Method, default=None
         What is compared. None takes METHODS, and PREDICTED_GROUP too where `without_sensitive`.
     without_sensitive : bool, default=False
-        Whether to drop the column of X that tells the sensitive feature by itself, for all
+        Whether to drop the columns of X that tell the sensitive feature by themselves, for all
         methods. Those of METHODS that need the group at prediction are still given it.
+    minutes : float, default=None
+        About how long a comparison on a table of one's own may take: the slowest methods are left
+        out, and the report names them. None leaves out nothing.
     fast : bool, default=False
         Fewer rows, settings and folds: to see that it runs, not to read figures from.
     n_jobs : int, default=2
@@ -52,28 +80,55 @@ def compare(
     Returns
     -------
     comparison : Comparison
-        The table, with what prints and saves it.
+        The table, with what prints, draws and saves it.
 
     Raises
     ------
     ValueError
-        If `dataset` is not one of the two.
+        If an argument is wrong; the text says how to put it right.
     """
-    if dataset not in DATASETS:
-        raise ValueError(f"dataset must be one of {DATASETS}, got {dataset!r}.")
+    named = isinstance(X, str)
+    if named and X not in DATASETS:
+        raise ValueError(f"X must be a table, or one of {DATASETS}, got {X!r}.")
+    if not named and (y is None or sensitive_features is None):
+        raise ValueError("y and sensitive_features must be given with a table X.")
+    if not 0 < bound < 1:
+        raise ValueError(f"bound must be between 0 and 1, got {bound!r}.")
+    if minutes is not None and minutes <= 0:
+        raise ValueError(f"minutes must be greater than 0, got {minutes!r}.")
     if methods is None:
         methods = METHODS + PREDICTED_GROUP if without_sensitive else METHODS
-    samples = list(adult_samples()) if dataset == "adult" else [german_sample()]
-    if without_sensitive:
-        samples = [sample.without_sensitive() for sample in samples]
-    if dataset == "adult":
-        train, test = samples
-        if fast:
-            train = train.take(np.arange(min(_FAST_ROWS, len(train))))
-        rows = compare_split(train, test, methods, fast=fast, n_jobs=n_jobs)
+    notes: list[str] = []
+    if named and X == "adult":
+        train, rows = adult_rows("train"), adult_rows("test")
+        train = train.take(np.arange(min(_FAST_ROWS, len(train)))) if fast else train
+        lines = [(m, m.settings(fast=fast)) for m in methods]
+    elif named:
+        rows = german_rows()
+        lines = [(m, m.settings(fast=fast, folds=True)) for m in methods]
     else:
-        rows = compare_folds(samples[0], methods, fast=fast, n_jobs=n_jobs)
-    return Comparison(dataset, rows, fast, without_sensitive)
+        rows, positive = table_rows(X, y, sensitive_features, positive)
+        lines, notes = _lines_of_table(rows, methods, minutes, fast, n_jobs)
+    sensitive = ", ".join(rows.sensitive_columns)
+    if without_sensitive and not sensitive:
+        raise ValueError(
+            "without_sensitive needs sensitive_features to be names of columns of X; leave the "
+            "column out of X yourself where they are not."
+        )
+    if without_sensitive:
+        rows = rows.without_sensitive()
+        train = train.without_sensitive() if named and X == "adult" else rows
+    if named and X == "adult":
+        splits = [Split(train, rows, np.arange(len(rows)))]
+    else:
+        splits = _folds(rows, 4 if named and not fast else 1)
+    lines = [(method, settings) for method, settings in lines if settings]
+    table, draws = compared(splits, rows, lines, bound=bound, n_jobs=n_jobs)
+    about = X if named else f"{len(rows):,} rows, positive label {positive}"
+    in_folds = bound if len(splits) > 1 else None
+    return Comparison(
+        about, table, draws, sensitive, fast, without_sensitive, in_folds, tuple(notes)
+    )
 
 
 def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
@@ -91,42 +146,51 @@ def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
     return tuple(known[name] for name in names)
 
 
-def compare_split(
-    train: LabelledRows, test: LabelledRows, methods: Sequence[Method], *, fast: bool, n_jobs: int
-) -> pd.DataFrame:
-    """Rows of the table from one training and one test sample."""
-    lines = [(method, method.settings(fast=fast)) for method in methods]
-    jobs = [
-        (run_split, (method, part, train, test, N_DRAWS))
-        for method, settings in lines
-        for part in ([settings] if method.shares else [[setting] for setting in settings])
+def _folds(rows: LabelledRows, n_repeats: int) -> list[Split]:
+    """Splits that are even in label and group; each repeat measures every row once."""
+    folds = RepeatedStratifiedKFold(n_splits=_N_FOLDS, n_repeats=n_repeats, random_state=0)
+    return [
+        Split(rows.take(train), rows.take(test), test, number // _N_FOLDS)
+        for number, (train, test) in enumerate(folds.split(rows.X, rows.strata))
     ]
-    # The slowest come last in the table: they start first, so that no process waits for one.
-    outcomes = chain.from_iterable(run_jobs(jobs[::-1], n_jobs)[::-1])
-    rows = []
-    for method, settings in lines:
-        rows += split_rows(method, settings, [next(outcomes) for _ in settings])
-    return pd.DataFrame(rows)
 
 
-def compare_folds(
-    sample: LabelledRows, methods: Sequence[Method], *, fast: bool, n_jobs: int
-) -> pd.DataFrame:
-    """Rows of the table from repeated cross-validation of one sample."""
-    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=1 if fast else 4, random_state=0)
-    splits = [
-        (sample.take(train), sample.take(test)) for train, test in folds.split(sample.X, sample.y)
-    ]
-    lines = [(m, m.settings(fast=fast, folds=True)) for m in methods]
-    lines = [(method, settings) for method, settings in lines if settings]
-    jobs = [
-        (run_fold, (m, settings, train, test, CHOICE_BOUND))
-        for m, settings in lines
-        for train, test in splits
-    ]
-    outcomes = iter(run_jobs(jobs, n_jobs))
-    test_share = len(splits[0][1]) / len(splits[0][0])
-    rows = []
-    for method, settings in lines:
-        rows += fold_rows(method, settings, [next(outcomes) for _ in splits], test_share)
-    return pd.DataFrame(rows)
+def _lines_of_table(
+    rows: LabelledRows,
+    methods: Sequence[Method],
+    minutes: float | None,
+    fast: bool,
+    n_jobs: int,
+) -> tuple[list[Line], list[str]]:
+    """Methods and settings that a table of the user's and the time allow, and what is left out.
+
+    One boosting of the table says how fast this machine is on it; the others' times are to it as
+    they are on Adult.
+    """
+    lines, notes = [], []
+    for method in methods:
+        # On the plain encoding one method is enough to see what the encoding does.
+        if method.name.endswith(PLAIN) and method.grid:
+            continue
+        if method.two_groups and rows.codes.max() > 1:
+            notes.append(f"{method.name} is for two groups alone, and left out.")
+            continue
+        grid = method.settings(fast=fast, folds=True) or method.settings(fast=fast)
+        lines.append((method, grid))
+    if minutes is None:
+        return lines, notes
+    (reference,) = (method for method in METHODS if method.name == _REFERENCE)
+    with threadpool_limits(1):
+        start = process_time()
+        reference.build(PARITY).fit(rows.X, rows.y, rows.s)
+        ratio = (process_time() - start) / reference.cost
+    left = 60 * minutes * (n_jobs if n_jobs > 0 else os.cpu_count() or 1)
+    in_time = set()
+    for method, _ in sorted(lines, key=lambda line: line[0].cost):
+        left -= _N_FOLDS * ratio * method.cost
+        if left >= 0:
+            in_time.add(method.name)
+    slow = [method.name for method, _ in lines if method.name not in in_time]
+    if slow:
+        notes.append(f"Left out as too slow for {minutes:g} minutes: {', '.join(slow)}.")
+    return [line for line in lines if line[0].name in in_time], notes

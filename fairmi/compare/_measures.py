@@ -1,11 +1,13 @@
-"""What the table reports of a method's predictions: metrics, their intervals, and the probe."""
+"""What is measured of a method's predictions: metrics, intervals, the probe, lines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from fairmi.metrics.probes import MIN_TO_HOLD_BACK, PANEL, Task
@@ -99,19 +101,6 @@ def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def fold_interval(values: np.ndarray, test_share: float) -> tuple[float, float]:
-    """The 95 % interval of a mean over folds that share their training rows.
-
-    Folds of repeated cross-validation are not independent, so the variance is the corrected one
-    of C. Nadeau and Y. Bengio, Inference for the generalization error, Machine Learning, 2003;
-    `test_share` is the ratio of test to training rows.
-    """
-    n = len(values)
-    error = np.sqrt((1 / n + test_share) * np.var(values, ddof=1))
-    reach = float(stats.t.ppf(0.975, n - 1) * error)
-    return float(values.mean()) - reach, float(values.mean()) + reach
-
-
 def probe_auc(
     Z_train: np.ndarray, s_train: np.ndarray, Z_test: np.ndarray, s_test: np.ndarray
 ) -> float:
@@ -123,6 +112,54 @@ def probe_auc(
     if len(probe.classes_) == 2:
         return float(roc_auc_score(s_test == probe.classes_[1], shares[:, 1]))
     return float(roc_auc_score(s_test, shares, multi_class="ovr", labels=probe.classes_))
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points of one method on one test part, by unfairness.
+
+    `unfairness` (n_points,) rises; `correct` (n_points, n_rows) says how often a row's prediction
+    was right: 0 or 1, or a mean over seeds.
+    """
+
+    unfairness: np.ndarray
+    correct: np.ndarray
+
+    @classmethod
+    def of(cls, unfairness: Sequence[float], correct: Sequence[np.ndarray]) -> Self:
+        """Return the line through points in any order."""
+        order = np.argsort(unfairness, kind="stable")
+        return cls(np.asarray(unfairness, float)[order], np.asarray(correct, float)[order])
+
+    def rows_at(self, unfairness: float) -> np.ndarray | None:
+        """Return how often each row is right, (n_rows,), between two points; None beyond ends."""
+        ends = self.unfairness[[0, -1]]
+        if not ends[0] <= unfairness <= ends[1]:
+            return None
+        position = np.interp(unfairness, self.unfairness, np.arange(len(self.unfairness)))
+        low = int(position)
+        high = min(low + 1, len(self.unfairness) - 1)
+        share = position - low
+        return (1 - share) * self.correct[low] + share * self.correct[high]
+
+    def accuracy_at(self, unfairness: float) -> float:
+        """Return the accuracy read off the line; NaN where the line does not reach."""
+        rows = self.rows_at(unfairness)
+        return float("nan") if rows is None else float(rows.mean())
+
+
+def paired_difference(first: Line, second: Line, unfairness: float) -> tuple[float, float]:
+    """Return by how much the first line is more accurate at one unfairness, and standard error.
+
+    The error is that of the mean over rows which both lines predict: it holds what the draw of the
+    test rows does to accuracy, not what it does to unfairness, nor what a draw of the training
+    rows would do. Both are NaN where one of the lines does not reach.
+    """
+    rows = [line.rows_at(unfairness) for line in (first, second)]
+    if rows[0] is None or rows[1] is None:
+        return float("nan"), float("nan")
+    difference = rows[0] - rows[1]
+    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
 def _confusion(

@@ -9,26 +9,36 @@ from typing import Any
 import numpy as np
 from fairlearn.adversarial import AdversarialFairnessClassifier
 from fairlearn.preprocessing import CorrelationRemover
-from fairlearn.reductions import DemographicParity, ExponentiatedGradient, GridSearch
+from fairlearn.reductions import (
+    DemographicParity,
+    EqualizedOdds,
+    ExponentiatedGradient,
+    GridSearch,
+)
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fairmi._backprop_classifier import MIBackpropClassifier
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._network_classifier import MIDebiasedClassifier
-from fairmi.compare._cross_fitted import GroupPredicted, Thresholded, Transported
-from fairmi.compare._peers import (
+from fairmi.compare._contenders import (
     Adversarial,
     Contender,
     Debiased,
     Decorrelated,
+    GridThresholds,
+    GroupPredicted,
     OnPath,
     Randomised,
+    Thresholded,
+    Transported,
     WithSensitive,
 )
 from fairmi.preprocessing import TableEncoder
@@ -38,16 +48,46 @@ _TOLERANCES = (0.001, 0.01, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
-class Method:
-    """A line of the picture: what `build` makes of each of its settings.
+class Trial:
+    """What a fit is asked for beside its setting: the constraint, and the seed."""
 
-    `grid` has the values of each of `build`'s arguments, and `fast_grid` those of the small
-    comparison, which leaves the method out where it is None. The settings of a `screened` method
-    do not trace a frontier by themselves: of these candidates only those count that no other one
-    betters on validation rows. Where cross-validation compares many folds, `folds_grid` takes the
-    place of `grid` if given, and a method that is too slow is left out by `in_folds`.
-    `reads_group` says that it needs the sensitive feature at prediction, and `shares` that its
-    settings have costly parts in common.
+    constraint: str = "demographic_parity"
+    seed: int = 0
+
+
+PARITY = Trial()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A line of the picture: what `build` makes of a Trial and of each of its settings.
+
+    Attributes
+    ----------
+    name : str
+        What the table calls it. What begins with "fairmi" is ours.
+    build : callable
+        `build(trial, **setting)` returns an unfitted Contender. Not every peer can do equalized
+        odds, or has a seed: what a trial asks for and a method can't do is left out of it.
+    grid, fast_grid, folds_grid : dict of str to sequence
+        Values of each of `build`'s arguments: of Adult, of the small comparison, which leaves the
+        method out where it is None, and in place of `grid` where many folds are fitted.
+    in_folds : bool
+        False leaves a method that is too slow out of the comparison on German.
+    screened : bool
+        Whether the settings trace no frontier by themselves: of these candidates only those count
+        that no other one betters on validation rows.
+    reads_group : bool
+        Whether it needs the sensitive feature at prediction.
+    draws : bool
+        Whether labels are drawn at random, so that equal rows may get unlike ones.
+    shares : bool
+        Whether settings have costly parts in common.
+    two_groups : bool
+        Whether it is for two groups alone.
+    cost : float
+        Seconds of all its settings on one thread for 10,000 rows of Adult, by which a budget of
+        time is planned.
     """
 
     name: str
@@ -58,7 +98,15 @@ class Method:
     in_folds: bool = True
     screened: bool = False
     reads_group: bool = False
+    draws: bool = False
     shares: bool = False
+    two_groups: bool = False
+    cost: float = 1.0
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is of this package."""
+        return self.name.partition(", ")[0] == "fairmi"
 
     def settings(self, *, fast: bool, folds: bool = False) -> list[dict[str, Any]]:
         """The arguments of `build`, one dictionary for each point of the line."""
@@ -69,10 +117,10 @@ class Method:
 
 
 def plain_encoder() -> BaseEstimator:
-    """Standardised numbers and one-hot categories, a missing value being one of them."""
+    """Standardised numbers and one-hot categories, a missing value being one of these."""
     numeric = make_column_selector(dtype_include="number")
     return make_column_transformer(
-        (StandardScaler(), numeric),
+        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
         (
             OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
             make_column_selector(dtype_exclude="number"),
@@ -84,12 +132,25 @@ def _logistic() -> LogisticRegression:
     return LogisticRegression(solver="newton-cholesky")
 
 
-def _boosting() -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(random_state=0)
+def _boosting(seed: int = 0) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(random_state=seed)
 
 
-def _reduction(bound: float, model: BaseEstimator) -> ExponentiatedGradient:
-    return ExponentiatedGradient(model, DemographicParity(difference_bound=bound), eps=bound)
+def _base(seed: int) -> HistGradientBoostingClassifier:
+    """Boosting like the base of our trees, with as many rounds as 32,000 rows of Adult want."""
+    return HistGradientBoostingClassifier(
+        learning_rate=0.06,
+        max_iter=200,
+        max_leaf_nodes=16,
+        early_stopping=False,
+        categorical_features="from_dtype",
+        random_state=seed,
+    )
+
+
+def _reduction(trial: Trial, bound: float, model: BaseEstimator) -> ExponentiatedGradient:
+    moment = DemographicParity if trial.constraint == "demographic_parity" else EqualizedOdds
+    return ExponentiatedGradient(model, moment(difference_bound=bound), eps=bound)
 
 
 def _grid_search(weight: float) -> GridSearch:
@@ -114,120 +175,168 @@ def _adversarial(
     )
 
 
-def _trees(lam: float) -> OnPath:
-    return OnPath(MIBoostingClassifier(lam=lam, random_state=0))
-
-
-def _networks(lam: float, **parameters: Any) -> OnPath:
-    return OnPath(MIDebiasedClassifier(lam=lam, random_state=0, **parameters))
-
-
-def _published(lam: float) -> Debiased:
-    # K is 40 there; half of it already sees all that the critic sees.
-    return Debiased(
-        MIBackpropClassifier(lam=lam, hidden_layer_sizes=(128,), n_critic_steps=20, random_state=0)
+def trees(trial: Trial, lam: float, **parameters: Any) -> OnPath:
+    """Our trees as a contender."""
+    return OnPath(
+        MIBoostingClassifier(
+            lam=lam, constraint=trial.constraint, random_state=trial.seed, **parameters
+        )
     )
+
+
+def networks(trial: Trial, lam: float, **parameters: Any) -> OnPath:
+    """Our networks as a contender."""
+    return OnPath(
+        MIDebiasedClassifier(
+            lam=lam, constraint=trial.constraint, random_state=trial.seed, **parameters
+        )
+    )
+
+
+def published(trial: Trial, lam: float) -> Debiased:
+    """The published procedure as a contender."""
+    # K is 40 there; half of it already sees all that the critic sees.
+    model = MIBackpropClassifier(lam=lam, hidden_layer_sizes=(128,), n_critic_steps=20)
+    return Debiased(model.set_params(random_state=trial.seed))
 
 
 def _thresholds(
     name: str,
     model: Callable[[], BaseEstimator],
     encoder: Callable[[], BaseEstimator | None] = lambda: None,
+    cost: float = 1.0,
 ) -> Method:
     return Method(
         name,
-        lambda tol: Thresholded(model(), encoder(), tol=tol),
+        lambda trial, tol: Thresholded(model(), encoder(), tol=tol, constraint=trial.constraint),
         {"tol": _TOLERANCES},
         {"tol": (0.02,)},
         reads_group=True,
+        draws=True,
         shares=True,
+        cost=cost,
     )
 
 
 def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Method, ...]:
     """The peers that need their columns encoded, all on one encoding."""
     peers = (
-        Method("Logistic regression", lambda: Contender(_logistic(), encoder())),
+        Method("Logistic regression", lambda trial: Contender(_logistic(), encoder()), cost=0.2),
         Method(
             "ExponentiatedGradient",
-            lambda bound: Randomised(_reduction(bound, _logistic()), encoder()),
+            lambda trial, bound: Randomised(_reduction(trial, bound, _logistic()), encoder()),
             {"bound": (0.005, 0.02, 0.05, 0.1)},
             {"bound": (0.02,)},
             {"bound": (0.02, 0.1)},
+            draws=True,
+            cost=6.4,
         ),
         Method(
             "GridSearch",
-            lambda weight: WithSensitive(_grid_search(weight), encoder()),
+            lambda trial, weight: WithSensitive(_grid_search(weight), encoder()),
             {"weight": (0.1, 0.15, 0.3)},
             {"weight": (0.3,)},
+            two_groups=True,
+            cost=4.3,
         ),
-        _thresholds("ThresholdOptimizer", _logistic, encoder),
+        _thresholds("ThresholdOptimizer", _logistic, encoder, cost=1.4),
         Method(
             "CorrelationRemover",
-            lambda alpha: Decorrelated(CorrelationRemover(alpha=alpha), _logistic(), encoder()),
+            lambda trial, alpha: Decorrelated(
+                CorrelationRemover(alpha=alpha), _logistic(), encoder()
+            ),
             {"alpha": (0.5, 0.9, 1.0)},
             {"alpha": (1.0,)},
             reads_group=True,
+            cost=0.7,
         ),
         Method(
             "Adversarial",
-            lambda **setting: Adversarial(_adversarial(**setting), encoder()),
+            lambda trial, **setting: Adversarial(_adversarial(**setting), encoder()),
             {"alpha": (0.3, 1.0, 3.0), "rate": (1e-3, 3e-3), "width": (0, 64)},
             {"alpha": (1.0,), "rate": (1e-3,), "width": (64,)},
             {"alpha": (0.3, 3.0), "rate": (1e-3,), "width": (64,), "epochs": (50,)},
             screened=True,
+            cost=12.9,
         ),
     )
     in_folds = suffix != PLAIN
     return tuple(
-        replace(peer, name=peer.name + suffix, in_folds=in_folds or not peer.grid)
+        replace(
+            peer,
+            name=peer.name + suffix,
+            in_folds=in_folds or not peer.grid,
+        )
         for peer in peers
     )
 
 
 METHODS: tuple[Method, ...] = (
-    Method("Majority class", lambda: Contender(DummyClassifier())),
+    Method("Majority class", lambda trial: Contender(DummyClassifier()), cost=0),
     *_on_encoding(PLAIN, plain_encoder),
     *_on_encoding("", TableEncoder),
-    Method("Gradient boosting", lambda: Contender(_boosting())),
-    _thresholds("ThresholdOptimizer, boosting", _boosting),
+    Method("Gradient boosting", lambda trial: Contender(_boosting(trial.seed)), cost=0.3),
+    _thresholds("ThresholdOptimizer, boosting", _boosting, cost=2.6),
+    Method(
+        "Boosting, a threshold for each group",
+        lambda trial, tol: GridThresholds(_base(trial.seed), tol=tol, constraint=trial.constraint),
+        {"tol": _TOLERANCES},
+        {"tol": (0.02,)},
+        reads_group=True,
+        shares=True,
+        two_groups=True,
+        cost=2.3,
+    ),
     Method(
         "Quantile transport, boosting",
-        lambda strength: Transported(_boosting(), strength=strength),
+        lambda trial, strength: Transported(_boosting(trial.seed), strength=strength),
         {"strength": (0.5, 0.7, 0.8, 0.9, 1.0)},
         {"strength": (1.0,)},
         {"strength": (1.0,)},
         reads_group=True,
         shares=True,
+        cost=1.8,
     ),
     Method(
         "ExponentiatedGradient, boosting",
-        lambda bound: Randomised(_reduction(bound, _boosting())),
+        lambda trial, bound: Randomised(_reduction(trial, bound, _boosting())),
         {"bound": (0.005, 0.02, 0.05)},
         None,
         in_folds=False,
+        draws=True,
+        cost=36.8,
     ),
-    Method("MI backpropagation as published", _published, {"lam": (2.0,)}, None, in_folds=False),
+    Method(
+        "MI backpropagation as published",
+        published,
+        {"lam": (2.0,)},
+        None,
+        in_folds=False,
+        cost=40.0,
+    ),
     Method(
         "fairmi, trees",
-        _trees,
+        trees,
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)},
         {"lam": (0.0, 8.0)},
         {"lam": (2.0, 8.0, 32.0)},
+        cost=1.5,
     ),
     Method(
         "fairmi, network",
-        _networks,
+        networks,
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
         {"lam": (0.0, 4.0)},
         in_folds=False,
+        cost=3.0,
     ),
     Method(
         "fairmi, 4 networks",
-        lambda lam: _networks(lam, n_estimators=4),
+        lambda trial, lam: networks(trial, lam, n_estimators=4),
         {"lam": (4.0, 6.0, 8.0, 11.0)},
         None,
         {"lam": (8.0,)},
+        cost=6.0,
     ),
 )
 
@@ -235,16 +344,20 @@ METHODS: tuple[Method, ...] = (
 PREDICTED_GROUP = (
     Method(
         "Predicted group, logistic",
-        lambda tol: GroupPredicted(_logistic(), TableEncoder(), tol=tol),
+        lambda trial, tol: GroupPredicted(_logistic(), TableEncoder(), tol=tol),
         {"tol": _TOLERANCES},
         {"tol": (0.02,)},
         shares=True,
+        two_groups=True,
+        cost=2.5,
     ),
     Method(
         "Predicted group, boosting",
-        lambda tol: GroupPredicted(_boosting(), tol=tol),
+        lambda trial, tol: GroupPredicted(_boosting(trial.seed), tol=tol),
         {"tol": _TOLERANCES},
         {"tol": (0.02,)},
         shares=True,
+        two_groups=True,
+        cost=4.0,
     ),
 )

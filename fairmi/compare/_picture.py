@@ -1,100 +1,152 @@
-"""The frontier: accuracy over unfairness, one line a method."""
+"""The frontier: accuracy over unfairness, one line a method, its name beside it."""
 
 from __future__ import annotations
 
-from textwrap import fill
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from fairmi.audit.render import palette
+from fairmi.compare._run import CHOSEN
+from fairmi.compare._standings import LEVELS, MAJORITY, accuracy_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Characters of a line under the axes, which the legend makes narrower than the picture.
-_NOTE_WIDTH = 80
-# The marker says the same again as the colour.
+MOST_LINES = 7
+_MOST_OURS = 4
+# Colour and marker: each says the same again as the other. Ours are warm, peers cold.
+_OURS = (
+    (palette.VERMILION, "o"),
+    (palette.ORANGE, "<"),
+    (palette.PURPLE, ">"),
+    (palette.INK, "p"),
+)
 _STYLES = {
-    "fairmi": (palette.VERMILION, "o"),
-    "fairmi, network": (palette.VERMILION, "<"),
-    "fairmi, 4 networks": (palette.VERMILION, ">"),
-    "MI backpropagation as published": (palette.BROWN, "p"),
-    "ExponentiatedGradient": (palette.BLUE, "s"),
-    "GridSearch": (palette.SKY, "^"),
+    "fairmi, trees": _OURS[0],
+    "fairmi, network": _OURS[1],
+    "fairmi, 4 networks": _OURS[2],
+    "Boosting, a threshold for each group": (palette.GREEN, "P"),
     "ThresholdOptimizer": (palette.GREEN, "D"),
-    "Quantile transport": (palette.PALE_INK, "d"),
-    "Predicted group": (palette.BLUE, "h"),
-    "CorrelationRemover": (palette.PURPLE, "v"),
-    "Adversarial": (palette.ORANGE, "X"),
-    "Logistic regression": (palette.BLACK, "P"),
-    "Gradient boosting": (palette.PALE_GREY, "*"),
+    "ThresholdOptimizer, boosting": (palette.GREEN, "d"),
+    "ExponentiatedGradient": (palette.SKY, "v"),
+    "ExponentiatedGradient, boosting": (palette.BLUE, "s"),
+    "Logistic regression": (palette.BLACK, "x"),
+    "Gradient boosting": (palette.BLACK, "*"),
 }
-_HIGHLIGHTED = "fairmi, trees"
-_OTHER = (palette.BROWN, "h")
+_OTHERS = (
+    (palette.PALE_INK, "h"),
+    (palette.BROWN, "X"),
+    (palette.BLUE, "^"),
+    (palette.SKY, "H"),
+    (palette.BROWN, "8"),
+    (palette.GREEN, "p"),
+)
 _PLAIN = "plain encoding"
 _X, _Y = "demographic_parity_difference", "accuracy"
 
 
-def draw_frontier(table: pd.DataFrame, *, title: str) -> Figure:
+def draw_frontier(
+    table: pd.DataFrame, *, title: str, methods: Sequence[str] | None = None
+) -> Figure:
     """Draw a comparison's table as lines of accuracy over demographic parity difference.
 
-    Methods on the plain encoding are faint; the majority class, which is far below, is left to
-    the table.
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `method`, `setting`, `accuracy` and `demographic_parity_difference`; ends of
+        intervals are drawn of the first method of ours where the table has them.
+    title : str
+    methods : sequence of str, default=None
+        The lines to draw; None takes ours, and the strongest peers, seven in all. What else the
+        table has is named under the picture.
+
+    Returns
+    -------
+    figure : Figure
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.add_subplot()
-    drawn = table[table["method"] != "Majority class"]
-    for name, points in drawn.groupby("method", sort=False):
-        _draw_method(axes, str(name), points)
-    axes.set_xlabel("Unfairness: demographic parity difference (0: equal shares selected)")
-    axes.set_ylabel("Accuracy")
-    axes.set_title(f"{title}\naccuracy over unfairness on unseen rows (better: up and left)")
-    if len(drawn):
-        _frame_the_bulk(axes, drawn)
+    chosen = strongest(table) if methods is None else [*methods]
+    drawn = table[table["method"].isin(chosen)]
+    styles = _styles(chosen)
+    for name in chosen:
+        _draw_line(axes, name, drawn[drawn["method"] == name], *styles[name])
+    axes.set_xlabel("demographic parity difference (0: equal shares selected; fairer to the left)")
+    axes.set_ylabel("accuracy")
+    axes.set_title(title, loc="left")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    _add_legend(figure, has_plain=bool(drawn["method"].str.endswith(_PLAIN).any()))
+    if len(drawn):
+        _frame_the_bulk(axes, drawn)
+        _write_names(axes, drawn, styles)
+    ours = next((name for name in chosen if name.startswith("fairmi")), None)
+    if ours is not None:
+        _mark_settings(axes, drawn[drawn["method"] == ours], styles[ours][0])
+    n_left = table["method"].nunique() - len(chosen)
+    if n_left > 0:
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{n_left} more methods are in the table")
     return figure
 
 
-def _draw_method(axes: Axes, name: str, points: pd.DataFrame) -> None:
-    family, _, variant = name.partition(", ")
-    color, marker = _STYLES.get(name, _STYLES.get(family, _OTHER))
-    is_plain, is_ours = variant == _PLAIN, name == _HIGHLIGHTED
-    chosen = points["setting"].str.startswith("chosen")
-    line = points[~chosen].sort_values(_X) if len(points) > 1 else points
+def strongest(table: pd.DataFrame, most: int = MOST_LINES) -> list[str]:
+    """Names of our methods, then of the peers, that are most accurate over all levels."""
+    lowest = table[_Y].min()
+    scores = {}
+    for name, points in table.groupby("method", sort=False):
+        if name != MAJORITY and not str(name).endswith(_PLAIN):
+            points = points.reset_index(drop=True)
+            at_levels = (accuracy_within(points, at) for at in LEVELS)
+            scores[str(name)] = sum(lowest if value is None else value for value in at_levels)
+    ranked = sorted(scores, key=lambda name: -scores[name])
+    ours = [name for name in ranked if name.startswith("fairmi")][:_MOST_OURS]
+    return (ours + [name for name in ranked if not name.startswith("fairmi")])[:most]
+
+
+def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each name, no two of which share a marker."""
+    known = {name: _STYLES[name] for name in names if name in _STYLES}
+    for name in names:
+        spare = _OURS if name.startswith("fairmi") else _OTHERS
+        free = [style for style in spare if style[1] not in {m for _, m in known.values()}]
+        known.setdefault(name, (free or [*spare])[0])
+    return known
+
+
+def _draw_line(axes: Axes, name: str, points: pd.DataFrame, color: str, marker: str) -> None:
+    ours = name.startswith("fairmi")
+    chosen = points["setting"] == CHOSEN
+    line = points[~chosen].sort_values(_X)
+    order = 3 if ours else 2
     axes.plot(
         line[_X],
         line[_Y],
         color=color,
         marker=marker,
-        label=None if is_plain else name,
-        linestyle="--" if variant and not is_plain and not is_ours else "-",
-        linewidth=2.5 if is_ours else 1.2,
-        markersize=7 if is_ours else 5,
-        alpha=0.3 if is_plain else 1.0,
-        zorder=3 if is_ours else 2,
+        markersize=6 if ours else 5,
+        linewidth=2.2 if ours else 1.2,
+        zorder=order,
+        label=name,
     )
-    if len(points) > 1:
-        axes.plot(
-            points.loc[chosen, _X],
-            points.loc[chosen, _Y],
-            color=color,
-            marker=marker,
-            linestyle="none",
-            markersize=13,
-            markerfacecolor="none",
-        )
-    if is_ours:
-        _mark_settings(axes, points[~chosen], color)
+    axes.plot(
+        points.loc[chosen, _X],
+        points.loc[chosen, _Y],
+        color=color,
+        marker=marker,
+        markersize=13,
+        markerfacecolor="none",
+        linestyle="none",
+        zorder=order,
+    )
 
 
 def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
-    """Frame the bulk of the points, so that lines stay apart, and say whose lie outside.
+    """Frame the bulk of the points, so that lines stay apart.
 
     On the worse side the frame reaches one spread of the middle half of the points beyond it.
     """
@@ -106,46 +158,78 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
         margin = 0.07 * max(greatest - least, 0.01)
         set_limits(max(least - margin, -0.005), greatest + margin)
     if not inside.all():
-        counts = points.loc[~inside, "method"].str.partition(", ")[0].value_counts()
-        said = ", ".join(f"{n} of {name}" for name, n in counts.items())
-        note = f"Outside the frame, which holds the bulk of the points: {said} (see the table)"
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{fill(note, _NOTE_WIDTH)}")
+        counts = points.loc[~inside, "method"].value_counts()
+        outside = ", ".join(f"{n} of {name}" for name, n in counts.items())
+        axes.set_xlabel(f"{axes.get_xlabel()}\noutside the frame: {outside}")
 
 
-def _add_legend(figure: Figure, *, has_plain: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = figure.axes[0].get_legend_handles_labels()[0]
-    if has_plain:
-        label = "faint: the same, plain encoding"
-        handles.append(Line2D([], [], color="black", alpha=0.3, marker="o", label=label))
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize="small")
-
-
-def _mark_settings(axes: Axes, points: pd.DataFrame, color: str) -> None:
-    axes.errorbar(
-        points[_X],
-        points[_Y],
-        xerr=_reach(points, _X),
-        yerr=_reach(points, _Y),
-        fmt="none",
-        ecolor=color,
-        alpha=0.35,
-        linewidth=1,
-        label=f"{_HIGHLIGHTED}, 95 % intervals",
-    )
-    for point in points.itertuples():
-        text = str(point.setting).replace("lam=", "λ = ")
+def _write_names(axes: Axes, points: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> None:
+    """Write each name right of the frame, at the height of its line's end or near it."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    ends = {}
+    for name, line in points.groupby("method", sort=False):
+        seen = line[line[_X].between(left, right) & line[_Y].between(bottom, top)]
+        last = (seen if len(seen) else line).sort_values(_X).iloc[-1]
+        ends[str(name)] = (last[_X], float(np.clip(last[_Y], bottom, top)))
+    names = sorted(ends, key=lambda name: ends[name][1])
+    heights = np.array([ends[name][1] for name in names])
+    gap = (top - bottom) / 16  # a line of small text
+    # From below each is raised above the last; then the pile is let down where it sticks out.
+    for k in range(1, len(heights)):
+        heights[k] = max(heights[k], heights[k - 1] + gap)
+    heights -= max(0.0, heights[-1] - top)
+    for k in range(len(heights) - 2, -1, -1):
+        heights[k] = min(heights[k], heights[k + 1] - gap)
+    for name, height in zip(names, heights, strict=True):
+        color, _ = styles[name]
         axes.annotate(
-            text,
-            (getattr(point, _X), getattr(point, _Y)),
-            xytext=(6, -11),
-            textcoords="offset points",
-            fontsize="x-small",
+            name,
+            ends[name],
+            xytext=(right + 0.02 * (right - left), height),
+            textcoords="data",
+            va="center",
             color=color,
+            fontsize="small",
+            fontweight="bold" if name.startswith("fairmi") else "normal",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.4, "shrinkB": 4},
         )
 
 
-def _reach(points: pd.DataFrame, name: str) -> list[pd.Series]:
-    below, above = points[name] - points[f"{name}_low"], points[f"{name}_high"] - points[name]
-    return [below.clip(lower=0), above.clip(lower=0)]
+def _mark_settings(axes: Axes, points: pd.DataFrame, color: str) -> None:
+    """Write a few settings of a method, on white, so that no line crosses them."""
+    from matplotlib.patheffects import withStroke
+
+    line = points[points["setting"] != CHOSEN]
+    if {f"{_X}_low", f"{_Y}_low"} <= set(line):
+        below, above = (
+            [(line[name] - line[f"{name}_low"]).clip(lower=0) for name in (_X, _Y)],
+            [(line[f"{name}_high"] - line[name]).clip(lower=0) for name in (_X, _Y)],
+        )
+        axes.errorbar(
+            line[_X],
+            line[_Y],
+            xerr=[below[0], above[0]],
+            yerr=[below[1], above[1]],
+            fmt="none",
+            ecolor=color,
+            alpha=0.25,
+            linewidth=1,
+            zorder=1,
+        )
+    left, right = axes.get_xlim()
+    for point in line.iloc[:: max(1, len(line) // 4)].itertuples():
+        if getattr(point, _X) < left + 0.1 * (right - left):
+            continue  # its text would lie on the axis
+        axes.annotate(
+            str(point.setting).replace("lam=", "λ = "),
+            (getattr(point, _X), getattr(point, _Y)),
+            xytext=(-22, 30),  # above a frontier there is nothing
+            textcoords="offset points",
+            ha="right",
+            fontsize="small",
+            color=color,
+            zorder=5,
+            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.5, "shrinkB": 4},
+            path_effects=[withStroke(linewidth=4, foreground=palette.WHITE)],
+        )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi.compare._picture import draw_frontier
-from fairmi.compare._standings import standings_text
+from fairmi.compare._standings import advice, standings_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,15 +27,20 @@ _FOOTNOTES = (
     ),
     "plain: standardised numbers and one-hot categories in place of fairmi's TableEncoder.",
     (
-        "ThresholdOptimizer, quantile transport and predicted groups learn their rule from scores "
-        "of rows that the model did not learn (5 folds); their fit times are those of all of it."
+        "Thresholds, quantile transport and predicted groups learn their rule from scores "
+        "of rows that the model did not learn (5 folds); their fit times are those of all of it. "
+        "Fit times are seconds of the processor."
     ),
 )
 _SPLIT_NOTE = (
     "Adversarial: of its candidates those that no other betters on a held-out fifth of the "
     "training rows; not fitted again."
 )
-_FOLDS_NOTE = (
+_CHOSEN_NOTE = (
+    "chosen in the folds: the setting that the other four folds choose, the fairest within a "
+    "standard error of the most accurate within the bound."
+)
+_GERMAN_NOTE = (
     "So as to end within minutes, less is tried here than on Adult: 2 settings of 12 of "
     "Adversarial (but of 50 epochs in place of 10, which it needs on so few rows), 2 of 4 of "
     "ExponentiatedGradient, 3 of 8 of fairmi's trees, and one of quantile transport and of the "
@@ -44,13 +49,10 @@ _FOLDS_NOTE = (
     "times of fairmi's trees are those of all their settings, which train together."
 )
 _PACKAGES = ("fairmi", "fairlearn", "scikit-learn", "torch", "numpy", "pandas")
-_SETTING = {
-    "adult": "Adult: official training and test part, sex sensitive; intervals (95 %) by "
-    "bootstrap over the test rows.",
-    "german": "German credit: cross-validation, age over 25 years sensitive; intervals (95 %) of "
-    "the mean over folds.",
+_ABOUT = {
+    "adult": "Adult: official training and test part, sex sensitive.",
+    "german": "German credit: 5 folds, 4 times, age over 25 years sensitive.",
 }
-_COLUMN = {"adult": "sex", "german": "age"}
 
 
 @dataclass(frozen=True)
@@ -60,33 +62,49 @@ class Comparison:
     Attributes
     ----------
     dataset : str
-        The name of the data set.
+        "adult", "german", or what a table of one's own is.
     table : DataFrame
         A row for each method and setting: `method`, `setting`, each metric with the ends of its
-        95 % interval (`_low`, `_high`), `probe_auc`, `fit_seconds`, the fit's `notes`, and
-        `reads_group`: whether the method is given the group at prediction.
+        95 % interval (`_low`, `_high`), `probe_auc`, `fit_seconds`, the fit's `notes`,
+        `reads_group`, whether the method is given the group at prediction, and `draws`, whether
+        its labels are drawn at random.
+    accuracy_draws : ndarray of shape (n_rows_of_table, 1 + n_draws), default=None
+        Accuracy in the sample and in bootstrap draws of the rows, the same draws for all methods:
+        what the error of a difference comes from.
+    sensitive : str
+        The columns that tell the sensitive feature by themselves.
     fast : bool
         Whether it was run on the small setting.
     without_sensitive : bool
-        Whether the sensitive column was kept out of the features.
+        Whether the sensitive columns were kept out of the features.
+    bound : float, default=None
+        The bound under which a setting was chosen in folds; None where there were none.
+    notes : tuple of str
+        What was left out, and why.
     """
 
     dataset: str
     table: pd.DataFrame
+    accuracy_draws: np.ndarray | None = None
+    sensitive: str = ""
     fast: bool = False
     without_sensitive: bool = False
+    bound: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        standings = standings_text(self.table)
-        wrapped = [line for text in (*standings, "", *self._footnotes()) for line in _wrap(text)]
-        return "\n".join([self.header, "", _as_text(self.table), "", *wrapped])
+        standings = standings_text(self.table, self.accuracy_draws)
+        texts = (*standings, "", *self._footnotes(), "", *self._advice())
+        wrapped = [line for text in texts for line in _wrap(text)]
+        return "\n".join([self.header, "", _as_text(self.table), "", *wrapped]).rstrip()
 
     @property
     def header(self) -> str:
         """What was run, and on what."""
         packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+        own = f"{self.dataset}: 5 folds; each row is predicted by models that did not see it."
         lines = [
-            _SETTING[self.dataset],
+            _ABOUT.get(self.dataset, own) + " Intervals (95 %) by bootstrap over the rows.",
             self._features(),
             f"{_processor()}, Python {platform.python_version()}, {packages}; one thread a fit.",
         ]
@@ -95,23 +113,34 @@ class Comparison:
         return "\n".join(line for text in lines for line in _wrap(text))
 
     def _features(self) -> str:
-        column = _COLUMN[self.dataset]
         if self.without_sensitive:
-            return f"The column {column} is kept out of the features of all methods."
+            return f"{self.sensitive} is kept out of the features of all methods."
+        if not self.sensitive:
+            return "The sensitive features are no columns of the table."
         return (
-            f"The column {column} is among the features, so every method sees it there; with "
+            f"{self.sensitive} is among the features, so every method sees it there; with "
             "--without-sensitive none does."
         )
 
     def _footnotes(self) -> list[str]:
-        of_data = [_SPLIT_NOTE] if self.dataset == "adult" else [_FOLDS_NOTE]
-        return [*_FOOTNOTES, *([] if self.fast else of_data), *_notes(self.table)]
+        adversarial = self.table["method"].str.startswith("Adversarial").any()
+        of_data = [_SPLIT_NOTE] if self.bound is None and adversarial else []
+        if self.bound is not None:
+            of_data.append(_CHOSEN_NOTE)
+        if self.dataset == "german" and not self.fast:
+            of_data.append(_GERMAN_NOTE)
+        return [*_FOOTNOTES, *of_data, *self.notes, *_notes(self.table)]
+
+    def _advice(self) -> list[str]:
+        if self.bound is None or self.accuracy_draws is None:
+            return []
+        return [advice(self.table, self.accuracy_draws, self.bound)]
 
     def plot(self) -> Figure:
         """Draw the frontier, accuracy over unfairness, and return matplotlib's Figure."""
-        title = self.dataset.title()
+        title = self.dataset.title() if self.dataset in _ABOUT else self.dataset
         if self.without_sensitive:
-            title += f" without {_COLUMN[self.dataset]}"
+            title += f" without {self.sensitive}"
         if self.fast:
             title += ", small setting: to see that it runs, not to read figures from"
         return draw_frontier(self.table, title=title)
@@ -120,7 +149,8 @@ class Comparison:
         """Write the table as CSV and the picture as PNG to `folder`; return their paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"compare_{self.dataset}" + "_without_sensitive" * self.without_sensitive
+        name = f"compare_{self.dataset}" if self.dataset in _ABOUT else "compare"
+        name += "_without_sensitive" * self.without_sensitive
         table, picture = (folder / f"{name}.{kind}" for kind in ("csv", "png"))
         self.table.to_csv(table, index=False)
         self.plot().savefig(picture, dpi=160)
@@ -137,7 +167,8 @@ def _as_text(table: pd.DataFrame) -> str:
         for _, row in rows.iterrows():
             label = f"  {row['setting']}" if row["setting"] else short
             lines.append((label, *_cells(row)))
-    widths = [max(len(line[k]) for line in lines if len(line) > k) for k in range(len(heads))]
+    # A name that stands alone on its line may be longer than the first column.
+    widths = [max(len(line[k]) for line in lines if len(line) > 1) for k in range(len(heads))]
     return "\n".join(
         "  ".join(
             text.ljust(w) if k == 0 else text.rjust(w)

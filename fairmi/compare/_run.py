@@ -1,117 +1,190 @@
-"""The jobs of a comparison: fit a method at a setting, measure it on rows it never saw."""
+"""The jobs of a comparison: fit a method at its settings, predict rows it never saw, measure."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from fairmi.compare._measures import bootstrap_weights, probe_auc, weighted_metrics
-from fairmi.compare._methods import Method
-from fairmi.compare._peers import Contender
-from fairmi.compare._samples import LabelledRows
+from fairmi.compare._contenders import Contender
+from fairmi.compare._measures import (
+    METRICS,
+    bootstrap_weights,
+    percentile_interval,
+    probe_auc,
+    weighted_metrics,
+)
+from fairmi.compare._methods import PARITY, Method, Trial
+from fairmi.compare._rows import LabelledRows
 
 Setting = dict[str, Any]
+CHOSEN = "chosen in the folds"
 _VALIDATION_SHARE = 0.2
-_INNER_FOLDS = 3
+_MAX_DRAWS, _CELLS_OF_DRAWS = 1_000, 30_000_000
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one fit gave: each metric under each draw of the test rows, the first being all rows.
+class Split:
+    """Rows to learn from and rows to measure on, which lie at `place` of all that are measured.
 
-    `validation` is (accuracy, demographic parity difference) on validation rows, where the method
-    is screened by them; `notes` are the warnings that the fit did not converge.
+    A repeat of cross-validation has a split for each fold, and measures every row once.
     """
 
-    metrics: dict[str, np.ndarray]
+    train: LabelledRows
+    test: LabelledRows
+    place: np.ndarray
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted method, the seconds of processor that it took, and warnings that it gave."""
+
+    contender: Contender
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a fit made of the test rows, and what was measured beside.
+
+    `validation` is (accuracy, demographic parity difference) on validation rows, where the method
+    is screened by them.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray | None
     probe_auc: float
-    fit_seconds: float
+    seconds: float
     notes: tuple[str, ...]
     validation: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
-class FoldOutcome:
-    """What one fold gave: an outcome for each setting, and which one the fold would choose."""
+def fits(
+    method: Method, settings: Sequence[Setting], train: LabelledRows, trial: Trial = PARITY
+) -> Iterator[Fit]:
+    """Fit a method at each setting; what they share is fitted once, and its time counts in all."""
+    rows = (train.X, train.y, train.s)
+    shared, shared_seconds = None, 0.0
+    for k, setting in enumerate(settings):
+        contender = method.build(trial, **setting)
+        with _recorded_warnings() as caught:
+            start = process_time()
+            if k == 0:
+                shared = contender.share(*rows, settings)
+                shared_seconds = process_time() - start
+                start = process_time()
+            contender.finish(*rows, shared)
+            seconds = shared_seconds + process_time() - start
+        noted = {str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)}
+        yield Fit(contender, seconds, tuple(sorted(noted)))
 
-    outcomes: tuple[Result, ...]
-    chosen: int
 
+def predict_split(
+    method: Method, settings: Sequence[Setting], split: Split, validate: bool
+) -> list[Predicted]:
+    """Fit a method at some settings on the training rows of a split, predict its test rows.
 
-def run_split(
-    method: Method,
-    settings: Sequence[Setting],
-    train: LabelledRows,
-    test: LabelledRows,
-    n_draws: int,
-) -> list[Result]:
-    """Fit a method at some settings on `train`, measure it on `test`.
-
-    A screened method learns from `train` less the validation rows that it is screened by, and is
-    not fitted again: a new fit would be another model than the one that was looked at.
+    With `validate` it learns from the training rows less the validation rows that it is screened
+    by, and is not fitted again: a new fit would be another model than the one looked at.
     """
-    if not method.screened:
-        return [_measured(fit, train, test, n_draws) for fit in _fits(method, settings, train)]
-    kept, held_out = train_test_split(
-        np.arange(len(train)), test_size=_VALIDATION_SHARE, stratify=train.strata, random_state=0
-    )
-    learned, validation = train.take(kept), train.take(held_out)
+    train, test, validation = split.train, split.test, None
+    if validate:
+        learned, held_out = train_test_split(
+            np.arange(len(train)),
+            test_size=_VALIDATION_SHARE,
+            stratify=train.strata,
+            random_state=0,
+        )
+        train, validation = train.take(learned), train.take(held_out)
     outcomes = []
-    for fit in _fits(method, settings, learned):
-        labels = fit.contender.predict(validation.X, validation.s)
-        outcome = _measured(fit, learned, test, n_draws)
-        outcomes.append(replace(outcome, validation=_accuracy_and_parity(validation, labels)))
+    for fit in fits(method, settings, train):
+        contender, told = fit.contender, float("nan")
+        with _recorded_warnings():
+            labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
+            Z, Z_test = (contender.represent(part.X, part.s) for part in (train, test))
+            if Z is not None and Z_test is not None:
+                told = probe_auc(Z, train.s, Z_test, test.s)
+            outcome = Predicted(labels, scores, told, fit.seconds, fit.notes)
+            if validation is not None:
+                seen = contender.predict(validation.X, validation.s)
+                outcome = replace(outcome, validation=accuracy_and_parity(validation, seen))
+        outcomes.append(outcome)
     return outcomes
 
 
-def run_fold(
-    method: Method,
-    settings: Sequence[Setting],
-    train: LabelledRows,
-    test: LabelledRows,
+def compared(
+    splits: Sequence[Split],
+    rows: LabelledRows,
+    lines: Sequence[tuple[Method, list[Setting]]],
+    *,
     bound: float,
-) -> FoldOutcome:
-    """Fit a method at every setting on `train` and measure on `test`; choose inside `train`."""
-    outcomes = tuple(_measured(fit, train, test, 0) for fit in _fits(method, settings, train))
-    return FoldOutcome(outcomes, choose_setting(method, settings, train, bound))
+    n_jobs: int,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Fit all methods on all splits, and measure them on `rows`, each predicted once a repeat.
 
+    Unfairness is that of all out-of-fold predictions together: the mean over folds of a
+    difference's size calls a fair classifier unfair, since chance has no sign.
 
-def choose_setting(
-    method: Method, settings: Sequence[Setting], train: LabelledRows, bound: float
-) -> int:
-    """Return the position of the setting that serves best by cross-validation inside `train`.
-
-    Those whose demographic parity difference is within `bound` come into question, and of them
-    the fairest whose accuracy is within a standard error of the best: what accuracy tells apart
-    less than that is chance (the rule of Breiman et al., *Classification and Regression Trees*,
-    1984). Where none is within the bound, it is the least unfair one. Both are taken over all rows
-    of `train`, each predicted by a model that did not see it.
+    Returns
+    -------
+    table : DataFrame
+        A row for each method and setting; where there are several splits, also one with the
+        setting that the other folds choose.
+    draws : ndarray of shape (n_rows_of_table, 1 + n_draws)
+        Accuracy in the sample and in each bootstrap draw, which all rows of the table share.
     """
-    if len(settings) == 1:
-        return 0
-    folds = StratifiedKFold(_INNER_FOLDS, shuffle=True, random_state=0)
-    labels = np.empty((len(settings), len(train)), dtype=np.int64)
-    for kept, held_out in folds.split(train.X, train.strata):
-        unseen = train.take(held_out)
-        for k, fit in enumerate(_fits(method, settings, train.take(kept))):
-            labels[k, held_out] = fit.contender.predict(unseen.X, unseen.s)
-    found = [_accuracy_and_parity(train, of_setting) for of_setting in labels]
-    within = [k for k, (_, parity) in enumerate(found) if parity <= bound]
+    crossed = len(splits) > 1
+    jobs, owners = [], []
+    for m, (method, settings) in enumerate(lines):
+        parts = [settings] if method.shares or crossed else [[setting] for setting in settings]
+        validate = method.screened and not crossed and len(settings) > 1
+        for split in splits:
+            jobs += [(method.name, predict_split, (method, p, split, validate)) for p in parts]
+            owners += [m] * len(parts)
+    # The slowest come last in the table: they start first, so that no process waits for one.
+    outcomes = run_jobs(jobs[::-1], n_jobs, "fits")[::-1]
+    described, measured = [], []
+    for m, (method, settings) in enumerate(lines):
+        flat = [
+            o for part, owner in zip(outcomes, owners, strict=True) if owner == m for o in part
+        ]
+        # (split, setting): parts of a split follow one another.
+        of_splits = [flat[k : k + len(settings)] for k in range(0, len(flat), len(settings))]
+        for words, of_setting in _points(method, settings, splits, of_splits, rows, bound):
+            described.append((method, words, of_setting))
+            labels, scores = _put_together(splits, of_setting, len(rows))
+            measured.append((method.name, _measure, (rows.y, rows.codes, labels, scores)))
+    metrics = run_jobs(measured, n_jobs, "intervals")
+    table = [_row(*what, values) for what, values in zip(described, metrics, strict=True)]
+    return pd.DataFrame(table), np.array([values["accuracy"] for values in metrics])
+
+
+def choose_setting(points: Sequence[tuple[float, float]], bound: float, n_rows: int) -> int:
+    """Return the position of the point (accuracy, unfairness) that serves best.
+
+    Those within `bound` come into question, and of them the fairest whose accuracy is within a
+    standard error of the best: what accuracy tells apart less than that is chance (the rule of
+    Breiman et al., *Classification and Regression Trees*, 1984). Where none is within the bound,
+    it is the least unfair one.
+    """
+    within = [k for k, (_, unfairness) in enumerate(points) if unfairness <= bound]
     if not within:
-        return min(range(len(found)), key=lambda k: found[k][1])
-    best = max(found[k][0] for k in within)
-    error = (best * (1 - best) / len(train)) ** 0.5
-    return min((k for k in within if found[k][0] >= best - error), key=lambda k: found[k][1])
+        return min(range(len(points)), key=lambda k: points[k][1])
+    best = max(points[k][0] for k in within)
+    error = (best * (1 - best) / n_rows) ** 0.5
+    return min((k for k in within if points[k][0] >= best - error), key=lambda k: points[k][1])
 
 
 def unbettered(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -126,14 +199,26 @@ def unbettered(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
-def run_jobs(jobs: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]], n_jobs: int) -> list[Any]:
-    """Run (function, arguments) jobs side by side, one thread each, and show their progress."""
+def accuracy_and_parity(rows: LabelledRows, labels: np.ndarray) -> tuple[float, float]:
+    """Accuracy and demographic parity difference of labels of the rows."""
+    weights = bootstrap_weights(len(rows), 0)
+    metrics = weighted_metrics(rows.y, labels, None, rows.codes, weights)
+    return float(metrics["accuracy"][0]), float(metrics["demographic_parity_difference"][0])
+
+
+def run_jobs(
+    jobs: Iterable[tuple[str, Callable[..., Any], tuple[Any, ...]]], n_jobs: int, what: str
+) -> list[Any]:
+    """Run (name, function, arguments) side by side, one thread each, and show their progress."""
     jobs = list(jobs)
     results: list[Any] = [None] * len(jobs)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    tasks = (joblib.delayed(_numbered)(k, *job) for k, job in enumerate(jobs))
-    for k, result in tqdm(parallel(tasks), total=len(jobs), desc="fits", unit="job"):
-        results[k] = result
+    tasks = (joblib.delayed(_numbered)(k, *job[1:]) for k, job in enumerate(jobs))
+    with tqdm(total=len(jobs), desc=what, unit="job") as bar:
+        for k, result in parallel(tasks):
+            results[k] = result
+            bar.set_postfix_str(jobs[k][0], refresh=False)
+            bar.update()
     return results
 
 
@@ -144,49 +229,92 @@ def _numbered(
         return number, function(*arguments)
 
 
-@dataclass(frozen=True)
-class _Fit:
-    contender: Contender
-    seconds: float
-    notes: tuple[str, ...]
-
-
-def _fits(method: Method, settings: Sequence[Setting], train: LabelledRows) -> Iterator[_Fit]:
-    """Fit a method at each setting; what they share is fitted once, and its time counts in all."""
-    rows = (train.X, train.y, train.s)
-    shared, shared_seconds = None, 0.0
-    for k, setting in enumerate(settings):
-        contender = method.build(**setting)
-        with _recorded_warnings() as caught:
-            start = perf_counter()
-            if k == 0:
-                shared = contender.share(*rows, settings)
-                shared_seconds = perf_counter() - start
-                start = perf_counter()
-            contender.finish(*rows, shared)
-            seconds = shared_seconds + perf_counter() - start
-        noted = {str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)}
-        yield _Fit(contender, seconds, tuple(sorted(noted)))
-
-
-def _measured(fit: _Fit, train: LabelledRows, test: LabelledRows, n_draws: int) -> Result:
-    contender = fit.contender
-    with _recorded_warnings():
-        labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
-        Z, Z_test = (contender.represent(sample.X, sample.s) for sample in (train, test))
-    told = float("nan")
-    if Z is not None and Z_test is not None:
-        told = probe_auc(Z, train.s, Z_test, test.s)
-    weights = bootstrap_weights(len(test), n_draws)
-    metrics = weighted_metrics(test.y, labels, scores, test.codes, weights)
-    return Result(metrics, told, fit.seconds, fit.notes)
-
-
 def _recorded_warnings() -> warnings.catch_warnings[list[warnings.WarningMessage]]:
     return warnings.catch_warnings(record=True, action="always")
 
 
-def _accuracy_and_parity(sample: LabelledRows, labels: np.ndarray) -> tuple[float, float]:
-    weights = bootstrap_weights(len(sample), 0)
-    metrics = weighted_metrics(sample.y, labels, None, sample.codes, weights)
-    return float(metrics["accuracy"][0]), float(metrics["demographic_parity_difference"][0])
+def _points(
+    method: Method,
+    settings: Sequence[Setting],
+    splits: Sequence[Split],
+    of_splits: Sequence[Sequence[Predicted]],
+    rows: LabelledRows,
+    bound: float,
+) -> Iterator[tuple[str, list[Predicted]]]:
+    """Yield the words of each point of a method's line, and its predictions on each split."""
+    shown = list(range(len(settings)))
+    if method.screened and len(settings) > 1:
+        seen = [outcome.validation for outcome in of_splits[0]]
+        shown = unbettered([point for point in seen if point is not None])
+    for k in shown:
+        words = ", ".join(f"{name}={value:g}" for name, value in settings[k].items())
+        yield words, [outcomes[k] for outcomes in of_splits]
+    if len(splits) > 1 and len(settings) > 1:
+        yield (
+            CHOSEN,
+            [
+                outcomes[_chosen_by_others(number, splits, of_splits, rows, bound)]
+                for number, outcomes in enumerate(of_splits)
+            ],
+        )
+
+
+def _chosen_by_others(
+    number: int,
+    splits: Sequence[Split],
+    of_splits: Sequence[Sequence[Predicted]],
+    rows: LabelledRows,
+    bound: float,
+) -> int:
+    """Return the setting that serves best on the other folds of the same repeat."""
+    others = [
+        (split, outcomes)
+        for k, (split, outcomes) in enumerate(zip(splits, of_splits, strict=True))
+        if k != number and split.repeat == splits[number].repeat
+    ]
+    seen = rows.take(np.concatenate([split.place for split, _ in others]))
+    points = [
+        accuracy_and_parity(seen, np.concatenate([outcomes[k].labels for _, outcomes in others]))
+        for k in range(len(of_splits[0]))
+    ]
+    return choose_setting(points, bound, len(seen))
+
+
+def _put_together(
+    splits: Sequence[Split], outcomes: Sequence[Predicted], n_rows: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels and scores of all rows, (n_repeats, n_rows)."""
+    shape = (max(split.repeat for split in splits) + 1, n_rows)
+    labels, scores = np.empty(shape, dtype=np.int64), np.empty(shape)
+    for split, outcome in zip(splits, outcomes, strict=True):
+        labels[split.repeat, split.place] = outcome.labels
+        if outcome.scores is not None:
+            scores[split.repeat, split.place] = outcome.scores
+    return labels, None if outcomes[0].scores is None else scores
+
+
+def _measure(
+    y: np.ndarray, codes: np.ndarray, labels: np.ndarray, scores: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Each metric in the sample and in each draw, its mean over repeats."""
+    n_draws = max(100, min(_MAX_DRAWS, _CELLS_OF_DRAWS // len(y)))
+    weights = bootstrap_weights(len(y), n_draws)
+    repeats = [
+        weighted_metrics(y, labels[k], None if scores is None else scores[k], codes, weights)
+        for k in range(len(labels))
+    ]
+    return {name: np.mean([repeat[name] for repeat in repeats], axis=0) for name in METRICS}
+
+
+def _row(
+    method: Method, words: str, outcomes: Sequence[Predicted], metrics: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"method": method.name, "setting": words}
+    row |= {"reads_group": method.reads_group, "draws": method.draws}
+    for name in METRICS:
+        row[name] = float(metrics[name][0])
+        row[f"{name}_low"], row[f"{name}_high"] = percentile_interval(metrics[name][1:])
+    row["probe_auc"] = float(np.mean([outcome.probe_auc for outcome in outcomes]))
+    row["fit_seconds"] = float(np.mean([outcome.seconds for outcome in outcomes]))
+    row["notes"] = "; ".join(sorted({note for outcome in outcomes for note in outcome.notes}))
+    return row

@@ -1,43 +1,59 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from fairmi.__main__ import main
-from fairmi.compare import (
-    METHODS,
-    PREDICTED_GROUP,
-    Comparison,
-    compare,
-    compare_folds,
-    compare_split,
-)
-from fairmi.compare._cross_fitted import GroupPredicted, Transported
+from fairmi.compare import METHODS, PREDICTED_GROUP, Comparison, Trial, compare
+from fairmi.compare._contenders import Contender, GridThresholds, GroupPredicted, Transported
 from fairmi.compare._measures import (
     METRICS,
+    Line,
     bootstrap_weights,
-    fold_interval,
+    paired_difference,
     percentile_interval,
     probe_auc,
     weighted_metrics,
 )
-from fairmi.compare._picture import draw_frontier
-from fairmi.compare._run import choose_setting, unbettered
-from fairmi.compare._samples import LabelledRows, adult_samples, german_sample
-from fairmi.compare._standings import accuracy_within, standings, standings_text
+from fairmi.compare._picture import MOST_LINES, draw_frontier, strongest
+from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
+from fairmi.compare._run import CHOSEN, Split, choose_setting, compared, unbettered
+from fairmi.compare._standings import accuracy_within, advice, standings, standings_text
 
 BY_NAME = {method.name: method for method in METHODS + PREDICTED_GROUP}
 
 
 @pytest.fixture(scope="module")
 def adult():
-    train, test = adult_samples()
+    train, test = adult_rows("train"), adult_rows("test")
     return train.take(np.arange(1_500)), test.take(np.arange(2_000))
+
+
+def on_split(adult, names, *, fast):
+    """The table of some methods on Adult's few rows, and the draws."""
+    train, test = adult
+    lines = [(BY_NAME[name], BY_NAME[name].settings(fast=fast)) for name in names]
+    return compared([Split(train, test, np.arange(len(test)))], test, lines, bound=0.05, n_jobs=1)
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A table of text, numbers with gaps, and dates; y and the group hang on the same column."""
+    rng = np.random.default_rng(0)
+    s = rng.choice(np.array(["a", "b"], dtype=object), size=1_000)
+    score = rng.normal(size=1_000) + (s == "a")
+    y = (score + 0.5 * rng.normal(size=1_000) > 0.5).astype(int)
+    days = np.datetime64("2020-01-01") + np.arange(1_000) % 50
+    town = [f"town {k % 300}" for k in range(1_000)]
+    score[::50] = np.nan
+    return pd.DataFrame({"sex": s, "score": score, "day": days, "town": town}), y, s
 
 
 @pytest.fixture
@@ -99,14 +115,6 @@ def test_metrics_without_scores_or_without_a_class_in_a_group(predictions):
     assert found["equalized_odds_difference"][0] == pytest.approx(expected)
 
 
-def test_fold_interval_is_wider_than_that_of_independent_folds():
-    values = np.random.default_rng(0).normal(size=20)
-    low, high = fold_interval(values, 0.25)
-    independent = fold_interval(values, 0.0)
-    assert (low + high) / 2 == pytest.approx(values.mean())
-    assert high - low == pytest.approx((independent[1] - independent[0]) * np.sqrt(6))
-
-
 def test_probe_finds_what_is_there_and_nothing_else():
     rng = np.random.default_rng(0)
     s = rng.integers(2, size=2_000).astype(str)
@@ -126,8 +134,9 @@ def test_unbettered_points_are_the_frontier():
 
 @pytest.mark.slow
 def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
-    methods = [BY_NAME["Logistic regression"], BY_NAME["CorrelationRemover"]]
-    table = compare_split(*adult, methods, fast=False, n_jobs=1)
+    table, draws = on_split(adult, ["Logistic regression", "CorrelationRemover"], fast=False)
+    assert draws.shape == (4, 1_001)
+    np.testing.assert_allclose(draws[:, 0], table["accuracy"])
     assert table["method"].tolist() == ["Logistic regression"] + ["CorrelationRemover"] * 3
     assert table["setting"].tolist() == ["", "alpha=0.5", "alpha=0.9", "alpha=1"]
     for name in METRICS:
@@ -148,7 +157,7 @@ def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
 @pytest.mark.parametrize("method", METHODS + PREDICTED_GROUP, ids=lambda method: method.name)
 def test_every_method_gives_labels_scores_and_representation(method, adult):
     train, test = adult
-    contender = method.build(**method.settings(fast=False)[0])
+    contender = method.build(Trial(), **method.settings(fast=False)[0])
     contender.fit(train.X, train.y, train.s)
     labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
     assert set(np.unique(labels)) <= {0, 1}
@@ -160,47 +169,61 @@ def test_every_method_gives_labels_scores_and_representation(method, adult):
         assert alone.shape == (1, contender.represent(train.X, train.s).shape[1])
 
 
-@pytest.mark.slow
 def test_setting_is_chosen_within_the_bound_or_else_least_unfair():
-    train = german_sample()
-    method = BY_NAME["CorrelationRemover"]
-    settings = [{"alpha": 0.0}, {"alpha": 1.0}]
-    least_unfair = choose_setting(method, settings, train, -1.0)
-    assert settings[least_unfair] == {"alpha": 1.0}
-    most_accurate = choose_setting(method, settings, train, 1.0)
-    assert most_accurate in (0, 1)
-    assert choose_setting(method, settings[:1], train, 0.0) == 0
+    points = [(0.90, 0.20), (0.860, 0.05), (0.855, 0.01), (0.70, 0.001)]
+    assert choose_setting(points, 0.1, 1_000) == 2  # a standard error is .011
+    assert choose_setting(points, 0.1, 100_000) == 1
+    assert choose_setting(points, 0.0001, 1_000) == 3
 
 
-@pytest.mark.slow
-def test_folds_give_each_setting_and_the_chosen_one():
-    sample = german_sample()
-    methods = [BY_NAME["Majority class"], BY_NAME["CorrelationRemover"]]
-    table = compare_folds(sample, methods, fast=True, n_jobs=1)
-    assert table["setting"].tolist() == ["", "alpha=1"]
-    assert table["accuracy"].iloc[0] == pytest.approx(0.7)
-    assert table["accuracy_low"].iloc[1] < table["accuracy"].iloc[1]
+def test_a_fold_is_predicted_at_the_setting_that_the_others_choose(own):
+    """Setting 0 selects one group alone, so that setting 1 is the only one within the bound."""
+    X, y, s = own
+    rows = LabelledRows(X, y, s)
+    folds = np.array_split(np.arange(len(y)), 5)
+    splits = [Split(rows, rows.take(fold), fold) for fold in folds]
+
+    class Told(Contender):
+        def finish(self, X, y, s, shared):
+            return self
+
+        def predict(self, X, s, draw=0):
+            return (s == "a").astype(int) if self.model == 0 else np.ones(len(s), dtype=int)
+
+        def scores(self, X, s):
+            return None
+
+    method = replace(
+        BY_NAME["Majority class"], name="told", build=lambda trial, k: Told(k), grid={"k": (0, 1)}
+    )
+    table, _ = compared(splits, rows, [(method, [{"k": 0}, {"k": 1}])], bound=0.05, n_jobs=1)
+    assert table["setting"].tolist() == ["k=0", "k=1", CHOSEN]
+    parity = table["demographic_parity_difference"]
+    assert parity.tolist() == [1.0, 0.0, 0.0]
+    assert table["accuracy"].iloc[2] == table["accuracy"].iloc[1]
 
 
 def test_sample_takes_matching_rows():
-    X = pd.DataFrame({"a": [1, 2, 3, 4]}, index=[5, 6, 7, 8])
-    sample = LabelledRows(X, np.array([0, 1, 0, 1]), np.array(["p", "q", "q", "p"], dtype=object))
+    X = pd.DataFrame({"a": range(45)}, index=range(5, 50))
+    s = np.array(["p", "q", "q", "p"] * 11 + ["p"], dtype=object)
+    sample = LabelledRows(X, np.arange(45) % 2, s)
     taken = sample.take(np.array([3, 1]))
-    assert taken.X["a"].tolist() == [4, 2]
+    assert taken.X["a"].tolist() == [3, 1]
     assert taken.y.tolist() == [1, 1]
     assert taken.s.tolist() == ["p", "q"]
-    assert taken.strata.tolist() == [1, 3]
+    assert sample.strata[:4].tolist() == [0, 3, 2, 1]
+    assert taken.strata.tolist() == [-2, -2]  # too few to be in every fold
 
 
 def test_comparison_prints_and_saves(adult, tmp_path):
-    methods = [BY_NAME["Majority class"], BY_NAME["Logistic regression, plain encoding"]]
-    table = compare_split(*adult, methods, fast=True, n_jobs=1)
+    names = ["Majority class", "Logistic regression, plain encoding"]
+    table, _ = on_split(adult, names, fast=True)
     comparison = Comparison("adult", table, fast=True)
     text = str(comparison)
     assert "torch" in text
     assert f"{table['accuracy'].iloc[1]:.4f} ±".removeprefix("0") in text
     assert "Small setting" in text
-    assert "small setting" in comparison.plot().axes[0].get_title()
+    assert "small setting" in comparison.plot().axes[0].get_title("left")
     saved = comparison.save(tmp_path / "new")
     assert [path.suffix for path in saved] == [".csv", ".png"]
     assert saved[1].read_bytes().startswith(b"\x89PNG")
@@ -258,10 +281,10 @@ def test_rule_on_a_predicted_group_keeps_the_bound_at_the_least_cost(scored, kno
 
 @pytest.mark.slow
 def test_settings_that_share_a_model_give_what_each_gives_alone(adult):
-    method = BY_NAME["Quantile transport, boosting"]
-    table = compare_split(*adult, [method], fast=False, n_jobs=1)
+    table, _ = on_split(adult, ["Quantile transport, boosting"], fast=False)
     train, test = adult
-    alone = method.build(strength=0.8).fit(train.X, train.y, train.s)
+    method = BY_NAME["Quantile transport, boosting"]
+    alone = method.build(Trial(), strength=0.8).fit(train.X, train.y, train.s)
     accuracy = accuracy_score(test.y, alone.predict(test.X, test.s))
     found = table.loc[table["setting"] == "strength=0.8", "accuracy"]
     assert found.item() == pytest.approx(accuracy)
@@ -277,7 +300,13 @@ def lines(**methods):
             "setting": f"k={k}",
             "accuracy": accuracy,
             "demographic_parity_difference": parity,
+            "accuracy_low": accuracy - 0.01,
+            "accuracy_high": accuracy + 0.01,
+            "demographic_parity_difference_low": max(parity - 0.01, 0),
+            "demographic_parity_difference_high": parity + 0.01,
             "reads_group": name == "Thresholds",
+            "draws": False,
+            "fit_seconds": float(len(name)),
         }
         for name, points in methods.items()
         for k, (accuracy, parity) in enumerate(points)
@@ -312,6 +341,29 @@ def test_page_says_where_a_peer_wins_and_whether_it_needs_the_group():
     assert standings_text(table[table["method"] == "Peer"]) == []
 
 
+def test_names_stand_beside_seven_lines_at_most_and_in_the_picture():
+    names = [f"Peer{k}" for k in range(9)]
+    table = lines(
+        fairmi_trees=[(0.85 + k / 1_000, k / 100) for k in range(10)],
+        **{name: [(0.80 + k / 100, 0.05), (0.81 + k / 100, 0.06)] for k, name in enumerate(names)},
+        Adversarial=[(0.6, 0.05), (0.86, 0.9)],
+    )
+    assert strongest(table)[:3] == ["fairmi, trees", "Peer8", "Peer7"]
+    figure = draw_frontier(table, title="Adult")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    # Text's own extent: that of an annotation has its arrow in it.
+    written = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
+    beside = [written[name] for name in strongest(table)]
+    assert len(beside) == MOST_LINES
+    assert all(axes.bbox.x1 <= box.x0 and box.x1 <= figure.bbox.width for box in beside)
+    beside.sort(key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(beside))
+    assert "4 more methods" in axes.get_xlabel()
+    marks = [line.get_marker() for line in axes.lines if len(line.get_xdata())]
+    assert len(set(marks)) == len(marks)
+
+
 def test_stray_points_do_not_stretch_the_picture():
     table = lines(
         fairmi_network=[(0.85 + k / 1_000, k / 100) for k in range(10)],
@@ -323,40 +375,28 @@ def test_stray_points_do_not_stretch_the_picture():
     assert "2 of Adversarial" in axes.get_xlabel()
 
 
-def test_what_is_said_of_stray_points_stays_in_the_picture():
-    stray = ["Adversarial", "Logistic regression", "CorrelationRemover", "ThresholdOptimizer"]
-    table = lines(
-        fairmi_network=[(0.85 + k / 1_000, k / 100) for k in range(20)],
-        **{name: [(0.6, 0.05)] for name in stray},
-    )
-    figure = draw_frontier(table, title="Adult")
-    figure.draw_without_rendering()
-    written = figure.axes[0].xaxis.label.get_window_extent()
-    assert all(name in figure.axes[0].get_xlabel().replace("\n", " ") for name in stray)
-    assert written.x0 >= 0
-    assert written.x1 <= figure.bbox.width
-    assert written.y0 >= 0
-
-
-def test_text_fits_a_terminal():
-    table = compare_folds(german_sample(), [BY_NAME["Majority class"]], fast=True, n_jobs=1)
+def test_text_fits_a_terminal(adult):
+    table, _ = on_split(adult, ["Majority class"], fast=True)
     rows = [(m.name, setting) for m in METHODS for setting in m.settings(fast=False)]
     words = [", ".join(f"{k}={v:g}" for k, v in setting.items()) for _, setting in rows]
     table = pd.concat([table] * len(rows), ignore_index=True)
     table = table.assign(method=[name for name, _ in rows], setting=words, fit_seconds=123.4)
-    for comparison in (Comparison("adult", table), Comparison("german", table, True, True)):
+    for comparison in (
+        Comparison("adult", table, sensitive="sex"),
+        Comparison("german", table, None, "age", True, True, 0.05),
+    ):
         assert max(map(len, str(comparison).splitlines())) <= 100
 
 
 def test_sensitive_column_is_kept_out_of_all_features(monkeypatch, adult):
-    monkeypatch.setattr("fairmi.compare.adult_samples", lambda: adult)
+    monkeypatch.setattr("fairmi.compare.adult_rows", lambda part: adult[part == "test"])
     seen = []
     majority = BY_NAME["Majority class"]
 
-    def spied(**setting):
-        contender = majority.build(**setting)
+    def spied(trial, **setting):
+        contender = majority.build(trial, **setting)
         monkeypatch.setattr(contender, "_fit_model", lambda X, y, s: seen.append(list(X)))
-        monkeypatch.setattr(contender, "predict", lambda X, s: np.zeros(len(X), dtype=int))
+        monkeypatch.setattr(contender, "predict", lambda X, s, draw=0: np.zeros(len(X), dtype=int))
         monkeypatch.setattr(contender, "scores", lambda X, s: None)
         return contender
 
@@ -365,8 +405,8 @@ def test_sensitive_column_is_kept_out_of_all_features(monkeypatch, adult):
     assert "sex" not in seen[0]
     assert "age" in seen[0]
     assert "kept out" in str(found)
-    assert "without sex" in found.plot().axes[0].get_title()
-    assert "age" not in german_sample().without_sensitive().X
+    assert "without sex" in found.plot().axes[0].get_title("left")
+    assert "age" not in german_rows().without_sensitive().X
 
 
 def test_methods_too_slow_for_many_folds_are_fewer_there_and_the_page_says_so():
@@ -374,19 +414,20 @@ def test_methods_too_slow_for_many_folds_are_fewer_there_and_the_page_says_so():
     assert slow.settings(fast=False, folds=True) == []
     assert len(adversarial.settings(fast=False)) == 12
     assert len(adversarial.settings(fast=False, folds=True)) == 2
-    table = compare_folds(german_sample(), [BY_NAME["Majority class"]], fast=True, n_jobs=1)
-    assert "2 settings of 12 of Adversarial" in str(Comparison("german", table)).replace("\n", " ")
+    found = compare("german", methods=[BY_NAME["Majority class"]], n_jobs=1)
+    assert "2 settings of 12 of Adversarial" in str(found).replace("\n", " ")
+    assert found.table["accuracy"].tolist() == pytest.approx([0.7])
 
 
 def test_unknown_data_set_is_refused():
-    with pytest.raises(ValueError, match="dataset must be one of"):
+    with pytest.raises(ValueError, match="X must be a table, or one of"):
         compare("compas")
     with pytest.raises(SystemExit):
         main(["compare", "compas"])
 
 
 def test_command_line_prints_the_table(monkeypatch, capsys, tmp_path, adult):
-    monkeypatch.setattr("fairmi.compare.adult_samples", lambda: adult)
+    monkeypatch.setattr("fairmi.compare.adult_rows", lambda part: adult[part == "test"])
     names = ["Majority class", "Logistic regression, plain encoding"]
     asked = ["compare", "adult", "--fast", "--n-jobs", "1", "--methods"]
     assert main([*asked, *names, "--output", str(tmp_path)]) == 0
@@ -398,3 +439,156 @@ def test_command_line_prints_the_table(monkeypatch, capsys, tmp_path, adult):
         main([*asked, "trees"])
     assert stopped.value.code == 2
     assert "'trees'; give some of 'Majority class', " in capsys.readouterr().err
+
+
+def test_a_table_of_ones_own_is_compared_and_one_sentence_says_what_to_take(own):
+    X, y, s = own
+    names = ("Majority class", "Logistic regression", "ThresholdOptimizer")
+    chosen = [BY_NAME[name] for name in names]
+    found = compare(
+        X, y, sensitive_features="sex", methods=chosen, bound=0.05, fast=True, n_jobs=1
+    )
+    table = found.table.set_index("method")
+    assert table["accuracy"].iloc[1] > 0.75  # measured 0.80
+    assert table["demographic_parity_difference"].iloc[1] > 0.2  # measured 0.33
+    assert table["demographic_parity_difference"].iloc[2] < 0.08  # measured 0.02
+    text = " ".join(str(found).split())
+    assert "1,000 rows, positive label 1: 5 folds" in text
+    assert "Under a DP difference of 0.05 take ThresholdOptimizer (tol=0.02)" in (text)
+    without = compare(
+        X, y, sensitive_features=["sex"], methods=chosen[1:2], without_sensitive=True, n_jobs=1
+    )
+    assert "sex is kept out" in str(without)
+    array = compare(
+        X[["score"]], y, sensitive_features=s, methods=chosen[1:2], fast=True, n_jobs=1
+    )
+    assert "no columns of the table" in str(array)
+
+
+def test_slow_methods_are_left_out_by_name_where_time_is_short(own):
+    X, y, _ = own
+    methods = [BY_NAME["Majority class"], replace(BY_NAME["Gradient boosting"], cost=1e9)]
+    found = compare(X, y, sensitive_features="sex", methods=methods, minutes=5, n_jobs=1)
+    assert found.table["method"].tolist() == ["Majority class"]
+    assert "Left out as too slow for 5 minutes: Gradient boosting." in str(found)
+
+
+def test_methods_for_two_groups_are_left_out_by_name_where_there_are_more(own):
+    X, y, _ = own
+    X = X.assign(sex=np.arange(1_000) % 3)
+    methods = [BY_NAME["Majority class"], BY_NAME["Boosting, a threshold for each group"]]
+    found = compare(X, y, sensitive_features="sex", methods=methods, n_jobs=1)
+    assert "Boosting, a threshold for each group is for two groups alone" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"y": None}, "y and sensitive_features must be given with a table"),
+        ({"sensitive_features": "gender"}, "has 'gender'|has \\['gender'\\], but X has"),
+        ({"y": np.arange(1_000)}, "y has 1000 values, such as"),
+        ({"positive": "yes"}, "positive='yes' is not in y"),
+        ({"y": np.ones(999)}, "y has 999 rows, but X has 1000"),
+        ({"y": np.where(np.arange(1_000) < 3, None, "no")}, "y is missing in 3 rows"),
+        ({"y": (np.arange(1_000) < 3)}, "y has .*True.* against 3 other rows"),
+        ({"sensitive_features": "score"}, "sensitive_features is missing in 20 rows"),
+        ({"sensitive_features": "town"}, "'town [0-9]+' in 3 rows"),
+        ({"bound": 5}, "bound must be between 0 and 1, got 5"),
+        ({"minutes": 0}, "minutes must be greater than 0, got 0"),
+        ({"sensitive_features": np.arange(1_000) % 2, "without_sensitive": True}, "names of col"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused_before_any_fit(own, change, said, monkeypatch):
+    monkeypatch.setattr("fairmi.compare.compared", None)
+    X, y, _ = own
+    with pytest.raises(ValueError, match=said):
+        compare(X, **{"y": y, "sensitive_features": "sex"} | change)
+
+
+def test_the_positive_label_may_be_one_of_many_and_is_known_by_its_text(own):
+    X, _, _ = own
+    rows, label = table_rows(X, np.arange(1_000) % 3, "sex", "2")
+    assert label == 2
+    assert rows.y.mean() == pytest.approx(0.333)
+    assert rows.X["town"].nunique() == 251  # the others share one
+    assert rows.X.dtypes.astype(str).tolist() == ["category", "float64", "float64", "category"]
+
+
+def test_advice_takes_the_simplest_of_what_is_level():
+    table = lines(Majority=[(0.5, 0.0)], Slow_net=[(0.861, 0.03)], Fast=[(0.860, 0.04)])
+    rng = np.random.default_rng(0)
+    noise = 0.01 * rng.normal(size=(3, 401))
+    noise[:, 0] = 0
+    said = advice(table, table["accuracy"].to_numpy()[:, None] + noise, 0.05)
+    assert "take Fast (k=0): accuracy 0.8600, DP difference 0.040 (0.030 to 0.050)" in said
+    assert "Level with it within error: Slow, net" in said
+    said = advice(table, table["accuracy"].to_numpy()[:, None] + 0.01 * noise, 0.05)
+    assert "take Slow, net (k=0)" in said
+    assert "No other method is level" in said
+    assert "Nothing is within a DP difference of 0.001; the least unfair is Slow, net" in advice(
+        table.iloc[1:], noise[1:], 0.001
+    )
+
+
+def test_a_difference_within_error_is_called_level():
+    table = lines(fairmi_trees=[(0.850, 0.01)], Peer=[(0.851, 0.01)])
+    noise = np.random.default_rng(0).normal(size=(2, 401))
+    text = " ".join(standings_text(table, 0.85 + 0.001 * noise))
+    assert "level within two standard errors at 0.01 (Peer, -0.0010)" in text
+    assert "wins" not in text
+    assert "wins at 0.01 (Peer, by 0.0010)" in " ".join(standings_text(table, 0.0001 * noise))
+
+
+def test_accuracy_is_read_between_the_two_points_beside():
+    right = {0.1: [1, 0, 0, 0], 0.3: [1, 1, 0, 0], 0.5: [1, 1, 1, 1]}
+    line = Line.of([0.5, 0.1, 0.3], [right[0.5], right[0.1], right[0.3]])
+    found = [line.accuracy_at(x) for x in (0.1, 0.15, 0.3, 0.4, 0.5)]
+    np.testing.assert_allclose(found, [0.25, 0.3125, 0.5, 0.75, 1.0])
+    assert np.isnan([line.accuracy_at(0.09), line.accuracy_at(0.51)]).all()
+
+
+def test_a_difference_is_paired_by_rows():
+    right = np.random.default_rng(0).integers(2, size=(2, 100))
+    line = Line.of([0.0, 1.0], right)
+    assert paired_difference(line, line, 0.3) == (0, 0)
+    other = Line.of([0.0, 1.0], 1 - right)
+    rows = 2 * (0.7 * right[0] + 0.3 * right[1]) - 1
+    expected = rows.mean(), rows.std(ddof=1) / 10
+    np.testing.assert_allclose(paired_difference(line, other, 0.3), expected)
+    beyond = Line.of([0.5, 1.0], right)
+    assert np.isnan(paired_difference(line, beyond, 0.3)).all()
+
+
+def test_a_threshold_for_each_group_within_a_bound():
+    """The groups' scores differ by 0.2: one threshold selects 0.6 and 0.8, two select alike."""
+    p = np.concatenate([np.arange(100) / 100, np.arange(100) / 100 + 0.2])
+    s = np.repeat(["a", "b"], 100)
+    y = (p > 0.4).astype(int)
+
+    def labels(**options):
+        rule = GridThresholds(None, **options)
+        rule.learn_rule(p, y, s)
+        rule._probabilities = lambda X: p
+        return rule.predict(None, s)
+
+    gaps = [gap(labels(tol=tol), s) for tol in (0.0, 0.1, 0.5)]
+    np.testing.assert_allclose(gaps, [0.0, 0.1, 0.2], atol=0.011)
+    assert (labels(tol=0.0, constraint="equalized_odds") == y).all()
+
+
+def test_command_line_compares_a_file(own, tmp_path, capsys):
+    X, y, _ = own
+    path = tmp_path / "my.csv"
+    X.assign(approved=np.where(y, "yes", "no")).to_csv(path, index=False)
+    asked = ["compare", str(path), "--jobs", "1", "--methods", "Majority class", "--target"]
+    assert main([*asked, "approved", "--sensitive", "sex", "--positive", "no"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1,000 rows, positive label no" in printed
+    assert f".{round(1e4 * max(y.mean(), 1 - y.mean()))}" in printed
+    for wrong, said in (
+        (["income", "--sensitive", "sex"], "has no column 'income'; it has"),
+        (["approved"], "--target and --sensitive name columns of the file; give both."),
+    ):
+        with pytest.raises(SystemExit):
+            main([*asked, *wrong])
+        assert said in capsys.readouterr().err

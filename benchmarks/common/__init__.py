@@ -1,1 +1,0 @@
-"""What benchmarks share: the machine, the data, the measures, the reading of a frontier."""

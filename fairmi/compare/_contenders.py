@@ -1,0 +1,384 @@
+"""The methods compared, behind one face: fit, predict, scores, represent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from fairlearn.postprocessing import ThresholdOptimizer
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+Settings = Sequence[Mapping[str, Any]]
+
+_N_FOLDS = 5
+_PULLS = np.linspace(-0.5, 0.5, 501)
+_CUTS = np.linspace(0.05, 0.95, 91)
+_SHARES = np.linspace(0, 1, 1_001)
+_N_BINS = 16
+
+
+class Contender:
+    """A method as the comparison sees it: an encoder (or none) before a model.
+
+    The plain case: the model never sees the sensitive features `s`, other than as columns of X.
+    """
+
+    def __init__(self, model: BaseEstimator, encoder: BaseEstimator | None = None) -> None:
+        self.model = model
+        self.encoder = encoder
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Self:
+        """Fit the encoder and the model on the rows of a training sample."""
+        return self.finish(X, y, s, self.share(X, y, s, ()))
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return what is learned once for all settings of the method, if anything is."""
+        return None
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Learn the rest of `fit`."""
+        if self.encoder is not None:
+            self.encoder.fit(X, y)
+        self._fit_model(self._encode(X), y, s)
+        return self
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels, 0 or 1; only some methods look at `s`, and those that draw labels at `draw`."""
+        return np.asarray(self.model.predict(self._encode(X))).ravel().astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray | None:
+        """Scores of class 1 that rank the rows, or None where the method has none."""
+        return self.model.predict_proba(self._encode(X))[:, 1]
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray | None:
+        """The representation that predictions are made from, or None where there is none."""
+        return None
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self.model.fit(X, y)
+
+    def _encode(self, X: pd.DataFrame) -> Any:
+        return X if self.encoder is None else np.asarray(self.encoder.transform(X))
+
+
+class WithSensitive(Contender):
+    """A model that takes `sensitive_features` at fit: fairlearn's GridSearch."""
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self.model.fit(X, y, sensitive_features=s)
+
+
+class Debiased(WithSensitive):
+    """fairmi's own estimator: its representation is what `transform` gives."""
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Z of the rows of X."""
+        return np.asarray(self.model.transform(X))
+
+
+class OnPath(Debiased):
+    """fairmi's estimators that train many λ at once."""
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return the models by λ."""
+        lams = [setting["lam"] for setting in settings] or [self.model.lam]
+        models = self.model.fit_path(X, y, lams=lams, sensitive_features=s)
+        return dict(zip(lams, models, strict=True))
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Take the model of the own λ."""
+        self.model = shared[self.model.lam]
+        return self
+
+
+class Randomised(WithSensitive):
+    """fairlearn's ExponentiatedGradient: a lottery over classifiers, drawn anew for each row."""
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels of one draw of the lottery."""
+        labels = self.model.predict(self._encode(X), random_state=draw)
+        return np.asarray(labels).ravel().astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The classifiers' probabilities of class 1, averaged with the lottery's weights."""
+        encoded = self._encode(X)
+        lottery = zip(self.model.weights_, self.model.predictors_, strict=True)
+        return sum(w * m.predict_proba(encoded)[:, 1] for w, m in lottery if w > 0)
+
+
+class Adversarial(WithSensitive):
+    """fairlearn's AdversarialFairnessClassifier, which has no predict_proba."""
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The output of the trained predictor network."""
+        return np.asarray(self.model.backendEngine_.evaluate(self._encode(X))).ravel()
+
+
+class Decorrelated(Contender):
+    """fairlearn's CorrelationRemover before a model; it reads `s` as further columns of X."""
+
+    def __init__(
+        self, remover: BaseEstimator, model: BaseEstimator, encoder: BaseEstimator
+    ) -> None:
+        super().__init__(model, encoder)
+        self.remover = remover
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels of the decorrelated rows."""
+        return self.model.predict(self.represent(X, s))
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Probabilities of class 1 of the decorrelated rows."""
+        return self.model.predict_proba(self.represent(X, s))[:, 1]
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The decorrelated rows."""
+        return self.remover.transform(self._with_indicators(self._encode(X), s))
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self._groups = np.unique(s)[1:]
+        table = self._with_indicators(X, s)
+        self.remover.set_params(sensitive_feature_ids=list(range(X.shape[1], table.shape[1])))
+        self.model.fit(self.remover.fit_transform(table), y)
+
+    def _with_indicators(self, X: np.ndarray, s: np.ndarray) -> np.ndarray:
+        return np.column_stack([X, s[:, None] == self._groups])
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A fitted model, and its scores of the training rows, each by a model of other rows."""
+
+    model: BaseEstimator
+    scores: np.ndarray
+
+
+class CrossFitted(Contender):
+    """A model whose scores a rule turns to labels; subclasses learn and apply the rule.
+
+    The model, its encoder and the scores are the same at each setting of the rule.
+    """
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return the fitted encoder and the model with its scores of rows it did not learn."""
+        if self.encoder is not None:
+            self.encoder.fit(X, y)
+        return self.encoder, cross_fitted(self.model, self._encode(X), y)
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Learn the rule."""
+        self.encoder, scored = shared
+        self.model = scored.model
+        self.learn_rule(scored.scores, y, s)
+        return self
+
+    def _probabilities(self, X: pd.DataFrame) -> np.ndarray:
+        return self.model.predict_proba(self._encode(X))[:, 1]
+
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        """Learn from scores, labels and groups of the training rows."""
+        raise NotImplementedError
+
+
+class Thresholded(CrossFitted):
+    """fairlearn's ThresholdOptimizer: needs the sensitive features at prediction too."""
+
+    def __init__(
+        self,
+        model: BaseEstimator,
+        encoder: BaseEstimator | None = None,
+        *,
+        tol: float,
+        constraint: str = "demographic_parity",
+    ) -> None:
+        super().__init__(model, encoder)
+        # fairlearn relaxes demographic parity alone.
+        self.rule = ThresholdOptimizer(
+            estimator=GivenScores(),
+            prefit=True,
+            predict_method="predict_proba",
+            constraints=constraint,
+            tol=tol if constraint == "demographic_parity" else None,
+        )
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels by thresholds for each group, of which some rows draw one."""
+        p = self._probabilities(X)[:, None]
+        labels = self.rule.predict(p, sensitive_features=s, random_state=draw)
+        return np.asarray(labels).ravel().astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> None:
+        """None: a threshold for each group leaves no score that ranks rows across groups."""
+        return
+
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        """Learn the thresholds."""
+        self.rule.fit(p[:, None], y, sensitive_features=s)
+
+
+class GridThresholds(CrossFitted):
+    """One threshold for each of two groups, the most accurate pair of a grid within a bound.
+
+    Where no pair is within it, the least unfair one. Needs the sensitive features at prediction.
+    """
+
+    def __init__(
+        self, model: BaseEstimator, *, tol: float, constraint: str = "demographic_parity"
+    ) -> None:
+        super().__init__(model)
+        self.tol = tol
+        self.constraint = constraint
+
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        """Try all pairs on the scores of the training rows."""
+        self.groups = np.unique(s)
+        of_group = [s == group for group in self.groups]
+        above = p > _CUTS[:, None]
+        right = np.stack([(above[:, rows] == y[rows]).sum(axis=1) for rows in of_group])
+        parity = self.constraint == "demographic_parity"
+        strata = [np.ones(len(y), dtype=bool)] if parity else [y == 0, y == 1]
+        rates = np.stack(
+            [[above[:, rows & of].mean(axis=1) for rows in of_group] for of in strata]
+        )
+        unfair = np.abs(rates[:, 0, :, None] - rates[:, 1, None, :]).max(axis=0)
+        total = right[0][:, None] + right[1]
+        best = np.where(unfair <= max(self.tol, unfair.min()), total, -1).argmax()
+        self.cuts = _CUTS[list(np.unravel_index(best, total.shape))]
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels by a threshold for each group."""
+        cuts = self.cuts[np.searchsorted(self.groups, s)]
+        return (self._probabilities(X) > cuts).astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> None:
+        """None, as of Thresholded."""
+        return
+
+
+class GivenScores(ClassifierMixin, BaseEstimator):
+    """A classifier whose only column is the probability of class 1 already."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Do nothing."""
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of both classes, in double precision."""
+        # With pandas 3, fairlearn 0.15 can't predict from probabilities of single precision.
+        p = np.asarray(X, dtype=np.float64)[:, 0]
+        return np.column_stack([1 - p, p])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class GroupPredicted(CrossFitted):
+    """The most accurate rule within a bound that knows a row's group by its probability alone.
+
+    A row is selected where 2 p - 1 > pull * (q / share_1 - (1 - q) / share_0), p being the
+    probability of class 1, q that of group 1, and the shares those of the two groups: the
+    Lagrangian of accuracy under a bound on the demographic parity difference (A. Menon and
+    R. Williamson, The cost of fairness in binary classification, FAT* 2018).
+    """
+
+    def __init__(
+        self, model: BaseEstimator, encoder: BaseEstimator | None = None, *, tol: float
+    ) -> None:
+        super().__init__(model, encoder)
+        self.tol = tol
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return the scores of class 1 and, by the same model, those of group 1."""
+        encoder, scored = super().share(X, y, s, settings)
+        return encoder, scored, cross_fitted(self.model, self._encode(X), s == s.max())
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Choose the pull: the most accurate within the bound, or else the least unfair."""
+        *shared, group = shared
+        self.group_model, self._share = group.model, (s == s.max()).mean()
+        self._side = self._lean(group.scores)
+        return super().finish(X, y, s, shared)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """What is gained by selecting a row, less what that costs of parity."""
+        q = self.group_model.predict_proba(self._encode(X))[:, 1]
+        return 2 * self._probabilities(X) - 1 - self.pull * self._lean(q)
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels, without a look at `s`."""
+        return (self.scores(X, s) > 0).astype(int)
+
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        """Try all pulls on the scores of the training rows."""
+        first = s == s.max()
+        labels = [2 * p - 1 > pull * self._side for pull in _PULLS]
+        right = np.array([(of == y).mean() for of in labels])
+        unfair = np.array([abs(of[first].mean() - of[~first].mean()) for of in labels])
+        within = unfair <= max(self.tol, unfair.min())
+        self.pull = _PULLS[np.where(within, right, -1).argmax()]
+
+    def _lean(self, q: np.ndarray) -> np.ndarray:
+        return q / self._share - (1 - q) / (1 - self._share)
+
+
+class Transported(CrossFitted):
+    """Each group's scores moved to the groups' average distribution, then put into few bins.
+
+    `strength` is how far they go: 1 leaves the same distribution in every group. Needs the
+    sensitive features at prediction. The bins are of equal width, with one more edge where
+    labels are most accurate.
+    """
+
+    def __init__(
+        self, model: BaseEstimator, encoder: BaseEstimator | None = None, *, strength: float
+    ) -> None:
+        super().__init__(model, encoder)
+        self.strength = strength
+
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        """Learn each group's quantiles, the common ones, and the bins."""
+        groups, counts = np.unique(s, return_counts=True)
+        self.quantiles = {g: np.quantile(p[s == g], _SHARES) for g in groups}
+        every = np.stack([self.quantiles[g] for g in groups])
+        self.common = np.average(every, axis=0, weights=counts)
+        moved = self.transport(p, s)
+        cuts = np.unique(np.quantile(moved, _SHARES))
+        cut = max(cuts, key=lambda at: ((moved > at) == y).mean())
+        inner = np.linspace(0, 1, _N_BINS + 1)[1:-1]
+        self.edges = np.unique(np.append(inner, cut))
+        self.first_selected = int(np.searchsorted(self.edges, cut)) + 1
+
+    def transport(self, p: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """Scores on their way to the common distribution."""
+        moved = np.empty(len(p))
+        for group, quantiles in self.quantiles.items():
+            rows = s == group
+            moved[rows] = np.interp(np.interp(p[rows], quantiles, _SHARES), _SHARES, self.common)
+        return (1 - self.strength) * p + self.strength * moved
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Labels by bin."""
+        return (self.scores(X, s) >= self.first_selected).astype(int)
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The bin of each row, counted from 0."""
+        moved = self.transport(self._probabilities(X), s)
+        return np.searchsorted(self.edges, moved, side="left")
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """The bin of each row as the only column."""
+        return self.scores(X, s)[:, None].astype(np.float64)
+
+
+def cross_fitted(model: BaseEstimator, X: Any, y: np.ndarray) -> Scored:
+    """Fit a model on all rows, and score each by a model of the four other fifths.
+
+    The fifths are drawn from the model's own seed, so that seeds of a benchmark differ in both.
+    """
+    folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=model.random_state or 0)
+    p = cross_val_predict(clone(model), X, y, cv=folds, method="predict_proba")
+    return Scored(clone(model).fit(X, y), p[:, 1].astype(np.float64))

@@ -1,0 +1,197 @@
+"""The rows that a comparison learns and measures from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from fairmi.datasets import load_adult, load_german
+
+_RARE = 10  # rows of a label in a group, below which no fold is promised some
+_MAX_CATEGORIES = 250  # scikit-learn's boosting takes 255
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """A table, labels 0 or 1, and the sensitive value of each row.
+
+    `sensitive_columns` are those of X that tell the sensitive value by themselves.
+    """
+
+    X: pd.DataFrame
+    y: np.ndarray
+    s: np.ndarray
+    sensitive_columns: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> LabelledRows:
+        """Those rows of the sample."""
+        X = self.X.iloc[rows].reset_index(drop=True)
+        return replace(self, X=X, y=self.y[rows], s=self.s[rows])
+
+    def first(self, n_rows: int | None) -> LabelledRows:
+        """So many rows in random order; None is all, as they are."""
+        if n_rows is None or n_rows >= len(self):
+            return self
+        return self.take(np.random.default_rng(0).permutation(len(self))[:n_rows])
+
+    def without_sensitive(self) -> LabelledRows:
+        """The sample less the columns of X that tell the sensitive value by themselves."""
+        return replace(self, X=self.X.drop(columns=list(self.sensitive_columns)))
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The group of each row, counted from 0."""
+        return np.unique(self.s, return_inverse=True)[1]
+
+    @property
+    def strata(self) -> np.ndarray:
+        """Group and label of each row in one code, to split evenly by; rare ones go by label."""
+        cells = self.codes * 2 + self.y
+        rare = np.bincount(cells)[cells] < _RARE
+        return np.where(rare, -1 - self.y, cells)
+
+
+def adult_rows(subset: Literal["train", "test"], sensitive: str = "sex") -> LabelledRows:
+    """A part of Adult, "train" or "test", with "sex", "race", "age" or "sex x race" sensitive."""
+    return _rows(load_adult(subset=subset), ">50K", sensitive.split(" x "))
+
+
+def german_rows() -> LabelledRows:
+    """The German credit data, age over 25 years being sensitive."""
+    german: Any = load_german()
+    return replace(_rows(german, "good", ["age_over_25"]), sensitive_columns=("age",))
+
+
+def _rows(bunch: Bunch, positive: str, sensitive: list[str]) -> LabelledRows:
+    features = bunch.sensitive_features
+    s = (features if set(sensitive) <= set(features) else bunch.data)[sensitive]
+    single = s[sensitive[0]]
+    if len(sensitive) > 1:
+        groups = s.astype(str).agg(", ".join, axis=1).to_numpy(dtype=object)
+    elif pd.api.types.is_numeric_dtype(single) and single.nunique() > 20:
+        groups = single.to_numpy()
+    else:
+        groups = single.astype(str).to_numpy(dtype=object)
+    y = (bunch.target == positive).to_numpy().astype(np.int64)
+    return LabelledRows(bunch.data, y, groups, tuple(sensitive))
+
+
+def table_rows(
+    X: Any, y: Any, sensitive_features: Any, positive: Any = None
+) -> tuple[LabelledRows, Any]:
+    """A user's table, checked and in a form that every method can read, and its positive label.
+
+    Text becomes categories, of which the rarest share one where there are more than
+    scikit-learn's boosting takes; dates become days.
+
+    Parameters
+    ----------
+    X : DataFrame or array of shape (n_rows, n_columns)
+    y : array of shape (n_rows,)
+        Two labels; or more, of which `positive` is set against the others.
+    sensitive_features : str, list of str, or array of shape (n_rows,) or (n_rows, n_features)
+        Groups, or the names of the columns of X that hold them; several are combined.
+    positive : label, default=None
+        None is the second of two labels in order. A label's text will do.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a label or group is missing, or a group or label is too rare to be in
+        every fold.
+    """
+    frame = X.to_pandas() if hasattr(X, "to_pandas") else pd.DataFrame(X)
+    frame = frame.reset_index(drop=True).rename(columns=str)
+    names = [sensitive_features] if isinstance(sensitive_features, str) else sensitive_features
+    named = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    columns = tuple(names) if named and set(names) <= set(frame) else ()
+    if named and not columns and len(names) != len(frame):
+        raise ValueError(f"sensitive_features has {names}, but X has {list(frame)}.")
+    groups = frame[list(columns)] if columns else pd.DataFrame(np.asarray(sensitive_features))
+    labels = pd.DataFrame({"y": np.asarray(y).ravel()})
+    for argument, values in (("y", labels), ("sensitive_features", groups)):
+        if len(values) != len(frame):
+            raise ValueError(f"{argument} has {len(values)} rows, but X has {len(frame)}.")
+        n_missing = int(values.isna().any(axis=1).sum())
+        if n_missing:
+            raise ValueError(
+                f"{argument} is missing in {n_missing} rows; leave these rows out, or give them a "
+                "value of their own, such as 'unknown'."
+            )
+    s = groups.astype(str).agg(", ".join, axis=1).to_numpy(dtype=object)
+    counts = pd.Series(s).value_counts()
+    if len(counts) < 2 or counts.iloc[-1] < _RARE:
+        raise ValueError(
+            f"sensitive_features has {len(counts)} values, and {counts.index[-1]!r} in "
+            f"{counts.iloc[-1]} rows; at least two groups of {_RARE} rows are needed: join rare "
+            "ones, and cut numbers into bins, as pandas.cut does."
+        )
+    label = _positive_label(labels["y"], positive)
+    rows = LabelledRows(frame.apply(_readable), (labels["y"] == label).to_numpy().astype(int), s)
+    return replace(rows, sensitive_columns=columns), label
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV or Parquet file.
+
+    Raises
+    ------
+    ValueError
+        If it is no file, or can't be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; give adult, german, or a CSV or Parquet file.")
+    try:
+        parquet = path.suffix in (".parquet", ".pq")
+        return pd.read_parquet(path) if parquet else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} can't be read: {error}") from error
+
+
+def _positive_label(labels: pd.Series, positive: Any) -> Any:
+    """Return the label that counts as 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not said and there are not two, if it isn't there, or if it or the others are
+        too rare to be in every fold.
+    """
+    counts = labels.value_counts()
+    if positive is None:
+        if len(counts) != 2:
+            raise ValueError(
+                f"y has {len(counts)} values, such as {list(counts.index[:5])}; say which one is "
+                "positive (--positive), to set it against the others."
+            )
+        label = sorted(counts.index, key=lambda value: (str(type(value)), value))[-1]
+    else:
+        matches = [value for value in counts.index if str(value) == str(positive)]
+        if not matches:
+            raise ValueError(f"positive={positive!r} is not in y, which has {list(counts.index)}.")
+        label = matches[0]
+    n_rare = min(counts[label], len(labels) - counts[label])
+    if n_rare < _RARE:
+        raise ValueError(f"y has {label!r} against {n_rare} other rows; {_RARE} are needed.")
+    return label
+
+
+def _readable(column: pd.Series) -> pd.Series:
+    """A column as numbers or categories."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return (column - column.min()) / pd.Timedelta(days=1)
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.astype(float)
+    text = column.astype(object).map(str, na_action="ignore")
+    counts = text.value_counts()
+    return text.where(text.isna() | ~text.isin(counts.index[_MAX_CATEGORIES:]), "rare").astype(
+        "category"
+    )
