@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from shared import parser, print_machine, rows_named, write
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from benchmarks.common.data import Part, adult, credit, german
-from benchmarks.common.machine import parser, print_machine, write
 from fairmi import MIBoostingClassifier
+from fairmi.compare._rows import LabelledRows, adult_rows
 
 LAMS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 # Rows to learn from (None: two thirds), and splits: more where chance is larger.
@@ -34,15 +34,11 @@ TASKS: dict[str, tuple[int | None, int]] = {
 }
 
 
-def part_of(task: str, data: Path | None) -> Part:
+def part_of(task: str, data: Path | None) -> LabelledRows:
     """Return all rows of a task; of "adult_rare" 1 in 100 is positive."""
-    if task == "german":
-        return german()
-    if task == "credit":
-        if data is None:
-            raise SystemExit("credit is not packed: name its folder by --data.")
-        return credit(data)
-    part = adult("train")
+    if task in ("german", "credit"):
+        return rows_named(task, data)
+    part = adult_rows("train")
     if task != "adult_rare":
         return part
     positive = np.flatnonzero(part.y == 1)
@@ -50,10 +46,10 @@ def part_of(task: str, data: Path | None) -> Part:
     return part.take(np.sort(np.concatenate([np.flatnonzero(part.y == 0), few])))
 
 
-def measured(model: MIBoostingClassifier, test: Part) -> dict[str, float]:
+def measured(model: MIBoostingClassifier, test: LabelledRows) -> dict[str, float]:
     """Return scores of test rows, and signed differences of rates between the two groups."""
-    predicted, p = model.predict(test.x), model.predict_proba(test.x)[:, 1]
-    first = (test.c == np.unique(test.c)[0]).to_numpy()
+    predicted, p = model.predict(test.X), model.predict_proba(test.X)[:, 1]
+    first = test.s == np.unique(test.s)[0]
 
     def difference(rows: np.ndarray) -> float:
         return float(predicted[rows & first].mean() - predicted[rows & ~first].mean())
@@ -75,16 +71,16 @@ def rows_of(task: str, constraint: str, data: Path | None, **parameters: object)
     rows = []
     for seed in range(n_splits):
         train, test = train_test_split(
-            np.arange(len(part.y)), test_size=1 / 3, random_state=seed, stratify=part.cells()
+            np.arange(len(part.y)), test_size=1 / 3, random_state=seed, stratify=part.strata
         )
         if n_rows is not None:
             train, _ = train_test_split(
-                train, train_size=n_rows, random_state=seed, stratify=part.cells()[train]
+                train, train_size=n_rows, random_state=seed, stratify=part.strata[train]
             )
         learn, held_out = part.take(train), part.take(test)
         model = MIBoostingClassifier(constraint=constraint, random_state=0, **parameters)
         start = time.perf_counter()
-        models = model.fit_path(learn.x, learn.y, lams=LAMS, sensitive_features=learn.c)
+        models = model.fit_path(learn.X, learn.y, lams=LAMS, sensitive_features=learn.s)
         seconds = time.perf_counter() - start
         for lam, fitted in zip(LAMS, models, strict=True):
             row = {"task": task, "constraint": constraint, "split": seed, "lam": lam}
