@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -92,13 +93,13 @@ class Backprop:
         """Train for an epoch; return the mean task loss and MI estimate, (2, 1)."""
         number = n_batches(self.rows.n_rows, self.config.batch_size)
         indexes = list(minibatches(self.rows.n_rows, number, self.generator))
-        self._train_critic(self.rows.batch(index) for index in indexes)
+        self._train_critic(map(self.rows.batch, indexes), number)
         # The batches that the epoch begins with serve the critic all along.
         opening = [self.rows.batch(index) for index in indexes[: self.config.n_critic_steps]]
         losses = []
         for index in indexes:
             losses.append(self._step(self.rows.batch(index)))
-            self._train_critic(opening)
+            self._train_critic(opening, self.config.n_critic_steps)
         return torch.stack(losses).mean(0)
 
     def _step(self, batch: Batch) -> Tensor:
@@ -120,11 +121,12 @@ class Backprop:
         self.mi_optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
-    def _train_critic(self, batches: Iterable[Batch]) -> None:
-        for batch in batches:
-            with torch.no_grad(), self._held_still():
-                z = self.networks.represent(batch.x)
-            value = self._bound(z, batch.sensitive[0])
+    def _train_critic(self, batches: Iterable[Batch], n_steps: int) -> None:
+        """Take `n_steps` on the batches in turn, which the still encoder goes through once."""
+        with torch.no_grad(), self._held_still():
+            parts = [(self.networks.represent(b.x), b.sensitive[0]) for b in batches]
+        for z, sensitive in islice(cycle(parts), n_steps):
+            value = self._bound(z, sensitive)
             self.critic_optimizer.zero_grad()
             (-value.sum()).backward()
             self.critic_optimizer.step()
@@ -137,8 +139,8 @@ class Backprop:
         z = sensitive.with_stratum(z)
         values = sensitive.columns(z.dtype)[None]
         other = shuffle_within(strata, self.generator)
-        joint = self.critic(torch.cat([z, values], dim=2))[..., 0]
-        marginal = self.critic(torch.cat([z, values[:, other]], dim=2))[..., 0]
+        pairs = torch.cat([torch.cat([z, c], dim=2) for c in (values, values[:, other])], dim=1)
+        joint, marginal = self.critic(pairs)[..., 0].chunk(2, dim=1)
         return sampled_bound(joint, marginal, strata, n_strata, sensitive.weights, other)
 
 

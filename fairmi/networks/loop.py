@@ -60,16 +60,18 @@ def run_epochs(
     n_epochs: int,
     on_epoch: Callable[[EpochRecord], bool],
     asked: slice = slice(None),
+    score: Callable[[], float] | None = None,
 ) -> Outcome:
     """Train the networks in place and return the history.
 
     A model whose loss becomes non-finite ends in its last good state; those that share its hidden
     layers soon do too. So do all where the user interrupts. `on_epoch` ends the training by
-    returning True. Models that are not `asked` for are not waited for.
+    returning True. Models that are not `asked` for are not waited for. With `score`, which rates
+    the networks as they are after an epoch, they end in the state of its largest number.
     """
     networks = training.networks
     history: list[EpochRecord] = []
-    keeper = _Keeper(networks)
+    keeper = _Keeper(networks, score)
     stopped = None
     networks.train()
     try:
@@ -91,10 +93,10 @@ def run_epochs(
 
 
 class _Keeper:
-    """The last good state of each model."""
+    """The last good state of each model, or that of the best score."""
 
-    def __init__(self, networks: Networks) -> None:
-        self.networks = networks
+    def __init__(self, networks: Networks, score: Callable[[], float] | None) -> None:
+        self.networks, self.score, self.best = networks, score, -math.inf
         self.state = networks.states()
         self.kept: list[EpochRecord | None] = [None] * networks.n_models
         self.alive = [True] * networks.n_models
@@ -104,6 +106,11 @@ class _Keeper:
         finite = finite_models(self.networks)
         for k in range(len(self.alive)):
             self.alive[k] &= finite[k] and record.is_finite(k)
+        if self.score is not None and any(self.alive):
+            score = self.score()
+            if not score > self.best:
+                return
+            self.best = score
         self.kept = [record if a else k for a, k in zip(self.alive, self.kept, strict=True)]
         chosen = torch.tensor(self.alive).nonzero()[:, 0]
         for name, value in self.networks.state_dict().items():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairmi import MIDebiasedClassifier
+from fairmi import MIBackpropClassifier, MIDebiasedClassifier, _backprop_classifier
 from fairmi.dependence._pair_scores import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks import own_encoder
@@ -164,3 +164,22 @@ def test_a_stream_does_not_depend_on_how_a_module_lies_in_memory(lay_out):
         models.append(model.trunk_.state_dict())
     for name, weights in models[0].items():
         torch.testing.assert_close(weights, models[1][name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
+def test_the_best_epoch_is_kept(monkeypatch):
+    """By what a callable says of the classifier as it was after each epoch, of 8 steps in all."""
+    monkeypatch.setattr(_backprop_classifier, "_DEFAULT_STEPS", 8)
+    scores, seen = iter([0.1, 0.5, 0.3, 0.5]), []
+
+    def rate(model):
+        seen.append(model.transform(IMAGES))
+        return next(scores)
+
+    model = MIBackpropClassifier(
+        encoder=kernels(), n_critic_steps=3, batch_size=48, learning_rate=1e-2, random_state=0,
+        keep_best=rate,
+    ).fit(IMAGES, Y, sensitive_features=S)  # fmt: skip
+    assert (model.n_iter_, model.best_epoch_) == (4, 2)
+    np.testing.assert_array_equal(model.transform(IMAGES), seen[1])
+    assert np.abs(model.transform(IMAGES) - seen[3]).max() > 1e-3
