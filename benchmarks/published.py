@@ -24,11 +24,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
+from common.machine import parser, print_machine, write
 from digits import BATCH_SIZE, COLUMNS, Coloured, Digits, network, shift_weights
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
-from common.machine import parser, print_machine, write
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.backprop import Backprop, BackpropConfig
 from fairmi.networks.own_encoder import trunk_of
