@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fairmi._backprop_classifier import MIBackpropClassifier
     from fairmi._boosting_classifier import MIBoostingClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
+    from fairmi._reweighing import FairReweighing, FairReweighingClassifier
     from fairmi.exceptions import (
         CollapseWarning,
         ColumnWarning,
@@ -27,6 +28,8 @@ __version__ = "0.2.0"
 _LAZY = {
     "CollapseWarning": "fairmi.exceptions",
     "ColumnWarning": "fairmi.exceptions",
+    "FairReweighing": "fairmi._reweighing",
+    "FairReweighingClassifier": "fairmi._reweighing",
     "InfeasibleBoundWarning": "fairmi.exceptions",
     "MIBackpropClassifier": "fairmi._backprop_classifier",
     "MIBoostingClassifier": "fairmi._boosting_classifier",
@@ -56,6 +59,8 @@ _ROOMS = {
 __all__ = [
     "CollapseWarning",
     "ColumnWarning",
+    "FairReweighing",
+    "FairReweighingClassifier",
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
     "MIBoostingClassifier",

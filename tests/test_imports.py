@@ -33,6 +33,7 @@ LAYERS = {
     "export": 5,
     "plot": 5,
     "_network_base": 5,
+    "_reweighing": 5,
     "_boosting_classifier": 6,
     "_network_classifier": 6,
     "_backprop_classifier": 6,
@@ -51,6 +52,7 @@ TRAINING_BRANCH = {
     "_boosting_classifier",
     "_network_classifier",
     "_backprop_classifier",
+    "_reweighing",
     "path",
     "export",
 }
@@ -64,6 +66,7 @@ WITHOUT_TORCH = [
     "fairmi._network_classifier",
     "fairmi._boosting_classifier",
     "fairmi._backprop_classifier",
+    "fairmi._reweighing",
     "fairmi.path",
     "fairmi.metrics",
     "fairmi.audit",

@@ -28,6 +28,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from fairmi._backprop_classifier import MIBackpropClassifier
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._network_classifier import MIDebiasedClassifier
+from fairmi._reweighing import FairReweighingClassifier
 from fairmi.compare._contenders import (
     Adversarial,
     Contender,
@@ -241,6 +242,11 @@ def _on_encoding(suffix: str, encoder: Callable[[], BaseEstimator]) -> tuple[Met
         ),
         _thresholds("ThresholdOptimizer", _logistic, encoder, cost=1.4),
         Method(
+            "Reweighing",
+            lambda trial: WithSensitive(FairReweighingClassifier(_logistic()), encoder()),
+            cost=0.3,
+        ),
+        Method(
             "CorrelationRemover",
             lambda trial, alpha: Decorrelated(
                 CorrelationRemover(alpha=alpha), _logistic(), encoder()
@@ -286,6 +292,11 @@ METHODS: tuple[Method, ...] = (
         shares=True,
         two_groups=True,
         cost=2.3,
+    ),
+    Method(
+        "Reweighing, boosting",
+        lambda trial: WithSensitive(FairReweighingClassifier(_boosting(trial.seed))),
+        cost=0.4,
     ),
     Method(
         "Quantile transport, boosting",

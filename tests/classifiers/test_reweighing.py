@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fairmi import FairReweighing, FairReweighingClassifier
+from fairmi._reweighing import _cell_weights, _row_weights
+from fairmi.core.membership import Membership
+from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
+
+
+def rows(n=600, seed=0):
+    rng = np.random.default_rng(seed)
+    group = rng.choice(["a", "b", "c"], size=n, p=[0.5, 0.3, 0.2])
+    y = np.array(["lo", "mid", "hi"])[
+        np.clip(rng.integers(3, size=n) + (group == "a") * rng.integers(2, size=n), 0, 2)
+    ]
+    return rng.normal(size=(n, 2)), y, group
+
+
+def test_label_and_group_are_independent_and_keep_their_weight():
+    X, y, group = rows()
+    sample_weight = np.random.default_rng(1).exponential(size=600)
+    fair = FairReweighing().fit(X, y, sensitive_features=group, sample_weight=sample_weight)
+    table = pd.crosstab(group, y, fair.sample_weight_, aggfunc="sum").to_numpy()
+    before = pd.crosstab(group, y, sample_weight, aggfunc="sum").to_numpy()
+    expected = np.outer(before.sum(axis=1), before.sum(axis=0)) / before.sum()
+    np.testing.assert_allclose(table, expected)
+    assert not np.allclose(before, expected, rtol=0.1)
+    again = fair.weights(X, y, group)
+    np.testing.assert_allclose(again * sample_weight, fair.sample_weight_)
+    swapped = FairReweighing().fit(None, group, sensitive_features=y, sample_weight=sample_weight)
+    np.testing.assert_allclose(swapped.sample_weight_, fair.sample_weight_)
+
+
+def test_rows_without_a_group_keep_their_weight_and_the_labels_theirs():
+    X, y, group = rows()
+    some = pd.Series(group).where(np.arange(600) % 3 > 0)
+    fair = FairReweighing(missing_sensitive="mask").fit(X, y, sensitive_features=some)
+    masked = some.isna().to_numpy()
+    assert (fair.sample_weight_[masked] == 1).all()
+    rest = FairReweighing().fit(X[~masked], y[~masked], sensitive_features=some[~masked].to_list())
+    np.testing.assert_array_equal(fair.sample_weight_[~masked], rest.sample_weight_)
+    category = FairReweighing(missing_sensitive="category").fit(X, y, sensitive_features=some)
+    assert category.sensitive_values_ == ["a", "b", "c", "missing"]
+
+
+def test_probable_groups_make_expected_counts_independent():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([0.3] * 3, size=500)
+    codes = (rng.random(500) < shares @ [0.2, 0.5, 0.7]).astype(int)
+    weights = rng.exponential(size=500)
+    members = Membership.of_probabilities(shares)
+    row = weights * _row_weights(_cell_weights(members, codes, 2, weights), members, codes)
+    table = np.stack([shares[codes == k].T @ row[codes == k] for k in (0, 1)], axis=1)
+    before = np.stack([shares[codes == k].T @ weights[codes == k] for k in (0, 1)], axis=1)
+    np.testing.assert_allclose(
+        table, np.outer(before.sum(axis=1), before.sum(axis=0)) / before.sum()
+    )
+    hard = np.eye(3)[shares.argmax(axis=1)]
+    one_hot, named = Membership.of_probabilities(hard), Membership.of_codes(hard.argmax(axis=1), 3)
+    np.testing.assert_array_equal(
+        _cell_weights(one_hot, codes, 2, weights), _cell_weights(named, codes, 2, weights)
+    )
+
+
+@pytest.mark.parametrize("form", ["plain", "pipeline", "column"])
+def test_a_classifier_is_fitted_with_the_weights(form):
+    X, y, group = rows()
+    X = pd.DataFrame(X, columns=["p", "q"]).assign(g=pd.Series(group).astype("category").cat.codes)
+    fair = FairReweighing().fit(X, y, sensitive_features=X["g"])
+    model = LogisticRegression()
+    if form == "pipeline":
+        model = make_pipeline(StandardScaler(), model)
+    columns, given = ("g", None) if form == "column" else (None, X["g"])
+    meta = FairReweighingClassifier(model, sensitive_columns=columns)
+    assert not hasattr(clone(meta), "classes_")
+    meta.fit(X, y, sensitive_features=given)
+    step = {f"{'logisticregression__' * (form == 'pipeline')}sample_weight": fair.sample_weight_}
+    by_hand = clone(model).fit(X, y, **step)
+    np.testing.assert_array_equal(meta.predict_proba(X), by_hand.predict_proba(X))
+    np.testing.assert_array_equal(meta.decision_function(X), by_hand.decision_function(X))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(meta)).predict(X), by_hand.predict(X))
+    assert list(meta.feature_names_in_) == ["p", "q", "g"]
+
+
+def test_it_is_searched_like_any_classifier():
+    X, y, group = rows(300)
+    X = np.column_stack([X, group == "a"]).astype(float)
+    meta = FairReweighingClassifier(
+        HistGradientBoostingClassifier(max_iter=2), sensitive_columns=2
+    )
+    search = GridSearchCV(meta, {"estimator__max_iter": [1, 2]}, cv=2).fit(X, y)
+    assert search.best_estimator_.estimator_.n_iter_ in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"sensitive_features": None}, SensitiveFeaturesError, "No sensitive features"),
+        ({"sensitive_features": np.zeros(600)}, SensitiveFeaturesError, "two groups are needed"),
+        ({"sensitive_features": np.arange(600.0)}, SensitiveFeaturesError, "cut it into bins"),
+        ({"sensitive_features": ["a"] * 5}, SensitiveFeaturesError, "has 5 rows"),
+        ({"y": None}, ValueError, "requires y"),
+        ({"missing_sensitive": "drop"}, ValueError, "missing_sensitive='drop'"),
+    ],
+)
+def test_what_is_wrong_is_named(change, error, text):
+    X, y, group = rows()
+    missing = change.pop("missing_sensitive", "error")
+    arguments = {"y": y, "sensitive_features": group, **change}
+    with pytest.raises(error, match=text):
+        FairReweighing(missing_sensitive=missing).fit(X, **arguments)
+
+
+def test_what_does_not_fit_the_weights_is_refused():
+    X, y, group = rows()
+    fair = FairReweighing().fit(X, y, sensitive_features=group)
+    with pytest.raises(ValueError, match="the label 'new', which fit did not see"):
+        fair.weights(X[:2], ["lo", "new"], ["a", "b"])
+    with pytest.raises(SensitiveFeaturesError, match="groups that the first fit did not see: 'd'"):
+        fair.weights(X[:2], ["lo", "hi"], ["a", "d"])
+    with pytest.raises(TypeError, match="its fit takes no sample_weight"):
+        FairReweighingClassifier(KNeighborsClassifier()).fit(X, y, sensitive_features=group)
+    with pytest.raises(SensitiveFeaturesError, match="neither of fit"):
+        FairReweighingClassifier(LogisticRegression()).fit(X, y)
+    with pytest.warns(SmallGroupWarning, match="group 'b' has no row of the label 1"):
+        FairReweighing().fit(None, [0, 1, 0, 0], sensitive_features=list("aabb"))
