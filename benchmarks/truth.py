@@ -24,11 +24,11 @@ from joblib import Parallel, delayed
 from shared import parser
 from truth_certificates import Row, adult_certificates, certificates
 
-import fairmi.audit.figures.leakage as audit_leakage
+import fairmi.audit.leakage as audit_leakage
 from fairmi.audit import audit
-from fairmi.audit.figures.intervals import disparity_interval
-from fairmi.audit.render.summary import statements
-from fairmi.audit.render.verdicts import FOUND
+from fairmi.audit.findings import findings_of
+from fairmi.audit.intervals import disparity_interval
+from fairmi.audit.measures import FOUND
 from fairmi.datasets import load_adult
 from fairmi.metrics import leakage_report, mutual_information_report
 
@@ -246,9 +246,9 @@ def _gaps(share: np.ndarray, n_rows: int, seed: int) -> tuple[float, float, floa
     rng = np.random.default_rng(seed)
     rates = (rng.binomial(n_rows, share) / n_rows)[:, None]
     sizes = np.full(rates.shape, float(n_rows))
-    found = disparity_interval(rates, sizes, 0.95)
-    ratio = disparity_interval(rates, sizes, 0.95, ratio=True)
-    return found.low, found.high, float(np.exp(-ratio.low))
+    low, high = disparity_interval(rates, sizes, 0.95)
+    of_ratio = disparity_interval(rates, sizes, 0.95, ratio=True)
+    return low, high, float(np.exp(-of_ratio[0]))
 
 
 AUDITED = ((2, 400), (2, 4000), (5, 4000), (12, 4000), (12, 16000))
@@ -305,7 +305,7 @@ def _findings(table: pd.DataFrame, y: np.ndarray, predicted, score, group) -> li
             n_boot=1000,
             random_state=0,
         )
-    return [s.topic for s in statements(report) if s.topic in TOPICS and s.verdict == FOUND]
+    return [s.topic for s in findings_of(report) if s.topic in TOPICS and s.verdict == FOUND]
 
 
 TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fairmi.audit.measures import Curve, Figure, ReliabilityBin
 from fairmi.audit.monitor import Alarm, FairnessMonitor
-from fairmi.audit.records import Curve, Figure, ReliabilityBin
 from fairmi.audit.report import Audit
 from fairmi.audit.run import audit
 

@@ -36,11 +36,14 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
         help="load models from pickle or joblib files too, which runs the code that is in them",
     )
     parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file of rows")
-    parser.add_argument("--target", required=True, help="column of the labels")
+    parser.add_argument("--target", help="column of the labels; left out where nobody knows them")
     parser.add_argument(
         "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
     )
     parser.add_argument("--positive", metavar="LABEL", help="the label whose rates matter")
+    parser.add_argument(
+        "--favourable", action="store_true", help="say that people hope for the positive label"
+    )
     parser.add_argument(
         "--conditions", nargs="*", metavar="COLUMN", help="compare groups within these (all)"
     )
@@ -79,22 +82,24 @@ def run_audit(arguments: argparse.Namespace) -> str:
     _check_files(arguments)
     table = _table(arguments.data)
     clusters = [arguments.clusters] if arguments.clusters else []
-    named = (arguments.target, *arguments.sensitive, *clusters, *(arguments.conditions or ()))
+    target = [] if arguments.target is None else [arguments.target]
+    named = (*target, *arguments.sensitive, *clusters, *(arguments.conditions or ()))
     for column in named:
         if column not in table:
             raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
     for option, columns in (("--sensitive", arguments.sensitive), ("--clusters", clusters)):
-        if arguments.target in columns:
+        if target and target[0] in columns:
             raise SystemExit(f"--target {arguments.target} is in {option} too; name another.")
     trust = arguments.trust_pickle
     model = load_model(arguments.model, trust_pickle=trust)
     baseline = arguments.baseline and load_model(arguments.baseline, trust_pickle=trust)
     report = audit(
         model,
-        _features(model, table, [arguments.target, *clusters]),
-        table[arguments.target],
+        _features(model, table, [*target, *clusters]),
+        table[target[0]] if target else None,
         sensitive_features=table[arguments.sensitive],
-        pos_label=_label(arguments.positive, table[arguments.target]),
+        pos_label=_label(arguments.positive, table[target[0]] if target else model.classes_),
+        favourable=arguments.favourable,
         baseline=baseline,
         conditions="auto" if arguments.conditions is None else table[arguments.conditions],
         clusters=table[clusters[0]] if clusters else None,
@@ -127,11 +132,11 @@ def _same_file(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _label(text: str | None, labels: pd.Series) -> Any:
+def _label(text: str | None, labels: Any) -> Any:
     """Return the label that is written like this, which may be a number; None for None."""
     if text is None:
         return None
-    known = labels.dropna().unique().tolist()
+    known = pd.Series(labels).dropna().unique().tolist()
     for label in known:
         if str(label) == text:
             return label

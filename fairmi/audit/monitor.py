@@ -14,7 +14,7 @@ import pandas as pd
 
 from fairmi.audit.batches import BatchReader, check_features, plain_time
 from fairmi.audit.periods import RATES, UNKNOWN, Counts, Periods, Time, rate_counts
-from fairmi.audit.render.palette import BLUE, GREY, VERMILION
+from fairmi.audit.pictures import BLUE, GREY, VERMILION
 from fairmi.audit.sequences import difference_limits, is_above, rate_limits
 
 __all__ = ["Alarm", "FairnessMonitor"]

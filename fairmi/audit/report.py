@@ -1,26 +1,68 @@
-"""The audit that a user gets: the records, and every form that they can be shown in."""
+"""The audit that a user gets, and every form that it can be shown in."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import secrets
 import shutil
-from dataclasses import dataclass
+import textwrap
+import unicodedata
+import zlib
+from dataclasses import asdict
+from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
-from fairmi.audit.records import AuditRecord
-from fairmi.audit.render.card import as_card
-from fairmi.audit.render.data import as_dict, as_frame, harmless
-from fairmi.audit.render.page import fragment, whole_page
-from fairmi.audit.render.text import as_text
+from fairmi.audit import findings as words
+from fairmi.audit.findings import Figures, findings_of, next_steps, number, overall_sentence
+from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, meaning_of, name_of
+from fairmi.audit.pictures import MAX_LINES, MIN_IN_BIN, picture_of
+from fairmi.audit.tables import Cell, Table, tables_of
+
+TEXT_COLUMNS = ["section", "attribute", "group", "subject", "part", "given", "against", "rate"]
+TEXT_COLUMNS += ["most", "least", "measure", "verdict"]
+NUMBER_COLUMNS = ["value", "low", "high", "by_chance", "n"]
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+TO_BE_STATED = "(to be stated)"
+WIDTH = 99  # of the text
+MAX_CELL = 34
+
+LIMITS = (
+    (
+        "The figures are of these rows. They carry over to others only if those come from the "
+        "same population, and if neither the model nor the choice of it has seen these rows."
+    ),
+    (
+        "Labels are taken as true. If they carry a bias of their own, so does every figure that "
+        "compares predictions with them."
+    ),
+    (
+        "Demographic parity, equalized odds and calibration can't in general all hold at once. "
+        "Which of them matters is a decision about the use of the model, not a result of an audit."
+    ),
+    "Groups other than those of the sensitive features given were not looked at.",
+    "A probe that tells nothing is no proof that nothing is there; only a certificate is one.",
+)
+# How a verdict looks: a class of the style sheet, and a sign for those who see no colours.
+LOOKS = {
+    FOUND: ("found", "▲"),
+    UNCLEAR: ("unclear", "◆"),
+    NOTHING: ("nothing", "○"),
+    HOLDS: ("other", "■"),
+}
+OTHER_LOOK = ("other", "-")
 
 
-@dataclass(frozen=True, repr=False)
-class Audit(AuditRecord):
+class Audit(Figures):
     """What `audit` found. It prints as a table, and shows as a page in a notebook.
 
     Attributes
@@ -37,11 +79,12 @@ class Audit(AuditRecord):
 
     def to_frame(self) -> pd.DataFrame:
         """Return all figures as a DataFrame, a row for each; columns as in `Figure`."""
-        return as_frame(self)
+        rows = [asdict(figure) for figure in self.figures]
+        return pd.DataFrame(rows, columns=TEXT_COLUMNS + NUMBER_COLUMNS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as dicts, lists, strings and numbers; None for NaN and infinity."""
-        return as_dict(self)
+        return _plain(asdict(self))
 
     def to_json(self, path: str | Path) -> None:
         """Write `to_dict` to a file of JSON."""
@@ -61,8 +104,12 @@ class Audit(AuditRecord):
         write_whole(path, harmless(self.to_frame()).to_csv(index=False, lineterminator="\n"))
 
     def to_html(self, path: str | Path) -> None:
-        """Write a self-contained page, with pictures, that states what the figures mean."""
-        write_whole(path, whole_page(self))
+        """Write a self-contained page, with pictures, that states what the figures mean.
+
+        It has no script and asks for nothing from the network; it follows the reader's choice of
+        light or dark, and opens all its sections on paper.
+        """
+        write_whole(path, _environment("html").get_template("page.html").render(_page(self)))
 
     def to_card(self, path: str | Path) -> None:
         """Write a model card in Markdown with a YAML head, as the Hugging Face Hub takes it [1]_.
@@ -78,10 +125,277 @@ class Audit(AuditRecord):
         write_whole(path, as_card(self))
 
     def _repr_html_(self) -> str:
-        return fragment(self)
+        return _environment("html").get_template("report.html").render(_page(self))
 
     def __repr__(self) -> str:
         return as_text(self)
+
+
+def as_text(audit: Figures) -> str:
+    """Return the whole audit as text, lines of at most `WIDTH` where names are not too long."""
+    about = audit.about
+    labels = ", ".join(f"{label} {n:,}" for label, n in about["labels"].items())
+    head = [
+        f"Audit of {about['model']}",
+        f"on {about['rows']:,} rows"
+        + (f" in {about['clusters']:,} clusters" if about["clusters"] else "")
+        + (f"; labels {labels}" if labels else "; labels not known")
+        + (f"; positive label {about['positive label']}" if about["positive label"] else ""),
+    ]
+    if about["baseline"]:
+        head.append(f"against {about['baseline']}")
+    overall = [f for f in audit.section("overall") if not f.subject]
+    head.append(", ".join(f"{name_of(f.measure)} {words.with_interval(f)}" for f in overall))
+    short = [f"{f.topic} by {f.attribute}: {f.words}. {f.text}" for f in findings_of(audit)]
+    todo = [f"- {step}" for step in next_steps(audit)]
+    blocks = [
+        "\n".join(line for text in head for line in textwrap.wrap(text, WIDTH)),
+        "\n".join(["In short", "--------", *map(_wrapped, short)]),
+        "\n".join(["What to do next", "---------------", *map(_wrapped, todo)]),
+        *map(_text_table, tables_of(audit)),
+    ]
+    blocks += ["\n".join(textwrap.wrap(f"Note: {note}", WIDTH)) for note in audit.notes]
+    return "\n\n".join(blocks)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _text_table(table: Table) -> str:
+    """Lay out a table in columns; the interval of a figure stands under it."""
+    rows = [[(name, "") for name in table.header]]
+    rows += [[_text_cell(cell) for cell in row] for row in table.rows]
+    columns = range(len(table.header))
+    widths = [max(len(line) for row in rows for line in row[j]) for j in columns]
+    lines = [
+        "  ".join(
+            row[j][k].ljust(width) if j < table.n_headers else row[j][k].rjust(width)
+            for j, width in enumerate(widths)
+        ).rstrip()
+        for row in rows
+        for k in (0, 1)
+        if k == 0 or any(row[j][1] for j in columns)
+    ]
+    return "\n".join([table.full_title, "-" * len(table.full_title), *lines])
+
+
+def _text_cell(cell: Cell) -> tuple[str, str]:
+    if isinstance(cell, Figure):
+        return number(cell.value) or "none", words.interval(cell)
+    return (cell if len(cell) <= MAX_CELL else f"{cell[: MAX_CELL - 1]}…"), ""
+
+
+def _page(audit: Figures) -> dict[str, Any]:
+    """Return what the templates of the page show."""
+    about = audit.about
+    features = "" if about["features"] is None else f", of {about['features']:,} features"
+    rows = {
+        "Model": about["model"],
+        "Baseline": about["baseline"],
+        "Rows": f"{about['rows']:,}{features}",
+        "Clusters of rows": f"{about['clusters']:,}" if about["clusters"] else "",
+        "Labels": ", ".join(f"{label}: {n:,}" for label, n in about["labels"].items()),
+        "Positive label": about["positive label"],
+        "Sensitive features": ", ".join(about["sensitive features"]),
+        "Date": about["date"],
+    }
+    return {
+        **_common(audit),
+        "id": f"audit-{zlib.crc32(repr((about, audit.figures)).encode('utf-8', 'replace')):08x}",
+        "style": Markup(_environment("md").get_template("style.css").render()),
+        "attributes": [_attribute(audit, name) for name in audit.attributes],
+        "baseline": about["baseline"],
+        "notes": audit.notes,
+        "limits": LIMITS,
+        "about": [(name, text) for name, text in rows.items() if text],
+        "draws": about["draws"],
+        "max_lines": MAX_LINES,
+        "min_in_bin": MIN_IN_BIN,
+    }
+
+
+def _attribute(audit: Figures, name: str) -> dict[str, Any]:
+    """Return what a page shows of one sensitive feature."""
+    findings = [f for f in findings_of(audit) if f.attribute == name]
+    theirs = {f.measure: f.verdict for f in audit.section("baseline", name)}
+    return {
+        "name": name,
+        "findings": findings,
+        "baseline": {
+            f.topic: theirs.get(f.figures[0].measure, "")
+            for f in findings[:]
+            if f.figures[0].section == "disparity"
+        },
+        "picture": "".join(picture_of(audit, "overview", name)),
+        "tables": [
+            {
+                **vars(table),
+                "full_title": table.full_title,
+                "pictures": picture_of(audit, table.section, name),
+            }
+            for table in tables_of(audit, name)
+        ],
+    }
+
+
+def as_card(audit: Figures) -> str:
+    """Return the model card: a YAML head, and Markdown."""
+    about = audit.about
+    return (
+        _environment("md")
+        .get_template("card.md")
+        .render(
+            {
+                **_common(audit),
+                "head": Markup(_card_head(audit)),
+                "model": about["model"],
+                "rows": f"{about['rows']:,}",
+                "labels": [f"{label}: {n:,}" for label, n in about["labels"].items()],
+                "positive": about["positive label"],
+                "groups": [
+                    (attribute, [f"{group}: {n:,}" for group, n in sizes.items()])
+                    for attribute, sizes in about["groups"].items()
+                ],
+                "findings": findings_of(audit),
+                "tables": tables_of(audit),
+                "limits": [*audit.notes, *LIMITS],
+                "date": about["date"],
+            }
+        )
+    )
+
+
+def _common(audit: Figures) -> dict[str, Any]:
+    """Return what page and card both show."""
+    measures = dict.fromkeys(f.measure for f in audit.figures)
+    versions = audit.about["versions"].items()
+    return {
+        "overall": overall_sentence(audit),
+        "steps": next_steps(audit),
+        "meanings": [(name_of(m), meaning_of(m)) for m in measures if meaning_of(m)],
+        "confidence": f"{100 * audit.about['confidence']:g} %",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions),
+    }
+
+
+def _card_head(audit: Figures) -> str:
+    """Return the YAML head, with what the Hub shows beside a model."""
+    shown = [f for f in audit.section("overall") if f.measure == "accuracy"]
+    shown += [f for f in audit.section("disparity") if f.measure.endswith("_difference")]
+    task = {"type": "tabular-classification"}
+    result = {
+        "task": task,
+        "dataset": {"type": TO_BE_STATED, "name": TO_BE_STATED},
+        "metrics": [
+            {
+                "type": f.measure,
+                "name": name_of(f.measure) + (f", {f.attribute}" if f.attribute else ""),
+                "value": round(f.value, 4),
+            }
+            for f in shown
+            if math.isfinite(f.value)
+        ],
+    }
+    head = {
+        "library_name": "scikit-learn",
+        "pipeline_tag": task["type"],
+        "tags": [task["type"], "fairness"],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": audit.about["model"], "results": [result]}],
+    }
+    return str(yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=math.inf))
+
+
+@lru_cache
+def _environment(form: str) -> Environment:
+    """Return jinja2's environment for "html", or for "md", in which nothing needs a filter.
+
+    Everything that a template shows is escaped, unless it is Markup: by jinja2 in HTML, by
+    `as_markdown` in Markdown.
+    """
+    environment = Environment(
+        loader=PackageLoader("fairmi.audit"),
+        autoescape=form == "html",
+        finalize=as_line if form == "html" else as_markdown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(
+        number=number,
+        interval=words.interval,
+        with_interval=words.with_interval,
+        spelt_out=words.spelt_out,
+        kind_of=lambda verdict: LOOKS.get(verdict, OTHER_LOOK)[0],
+        sign_of=lambda verdict: LOOKS.get(verdict, OTHER_LOOK)[1],
+    )
+    return environment
+
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# What a reader of Markdown (CommonMark, or GitHub's with its tables, links and formulas) may take
+# for more than a character, wherever it stands; and what begins a list or a rule.
+ANYWHERE = re.compile(
+    r"([\\`*_\[\]#|~$]|(?:(?<=http)|(?<=https)|(?<=ftp)):|(?<=www)\.)", re.IGNORECASE
+)
+AT_THE_START = re.compile(r"^( ?)([-+](?=\s|$)|[-=](?=[-=\s]*$)|\d+(?=[.)](?:\s|$)))")
+
+
+def as_line(text: Any) -> Any:
+    """Return text as one line of characters that can be printed; Markup as it is.
+
+    Control characters, and those that turn the direction of what follows, are replaced; so are
+    halves of surrogate pairs, which no file of UTF-8 can hold.
+    """
+    if isinstance(text, Markup):
+        return text
+    # The spaces around a text are the template's.
+    line = re.sub(r"\s+", " ", str(text))
+    return "".join(REPLACEMENT if _is_control(c) else c for c in line)
+
+
+def _is_control(character: str) -> bool:
+    category = unicodedata.category(character)
+    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return category in ("Cc", "Cs") or turns
+
+
+def as_markdown(text: Any) -> str:
+    """Return text as a line of Markdown in which nothing is markup, HTML or a link."""
+    if isinstance(text, Markup):
+        return str(text)
+    line = ANYWHERE.sub(r"\\\1", as_line(text))
+    # After the backslashes: the entities' own "&" and "#" are none of the text's.
+    return AT_THE_START.sub(_escape_start, escape(line, quote=False))
+
+
+def _escape_start(match: re.Match[str]) -> str:
+    space, mark = match.groups()
+    return f"{space}{mark}\\" if mark.isdigit() else f"{space}\\{mark}"
+
+
+def harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with an apostrophe before text, names too, that begins like a formula."""
+    safe = frame.copy()
+    for j, dtype in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(dtype):
+            safe.isetitem(j, frame.iloc[:, j].map(_harmless))
+    return safe.rename(columns=_harmless)
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)
 
 
 def write_whole(path: str | Path, text: str) -> None:

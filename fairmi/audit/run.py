@@ -5,32 +5,53 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
+from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any
 
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy.sparse import csr_array, issparse
 from sklearn.utils import check_random_state
+from tqdm.auto import tqdm
 
 from fairmi._data.groups import Groups, sensitive_frame
-from fairmi._data.tables import check_indexes
+from fairmi._data.tables import check_indexes, is_frame
 from fairmi._sklearn_compat import Interval, validate_params
-from fairmi.audit.figures.about import about, missing_parts
-from fairmi.audit.figures.asking import ask, ask_baseline
-from fairmi.audit.figures.conditions import conditions_of, label_condition
-from fairmi.audit.figures.measure import Settings, measure
-from fairmi.audit.figures.predictions import Predictions, given_predictions
-from fairmi.audit.figures.rates import small_groups
-from fairmi.audit.figures.same_rows import repeated_note
+from fairmi.audit.calibration import calibration_figures
+from fairmi.audit.comparisons import (
+    GroupRates,
+    attribute_name,
+    change_figures,
+    disparity_figures,
+    everyone,
+    group_names,
+    overall_change_figures,
+    small_groups,
+)
+from fairmi.audit.leakage import Task, leakage_tasks
+from fairmi.audit.measures import Curve, Figure
+from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
+from fairmi.audit.predictions import Predictions, ask, ask_baseline, given_predictions
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
-from fairmi.metrics._clusters import cluster_codes
+from fairmi.metrics._clusters import cluster_codes, repeated_values
 from fairmi.metrics._comparable import comparable_groups
 
 __all__ = ["audit"]
+
+PACKAGES = ("fairmi", "scikit-learn", "numpy")
+MAX_NAME = 120
+WITHOUT_MODEL = "predictions that were given"
 
 
 @validate_params(
     {
         "confidence": [Interval(Real, 0, 1, closed="neither")],
+        "favourable": ["boolean"],
         "n_boot": [Interval(Integral, 100, None, closed="left")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -47,6 +68,7 @@ def audit(
     y_pred: Any = None,
     y_score: Any = None,
     pos_label: Any = None,
+    favourable: bool = False,
     baseline: Any = None,
     conditions: Any = "auto",
     clusters: Any = None,
@@ -76,8 +98,9 @@ def audit(
         Rows that neither the estimator nor the choice of it has seen, which nothing can check: of
         training rows no figure here holds for others, and no certificate holds. With `y_pred`
         they serve `conditions` alone.
-    y : array-like of shape (n_rows,)
-        Their labels, in the form that the estimator was fitted on.
+    y : array-like of shape (n_rows,), default=None
+        Their labels, in the form that the estimator was fitted on. None where nobody knows them:
+        then all that needs no label is measured, and a note says what is missing.
     sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
         Groups of the rows. Several columns are audited one by one and as intersections.
     y_pred : array-like of shape (n_rows,), default=None
@@ -87,13 +110,16 @@ def audit(
     pos_label : label, default=None
         The class whose rates matter. By default the second of two classes; of more than two, each
         against the rest.
+    favourable : bool, default=False
+        Whether `pos_label` is what people hope for, such as a loan. The report then holds the
+        selection rates against the four-fifths rule of hiring in the US, which is about benefits.
     baseline : classifier or array-like of shape (n_rows,), default=None
         A fitted classifier to compare with, such as one that was trained without any penalty, or
         its predictions.
     conditions : "auto", None, list of columns of X, or table of shape (n_rows, n_conditions)
-        Within what parts of the rows groups are compared besides those of each label: of each
-        value of these columns, or of each quarter of a numeric one. "auto" takes all columns of
-        X, if there are at most 100.
+        Within what parts of the rows groups are compared (of more than two classes within each
+        label too): of each value of these columns, or of each quarter of a numeric one. "auto"
+        takes all columns of X, if there are at most 100.
     clusters : array-like of shape (n_rows,), default=None
         Labels of rows that belong together, such as one person's. All figures take whole
         clusters for what is independent.
@@ -137,7 +163,10 @@ def audit(
     that they reach down to no difference where the groups may be alike. Only changes from a
     baseline have bootstrap intervals, from multinomial draws of the counts by group, label and
     prediction, which is what resampling rows comes to. With more than two classes each is taken
-    against the rest, and the largest disparity counts.
+    against the rest, and the largest disparity counts. Groups of fewer than 30 (independent) rows
+    have no part in disparities, unless fewer than two have as many; a note lists them. A rate has
+    one interval wherever it is compared: the true positive rate's holds together with the false
+    positive rate's, in equal opportunity too.
 
     Within parts of the rows, the intervals of a sensitive feature hold for all parts and pairs of
     groups at once: Newcombe's intervals [2]_, by Bonferroni's inequality [3]_.
@@ -178,10 +207,9 @@ def audit(
     >>> report = audit(
     ...     model, X[500:], y[500:], sensitive_features=group[500:], random_state=0
     ... )
-    >>> frame = report.to_frame().query("section == 'disparity'").set_index("measure")
-    >>> found = frame.loc["equalized_odds_difference", ["value", "low", "by_chance"]]
-    >>> found.astype(float).round(2).tolist()
-    [0.17, 0.06, 0.1]
+    >>> (odds,) = [f for f in report.figures if f.measure == "equalized_odds_difference"]
+    >>> print(f"{odds.value:.2f} ({odds.low:.2f} to {odds.high:.2f}): {odds.verdict}")
+    0.17 (0.06 to 0.29): found
     """
     check_indexes(
         X=X,
@@ -193,32 +221,64 @@ def audit(
         baseline=baseline,
         clusters=clusters,
     )
+    if favourable and pos_label is None:
+        raise ValueError(
+            "favourable=True says that the positive label is a benefit; say which label that is "
+            "by pos_label."
+        )
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     asked: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
     predictions = _predictions(estimator, X, y, y_pred, y_score, pos_label, asked)
-    owners = cluster_codes(clusters, len(predictions.true))
+    n_rows = len(predictions.true)
+    owners = cluster_codes(clusters, n_rows)
     predictions = replace(predictions, clusters=owners)
-    attributes = list(_attributes(sensitive_features, len(predictions.true)))
+    attributes = list(_attributes(sensitive_features, n_rows))
     rival = None if baseline is None else ask_baseline(baseline, X, predictions, **asked)
-    splits, notes = conditions_of(X, conditions, len(predictions.true))
-    found = measure(
-        predictions,
-        rival,
-        attributes,
-        [label_condition(predictions), *splits],
-        Settings(confidence, n_boot, seed, n_jobs, bool(verbose)),
-    )
-    small = small_groups(predictions, attributes)
-    same = repeated_note(X, owners, attributes[-1])
-    warned = [(small, SmallGroupWarning), (same, UserWarning)]
+    splits, notes = conditions_of(X, conditions, n_rows)
+    splits = [*label_conditions(predictions), *splits]
+    draws: dict[str, Any] = {"confidence": confidence, "n_boot": n_boot}
+    draws["rng"] = np.random.default_rng(seed)
+    tasks: list[Task] = []
+    for groups in attributes:
+        planned, unprobed = leakage_tasks(predictions, groups, confidence, seed)
+        tasks += planned
+        notes += unprobed
+    figures = everyone(predictions).figures("overall", "", confidence)
+    curves: list[Curve] = []
+    if rival is not None:
+        figures += overall_change_figures(predictions, rival, **draws)
+    total = len(attributes) + len(tasks)
+    with tqdm(total=total, desc="audit", disable=not verbose, leave=False) as bar:
+        for groups in attributes:
+            of_groups, its_curves = _compare_groups(predictions, rival, groups, splits, draws)
+            figures += of_groups
+            curves += its_curves
+            bar.update()
+        for probed in Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(task)() for task in tasks
+        ):
+            figures += probed
+            bar.update()
+    warned = [
+        (small_groups(predictions, attributes), SmallGroupWarning),
+        (_repeated_note(X, owners, attributes[-1]), UserWarning),
+    ]
     warned = [(note, category) for note, category in warned if note]
     for note, category in warned:
         warnings.warn(note, category, stacklevel=3)
     return Audit(
-        about=about(estimator, baseline, X, predictions, attributes, confidence, n_boot),
-        figures=tuple(found.figures),
-        curves=tuple(found.curves),
-        notes=(*(note for note, _ in warned), *missing_parts(predictions), *notes, *found.notes),
+        about={
+            **_about_model(estimator, baseline, X),
+            **_about_rows(predictions, attributes),
+            "favourable": favourable,
+            "confidence": confidence,
+            "draws": n_boot,
+            "date": date.today().isoformat(),
+            "versions": {package: version(package) for package in PACKAGES},
+        },
+        figures=tuple(figures),
+        curves=tuple(curves),
+        notes=(*(note for note, _ in warned), *_missing_parts(predictions), *notes),
     )
 
 
@@ -254,3 +314,112 @@ def _attributes(sensitive_features: Any, n_rows: int) -> Iterator[Groups]:
         for j in range(frame.shape[1]):
             yield comparable_groups(frame.iloc[:, [j]], n_rows)
     yield comparable_groups(frame, n_rows)
+
+
+def _compare_groups(
+    predictions: Predictions,
+    baseline: Predictions | None,
+    groups: Groups,
+    conditions: list[Condition],
+    draws: dict[str, Any],
+) -> tuple[list[Figure], list[Curve]]:
+    """Return rates, disparities and calibration; within parts of the rows not of intersections."""
+    confidence, name = draws["confidence"], attribute_name(groups)
+    rates = GroupRates(predictions, groups.codes, group_names(groups))
+    figures = rates.figures("group", name, confidence)
+    figures += disparity_figures(predictions, groups, **draws)
+    if len(groups.names) == 1:
+        figures += conditional_figures(predictions, groups, conditions, confidence)
+    if baseline is not None:
+        figures += change_figures(predictions, baseline, groups, **draws)
+    calibration, curves = calibration_figures(predictions, groups, **draws)
+    return figures + calibration, curves
+
+
+def _missing_parts(predictions: Predictions) -> list[str]:
+    """Say what the model has not, so that it could not be measured."""
+    notes = []
+    if predictions.random:
+        notes.append(
+            "The model decides at random: its rates are those that its probabilities give on "
+            "average, and one draw of its predictions is examined for leakage."
+        )
+    if not predictions.labelled:
+        notes.append(
+            "Labels are not known: accuracy, true and false positive rates and their differences, "
+            "calibration, and what is told given the label were not measured."
+        )
+    elif not predictions.probabilities:
+        notes.append("There are no probabilities of the classes: calibration was not measured.")
+    if predictions.representation is None:
+        notes.append("The model has no transform: there is no representation to examine.")
+    return notes
+
+
+def _about_model(estimator: Any, baseline: Any, X: Any) -> dict[str, Any]:
+    shape = None if X is None else getattr(X, "shape", None) or np.asarray(X).shape
+    return {
+        "model": WITHOUT_MODEL if estimator is None else _short(estimator),
+        "baseline": None if baseline is None else _short(baseline),
+        "features": None if shape is None else int(shape[1]) if len(shape) > 1 else 1,
+    }
+
+
+def _about_rows(predictions: Predictions, attributes: list[Groups]) -> dict[str, Any]:
+    classes = predictions.classes
+    counts = np.bincount(predictions.true, minlength=len(classes))
+    labels = {str(label): int(n) for label, n in zip(classes, counts, strict=True)}
+    clusters = predictions.clusters
+    return {
+        "rows": len(predictions.true),
+        "clusters": None if clusters is None else int(clusters.max()) + 1,
+        "labels": labels if predictions.labelled else {},
+        "positive label": predictions.positive_label,
+        "sensitive features": list(dict.fromkeys(n for a in attributes for n in a.names)),
+        "groups": {
+            attribute_name(groups): dict(
+                zip(group_names(groups), map(int, groups.counts), strict=True)
+            )
+            for groups in attributes
+        },
+    }
+
+
+def _short(estimator: Any) -> str:
+    """Name an estimator on a line: a pipeline by its steps, none with all its parts spelt out."""
+    if hasattr(estimator, "steps"):
+        return " > ".join(_short(step) for _, step in estimator.steps)
+    if not hasattr(estimator, "get_params") and hasattr(estimator, "__len__"):
+        return WITHOUT_MODEL
+    text = " ".join(repr(estimator).split())
+    return (
+        text
+        if len(text) <= MAX_NAME and " object at 0x" not in text
+        else f"{type(estimator).__name__}(...)"
+    )
+
+
+def _repeated_note(X: Any, clusters: np.ndarray | None, groups: Groups) -> str:
+    """Say that many rows of X equal another and share its group; "" if not, or with clusters."""
+    if X is None or clusters is not None:
+        return ""
+    value = np.unique(_row_hashes(X), return_inverse=True)[1].reshape(-1)
+    one_column = len(X.shape) == 1 or X.shape[1] == 1 if hasattr(X, "shape") else False
+    return repeated_values(value, groups.codes, one_column=one_column)
+
+
+def _row_hashes(X: Any) -> np.ndarray:
+    """Return a 64-bit hash of each row of a table in any form, (n_rows,)."""
+    if issparse(X):  # equal rows have equal sums, in the order of their columns
+        rows = csr_array(X, copy=True)
+        rows.sum_duplicates()
+        return rows @ np.random.default_rng(0).normal(size=rows.shape[1])
+    if is_frame(X):
+        frame = nw.from_native(X, eager_only=True).to_pandas()
+    else:
+        array = np.asarray(X)
+        frame = pd.DataFrame(array.reshape(len(array), -1))
+    try:
+        return pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    except TypeError:  # values without a hash, such as lists, by their text
+        return pd.util.hash_pandas_object(frame.astype(str), index=False).to_numpy()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fairmi.audit.render import palette
+from fairmi.audit import pictures as palette
 from fairmi.compare._run import CHOSEN
 from fairmi.compare._standings import LEVELS, MAJORITY, accuracy_within
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.exceptions import NotFittedError
 
-from fairmi.audit.render.palette import COLOURS, GRID
+from fairmi.audit.pictures import COLOURS, GRID
 
 # Marks and line styles tell apart what colours do not in grey.
 MARKS = ("o", "s", "D", "^", "v", "P", "X")

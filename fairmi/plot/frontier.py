@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import accuracy_score
 
-from fairmi.audit.render.palette import GREY, VERMILION
+from fairmi.audit.pictures import GREY, VERMILION
 from fairmi.metrics.scorers import make_fairness_scorer
 from fairmi.plot._style import axes_or_new, look, require, tidy
 

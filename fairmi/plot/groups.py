@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.tables import check_indexes
-from fairmi.audit.figures.models import FittedModel
-from fairmi.audit.figures.outcomes import RATES
-from fairmi.audit.figures.predictions import given_predictions
-from fairmi.audit.figures.rates import group_figures
-from fairmi.audit.records import Figure
-from fairmi.audit.render.words import name_of
+from fairmi.audit.comparisons import GroupRates, attribute_name, group_names
+from fairmi.audit.measures import Figure
+from fairmi.audit.pictures import rate_panels
+from fairmi.audit.predictions import FittedModel, given_predictions
 from fairmi.metrics._comparable import comparable_groups
 from fairmi.plot._style import axes_or_new, look, tidy
 
@@ -87,33 +85,29 @@ class GroupMetricsDisplay:
         check_indexes(y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features)
         predictions = given_predictions(y_true, y_pred, pos_label=pos_label)
         groups = comparable_groups(sensitive_features, len(predictions.true))
-        return cls(group_figures(predictions, groups, confidence)).plot(ax=ax)
+        rates = GroupRates(predictions, groups.codes, group_names(groups))
+        return cls(rates.figures("group", attribute_name(groups), confidence)).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> GroupMetricsDisplay:
         """Draw on `ax`, or on new axes; with more than two classes, each has its own columns."""
         ax = axes_or_new(ax)
-        measures = [(f.measure, f.subject) for f in self.figures]
-        columns = sorted(dict.fromkeys(measures), key=lambda m: (m[1], RATES.index(m[0])))
+        panels = rate_panels(self.figures)
         groups = list(dict.fromkeys(f.group for f in self.figures))
-        by_place = {(f.group, f.measure, f.subject): f for f in self.figures}
         for i, group in enumerate(groups):
-            shift = 0.6 * ((i + 0.5) / len(groups) - 0.5)
-            row = [by_place[(group, *column)] for column in columns]
-            value = np.array([f.value for f in row])
-            ends = np.array([[f.value - f.low, f.high - f.value] for f in row]).T
-            place = np.arange(len(columns)) + shift
+            row = [dot.figure for dots in panels.values() for dot in dots if dot.label == group]
+            value, low, high = np.array([(f.value, f.low, f.high) for f in row]).T
             shown = ~np.isnan(value)
             ax.errorbar(
-                place[shown],
+                (np.arange(len(row)) + 0.6 * ((i + 0.5) / len(groups) - 0.5))[shown],
                 value[shown],
-                yerr=np.clip(ends[:, shown], 0, None),
+                yerr=np.clip([value - low, high - value], 0, None)[:, shown],
                 capsize=3,
                 label=group,
                 **look(i, line=False),
             )
-        names = [name_of(m) + (f"\n{subject}" if subject else "") for m, subject in columns]
-        ax.set_xticks(range(len(columns)), names, rotation=0 if len(columns) <= 4 else 90)
-        ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(0, 1), ylabel="share of rows")
+        names = [title.replace(" of ", "\n") for title in panels]
+        ax.set_xticks(range(len(names)), names, rotation=0 if len(names) <= 4 else 90)
+        ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 1), ylabel="share of rows")
         tidy(ax)
         ax.legend(title=self.figures[0].attribute, frameon=False)
         self.ax_, self.figure_ = ax, ax.figure

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.audit.render.palette import GREY
+from fairmi.audit.pictures import GREY
 from fairmi.metrics.information import mutual_information_report
 from fairmi.plot._style import axes_or_new, look, require, tidy
 

@@ -47,7 +47,7 @@ def probes():
 @pytest.fixture(autouse=True)
 def _no_probes(request, monkeypatch):
     folds = 3 if "probes" in request.fixturenames else 10**9
-    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", folds)
+    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", folds)
 
 
 def audit_test(model=MODEL, y=Y[TEST], s=S[TEST], **options):
@@ -184,12 +184,12 @@ class Revealing(LogisticRegression):
 def test_leaks_are_found_and_independence_is_not_called_one():
     model = Revealing().fit(X[:400], Y[:400])
     report = audit_test(model)
-    found = figures(report, "leakage", "roc_auc").query("condition == ''").set_index("subject")
+    found = figures(report, "leakage", "roc_auc").query("given == ''").set_index("subject")
     assert list(found.index) == ["representation", "scores", "predictions"]
     assert found.value["representation"] > 0.95  # measured 1
     assert found.low["representation"] > found.by_chance["representation"]
     nats = figures(report, "information", "mutual_information")
-    nats = nats.query("condition == ''").set_index("subject")
+    nats = nats.query("given == ''").set_index("subject")
     assert nats.low["representation"] > 0.4  # measured 0.691
     assert nats.value["predictions"] < nats.value["representation"]
     blind = audit_test(Constant(PRED), s=np.random.default_rng(3).permutation(S[TEST]))
@@ -211,8 +211,8 @@ def test_a_group_too_small_to_probe_is_no_error():
 def test_certificates_hold_for_few_values_only():
     report = audit_test()
     bounds = figures(report, "certificate", "demographic_parity_bound").set_index("subject")
-    found = bounds.query("condition == 'any classifier'").value
-    of_thresholds = bounds.query("condition == 'any threshold'").value
+    found = bounds.query("against == 'classifier'").value
+    of_thresholds = bounds.query("against == 'threshold'").value
     gap = figures(report, "disparity", "demographic_parity_difference").value.item()
     assert gap < found["predictions"] < gap + 0.1  # measured 0.301 over 0.243
     assert found["scores"] == 1
@@ -309,7 +309,7 @@ def test_a_plain_model_is_audited_without_torch():
 import sys, numpy as np
 from sklearn.linear_model import LogisticRegression
 from fairmi.audit import audit
-from fairmi.audit.figures import leakage
+from fairmi.audit import leakage
 leakage.FOLDS = 3
 X = np.random.default_rng(0).normal(size=(150, 3))
 y, s = X[:, 0] > 0, X[:, 1] > 0

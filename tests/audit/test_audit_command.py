@@ -15,7 +15,7 @@ from fairmi.audit.report import write_whole
 
 @pytest.fixture(autouse=True)
 def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.figures.leakage.FOLDS", 10**9)
+    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
 
 
 @pytest.fixture
@@ -64,6 +64,13 @@ def test_the_positive_label_is_found_by_its_text(files):
 
 
 @pytest.mark.slow
+def test_labels_may_be_unknown(files):
+    arguments = [*common(files)[:-2], "--sensitive", "sex", "--positive", "0", "--favourable"]
+    text = run(*arguments)
+    assert "labels not known; positive label 0" in text
+    assert "selection rate" in text
+
+
 def test_conditions_are_columns_of_the_data(files):
     conditions = ["--conditions", "c"]
     text = run(*common(files), "--sensitive", "sex", *conditions)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fairmi._data.groups import group_rows
-from fairmi.audit.figures.leakage import GIVEN_LABEL, leakage_tasks
-from fairmi.audit.figures.predictions import given_predictions
-from fairmi.audit.records import Figure
+from fairmi.audit.leakage import leakage_tasks
+from fairmi.audit.measures import Figure
+from fairmi.audit.predictions import given_predictions
 from fairmi.metrics.information import mutual_information_report
 
 N = 400
@@ -21,9 +21,9 @@ def measured(representation, group, y):
     predictions = given_predictions(y, np.arange(len(y)) == 0)
     predictions = replace(predictions, representation=representation)
     tasks, notes = leakage_tasks(predictions, group_rows(group), 0.95, 0)
-    of_representation = [t for t in tasks if t.args[-1]["subject"] == "representation"]
+    of_representation = [t for t in tasks if t.args[-1].subject == "representation"]
     figures = [figure for task in of_representation for figure in task()]
-    return {(f.measure, f.condition): f for f in figures}, notes
+    return {(f.measure, f.given): f for f in figures}, notes
 
 
 def exclusive_or():
@@ -42,13 +42,13 @@ def test_what_tells_nothing_alone_may_tell_all_with_the_label(of_exclusive_or):
     found = of_exclusive_or
     assert found["p_value", ""].value > 0.01  # measured 0.732
     assert found["roc_auc", ""].value < 0.6  # measured 0.515
-    assert found["roc_auc", GIVEN_LABEL].value == pytest.approx(1)
-    assert found["p_value", GIVEN_LABEL].value <= 0.01  # measured 5e-15
+    assert found["roc_auc", "label"].value == pytest.approx(1)
+    assert found["p_value", "label"].value <= 0.01  # measured 5e-15
 
 
 def test_information_given_the_label_finds_it(of_exclusive_or):
     found = of_exclusive_or
-    alone, given = (found["mutual_information", key] for key in ("", GIVEN_LABEL))
+    alone, given = (found["mutual_information", key] for key in ("", "label"))
     assert alone.value < alone.by_chance + 0.01  # measured 0 under 0.014
     assert given.value == pytest.approx(np.log(2), abs=0.02)  # measured 0.69
     assert given.low > given.by_chance
@@ -60,7 +60,7 @@ def test_a_label_with_too_few_rows_of_a_group_is_left_out_with_a_note():
     Z, group, y = exclusive_or()
     y[~group] = False
     found, notes = measured(Z, group, y)
-    assert found["roc_auc", GIVEN_LABEL].n == (~y).sum()
+    assert found["roc_auc", "label"].n == (~y).sum()
     assert any("Not every label has 5 rows of two groups" in note for note in notes)
 
 

@@ -43,7 +43,7 @@ def page(tmp_path_factory):
     baseline = LogisticRegression(C=1e-3).fit(X[:300], y[:300])
     path = tmp_path_factory.mktemp("page") / "audit.html"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fairmi.audit.figures.leakage.FOLDS", 3)
+        patch.setattr("fairmi.audit.leakage.FOLDS", 3)
         report = audit(
             model, X[300:], y[300:], sensitive_features=s[300:], baseline=baseline, random_state=0
         )

@@ -169,7 +169,7 @@ def test_groups_of_more_classes():
     X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
     model = LogisticRegression(max_iter=500).fit(X3, y3)
     display = GroupMetricsDisplay.from_estimator(model, X3, y3, sensitive_features=X3[:, 0] > 0)
-    assert drawn(display) == ["False", "True"]
+    assert drawn(display) == ["sensitive_0: no", "sensitive_0: yes"]
     assert len(display.ax_.get_xticks()) == 10
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.stats import norm
 
 from fairmi._data.groups import Groups
-from fairmi.audit.figures.effective import effective_sizes
-from fairmi.audit.figures.intervals import share_interval
-from fairmi.audit.figures.predictions import Predictions
-from fairmi.audit.figures.rates import attribute_name, group_name
-from fairmi.audit.records import Curve, Figure, ReliabilityBin
+from fairmi.audit.comparisons import attribute_name, group_names
+from fairmi.audit.counts import effective_sizes
+from fairmi.audit.intervals import share_interval
+from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Curve, Figure, ReliabilityBin
+from fairmi.audit.predictions import Predictions
 from fairmi.metrics._clusters import cluster_sums
 
 N_BINS = 10
@@ -30,7 +32,7 @@ def calibration_figures(
     class that is most probable, which comes true where the label is that class. What chance gives
     and the intervals hold for all groups at once (Bonferroni's correction).
     """
-    if not predictions.probabilities or predictions.scores is None:
+    if not predictions.probabilities or predictions.scores is None or not predictions.labelled:
         return [], []
     if len(predictions.rated_classes) == 1:
         (positive,) = predictions.rated_classes
@@ -40,15 +42,18 @@ def calibration_figures(
         came_true = predictions.true == predictions.scores.argmax(axis=1)
     figures, curves = [], []
     joint = 1 - (1 - confidence) / len(groups)
-    for code, label in enumerate(groups.labels):
+    for code, name in enumerate(group_names(groups)):
         rows = groups.codes == code
-        where = (attribute_name(groups), group_name(label))
+        where = (attribute_name(groups), name)
         owners = None if predictions.clusters is None else predictions.clusters[rows]
         sample = (score[rows], came_true[rows], owners)
-        figures += [
-            _error_figure(*sample, *where, joint, n_boot, rng),
-            _excess_figure(*sample, *where, joint),
-        ]
+        error = _error_figure(*sample, *where, joint, n_boot, rng)
+        excess = _excess_figure(*sample, *where, joint)
+        # Off beyond chance; where the mean alone is off, it is unclear.
+        verdict = UNCLEAR if excess.low > 0 or excess.high < 0 else NOTHING
+        if error.value > error.by_chance:
+            verdict = FOUND
+        figures += [replace(figure, verdict=verdict) for figure in (error, excess)]
         curves.append(Curve(*where, _reliability(*sample, confidence)))
     return figures, curves
 
@@ -111,8 +116,8 @@ def _reliability(
 ) -> tuple[ReliabilityBin, ...]:
     bins = []
     for n, mean, hits, worth in zip(*_bins(score, came_true, owners), strict=True):
-        ends = share_interval(hits * (worth / n), worth, confidence)
-        bins.append(ReliabilityBin(float(mean), float(hits / n), ends.low, ends.high, int(n)))
+        low, high = share_interval(hits * (worth / n), worth, confidence)
+        bins.append(ReliabilityBin(float(mean), float(hits / n), low, high, int(n)))
     return tuple(bins)
 
 

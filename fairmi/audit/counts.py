@@ -1,4 +1,4 @@
-"""Rows -> counts by group, label and prediction -> resampled rates: the bootstrap without rows."""
+"""Rows -> counts by group, label and prediction -> rates, what they rest on, and their draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-RATES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
+from fairmi.audit import measures
+
 ENTRIES_AT_ONCE = 4_000_000  # of a block of draws: 32 MB
 
 
@@ -78,20 +79,90 @@ def count_outcomes(
     return OutcomeCounts(counts[:, occur], outcomes[occur])
 
 
-def rates_of(outcomes: np.ndarray, classes: Sequence[int], prediction: int = 1) -> Rates:
-    """Return `RATES` for each of `classes`; `prediction` is the column of outcomes to rate."""
+def rates_of(
+    outcomes: np.ndarray, classes: Sequence[int], prediction: int = 1, *, labelled: bool = True
+) -> Rates:
+    """Return the rates of the table of measures for each of `classes`.
+
+    `prediction` is the column of outcomes to rate; without labels, rates that need one are out.
+    """
     label, predicted = outcomes[:, 0], outcomes[:, prediction]
-    everything = np.ones(len(outcomes), dtype=bool)
-    rows = [("accuracy", -1, label == predicted, everything)]
-    for k in classes:
-        chosen, positive = predicted == k, label == k
-        rows += [
-            ("selection_rate", k, chosen, everything),
-            ("true_positive_rate", k, chosen & positive, positive),
-            ("false_positive_rate", k, chosen & ~positive, ~positive),
-        ]
-    names, of_class, top, bottom = zip(*rows, strict=True)
-    return Rates(names, of_class, np.column_stack(top) * 1.0, np.column_stack(bottom) * 1.0)
+    chosen = [m for m in measures.RATES if labelled or not m.needs_label]
+    pairs = [(m, -1) for m in chosen if not m.by_class]
+    pairs += [(m, k) for k in classes for m in chosen if m.by_class]
+    bottom = np.column_stack([m.bottom(label, predicted, k) for m, k in pairs])
+    top = bottom & np.column_stack([m.top(label, predicted, k) for m, k in pairs])
+    names, of_class = tuple(m.name for m, _ in pairs), tuple(k for _, k in pairs)
+    return Rates(names, of_class, top * 1.0, bottom * 1.0)
+
+
+def effective_sizes(
+    bin_of: np.ndarray,
+    n_bins: int,
+    clusters: np.ndarray | None,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return how many independent rows those of each bin are worth, shape (n_bins,).
+
+    With m rows of each cluster in a bin it is (sum of m) ** 2 / sum of m ** 2: as if all rows
+    of a cluster were alike. The variance of a share is then at most that of as many independent
+    rows, whatever the rows of a cluster have in common (Kish's design effect at full correlation).
+
+    Parameters
+    ----------
+    bin_of : ndarray of int of shape (n_rows,)
+        Group or part that each row counts in; negative for none.
+    n_bins : int
+    clusters : ndarray of int of shape (n_rows,) or None
+        Code of each row's cluster; None where each row stands alone.
+    weight : ndarray of shape (n_rows,), default=None
+        How much of each row counts, from 0 to 1; by default all of it.
+
+    References
+    ----------
+    L. Kish, Survey Sampling (1965), section 5.4.
+    """
+    inside = bin_of >= 0
+    bin_of = bin_of[inside]
+    weight = None if weight is None else weight[inside]
+    rows = np.bincount(bin_of, weight, minlength=n_bins).astype(float)
+    if clusters is None:
+        return rows
+    pairs, position = np.unique(clusters[inside] * n_bins + bin_of, return_inverse=True)
+    together = np.bincount(position.reshape(-1), weight, minlength=len(pairs))
+    squares = np.bincount(pairs % n_bins, together**2.0, n_bins)
+    worth = np.divide(rows**2, squares, out=np.zeros(n_bins), where=squares > 0)
+    return np.minimum(worth, rows)  # rows that count in part are worth no more than their sum
+
+
+def rate_sizes(
+    cells: OutcomeCounts,
+    table: Rates,
+    codes: np.ndarray,
+    true: np.ndarray,
+    shares: np.ndarray,
+    clusters: np.ndarray | None,
+) -> np.ndarray:
+    """Return how many independent rows each group's rates divide by, (n_groups, n_rates).
+
+    They come from the cells of a rate's bottom, whether those are whole labels or not. `codes`,
+    `true` and `shares` are what `cells` were counted from.
+    """
+    rows = cells.counts @ table.bottom
+    if clusters is None:
+        return rows
+    n_groups = len(rows)
+    sizes = np.empty_like(rows)
+    known: dict[bytes, np.ndarray] = {}
+    for r, bottom in enumerate(table.bottom.T):
+        if bottom.tobytes() not in known:
+            among = np.zeros((true.max() + 1, shares.shape[1]))
+            among[cells.outcomes[:, 0], cells.outcomes[:, 1]] = bottom
+            weight = (among[true] * shares).sum(axis=1)
+            bin_of = np.where(weight > 0, codes, -1)
+            known[bottom.tobytes()] = effective_sizes(bin_of, n_groups, clusters, weight)
+        sizes[:, r] = known[bottom.tobytes()]
+    return sizes
 
 
 def draw_rates(
@@ -163,22 +234,24 @@ def draw_fair_rates(
     n_draws: int,
     rng: np.random.Generator,
     *,
-    given_label: bool,
+    at: Sequence[int],
     worth: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Rates by group, shape (n_draws, n_groups, n_rates), were all groups treated alike.
 
-    The groups keep their sizes and, with `given_label`, their labels; outcomes are drawn from the
-    distribution of all rows. Their disparities are what chance alone makes of a fair model.
-    `worth`, (n_groups,), is the share of its rows that each group counts: 1, but for clusters.
+    What the rates at these positions divide by (rows of a label, say) is kept in each group; into
+    which of its cells those rows fall is drawn from the distribution of all groups. Disparities of
+    these rates are then what chance alone makes of a fair model. `worth`, (n_groups,), is the
+    share of its rows that each group counts: 1, but for clusters.
     """
-    label = cells.outcomes[:, 0] if given_label else np.zeros(len(cells.outcomes), dtype=int)
+    # Cells at the bottom of the same rates are one stratum: a label's, a prediction's, or all.
+    stratum = np.unique(table.bottom[:, at], axis=0, return_inverse=True)[1].reshape(-1)
     drawn = np.zeros((n_draws, *cells.counts.shape))
-    for value in np.unique(label):
-        at = np.flatnonzero(label == value)
-        pooled = cells.counts[:, at].sum(axis=0)
-        for group, size in enumerate(cells.counts[:, at].sum(axis=1) * worth):
+    for value in range(stratum.max() + 1):
+        cell = np.flatnonzero(stratum == value)
+        pooled = cells.counts[:, cell].sum(axis=0)
+        for group, size in enumerate(cells.counts[:, cell].sum(axis=1) * worth):
             least = 1 if size > 0 else 0
             n = max(round(size), least)
-            drawn[:, group, at] = rng.multinomial(n, pooled / pooled.sum(), size=n_draws)
+            drawn[:, group, cell] = rng.multinomial(n, pooled / pooled.sum(), size=n_draws)
     return table.of(drawn)

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy.special import betainccinv, betaincinv, ndtri
 from scipy.stats import norm, studentized_range
 
-# What each criterion compares between groups.
-CRITERIA = {
-    "demographic_parity": ("selection_rate",),
-    "equalized_odds": ("true_positive_rate", "false_positive_rate"),
-    "equal_opportunity": ("true_positive_rate",),
-    "accuracy": ("accuracy",),
-}
 TINY = 1e-17  # stands for a rate of 0 where logarithms are compared
-GIVEN_LABEL = ("equalized_odds", "equal_opportunity")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval."""
-
-    low: float
-    high: float
 
 
 def max_disparity(rates: np.ndarray) -> np.ndarray:
@@ -46,12 +29,18 @@ def max_disparity(rates: np.ndarray) -> np.ndarray:
 
 
 def disparity_interval(
-    rates: np.ndarray, sizes: np.ndarray, confidence: float, *, ratio: bool = False
-) -> Interval:
+    rates: np.ndarray,
+    sizes: np.ndarray,
+    confidence: float,
+    *,
+    ratio: bool = False,
+    n_joint: int | None = None,
+) -> tuple[float, float]:
     """Return an interval for the largest disparity, from rates of shape (groups, rates).
 
     `sizes` has the number of rows of each rate, 0 where it is undefined. With `ratio` the
-    disparity is that of the rates' logarithms.
+    disparity is that of the rates' logarithms. It holds for as many rates together as are given,
+    or for `n_joint`, of which these are some.
 
     The differences of all pairs of groups get intervals that hold jointly; the largest disparity
     then lies between the largest of their lower and the largest of their upper ends. Unlike
@@ -60,12 +49,12 @@ def disparity_interval(
     """
     defined = [r for r in range(rates.shape[1]) if (sizes[:, r] > 0).sum() > 1]
     if not defined:
-        return Interval(np.nan, np.nan)
-    error = (1 - confidence) / len(defined)
+        return np.nan, np.nan
+    error = (1 - confidence) / max(len(defined), n_joint or 0)
     low, high = zip(
         *(_pairs_interval(rates[:, r], sizes[:, r], error, ratio) for r in defined), strict=True
     )
-    return Interval(max(low), max(high))
+    return max(low), max(high)
 
 
 def _pairs_interval(
@@ -120,22 +109,22 @@ def _share_limits(top: np.ndarray, size: np.ndarray, tail: float) -> tuple[np.nd
     return low, high
 
 
-def quantile_interval(draws: np.ndarray, confidence: float) -> Interval:
+def quantile_interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
     """Return the percentile interval of `draws`, shape (n_draws,), NaN left out."""
     draws = draws[~np.isnan(draws)]
     if not len(draws):
-        return Interval(np.nan, np.nan)
+        return np.nan, np.nan
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    return float(low), float(high)
 
 
-def share_interval(top: float, bottom: float, confidence: float) -> Interval:
+def share_interval(top: float, bottom: float, confidence: float) -> tuple[float, float]:
     """Return Wilson's score interval for the share top / bottom of a count."""
     if not bottom:
-        return Interval(np.nan, np.nan)
+        return np.nan, np.nan
     low, high = share_intervals(np.array([top]), np.array([bottom]), confidence)
-    return Interval(float(low[0]), float(high[0]))
+    return float(low[0]), float(high[0])
 
 
 def share_intervals(
@@ -152,3 +141,20 @@ def share_intervals(
     centre = (share + z2 / (2 * bottom)) / (1 + z2 / bottom)
     half = np.sqrt(z2 * (share * (1 - share) / bottom + z2 / (4 * bottom**2))) / (1 + z2 / bottom)
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+
+
+def difference_intervals(
+    hits: np.ndarray, n: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Newcombe's hybrid score intervals for the differences of shares hits / n.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_shares, n_shares)
+        Ends of the interval for the share of the row less that of the column.
+
+    References
+    ----------
+    R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
+    """
+    return square_and_add(hits / n, *share_intervals(hits, n, confidence))

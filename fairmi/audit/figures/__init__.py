@@ -1,1 +1,0 @@
-"""What is measured: predictions in, records of figures out."""

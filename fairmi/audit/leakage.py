@@ -1,0 +1,250 @@
+"""What representation, scores and predictions tell of the sensitive features."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairmi._data.groups import Groups
+from fairmi.audit.comparisons import attribute_name
+from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
+from fairmi.audit.predictions import Predictions
+from fairmi.metrics._reports import SIGNIFICANCE
+from fairmi.metrics._representation import Representation, read_representation
+from fairmi.metrics._target import Target
+from fairmi.metrics.certificate import certify
+from fairmi.metrics.conditional_leakage import conditional_leakage_report
+from fairmi.metrics.information import (
+    MutualInformationReport,
+    conditional_mutual_information_report,
+    mutual_information_report,
+)
+from fairmi.metrics.leakage import LeakageReport, leakage_report
+from fairmi.metrics.probes import shared_fits, split_rows
+
+FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
+
+Task = Callable[[], list[Figure]]
+
+
+def leakage_tasks(
+    predictions: Predictions, groups: Groups, confidence: float, seed: int
+) -> tuple[list[Task], list[str]]:
+    """Return what is to be measured of all that leaves the model, and notes on what is not.
+
+    Each task trains its own probes, so that they may run side by side. Every probe is trained on
+    all rows and on the rows of each label: what is independent of the group may tell it together
+    with the label, which the model's users get to know. Intersections of several features have a
+    certificate only: a probe that can't tell any of the features has little chance with all of
+    them, and most intersections are small.
+    """
+    name = attribute_name(groups)
+    probed, strata, notes = _probed(predictions, groups)
+    features = _features(groups)
+    tasks: list[Task] = []
+    for subject, values in predictions.subjects.items():
+        where = Figure("leakage", "", np.nan, attribute=name, subject=subject)
+        Z = read_representation(values, argument=subject)
+        options: dict[str, Any] = {"kind": "categorical", "cv": FOLDS, "random_state": seed}
+        # A linear probe finds all that predictions tell.
+        options["probe"] = "linear" if subject == "predictions" else "panel"
+        rows = (Z, groups.codes, predictions.clusters)
+        if probed:
+            tasks.append(partial(_probe_figures, *rows, None, options, where))
+        if strata:
+            of = np.concatenate(strata)
+            known = replace(where, given="label")
+            owners = None if predictions.clusters is None else predictions.clusters[of]
+            some = (Z.rows(of), groups.codes[of], owners, predictions.true[of])
+            tasks.append(partial(_probe_figures, *some, options, known))
+        labels = predictions.true if predictions.labelled else None
+        tasks.append(
+            partial(
+                _certificates, Z, features, predictions.clusters, labels, confidence, seed, where
+            )
+        )
+    return tasks, notes
+
+
+def _probed(predictions: Predictions, groups: Groups) -> tuple[bool, list[np.ndarray], list[str]]:
+    """Return whether all rows can be probed, the rows of each label that can, and notes."""
+    notes: list[str] = []
+    name = attribute_name(groups)
+    probed = len(groups.names) == 1
+    if probed and not _can_be_dealt(groups.codes, predictions.clusters):
+        probed = False
+        unit = "rows" if predictions.clusters is None else "clusters"
+        notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
+    if not probed or not predictions.labelled:
+        return probed, [], notes
+    strata = _rows_by_label(predictions, groups)
+    if len(strata) < len(predictions.classes):
+        notes.append(
+            f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
+            "probe was trained."
+        )
+    return probed, strata, notes
+
+
+def _can_be_dealt(groups: np.ndarray, clusters: np.ndarray | None) -> bool:
+    """Whether each group has rows for each fold, no cluster split."""
+    if _owners(groups, clusters).min() < FOLDS:
+        return False
+    try:
+        split_rows(Target("categorical", groups, tuple(np.unique(groups))), FOLDS, 0, clusters)
+    except ValueError:
+        return False
+    return True
+
+
+def _owners(groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
+    """Return the number of rows, or of clusters, of each group."""
+    if clusters is None:
+        return np.bincount(groups)
+    return np.bincount(np.unique(np.column_stack([groups, clusters]), axis=0)[:, 0])
+
+
+def _rows_by_label(predictions: Predictions, groups: Groups) -> list[np.ndarray]:
+    """Return the rows of each label, without groups that are too few there for the folds."""
+    strata = []
+    for k in range(len(predictions.classes)):
+        rows = np.flatnonzero(predictions.true == k)
+        clusters = None if predictions.clusters is None else predictions.clusters[rows]
+        enough = _owners(groups.codes[rows], clusters) >= FOLDS
+        rows = rows[enough[groups.codes[rows]]]
+        clusters = None if predictions.clusters is None else predictions.clusters[rows]
+        codes = np.unique(groups.codes[rows], return_inverse=True)[1].reshape(-1)
+        if enough.sum() > 1 and _can_be_dealt(codes, clusters):
+            strata.append(rows)
+    return strata
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Fit a probe once; a note of the audit tells of equal rows."""
+    with warnings.catch_warnings(), shared_fits():
+        warnings.filterwarnings(
+            "ignore", message=".* rows equal another row", category=UserWarning
+        )
+        yield
+
+
+def _probe_figures(
+    Z: Representation,
+    groups: np.ndarray,
+    clusters: np.ndarray | None,
+    label: np.ndarray | None,
+    options: dict[str, Any],
+    where: Figure,
+) -> list[Figure]:
+    """Return what fresh probes recover, the test of independence, and the mutual information.
+
+    Within each label, by probes that know it, where `label` is given. The probes are trained once
+    for all. What chance gives of the information is bounded by theory, not by refits.
+    """
+    options = {**options, "clusters": clusters}
+    of_information = {**options, "n_permutations": 0}
+    del of_information["probe"]
+    with _quietly():
+        if label is None:
+            leak = leakage_report(Z, groups, **options)
+            nats = mutual_information_report(Z, groups, **of_information)
+        else:
+            leak = conditional_leakage_report(Z, groups, label, **options)
+            nats = conditional_mutual_information_report(Z, groups, label, **of_information)
+    return [*_leakage_figures(leak, where), _information_figure(nats, where)]
+
+
+def _leakage_figures(leak: LeakageReport, where: Figure) -> list[Figure]:
+    """Return score, balanced accuracy and p-value, with one verdict: that of the test.
+
+    Where the score alone exceeds chance, it is unclear.
+    """
+    verdict = UNCLEAR if leak.score > leak.null_quantile else NOTHING
+    if leak.p_value <= SIGNIFICANCE:
+        verdict = FOUND
+    where = replace(where, n=leak.n_rows, verdict=verdict)
+    low, high = leak.interval
+    return [
+        replace(
+            where,
+            measure=leak.metric,
+            value=leak.score,
+            low=low,
+            high=high,
+            by_chance=leak.null_quantile,
+        ),
+        replace(where, measure="balanced_accuracy", value=leak.balanced_accuracy),
+        replace(where, measure="p_value", value=leak.p_value),
+    ]
+
+
+def _information_figure(nats: MutualInformationReport, where: Figure) -> Figure:
+    low, high = nats.interval
+    return replace(
+        where,
+        section="information",
+        measure="mutual_information",
+        value=nats.score,
+        low=low,
+        high=high,
+        by_chance=nats.null_bound,
+        n=nats.n_rows,
+        verdict=agreed(low > 0, nats.score > nats.null_bound),
+    )
+
+
+def _features(groups: Groups) -> pd.DataFrame:
+    """Return a column of categories for each feature: intersections without a row count too."""
+    labels = groups.labels if len(groups.names) > 1 else [(label,) for label in groups.labels]
+    columns = (
+        pd.Categorical([labels[k][j] for k in groups.codes]) for j in range(len(groups.names))
+    )
+    return pd.DataFrame(dict(enumerate(columns)))
+
+
+def _certificates(
+    Z: Representation,
+    features: pd.DataFrame,
+    clusters: np.ndarray | None,
+    label: np.ndarray | None,
+    confidence: float,
+    seed: int,
+    where: Figure,
+) -> list[Figure]:
+    """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
+    figures = []
+    whom = ("classifiers", "thresholds") if where.subject == "scores" else ("classifiers",)
+    constraints = ["demographic_parity"] + ["equalized_odds"] * (label is not None)
+    for against in whom:
+        for constraint in constraints:
+            with _quietly():
+                certificate = certify(
+                    Z,
+                    features,
+                    y=label if constraint == "equalized_odds" else None,
+                    constraint=constraint,
+                    against=against,
+                    clusters=clusters,
+                    confidence=confidence,
+                    random_state=seed,
+                )
+            figures.append(
+                replace(
+                    where,
+                    section="certificate",
+                    measure=f"{constraint}_bound",
+                    value=certificate.bound,
+                    n=sum(certificate.group_sizes),
+                    against=against.removesuffix("s"),
+                    verdict=HOLDS if certificate.bound < 1 else "",
+                )
+            )
+    return figures

@@ -1,0 +1,316 @@
+"""What an audit measures: the table of measures, their words, and the figures they give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Cells = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+FOUND = "found"
+UNCLEAR = "unclear"
+NOTHING = "none found"
+NOT_MEASURED = "not measured"
+HOLDS = "holds"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of an audit.
+
+    Attributes
+    ----------
+    section : str
+        "overall", "group", "disparity" (between groups), "conditional" (between groups within a
+        part of the rows), "conditional group", "baseline group", "baseline", "change" (against
+        the baseline), "calibration", "leakage", "information" or "certificate".
+    measure : str
+        What was measured, such as "demographic_parity_difference".
+    value : float
+        The number.
+    low, high : float
+        Ends of its confidence interval; NaN where there is none.
+    by_chance : float
+        What a fair model shows on this sample by chance alone: the quantile, at the audit's
+        confidence, of the value under fairness (the lower one for ratios). NaN where not computed.
+    n : int
+        Rows that the number was computed from.
+    attribute : str
+        The sensitive feature, or several joined by " & "; "" for all rows.
+    group : str
+        The group, where the number is of one.
+    subject : str
+        The class that a rate is of (more than two classes), or what was examined: "predictions",
+        "scores" or "representation".
+    verdict : str
+        What the figure comes to: "found", "unclear", "none found" or "not measured"; of a change
+        "higher", "lower" or "no change found"; "" where a figure decides nothing.
+    rate, most, least : str
+        Of a difference or ratio between groups: the rate that it is of, and the groups in which
+        that is largest and smallest.
+    part : str
+        The part of the rows that groups are compared in, such as "married = yes"; "" for all.
+    given : str
+        "label" where the label is known to whoever tells the group.
+    against : str
+        Whom a certificate bounds: "classifier", or "threshold" of scores.
+    """
+
+    section: str
+    measure: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    by_chance: float = math.nan
+    n: int = 0
+    attribute: str = ""
+    group: str = ""
+    subject: str = ""
+    verdict: str = ""
+    rate: str = ""
+    most: str = ""
+    least: str = ""
+    part: str = ""
+    given: str = ""
+    against: str = ""
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Rows of one group whose scores fall in one bin: mean score against share that came true."""
+
+    score: float
+    share: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The reliability of the scores of one group, for a picture."""
+
+    attribute: str
+    group: str
+    bins: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A rate: a share of some rows among others, told by their label and their prediction.
+
+    A row of `RATES` is all that a rate needs: sizes, intervals, what chance explains, tables,
+    pictures and words follow from it.
+
+    Attributes
+    ----------
+    name : str
+    meaning : str
+        A sentence for readers of a report.
+    top, bottom : callable
+        Take codes of labels and of predictions, (n_cells,), and the code of the class that the
+        rate is of, and tell which cells are counted, among which. What is counted is always among
+        the latter.
+    criteria : tuple of str
+        In which comparisons of groups it takes part; by default in one of its own name. One that
+        several rates share takes the largest of their differences.
+    needs_label : bool
+        Whether it says nothing where labels are unknown.
+    by_class : bool
+        Whether there is one for each class, of more than two.
+    """
+
+    name: str
+    meaning: str
+    top: Cells
+    bottom: Cells
+    criteria: tuple[str, ...] = ()
+    needs_label: bool = True
+    by_class: bool = True
+
+
+RATES: tuple[Measure, ...] = (
+    Measure(
+        "accuracy",
+        "Share of rows whose prediction is right.",
+        top=lambda label, predicted, k: label == predicted,
+        bottom=lambda label, predicted, k: label >= 0,
+        by_class=False,
+    ),
+    Measure(
+        "selection_rate",
+        "Share of rows that get the positive prediction.",
+        top=lambda label, predicted, k: predicted == k,
+        bottom=lambda label, predicted, k: label >= 0,
+        criteria=("demographic_parity",),
+        needs_label=False,
+    ),
+    Measure(
+        "true_positive_rate",
+        "Of the rows whose label is positive, the share predicted positive.",
+        top=lambda label, predicted, k: predicted == k,
+        bottom=lambda label, predicted, k: label == k,
+        criteria=("equalized_odds", "equal_opportunity"),
+    ),
+    Measure(
+        "false_positive_rate",
+        "Of the rows whose label is not positive, the share predicted positive all the same.",
+        top=lambda label, predicted, k: predicted == k,
+        bottom=lambda label, predicted, k: label != k,
+        criteria=("equalized_odds",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """How groups are compared by rates: the words, and whether there is a ratio too.
+
+    `advice` says what to do about a difference that was found.
+    """
+
+    topic: str
+    difference: str
+    ratio: str
+    advice: str
+
+
+CRITERIA: dict[str, Criterion] = {
+    "demographic_parity": Criterion(
+        "parity",
+        "Largest less smallest selection rate, over all rows or within a part of them. 0: all "
+        "groups get the positive prediction equally often.",
+        "Smallest over largest selection rate. 1: equal; some rules ask for 0.8 or more.",
+        "decide whether the use of the model asks for equal shares. If it does, train it under a "
+        "constraint or a penalty for demographic parity and audit again; if not, write down what "
+        "justifies the difference.",
+    ),
+    "equalized_odds": Criterion(
+        "odds",
+        "The larger of the differences in true and in false positive rate. 0: errors are equally "
+        "common in all groups.",
+        "The smaller of the ratios of true and of false positive rates. 1: equal.",
+        "find out in which group errors are more common and why (few rows, labels that are wrong, "
+        "features that say less there) before the model decides about people.",
+    ),
+    "equal_opportunity": Criterion(
+        "opportunity",
+        "Largest less smallest true positive rate. 0: rows whose label is positive are found "
+        "equally often in all groups.",
+        "Smallest over largest true positive rate. 1: equal.",
+        "find out why the model misses more of those who deserve the prediction in one group than "
+        "in another.",
+    ),
+    "accuracy": Criterion(
+        "accuracy",
+        "Largest less smallest accuracy.",
+        "",
+        "find out why the model is wrong more often in one group: fewer rows, noisier labels, or "
+        "features that say less there.",
+    ),
+}
+
+
+def criterion_of(name: str) -> Criterion:
+    """Return the words of a criterion; those of a rate that has none of its own are made."""
+    words = name.replace("_", " ")
+    return CRITERIA.get(name) or Criterion(
+        words,
+        f"Largest less smallest {words}.",
+        f"Smallest over largest {words}. 1: equal.",
+        f"find out why {words} differs between groups.",
+    )
+
+
+def rates_of_criteria(*, labelled: bool = True) -> dict[str, tuple[str, ...]]:
+    """Return what each criterion compares: the names of its rates, in the order of `RATES`."""
+    compared: dict[str, tuple[str, ...]] = {}
+    for rate in RATES:
+        if labelled or not rate.needs_label:
+            for criterion in rate.criteria or (rate.name,):
+                compared[criterion] = (*compared.get(criterion, ()), rate.name)
+    order = [*CRITERIA, *compared]
+    return dict(sorted(compared.items(), key=lambda item: order.index(item[0])))
+
+
+NAMES = {
+    "roc_auc": "ROC AUC",
+    "roc_auc_ovr": "mean ROC AUC over groups",
+    "p_value": "p-value of independence",
+    "mutual_information": "mutual information, nats",
+    "expected_calibration_error": "expected calibration error",
+    "mean_score_excess": "mean score less outcome",
+    "demographic_parity_bound": "bound on demographic parity",
+    "equalized_odds_bound": "bound on equalized odds",
+}
+
+MEANINGS = {
+    "base_rate": "Share of rows whose label is positive.",
+    "expected_calibration_error": (
+        "How far scores are, on average over ten bins, from the share of rows that came true. 0: "
+        "a score of 0.7 comes true in 7 of 10 rows."
+    ),
+    "mean_score_excess": (
+        "Above 0: the scores promise more than came true; below 0: they promise less."
+    ),
+    "roc_auc": (
+        "How well the best probe tells the groups apart. 0.5: a coin toss; 1: it always can."
+    ),
+    "roc_auc_ovr": (
+        "How well the best probe tells each group from the rest, on average over groups. 0.5: a "
+        "coin toss; 1: it always can."
+    ),
+    "p_value": (
+        "How likely such signs of a leak are where there is none. Up to 0.01 is taken for a leak."
+    ),
+    "balanced_accuracy": "Mean share of each group's rows that the best probe recognises.",
+    "mutual_information": "How much is told of the sensitive feature. 0: nothing.",
+    "demographic_parity_bound": (
+        "No classifier that sees only these values, whoever trains it (or no threshold on them), "
+        "has a larger demographic parity difference, at the confidence of this audit, if these "
+        "rows took no part in training."
+    ),
+    "equalized_odds_bound": (
+        "The same for the equalized odds difference: among rows of the same label."
+    ),
+}
+
+
+def name_of(measure: str) -> str:
+    """Return what a report calls a measure."""
+    return NAMES.get(measure, measure.replace("_", " "))
+
+
+def meaning_of(measure: str) -> str:
+    """Return what a measure means, in a sentence or two; "" for none that is known."""
+    of_rates = {rate.name: rate.meaning for rate in RATES}
+    if measure in of_rates:
+        return of_rates[measure]
+    for kind in ("difference", "ratio"):
+        criterion = measure.removesuffix(f"_{kind}")
+        if criterion != measure:
+            return str(getattr(criterion_of(criterion), kind))
+    return MEANINGS.get(measure, "")
+
+
+def agreed(one: bool, other: bool) -> str:
+    """Return the verdict of two signs: found if both say so, unclear if one does."""
+    if one and other:
+        return FOUND
+    return UNCLEAR if one or other else NOTHING
+
+
+def direction(low: float, high: float) -> str:
+    """Return which way a figure changed, if its interval leaves out 0."""
+    if low > 0:
+        return "higher"
+    return "lower" if high < 0 else "no change found"
+
+
+def worst(verdicts: list[str]) -> str:
+    """Return the verdict on several figures: that of the worst."""
+    order = (FOUND, UNCLEAR, NOTHING)
+    return next((verdict for verdict in order if verdict in verdicts), NOT_MEASURED)

@@ -1,0 +1,254 @@
+"""What parity over all rows can hide: disparities within parts of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairmi._data.columns import sensitive_columns_of
+from fairmi._data.groups import Groups, sensitive_frame
+from fairmi._data.tables import is_frame
+from fairmi.audit.comparisons import MIN_ROWS, attribute_name, class_name, group_names
+from fairmi.audit.counts import effective_sizes
+from fairmi.audit.intervals import difference_intervals, share_intervals
+from fairmi.audit.measures import FOUND, NOTHING, Figure
+from fairmi.audit.predictions import Predictions
+
+BINS = 4  # quantile bins of a numeric column
+MAX_VALUES = 10  # distinct numbers up to which a column is taken value by value
+MAX_STRATA = 50  # of a column: its most common values
+MAX_COLUMNS = 100  # of X, beyond which none is taken unless named
+LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A column that splits the rows; `codes` (n_rows,) are positions in `names`, -1 for none."""
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+
+
+def label_conditions(predictions: Predictions) -> list[Condition]:
+    """Return the split by label, where there are more than two classes that count.
+
+    Of one class, rates given the label are the true and the false positive rate, which have their
+    intervals already.
+    """
+    if not predictions.labelled or len(predictions.rated_classes) == 1:
+        return []
+    names = tuple(f"{LABEL} = {label}" for label in predictions.classes)
+    return [Condition(names, predictions.true)]
+
+
+def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition], list[str]]:
+    """Return the splits that a user asked for, and notes on what was left out.
+
+    Parameters
+    ----------
+    X : table of shape (n_rows, n_columns) or None
+    conditions : "auto", None, list of str or int, or table of shape (n_rows, n_conditions)
+        "auto" for all columns of X, up to 100 of them.
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        If a column is not in X, or a table has another number of rows.
+    """
+    # Rows of more than one dimension, such as images, have no columns.
+    has_columns = X is not None and len(getattr(X, "shape", (0, 0))) <= 2
+    if conditions is None or (isinstance(conditions, str) and not has_columns):
+        return [], []
+    if isinstance(conditions, str) and conditions == "auto":
+        width = np.shape(X)[1] if np.ndim(X) == 2 or hasattr(X, "shape") else 0
+        if width > MAX_COLUMNS or hasattr(X, "toarray"):
+            note = (
+                f"X has {width} columns: disparities within parts of the rows were measured by "
+                "label alone. Name columns in conditions to have more."
+            )
+            return [], [note]
+        frame = _frame(X)
+    elif _names_columns(conditions):
+        names = [conditions] if isinstance(conditions, str) else list(conditions)
+        if X is None:
+            raise ValueError(f"conditions={names} are columns of X, but X is None; give X too.")
+        part = sensitive_columns_of(X, names, argument="conditions")
+        frame = _frame(part, list(part.columns))
+    else:
+        frame = _frame(conditions)
+    if len(frame) != n_rows:
+        raise ValueError(
+            f"conditions has {len(frame)} rows, but y has {n_rows}; give one row for each label."
+        )
+    return [_condition(name, frame.iloc[:, j]) for j, name in enumerate(frame)], []
+
+
+def _names_columns(conditions: Any) -> bool:
+    one = isinstance(conditions, str)
+    several = isinstance(conditions, list | tuple)
+    return one or (several and all(isinstance(c, str | int | np.integer) for c in conditions))
+
+
+def _frame(table: Any, names: list[Any] | None = None) -> pd.DataFrame:
+    """Return the columns by name, or as "column 3" where they have none."""
+    frame = sensitive_frame(table, argument="conditions")
+    if names is None and isinstance(table, pd.Series):
+        names = [table.name if table.name is not None else 0]
+    if names is None:
+        names = list(table.columns if is_frame(table) else range(frame.shape[1]))
+    frame.columns = [_name(name) for name in names]
+    return frame
+
+
+def _name(name: Any) -> str:
+    plain = isinstance(name, str) and name != LABEL  # that is y's
+    return name if plain else f"column {name}"
+
+
+def _condition(name: str, column: pd.Series) -> Condition:
+    """Split by value, or a numeric column of many values by bins; NaN is "missing"."""
+    column = column.infer_objects() if column.dtype == object else column
+    numeric = pd.api.types.is_any_real_numeric_dtype(column)
+    if numeric and column.nunique() > MAX_VALUES:
+        return _binned(name, column.to_numpy(dtype=float, na_value=np.nan))
+    values = column.astype(object).where(column.notna(), "missing").map(str)
+    counts = values.value_counts()
+    kept = sorted(counts.index[:MAX_STRATA])
+    position = {value: code for code, value in enumerate(kept)}
+    codes = np.array([position.get(value, -1) for value in values], dtype=np.int64)
+    return Condition(tuple(f"{name} = {value}" for value in kept), codes)
+
+
+def _binned(name: str, values: np.ndarray) -> Condition:
+    """Split into quarters; a value that a quarter of the rows have is a part of its own."""
+    codes = np.full(len(values), -1, dtype=np.int64)
+    names: list[str] = []
+    rest = np.isfinite(values)
+    common, counts = np.unique(values[rest], return_counts=True)
+    for value in common[counts * BINS >= rest.sum()]:
+        codes[values == value] = len(names)
+        names.append(f"{name} = {value:g}")
+        rest &= values != value
+    if rest.any():
+        edges = np.unique(np.quantile(values[rest], np.linspace(0, 1, BINS + 1), method="lower"))
+        codes[rest] = len(names) + np.searchsorted(edges[1:-1], values[rest], side="left")
+        names += [f"{name} {low:g} to {high:g}" for low, high in pairwise(edges)]
+    if not np.isfinite(values).all():
+        codes[~np.isfinite(values)] = len(names)
+        names.append(f"{name} missing")
+    return Condition(tuple(names), codes)
+
+
+def conditional_figures(
+    predictions: Predictions, groups: Groups, conditions: Sequence[Condition], confidence: float
+) -> list[Figure]:
+    """Return the disparity of selection rates within each part of the rows, worst first.
+
+    Only groups of 30 rows or more in a part (of rows in clusters: worth that) are compared. The
+    intervals hold for all parts, classes and pairs of groups at once: Newcombe's interval for a
+    difference of two shares [1]_, each at the confidence that Bonferroni's inequality asks for
+    [2]_. Worst is what has the largest lower end, then the largest value.
+
+    References
+    ----------
+    .. [1] R. G. Newcombe, Interval estimation for the difference between independent proportions,
+       Statistics in Medicine 17 (1998), method 10.
+    .. [2] O. J. Dunn, Multiple comparisons among means, JASA 56 (1961).
+    """
+    parts = [part for c in conditions for part in _parts(predictions, groups, c)]
+    comparisons = sum(len(part[1]) * (len(part[1]) - 1) // 2 for part in parts)
+    if not comparisons:
+        return []
+    level = 1 - (1 - confidence) / comparisons
+    names = np.array(group_names(groups), dtype=object)
+    of_parts = [
+        _part_figures(where, names[inside], counts, level, confidence)
+        for where, inside, counts in parts
+    ]
+    of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
+    worst_first = [figures[0] for figures in of_parts]
+    return worst_first + [figure for figures in of_parts for figure in figures[1:]]
+
+
+Part = tuple[dict[str, Any], np.ndarray, np.ndarray]
+
+
+def _parts(predictions: Predictions, groups: Groups, condition: Condition) -> Iterator[Part]:
+    """Yield the parts in which two groups or more have rows enough, for each class rated.
+
+    Of each: what it is, the codes of these groups, and of shape (4, n_groups) their rows, those
+    selected, those with the positive label, and how many independent rows they are worth.
+    """
+    inside = condition.codes >= 0
+    shape = (len(condition.names), len(groups))
+    bin_of = np.ravel_multi_index((condition.codes[inside], groups.codes[inside]), shape)
+
+    def count(weight: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(bin_of, weight, minlength=shape[0] * shape[1]).reshape(shape)
+
+    rows = count()
+    owners = None if predictions.clusters is None else predictions.clusters[inside]
+    worth = effective_sizes(bin_of, rows.size, owners).reshape(shape)
+    for k in predictions.rated_classes:
+        selected = count(predictions.shares[inside, k])
+        positive = count((predictions.true[inside] == k).astype(float))
+        if not predictions.labelled:
+            positive = np.full(shape, np.nan)
+        for s, name in enumerate(condition.names):
+            enough = np.flatnonzero(worth[s] >= MIN_ROWS)
+            if rows[s].sum() < len(predictions.true) and len(enough) > 1:
+                where = {
+                    "attribute": attribute_name(groups),
+                    "subject": class_name(predictions, k),
+                    "part": name,
+                }
+                counts = np.stack(
+                    [table[s, enough] for table in (rows, selected, positive, worth)]
+                )
+                yield where, enough, counts
+
+
+def _part_figures(
+    where: dict[str, Any],
+    names: np.ndarray,
+    counts: np.ndarray,
+    level: float,
+    confidence: float,
+) -> list[Figure]:
+    """Return the disparity in a part, then each group's selection rate and base rate there."""
+    rows, selected, positive, worth = counts
+    share = selected / rows
+    low, high = difference_intervals(share * worth, worth, level)
+    least_apart = float(max(low.max(), 0.0))
+    figures = [
+        Figure(
+            "conditional",
+            "demographic_parity_difference",
+            float(np.ptp(share)),
+            least_apart,
+            float(high.max()),
+            n=int(rows.sum()),
+            verdict=FOUND if least_apart > 0 else NOTHING,
+            rate="selection_rate",
+            most=names[share.argmax()],
+            least=names[share.argmin()],
+            **where,
+        )
+    ]
+    for measure, count in {"selection_rate": selected, "base_rate": positive}.items():
+        share = count / rows
+        if np.isnan(share).any():
+            continue
+        low, high = share_intervals(share * worth, worth, confidence)
+        for g, group in enumerate(names):
+            ends = (float(share[g]), float(low[g]), float(high[g]))
+            figures.append(
+                Figure("conditional group", measure, *ends, n=int(rows[g]), group=group, **where)
+            )
+    return figures

@@ -1,0 +1,330 @@
+"""Figures as pictures: what is drawn, for a page and for `fairmi.plot`, and inline SVG of it.
+
+The SVG needs no library, no script and no network. Its colours are those of the page's style
+sheet, by class, so that they follow it into the dark and onto paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from fairmi.audit import measures
+from fairmi.audit.findings import Figures, interval, number
+from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure, name_of
+from fairmi.audit.tables import MAX_PARTS
+
+# Okabe and Ito's colours, told apart by colour-blind eyes. PURPLE, ORANGE and SKY are darkened
+# until they reach the 3 : 1 on white that WCAG 2.2 (1.4.11) asks of what carries a number.
+# M. Okabe, K. Ito, Color Universal Design, 2008, https://jfly.uni-koeln.de/color/
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#B8578F"
+ORANGE = "#B07A00"
+SKY = "#2F8FC4"
+BLACK = "#000000"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+WHITE = "#FFFFFF"
+INK = "#222222"  # text
+PALE_INK = "#555555"  # small text
+GREY = "#666666"  # axes, and the edge of what chance explains
+GRID = "#DDDDDD"  # lines that carry nothing, and the inside of an edged area
+BROWN = "#A6761D"
+PALE_GREY = "#7F7F7F"
+
+# Dashes and marks tell apart in grey what colours do on a screen.
+DASHES = ("none", "7 3", "2 3", "9 3 2 3")
+MARKS: tuple[list[tuple[float, float]], ...] = (  # corners; none for a circle
+    [],
+    [(-1, -1), (1, -1), (1, 1), (-1, 1)],
+    [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
+    [(0, -1.2), (1.2, 1), (-1.2, 1)],
+)
+WIDTH = 340  # of a panel: that of a phone
+CHARACTER = 7.3  # width of a letter of 13 pixels, generously
+MAX_ROWS = 40  # of a panel; larger tables go without one
+MAX_PANELS = 16
+MAX_LINES = 5
+MIN_IN_BIN = 10  # rows
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A figure as a dot with its interval, in a row of a panel under its label.
+
+    `title` stands before the number, on a line of its own. `chance` is the range that chance alone
+    gives, NaN for none; `baseline` the same figure of the baseline.
+    """
+
+    label: str
+    figure: Figure
+    chance: tuple[float, float] = (math.nan, math.nan)
+    baseline: Figure | None = None
+    title: str = ""
+
+
+Panels = dict[str, list[Dot]]
+
+
+def overview_panels(audit: Figures, attribute: str) -> Panels:
+    """Return who is treated differently, by how much and how surely: a row for each difference."""
+    theirs = {f.measure: f for f in audit.section("baseline", attribute)}
+    dots: dict[str, Dot] = {}  # by rate, of which two criteria may say the same
+    for f in audit.section("disparity", attribute):
+        if f.measure.endswith("_difference") and f.value == f.value:
+            rate = name_of(f.rate).capitalize() + (f" of {f.subject}" if f.subject else "")
+            label, chance = f"{f.most} above {f.least}", (0.0, f.by_chance)
+            dots.setdefault(rate, Dot(label, f, chance, theirs.get(f.measure), rate))
+    return {"": list(dots.values())}
+
+
+def rate_panels(figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> Panels:
+    """Return one panel for each rate, and of more than two classes for each rate of each class."""
+    order = [rate.name for rate in measures.RATES]
+    keys = dict.fromkeys((f.measure, f.subject) for f in figures)
+    theirs = {(f.measure, f.subject, f.group): f for f in baseline}
+    panels = {
+        name_of(measure) + (f" of {subject}" if subject else ""): [
+            Dot(f.group, f, baseline=theirs.get((measure, subject, f.group)))
+            for f in figures
+            if (f.measure, f.subject) == (measure, subject)
+        ]
+        for measure, subject in sorted(keys, key=lambda key: (order.index(key[0]), key[1]))
+    }
+    return panels if len(panels) <= MAX_PANELS else {}
+
+
+def part_panels(figures: Sequence[Figure]) -> Panels:
+    """Return the differences within parts of the rows, the worst parts first."""
+    dots = [Dot(f.part + (f", {f.subject}" if f.subject else ""), f) for f in figures[:MAX_PARTS]]
+    return {"difference of selection rates": dots}
+
+
+def change_panels(figures: Sequence[Figure]) -> Panels:
+    """Return the changes of the differences from a baseline."""
+    return {
+        "change of the difference": [
+            Dot(name_of(f.measure).removesuffix(" difference"), f, (0.0, 0.0)) for f in figures
+        ]
+    }
+
+
+def leakage_panels(figures: Sequence[Figure]) -> Panels:
+    """Return what is recovered of the sensitive feature, beside what chance explains."""
+    figures = [f for f in figures if not math.isnan(f.by_chance)]
+    nothing = 0.5 if figures[0].measure.startswith("roc_auc") else 0.0
+    dots = [
+        Dot(
+            f"{f.subject}, given the {f.given}" if f.given else f.subject,
+            f,
+            (nothing, f.by_chance),
+        )
+        for f in figures
+    ]
+    return {name_of(figures[0].measure): dots}
+
+
+def picture_of(audit: Figures, section: str, attribute: str) -> list[str]:
+    """Return the pictures of a section as SVG; none where it has none."""
+    figures = audit.section(section, attribute)
+    if section == "calibration":
+        return _reliability(audit.curves, attribute)
+    if section == "group":
+        panels = rate_panels(figures, audit.section("baseline group", attribute))
+    elif section == "overview":
+        panels = overview_panels(audit, attribute)
+    elif section in PANELS:
+        panels = PANELS[section](figures)
+    else:
+        return []
+    return [
+        dot_panel(title, dots, f"{TITLES[section]}: {attribute}")
+        for title, dots in panels.items()
+        if 0 < len(dots) <= MAX_ROWS
+    ]
+
+
+PANELS = {
+    "conditional": part_panels,
+    "change": change_panels,
+    "leakage": leakage_panels,
+    "information": leakage_panels,
+}
+TITLES = {
+    "overview": "Differences between groups with intervals, and what chance explains",
+    "group": "Rates by group with intervals",
+    "conditional": "Differences within parts of the rows with intervals",
+    "change": "Changes from the baseline with intervals",
+    "leakage": "What is recovered, with intervals, and what chance explains",
+    "information": "What is told, with intervals, and what chance explains",
+}
+
+
+def dot_panel(title: str, dots: Sequence[Dot], description: str) -> str:
+    """Draw figures with their intervals, a label and a line for each, no wider than a phone."""
+    top, lines = (28 if title else 6), 1 + any(dot.title for dot in dots)
+    row = 24 + 18 * lines + (12 if any(dot.baseline for dot in dots) else 0)
+    height = top + row * len(dots)
+    scale = _Scale(*_range(dots), 12, WIDTH - 12)
+    parts = [_text(8, 18, title, style="title")] if title else []
+    parts += _vertical_axis_lines(scale, top, height)
+    for i, dot in enumerate(dots):
+        y = top + row * i + 16
+        parts.append(f"<g><title>{_told(dot)}</title>")
+        if dot.title:
+            shown = number(dot.figure.value)
+            parts.append(_text(8, y, _short(dot.title, len(shown) + 1), style="title"))
+            parts.append(_text(WIDTH - 8, y, shown, "end", style="title"))
+            y += 18
+        parts += [_text(8, y, _short(dot.label)), *_dot(dot, scale, y + 13), "</g>"]
+    told = "; ".join(f"{dot.title} {dot.label} {number(dot.figure.value)}" for dot in dots)
+    words = ". ".join(part for part in (title.capitalize(), description, told) if part)
+    return _svg(WIDTH, height + 26, parts, words)
+
+
+def _told(dot: Dot) -> str:
+    ends = interval(dot.figure)
+    told = f"{dot.label}: {number(dot.figure.value)}" + (f" ({ends})" if ends else "")
+    return escape(told + (f"; baseline {number(dot.baseline.value)}" if dot.baseline else ""))
+
+
+def _short(label: str, taken: int = 0) -> str:
+    most = int((WIDTH - 16) / CHARACTER) - taken
+    return label if len(label) <= most else f"{label[: most - 1]}…"
+
+
+def _dot(dot: Dot, scale: _Scale, y: float) -> list[str]:
+    parts = []
+    if all(map(math.isfinite, dot.chance)):
+        a, b = map(scale, dot.chance)
+        parts.append(
+            f'<rect class="chance" x="{a:.1f}" y="{y - 7:.1f}" width="{max(b - a, 1):.1f}" '
+            'height="14"/>'
+        )
+    if dot.baseline is not None:
+        parts += _interval(dot.baseline, scale, y + 12, "baseline")
+        parts.append(_mark(scale(dot.baseline.value), y + 12, 1, "baseline"))
+    parts += _interval(dot.figure, scale, y, "model")
+    if math.isfinite(dot.figure.value):
+        # A full circle for what was found or decides nothing, a hollow one for what is not sure.
+        verdict = dot.figure.verdict
+        sure = verdict in ("", FOUND, "higher", "lower")
+        shape = 0 if sure or verdict == NOTHING else 2
+        style = "model" if sure else "model hollow"
+        parts.append(_mark(scale(dot.figure.value), y, shape, style))
+    return parts
+
+
+def _interval(figure: Figure, scale: _Scale, y: float, style: str) -> list[str]:
+    if not (math.isfinite(figure.low) and math.isfinite(figure.high)):
+        return []
+    a, b = scale(figure.low), scale(figure.high)
+    ends = [_rule(x, y - 4, x, y + 4, style) for x in (a, b)]
+    return [_rule(a, y, b, y, style), *ends]
+
+
+def _reliability(curves: Sequence[Curve], attribute: str) -> list[str]:
+    """Draw shares that came true over scores, a line for each of the largest groups.
+
+    Only bins that enough rows fall in are drawn, and the diagonal.
+    """
+    curves = [curve for curve in curves if curve.attribute == attribute]
+    largest = sorted(curves, key=lambda curve: -sum(b.n for b in curve.bins))[:MAX_LINES]
+    lines = {
+        curve.group: [b for b in curve.bins if b.n >= MIN_IN_BIN]
+        for curve in curves
+        if curve in largest
+    }
+    lines = {group: bins for group, bins in lines.items() if bins}
+    size, left, top = 262, 56, 12
+    across, up = _Scale(0, 1, left, left + size), _Scale(0, 1, top + size, top)
+    parts = _vertical_axis_lines(across, top, top + size)
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        y = up(tick)
+        parts += [
+            _rule(left, y, left + size, y, "grid"),
+            _text(left - 8, y + 4, f"{tick:g}", "end"),
+        ]
+    parts.append(_rule(across(0), up(0), across(1), up(1), "axis", dash="4 4"))
+    parts.append(_text(left + size / 2, top + size + 40, "score", "middle"))
+    upright = f'transform="translate(14 {top + size / 2}) rotate(-90)"'
+    parts.append(f'<text text-anchor="middle" {upright}>share that came true</text>')
+    for i, (group, bins) in enumerate(lines.items()):
+        style, dash = f"line{i}", DASHES[i % len(DASHES)]
+        path = " ".join(f"{across(b.score):.1f},{up(b.share):.1f}" for b in bins)
+        parts.append(f'<polyline class="{style}" points="{path}" stroke-dasharray="{dash}"/>')
+        for b in bins:
+            x = across(b.score)
+            parts += [_rule(x, up(b.low), x, up(b.high), style), _mark(x, up(b.share), i, style)]
+        y = top + size + 66 + 22 * i
+        parts.append(_rule(left, y - 4, left + 34, y - 4, style, dash=dash))
+        parts += [_mark(left + 17, y - 4, i, style), _text(left + 42, y, _short(group)[:36])]
+    words = f"Share that came true over score with intervals, a line for each group: {attribute}"
+    return [_svg(WIDTH, top + size + 56 + 22 * len(lines), parts, words)]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """About four round numbers between the ends."""
+        step = 10 ** math.floor(math.log10((self.high - self.low) / 2))
+        while (self.high - self.low) / step > 5:
+            step *= 2 if round(math.log10(step) % 1, 3) != 0.301 else 2.5
+        first = math.ceil(self.low / step - 1e-9)
+        return [k * step for k in range(first, int(self.high / step + 1e-9) + 1)]
+
+
+def _range(dots: Sequence[Dot]) -> tuple[float, float]:
+    figures = [f for dot in dots for f in (dot.figure, dot.baseline) if f is not None]
+    values = [v for f in figures for v in (f.value, f.low, f.high)]
+    seen = [v for v in (*values, *(v for dot in dots for v in dot.chance)) if math.isfinite(v)]
+    low, high = min(seen, default=0.0), max(seen, default=1.0)
+    space = 0.06 * (high - low or 0.1)
+    return (0.0 if 0 <= low < 0.4 * high else low - space), high + space
+
+
+def _mark(x: float, y: float, i: int, style: str) -> str:
+    corners, r = MARKS[i % len(MARKS)], 4.5
+    if not corners:
+        return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>'
+    points = " ".join(f"{x + r * a:.1f},{y + r * b:.1f}" for a, b in corners)
+    return f'<polygon class="{style}" points="{points}"/>'
+
+
+def _vertical_axis_lines(scale: _Scale, top: float, bottom: float) -> list[str]:
+    parts = []
+    for tick in scale.ticks():
+        x = scale(tick)
+        parts += [_rule(x, top, x, bottom, "grid"), _text(x, bottom + 18, f"{tick:g}", "middle")]
+    return [*parts, _rule(scale.start, bottom, scale.end, bottom, "axis")]
+
+
+def _rule(x1: float, y1: float, x2: float, y2: float, style: str, *, dash: str = "none") -> str:
+    dashes = f' stroke-dasharray="{dash}"' if dash != "none" else ""
+    return (
+        f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"{dashes}/>'
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "") -> str:
+    named = f' class="{style}"' if style else ""
+    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _svg(width: float, height: float, parts: Sequence[str], description: str) -> str:
+    return (
+        f'<svg role="img" aria-label="{escape(description)}" width="{width:.0f}" '
+        f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,440 @@
+"""What is audited: labels, predictions, scores and representation of a sample, gathered once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
+
+from fairmi._data.groups import sensitive_frame
+from fairmi._data.labels import plain_series
+from fairmi.metrics._class_codes import label_codes, positive_code
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels and predictions as codes of `classes`, and what else a classifier gives away.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels that the codes stand for.
+    rated_classes : tuple of int
+        Codes of the classes whose rates matter: the positive one, or all of more than two.
+    true, predicted : ndarray of int of shape (n_rows,)
+        Codes of labels and predictions; labels are 0 where they are not known.
+    shares : ndarray of shape (n_rows, n_classes)
+        Probability of each prediction: 0 or 1, unless the classifier decides at random.
+    scores : ndarray of shape (n_rows, n_columns) or None
+        A column for each class, or one where two classes have one number.
+    representation : array-like or None
+        What the classifier's `transform` gives.
+    probabilities : bool
+        Whether the scores are probabilities of the classes.
+    clusters : ndarray of int of shape (n_rows,) or None
+        Code of the cluster, such as a person, that each row is of; None where each stands alone.
+    labelled : bool
+        Whether labels are known.
+    """
+
+    classes: np.ndarray
+    rated_classes: tuple[int, ...]
+    true: np.ndarray
+    predicted: np.ndarray
+    shares: np.ndarray
+    scores: np.ndarray | None = None
+    representation: Any = None
+    probabilities: bool = False
+    clusters: np.ndarray | None = None
+    labelled: bool = True
+
+    @property
+    def random(self) -> bool:
+        """Whether the classifier decides at random on some rows."""
+        return bool((self.shares.max(axis=1) < 1).any())
+
+    @property
+    def positive_label(self) -> str | None:
+        """The label that the rates are of, or None where they are of each."""
+        one = len(self.rated_classes) == 1
+        return str(self.classes[self.rated_classes[0]]) if one else None
+
+    @property
+    def subjects(self) -> dict[str, Any]:
+        """What leaves the model and may tell of the sensitive features, by name.
+
+        Of two columns of probabilities one tells all. Predictions are indicators of the classes,
+        of which a linear probe finds all there is.
+        """
+        scores = self.scores
+        if scores is not None and self.probabilities and len(self.classes) == 2:
+            scores = scores[:, 1:]
+        everything = {
+            "representation": self.representation,
+            "scores": scores,
+            "predictions": np.eye(len(self.classes))[self.predicted],
+        }
+        return {name: values for name, values in everything.items() if values is not None}
+
+
+def given_predictions(
+    y: Any, y_pred: Any, *, y_score: Any = None, pos_label: Any = None
+) -> Predictions:
+    """Return predictions that were made elsewhere as a record; y is None where it is not known.
+
+    Raises
+    ------
+    ValueError
+        If labels, predictions and scores don't fit together, or `pos_label` is not a class.
+    """
+    predicted = check_labels(y_pred, "y_pred")
+    true = predicted if y is None else check_labels(y, "y")
+    if len(predicted) != len(true):
+        raise ValueError(
+            f"y has {len(true)} labels, but y_pred has {len(predicted)}; give one prediction for "
+            "each label."
+        )
+    check_same_labels(true, predicted, np.unique(predicted), "y_pred")
+    true, predicted, classes = label_codes(None, true, predicted)
+    scores, probabilities = check_scores(y_score, len(true), len(classes))
+    return Predictions(
+        classes,
+        rated_codes(classes, pos_label),
+        np.zeros_like(true) if y is None else true,
+        predicted,
+        np.eye(len(classes))[predicted],
+        scores,
+        probabilities=probabilities,
+        labelled=y is not None,
+    )
+
+
+def rated_codes(classes: np.ndarray, pos_label: Any) -> tuple[int, ...]:
+    """Return the codes of the classes whose rates matter.
+
+    Raises
+    ------
+    ValueError
+        If there is one class alone, or `pos_label` is none of them.
+    """
+    if len(classes) < 2:
+        only = classes.tolist()[0]
+        raise ValueError(
+            f"y and the predictions hold the single class {only!r}; rates need rows of two "
+            "classes or more."
+        )
+    if pos_label is not None:
+        return (positive_code(classes, pos_label),)
+    return (1,) if len(classes) == 2 else tuple(range(len(classes)))
+
+
+def check_labels(values: Any, argument: str) -> np.ndarray:
+    """Return labels as a 1-d array.
+
+    Raises
+    ------
+    ValueError
+        If they are not one label a row, one is missing, or they are no classes.
+    """
+    if values is None:
+        raise ValueError(f"{argument} is None; give the label of each row.")
+    labels = np.asarray(plain_series(values))
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            f"{argument} must be one label a row, shape (n_rows,), got shape {labels.shape}."
+        )
+    n_missing = int(pd.isna(labels).sum())
+    if n_missing:
+        raise ValueError(
+            f"{argument} has a missing value (NaN or None) in {n_missing} of {len(labels)} rows; "
+            "drop these rows from all arguments, or give them a label of their own."
+        )
+    if labels.dtype == object:
+        labels = np.array(labels.tolist())
+    if labels.dtype.kind in "fc" and type_of_target(labels) == "continuous":
+        odd = labels[labels != np.floor(labels)][0]
+        raise ValueError(
+            f"{argument} has numbers that are no classes, such as {odd:.3g}; cut them into "
+            f"classes first, as in {argument} > 0.5."
+        )
+    return labels
+
+
+def check_same_labels(
+    true: np.ndarray, predicted: np.ndarray, classes: np.ndarray, name: str
+) -> None:
+    """Raise ValueError where y has none of the classes of what `name` says has predicted."""
+    if not np.isin(true, classes).any():
+        raise ValueError(
+            f"y has labels such as {true.tolist()[0]!r}, but {name} has labels such as "
+            f"{predicted.tolist()[0]!r}; give y in the form of the predictions."
+        )
+
+
+def check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray | None, bool]:
+    """Return scores as (n_rows, n_columns), and whether they are probabilities of the classes.
+
+    One number a row from 0 to 1 is the probability of the second of two classes, and gets a
+    column for the first.
+
+    Raises
+    ------
+    ValueError
+        If their shape does not fit, or one is missing or infinite.
+    """
+    if y_score is None:
+        return None, False
+    try:
+        scores = np.asarray(y_score, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y_score must hold numbers ({error}).") from error
+    scores = scores[:, None] if scores.ndim == 1 else scores
+    widths = {n_classes, 1} if n_classes == 2 else {n_classes}
+    if scores.ndim != 2 or len(scores) != n_rows or scores.shape[1] not in widths:
+        raise ValueError(
+            f"y_score has shape {np.shape(y_score)}; for {n_rows} rows and {n_classes} classes "
+            f"give ({n_rows}, {n_classes})" + (f" or ({n_rows},)." if n_classes == 2 else ".")
+        )
+    if not np.isfinite(scores).all():
+        odd = int((~np.isfinite(scores)).any(axis=1).sum())
+        raise ValueError(f"y_score has a missing or infinite value in {odd} rows; drop these.")
+    probabilities = bool((scores >= 0).all() and (scores <= 1).all())
+    if scores.shape[1] == 1:
+        return (np.hstack([1 - scores, scores]) if probabilities else scores), probabilities
+    return scores, probabilities and bool(np.allclose(scores.sum(axis=1), 1, atol=1e-3))
+
+
+def ask(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    sensitive_features: Any = None,
+    pos_label: Any = None,
+    seed: int = 0,
+) -> Predictions:
+    """Gather what a fitted classifier says of X; y is None where labels are not known.
+
+    Raises
+    ------
+    ValueError
+        If y isn't one label for each row of X, holds one class only, or the estimator does not
+        predict labels like those of y.
+    """
+    check_classifier(estimator, "estimator")
+    true = None if y is None else check_labels(y, "y")
+    model = FittedModel(estimator, X, sensitive_features, seed)
+    predicted = model.predict("estimator")
+    true = predicted if true is None else true
+    if predicted.shape != true.shape:
+        raise ValueError(
+            f"y has {len(true)} labels, but the estimator predicts an array of shape "
+            f"{predicted.shape} for X; give one label for each row of X."
+        )
+    classes = getattr(estimator, "classes_", predicted)
+    check_same_labels(true, predicted, classes, "the estimator")
+    true, predicted, classes = label_codes(estimator, true, predicted)
+    rated = rated_codes(classes, pos_label)
+    shares = model.shares(predicted, classes)
+    scores, probabilities = _scores(estimator, X)
+    if scores is None and (shares.max(axis=1) < 1).any():
+        scores = shares[:, 1:]
+    if scores is not None and scores.shape[1] not in (1, len(classes)):
+        scores = None
+    representation = None
+    if hasattr(estimator, "transform"):
+        representation = np.asarray(estimator.transform(X))  # of any kind that set_output asks
+    if y is None:
+        true = np.zeros_like(true)
+    return Predictions(
+        classes,
+        rated,
+        true,
+        predicted,
+        shares,
+        scores,
+        representation,
+        probabilities,
+        labelled=y is not None,
+    )
+
+
+def ask_baseline(
+    baseline: Any,
+    X: Any,
+    predictions: Predictions,
+    *,
+    sensitive_features: Any = None,
+    seed: int = 0,
+) -> Predictions:
+    """Return the predictions of `baseline`, a classifier or an array of them, for the same rows.
+
+    Raises
+    ------
+    ValueError
+        If it predicts a class that is not among those of `predictions`.
+    """
+    model = None
+    if hasattr(baseline, "predict") or not hasattr(baseline, "__len__"):
+        check_classifier(baseline, "baseline")
+        model = FittedModel(baseline, X, sensitive_features, seed)
+        predicted = model.predict("baseline")
+    else:
+        predicted = check_labels(baseline, "baseline")
+    known, true = predictions.classes, predictions.true
+    if predicted.shape != true.shape or not np.isin(predicted, known).all():
+        unknown = np.setdiff1d(predicted, known)[:5].tolist()
+        raise ValueError(
+            f"baseline must predict, for each of {len(true)} rows, one of {known.tolist()}; it "
+            f"predicts {unknown} too, shape {predicted.shape}."
+        )
+    order = np.argsort(known)
+    codes = order[np.searchsorted(known, predicted, sorter=order)]
+    shares = model.shares(codes, known) if model else np.eye(len(known))[codes]
+    return replace(
+        predictions,
+        predicted=codes,
+        shares=shares,
+        scores=None,
+        representation=None,
+        probabilities=False,
+    )
+
+
+def _scores(estimator: Any, X: Any) -> tuple[np.ndarray | None, bool]:
+    """Scores of shape (n_rows, n_columns), and whether they are probabilities."""
+    for method in ("predict_proba", "decision_function"):
+        if hasattr(estimator, method):
+            scores = np.asarray(getattr(estimator, method)(X), dtype=float)
+            return scores.reshape(len(scores), -1), method == "predict_proba"
+    return None, False
+
+
+class FittedModel:
+    """A fitted classifier on some rows, called with what the signatures of its methods ask for.
+
+    Some methods want sensitive features at prediction (fairlearn's ThresholdOptimizer), or a seed,
+    since they decide at random (that one, and ExponentiatedGradient). What decides in the end may
+    stand inside a search or a pipeline, which hides the signature.
+    """
+
+    def __init__(self, estimator: Any, X: Any, sensitive_features: Any, seed: int) -> None:
+        inner, inner_X = _unwrapped(estimator, X)
+        asks = _asked(inner.predict)
+        self.estimator, self.X = (inner, inner_X) if asks else (estimator, X)
+        self.inner, self.inner_X = inner, inner_X
+        self.options = {"sensitive_features": sensitive_features, "random_state": seed}
+        _check_groups_known(inner, sensitive_features)
+
+    def predict(self, argument: str) -> np.ndarray:
+        """Return the predictions, shape (n_rows,)."""
+        predicted = np.asarray(self._call(self.estimator.predict, self.X))
+        if predicted.ndim == 2 and predicted.shape[1] == 1:
+            predicted = predicted[:, 0]
+        if predicted.ndim != 1:
+            raise ValueError(
+                f"{argument} predicts an array of shape {predicted.shape}; the audit is of one "
+                "label a row: give each column of it as y_pred."
+            )
+        if predicted.dtype.kind == "f" and (predicted != np.floor(predicted)).any():
+            raise ValueError(
+                f"{argument} predicts numbers that are no classes, such as {predicted[0]:.3g}; "
+                "cut them into classes and give these, as in "
+                "audit(y=y, y_pred=model.predict(X) > 0.5, sensitive_features=...)."
+            )
+        return check_labels(predicted, f"the prediction of {argument}")
+
+    def shares(self, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Return the probability of each prediction: those of a random classifier where it tells.
+
+        fairlearn's two have a private method for it, whose columns are of the labels 0 and 1.
+        """
+        method = getattr(self.inner, "_pmf_predict", None)
+        if method is not None and classes.tolist() == [0, 1]:
+            shares = np.asarray(self._call(method, self.inner_X), dtype=float)
+            if shares.shape == (len(codes), 2):
+                shares = np.clip(shares, 0, 1)
+                return shares / shares.sum(axis=1, keepdims=True)
+        return np.eye(len(classes))[codes]
+
+    def _call(self, method: Any, X: Any) -> Any:
+        return method(X, **{name: self.options[name] for name in _asked(method)})
+
+
+def _unwrapped(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return what decides inside of searches and pipelines, and X as it gets it."""
+    best = getattr(estimator, "best_estimator_", None)
+    if best is not None:
+        return _unwrapped(best, X)
+    if isinstance(estimator, Pipeline):
+        last = estimator.steps[-1][1]
+        if hasattr(last, "_pmf_predict") or _asked(getattr(last, "predict", None)):
+            return _unwrapped(last, estimator[:-1].transform(X) if len(estimator) > 1 else X)
+    return estimator, X
+
+
+def _check_groups_known(inner: Any, sensitive_features: Any) -> None:
+    """Raise ValueError where ThresholdOptimizer has no thresholds for a group.
+
+    It would never select such a group, and not say so. Of several features it joins the values.
+    """
+    rules = getattr(getattr(inner, "interpolated_thresholder_", None), "interpolation_dict", None)
+    if rules is None:
+        return
+    frame = sensitive_frame(sensitive_features)
+    groups = frame.iloc[:, 0]
+    if frame.shape[1] > 1:
+        groups = frame.astype(str).agg(",".join, axis=1)
+    unknown = [group for group in groups.unique().tolist() if group not in rules]
+    if unknown:
+        raise ValueError(
+            f"{type(inner).__name__} decides by group and has no rule for {unknown[:3]}; it knows "
+            f"{list(rules)[:5]}. Give the sensitive_features that it was fitted with; to audit by "
+            "others, give its predictions as y_pred."
+        )
+
+
+def _asked(method: Any) -> list[str]:
+    """Return which of these two a method's signature names."""
+    try:
+        names = signature(method).parameters
+    except (TypeError, ValueError):
+        return []
+    return [name for name in ("sensitive_features", "random_state") if name in names]
+
+
+def check_classifier(estimator: Any, argument: str) -> None:
+    """Raise ValueError or NotFittedError where `estimator` is no fitted classifier."""
+    if not hasattr(estimator, "predict"):
+        raise ValueError(
+            f"{argument} must be a fitted classifier with a predict method, got {estimator!r}."
+        )
+    if _regresses(estimator):
+        raise ValueError(
+            f"{argument} is a regressor ({type(estimator).__name__}), and the audit is of "
+            "classifiers; cut its predictions into classes and give these, as in "
+            "audit(y=y, y_pred=model.predict(X) > 0.5, sensitive_features=...)."
+        )
+    try:
+        check_is_fitted(estimator)
+    except TypeError:  # not of scikit-learn's kind: whether it is fitted shows in predict
+        return
+    except NotFittedError as error:
+        raise NotFittedError(f"{argument} is not fitted; call its fit first.") from error
+
+
+def _regresses(estimator: Any) -> bool:
+    try:
+        return bool(is_regressor(estimator))
+    except (AttributeError, TypeError):  # not of scikit-learn's kind
+        return getattr(estimator, "_estimator_type", None) == "regressor"

@@ -1,1 +1,0 @@
-"""What is shown: records in; tables, text, a page, a model card or plain data out."""
