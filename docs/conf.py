@@ -32,7 +32,8 @@ suppress_warnings = [
     "config.cache",  # sphinx-gallery's settings hold functions
 ]
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3
 
 autosummary_generate = True
@@ -80,6 +81,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fairmi"
+html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["fairmi.css"]
 html_show_sourcelink = False
@@ -92,7 +94,11 @@ html_sidebars = {
     "contributing": [],
 }
 html_theme_options = {
-    "logo": {"text": "fairmi"},
+    "logo": {
+        "text": "fairmi",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+    },
     "github_url": "https://github.com/fairmi/fairmi",
     "header_links_before_dropdown": 6,
     "navbar_align": "left",

@@ -54,11 +54,13 @@ def draw_frontier(
 ) -> Figure:
     """Draw a comparison's table as lines of accuracy over demographic parity difference.
 
+    A line goes through those settings of a method that no other of its settings betters.
+
     Parameters
     ----------
     table : DataFrame
-        Columns `method`, `setting`, `accuracy` and `demographic_parity_difference`; ends of
-        intervals are drawn of the first method of ours where the table has them.
+        Columns `method`, `setting`, `reads_group`, `accuracy` and `demographic_parity_difference`;
+        where it has the ends of intervals, their median width is said under the picture.
     title : str
     methods : sequence of str, default=None
         The lines to draw; None takes ours, and the strongest peers, seven in all. What else the
@@ -70,27 +72,31 @@ def draw_frontier(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     chosen = strongest(table) if methods is None else [*methods]
-    drawn = table[table["method"].isin(chosen)]
+    drawn = _unbettered(table[table["method"].isin(chosen)])
     styles = _styles(chosen)
     for name in chosen:
         _draw_line(axes, name, drawn[drawn["method"] == name], *styles[name])
-    axes.set_xlabel("demographic parity difference (0: equal shares selected; fairer to the left)")
+    notes = ["demographic parity difference (0: equal shares selected; fairer to the left)"]
     axes.set_ylabel("accuracy")
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(drawn):
-        _frame_the_bulk(axes, drawn)
+        notes += _frame_the_bulk(axes, drawn)
         _write_names(axes, drawn, styles)
     ours = next((name for name in chosen if name.startswith("fairmi")), None)
     if ours is not None:
         _mark_settings(axes, drawn[drawn["method"] == ours], styles[ours][0])
+    if {f"{_X}_low", f"{_Y}_low"} <= set(drawn):
+        reach = [(drawn[f"{k}_high"] - drawn[f"{k}_low"]).median() / 2 for k in (_Y, _X)]
+        notes.append(f"95 % intervals: accuracy ± {reach[0]:.3f}, difference ± {reach[1]:.3f}")
     n_left = table["method"].nunique() - len(chosen)
     if n_left > 0:
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{n_left} more methods are in the table")
+        notes.append(f"{n_left} more methods are in the table")
+    axes.set_xlabel("\n".join(notes))
     return figure
 
 
@@ -108,6 +114,12 @@ def strongest(table: pd.DataFrame, most: int = MOST_LINES) -> list[str]:
     return (ours + [name for name in ranked if not name.startswith("fairmi")])[:most]
 
 
+def _unbettered(table: pd.DataFrame) -> pd.DataFrame:
+    """The settings of each method that are on its frontier, by unfairness."""
+    line = table[table["setting"] != CHOSEN].sort_values([_X, _Y], ascending=[True, False])
+    return line[line[_Y] >= line.groupby("method")[_Y].cummax()]
+
+
 def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """A colour and a marker for each name, no two of which share a marker."""
     known = {name: _STYLES[name] for name in names if name in _STYLES}
@@ -118,11 +130,8 @@ def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return known
 
 
-def _draw_line(axes: Axes, name: str, points: pd.DataFrame, color: str, marker: str) -> None:
+def _draw_line(axes: Axes, name: str, line: pd.DataFrame, color: str, marker: str) -> None:
     ours = name.startswith("fairmi")
-    chosen = points["setting"] == CHOSEN
-    line = points[~chosen].sort_values(_X)
-    order = 3 if ours else 2
     axes.plot(
         line[_X],
         line[_Y],
@@ -130,23 +139,13 @@ def _draw_line(axes: Axes, name: str, points: pd.DataFrame, color: str, marker: 
         marker=marker,
         markersize=6 if ours else 5,
         linewidth=2.2 if ours else 1.2,
-        zorder=order,
+        zorder=3 if ours else 2,
         label=name,
     )
-    axes.plot(
-        points.loc[chosen, _X],
-        points.loc[chosen, _Y],
-        color=color,
-        marker=marker,
-        markersize=13,
-        markerfacecolor="none",
-        linestyle="none",
-        zorder=order,
-    )
 
 
-def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
-    """Frame the bulk of the points, so that lines stay apart.
+def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> list[str]:
+    """Frame the bulk of the points, so that lines stay apart, and return what lies outside.
 
     On the worse side the frame reaches one spread of the middle half of the points beyond it.
     """
@@ -157,10 +156,9 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> None:
         least, greatest = values[inside].min(), values[inside].max()
         margin = 0.07 * max(greatest - least, 0.01)
         set_limits(max(least - margin, -0.005), greatest + margin)
-    if not inside.all():
-        counts = points.loc[~inside, "method"].value_counts()
-        outside = ", ".join(f"{n} of {name}" for name, n in counts.items())
-        axes.set_xlabel(f"{axes.get_xlabel()}\noutside the frame: {outside}")
+    counts = points.loc[~inside, "method"].value_counts()
+    outside = ", ".join(f"{n} of {name}" for name, n in counts.items())
+    return [f"outside the frame: {outside}"] if outside else []
 
 
 def _write_names(axes: Axes, points: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> None:
@@ -196,27 +194,10 @@ def _write_names(axes: Axes, points: pd.DataFrame, styles: dict[str, tuple[str, 
         )
 
 
-def _mark_settings(axes: Axes, points: pd.DataFrame, color: str) -> None:
+def _mark_settings(axes: Axes, line: pd.DataFrame, color: str) -> None:
     """Write a few settings of a method, on white, so that no line crosses them."""
     from matplotlib.patheffects import withStroke
 
-    line = points[points["setting"] != CHOSEN]
-    if {f"{_X}_low", f"{_Y}_low"} <= set(line):
-        below, above = (
-            [(line[name] - line[f"{name}_low"]).clip(lower=0) for name in (_X, _Y)],
-            [(line[f"{name}_high"] - line[name]).clip(lower=0) for name in (_X, _Y)],
-        )
-        axes.errorbar(
-            line[_X],
-            line[_Y],
-            xerr=[below[0], above[0]],
-            yerr=[below[1], above[1]],
-            fmt="none",
-            ecolor=color,
-            alpha=0.25,
-            linewidth=1,
-            zorder=1,
-        )
     left, right = axes.get_xlim()
     for point in line.iloc[:: max(1, len(line) // 4)].itertuples():
         if getattr(point, _X) < left + 0.1 * (right - left):

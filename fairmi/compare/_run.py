@@ -313,7 +313,9 @@ def _row(
     row |= {"reads_group": method.reads_group, "draws": method.draws}
     for name in METRICS:
         row[name] = float(metrics[name][0])
-        row[f"{name}_low"], row[f"{name}_high"] = percentile_interval(metrics[name][1:])
+        low, high = percentile_interval(metrics[name][1:])
+        # The draws of a difference's size lie above it where it is nearly 0.
+        row[f"{name}_low"], row[f"{name}_high"] = min(low, row[name]), max(high, row[name])
     row["probe_auc"] = float(np.mean([outcome.probe_auc for outcome in outcomes]))
     row["fit_seconds"] = float(np.mean([outcome.seconds for outcome in outcomes]))
     row["notes"] = "; ".join(sorted({note for outcome in outcomes for note in outcome.notes}))

@@ -103,15 +103,17 @@ def advice(table: pd.DataFrame, draws: np.ndarray, bound: float) -> str:
         ]
     ]
     taken = level.sort_values(["reads_group", "draws", "fit_seconds"], kind="stable").iloc[0]
-    others = [name for name in level["method"].unique() if name != taken["method"]]
+    ranked = level.sort_values(_Y, ascending=False)["method"].unique()
+    others = [name for name in ranked if name != taken["method"]]
     said = (
         f"Under a DP difference of {bound:g} take {_named(taken)}: accuracy {taken[_Y]:.4f}, DP "
         f"difference {_interval(taken)}."
     )
     if others:
+        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
         said += (
-            f" Level with it within error: {', '.join(others)}; take the simplest, which needs no "
-            "group at prediction if one doesn't, draws no labels, and is fitted fastest."
+            f" Level with it within error: {'; '.join(others[:4])}{more}. It is the simplest of "
+            "them: what needs no group at prediction, draws no labels and is fitted fastest."
         )
     else:
         said += " No other method is level with it within error."
