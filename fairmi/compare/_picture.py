@@ -155,7 +155,8 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> list[str]:
     for values, set_limits in ((points[_X], axes.set_xlim), (points[_Y], axes.set_ylim)):
         least, greatest = values[inside].min(), values[inside].max()
         margin = 0.07 * max(greatest - least, 0.01)
-        set_limits(max(least - margin, -0.005), greatest + margin)
+        room = 3 * margin if set_limits == axes.set_ylim else margin  # for names of settings
+        set_limits(max(least - margin, -0.005), greatest + room)
     counts = points.loc[~inside, "method"].value_counts()
     outside = ", ".join(f"{n} of {name}" for name, n in counts.items())
     return [f"outside the frame: {outside}"] if outside else []
@@ -200,7 +201,7 @@ def _mark_settings(axes: Axes, line: pd.DataFrame, color: str) -> None:
 
     left, right = axes.get_xlim()
     for point in line.iloc[:: max(1, len(line) // 4)].itertuples():
-        if getattr(point, _X) < left + 0.1 * (right - left):
+        if getattr(point, _X) < left + 0.13 * (right - left):
             continue  # its text would lie on the axis
         axes.annotate(
             str(point.setting).replace("lam=", "λ = "),
