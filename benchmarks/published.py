@@ -24,8 +24,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from common.machine import parser, print_machine, write
 from digits import BATCH_SIZE, COLUMNS, Coloured, Digits, network, shift_weights
+from shared import parser, print_machine, write
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
