@@ -133,17 +133,7 @@ class Audit(Figures):
 
 def as_text(audit: Figures) -> str:
     """Return the whole audit as text, lines of at most `WIDTH` where names are not too long."""
-    about = audit.about
-    labels = ", ".join(f"{label} {n:,}" for label, n in about["labels"].items())
-    head = [
-        f"Audit of {about['model']}",
-        f"on {about['rows']:,} rows"
-        + (f" in {about['clusters']:,} clusters" if about["clusters"] else "")
-        + (f"; labels {labels}" if labels else "; labels not known")
-        + (f"; positive label {about['positive label']}" if about["positive label"] else ""),
-    ]
-    if about["baseline"]:
-        head.append(f"against {about['baseline']}")
+    head = _heading(audit.about)
     overall = [f for f in audit.section("overall") if not f.subject]
     head.append(", ".join(f"{name_of(f.measure)} {words.with_interval(f)}" for f in overall))
     short = [f"{f.topic} by {f.attribute}: {f.words}. {f.text}" for f in findings_of(audit)]
@@ -156,6 +146,20 @@ def as_text(audit: Figures) -> str:
     ]
     blocks += ["\n".join(textwrap.wrap(f"Note: {note}", WIDTH)) for note in audit.notes]
     return "\n\n".join(blocks)
+
+
+def _heading(about: dict[str, Any]) -> list[str]:
+    """Say of what an audit is, on what, and against what."""
+    labels = ", ".join(f"{label} {n:,}" for label, n in about["labels"].items())
+    clusters = f" in {about['clusters']:,} clusters" if about["clusters"] else ""
+    known = f"labels {labels}" if labels else "labels not known"
+    positive = about["positive label"]
+    named = f"; positive label {positive}" if positive else ""
+    heading = [
+        f"Audit of {about['model']}",
+        f"on {about['rows']:,} rows{clusters}; {known}{named}",
+    ]
+    return [*heading, f"against {about['baseline']}"] if about["baseline"] else heading
 
 
 def _wrapped(text: str) -> str:
@@ -188,7 +192,7 @@ def _text_cell(cell: Cell) -> tuple[str, str]:
 
 def _page(audit: Figures) -> dict[str, Any]:
     """Return what the templates of the page show."""
-    about = audit.about
+    about, heading = audit.about, _heading(audit.about)
     features = "" if about["features"] is None else f", of {about['features']:,} features"
     rows = {
         "Model": about["model"],
@@ -205,6 +209,7 @@ def _page(audit: Figures) -> dict[str, Any]:
         "id": f"audit-{zlib.crc32(repr((about, audit.figures)).encode('utf-8', 'replace')):08x}",
         "style": Markup(_environment("md").get_template("style.css").render()),
         "attributes": [_attribute(audit, name) for name in audit.attributes],
+        "subtitle": " ".join(heading[:2]) + "".join(f", {part}" for part in heading[2:]),
         "baseline": about["baseline"],
         "notes": audit.notes,
         "limits": LIMITS,
