@@ -121,7 +121,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like"],
+        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
         "group_weight": [None, StrOptions({"balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],

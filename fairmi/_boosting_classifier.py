@@ -26,6 +26,7 @@ from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._data.saved_format import check_trees
+from fairmi._data.sensitive import check_certain
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi._threads import threads_for
 from fairmi.boosting.base import check_base, fitted_base, scores_of_base
@@ -83,10 +84,15 @@ default="demographic_parity"
     missing_sensitive : {"error", "category", "mask"}, default="error"
         What a missing sensitive feature is: an error, a group of its own, or a row that trains
         the task alone.
-    sensitive_kinds : dict or sequence of {"categorical", "continuous"}, default=None
-        What the sensitive features are, by name of column or in order. None, and columns that a
-        dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
-        and floats of more than two that are too rare for groups.
+    sensitive_kinds : dict, sequence or "probabilities", default=None
+        What the sensitive features are, "categorical" or "continuous", by name of column or in
+        order. None, and columns that a dict does not name, go by a rule: numbers of more than 20
+        distinct values are continuous, and floats of more than two that are too rare for groups.
+        "probabilities" says that the columns are the groups of one feature, and hold how likely
+        each row is in each; of several features, or beside known groups, under a header of two
+        levels (feature, group), as in ``{"race": "probabilities"}``. Their combinations have the
+        product of the probabilities, which takes the features to be independent given what these
+        were made of. Rows must sum to 1 within 0.005.
     group_weight : {"auto", "balanced"} or None, default="auto"
         "balanced" weighs rows in the penalty so that all groups, of each class for
         `constraint="equalized_odds"`, have the same weight, however few their rows. It needs a
@@ -191,6 +197,7 @@ default="demographic_parity"
 
     # Where the sensitive feature tells much of y, trees need more than networks.
     lam_range: ClassVar = (0.25, 64.0)
+    _reads_probabilities: ClassVar = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left"), dict],
@@ -199,7 +206,7 @@ default="demographic_parity"
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like"],
+        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
         "group_weight": [None, StrOptions({"auto", "balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
@@ -384,6 +391,8 @@ default="demographic_parity"
             seed=seed,
         )
         compared = self._compared(rows)
+        if not (isinstance(self.penalty, str) and self.penalty == "donsker_varadhan"):
+            check_certain(given.sensitive, f"penalty={self.penalty!r}")
         of_y = self._information_of_y(rows, compared, factors)
 
         def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:

@@ -234,7 +234,7 @@ default="demographic_parity"
         "sensitive_columns": [None, str, Integral, "array-like"],
         "drop_sensitive": ["boolean"],
         "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like"],
+        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
         "group_weight": [None, StrOptions({"auto", "balanced"})],
         "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],

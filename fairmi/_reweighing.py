@@ -34,8 +34,9 @@ class FairReweighing(BaseEstimator):
     missing_sensitive : {"error", "category", "mask"}, default="error"
         A missing value of the sensitive features is an error, a group of its own, or leaves the
         row at weight 1.
-    sensitive_kinds : dict, sequence or None, default=None
-        Kinds of the sensitive features, as in :class:`MIBoostingClassifier`. All must be groups.
+    sensitive_kinds : dict, sequence, "probabilities" or None, default=None
+        Kinds of the sensitive features, as in :class:`MIBoostingClassifier`. All must be groups,
+        or probabilities of groups.
 
     Attributes
     ----------
@@ -191,7 +192,7 @@ class FairReweighingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimato
         Columns of X that are the sensitive features, where none are given to `fit`.
     missing_sensitive : {"error", "category", "mask"}, default="error"
         As in :class:`FairReweighing`.
-    sensitive_kinds : dict, sequence or None, default=None
+    sensitive_kinds : dict, sequence, "probabilities" or None, default=None
         As in :class:`FairReweighing`.
 
     Attributes

@@ -22,6 +22,7 @@ from fairmi._data.labels import (
 )
 from fairmi._data.named_groups import check_same_groups
 from fairmi._data.odd_columns import warn_of_odd_columns
+from fairmi._data.probabilities import names_probabilities
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
 from fairmi._data.tables import check_indexes, check_table, is_frame, n_rows
 from fairmi._sklearn_compat import safe_indexing
@@ -279,12 +280,19 @@ def _own_rows(estimator: Any, X: Any) -> Any:
 def _plan(
     estimator: Any, rows: _Rows, *, values: Any = None, masks: bool = False
 ) -> SensitivePlan:
+    kinds = estimator.sensitive_kinds
+    if names_probabilities(kinds) and not getattr(estimator, "_reads_probabilities", False):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds={kinds!r}: {type(estimator).__name__} needs the group of each row, "
+            "since its critic is trained on groups; MIBoostingClassifier with its default penalty "
+            "and FairReweighing take probabilities."
+        )
     return plan_sensitive(
         rows.sensitive,
         rows.weights[:, 1],
         missing=estimator.missing_sensitive,
         argument=rows.argument,
-        kinds=estimator.sensitive_kinds,
+        kinds=kinds,
         separate=isinstance(estimator.lam, dict),
         values=values,
         masks=masks,

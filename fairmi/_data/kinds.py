@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.groups import codes_among, group_rows
+from fairmi._data.probabilities import sums_to_one
 from fairmi._data.values import NUMBER_KINDS
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi.exceptions import SensitiveFeaturesError, warn_user
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
 # is held by two rows or more and by this many on average. Two values always are.
@@ -115,7 +116,21 @@ def column_kinds(
             f"{', '.join(map(repr, names))}."
         )
     pairs = ((frame.iloc[:, j], kinds.get(name)) for j, name in enumerate(names))
-    return np.array([_is_of_kind(column, kind, argument) for column, kind in pairs], dtype=bool)
+    continuous = np.array([_is_of_kind(*pair, argument) for pair in pairs], dtype=bool)
+    _warn_of_probabilities(frame.loc[:, continuous & ~np.isin(names, list(kinds))], argument)
+    return continuous
+
+
+def _warn_of_probabilities(quantities: pd.DataFrame, argument: str) -> None:
+    if sums_to_one(quantities):
+        shown = ", ".join(map(repr, quantities.columns[:5]))
+        warn_user(
+            f"{argument}: the columns {shown} sum to 1 in every row, and are read as quantities. "
+            "If they are probabilities of groups, MIBoostingClassifier and FairReweighing read "
+            "them as such with sensitive_kinds='probabilities'; figures need the group of each "
+            "row.",
+            "ColumnWarning",
+        )
 
 
 def is_continuous(column: pd.Series) -> bool:

@@ -13,6 +13,15 @@ from fairmi._data.groups import Groups, group_rows
 from fairmi._data.kinds import MixedColumns, column_kinds, quantities
 from fairmi._data.named_groups import named_groups
 from fairmi._data.odd_columns import warn_of_codes
+from fairmi._data.probabilities import (
+    FeatureColumns,
+    check_weight_of_groups,
+    combined_labels,
+    combined_shares,
+    members_of,
+    names_probabilities,
+    probability_columns,
+)
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -46,6 +55,9 @@ class AttributePlan(MixedColumns):
     mean: np.ndarray
     spread: np.ndarray
     missing: str
+    # Of probabilities: the features as tuples of FeatureColumns, and which combinations occur.
+    features: tuple[tuple[Any, ...], ...] = ()
+    possible: tuple[int, ...] = ()
 
     def rows(self, frame: pd.DataFrame, *, argument: str, masks: bool = False) -> Membership:
         """Return the rows of `frame`, whose groups must be among those of fit.
@@ -53,6 +65,12 @@ class AttributePlan(MixedColumns):
         `masks` says whether values that are missing, infinite or of another group hide their row
         from the penalty, rather than raise.
         """
+        if self.features:
+            features = [FeatureColumns(*feature) for feature in self.features]
+            missing = "mask" if masks else self.missing
+            return members_of(
+                frame, features, list(self.possible), missing=missing, argument=argument
+            )
         n_rows = len(frame)
         frame = _filled(frame, self.continuous, self.missing)
         if masks:
@@ -96,7 +114,10 @@ class SensitivePlan:
 
     @property
     def kinds(self) -> dict[Any, str]:
-        """What each column is, "categorical" or "continuous"."""
+        """What each column is, "categorical" or "continuous"; of probabilities, each feature."""
+        features = [FeatureColumns(*f) for plan in self.plans for f in plan.features]
+        if features:
+            return {feature.name: feature.kind for feature in features}
         continuous = np.concatenate([plan.continuous for plan in self.plans])
         pairs = zip(self.names, continuous, strict=True)
         return {name: "continuous" if is_it else "categorical" for name, is_it in pairs}
@@ -190,8 +211,8 @@ def plan_sensitive(
         A missing value is an error, a group of its own, or hides its row from the penalty.
     argument : str
         What an error names.
-    kinds : dict, sequence or None
-        As in `column_kinds`.
+    kinds : dict, sequence, "probabilities" or None
+        As in `column_kinds`; or which columns are probabilities, as in `probability_columns`.
     separate : bool
         Whether each column is an attribute with its own penalty.
     values : sequence, dict of sequences or None
@@ -206,6 +227,14 @@ def plan_sensitive(
         one row, or can't be of the kind asked for.
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
+    if names_probabilities(kinds):
+        if separate or values is not None:
+            raise SensitiveFeaturesError(
+                "sensitive_kinds calls columns probabilities, and these are read together, in a "
+                "fit of all rows: give lam as a number, and no sensitive_values."
+            )
+        plan = _probability_plan(frame, kinds, missing, argument)
+        return SensitivePlan(tuple(frame.columns), (plan,), False)
     groups_by_name: dict[Any, tuple[Any, ...]] = {}
     if values is not None:
         groups_by_name = named_groups(values, list(frame.columns), separate=separate)
@@ -233,6 +262,39 @@ def plan_sensitive(
         for part, is_it in parts
     ]
     return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
+
+
+def _probability_plan(
+    frame: pd.DataFrame, kinds: Any, missing: str, argument: str
+) -> AttributePlan:
+    if missing == "category":
+        raise SensitiveFeaturesError(
+            f'missing_sensitive="category" has no meaning for probabilities of groups in '
+            f'{argument}; set it to "mask" or "error".'
+        )
+    features = probability_columns(frame, kinds, argument)
+    shares = combined_shares(frame, features, missing=missing, argument=argument)
+    possible, labels = combined_labels(features, shares)
+    check_weight_of_groups(shares[:, possible], labels, argument)
+    return AttributePlan(
+        np.zeros(frame.shape[1], dtype=bool),
+        labels,
+        np.zeros(0),
+        np.zeros(0),
+        missing,
+        tuple(tuple(feature) for feature in features),
+        tuple(possible),
+    )
+
+
+def check_certain(rows: SensitiveRows, reader: str) -> None:
+    """Raise SensitiveFeaturesError where rows are in several groups by probability."""
+    if not all(members.is_certain for members in rows.attributes):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds calls columns probabilities, and {reader} needs the group of each "
+            "row: MIBoostingClassifier with its default penalty and FairReweighing take "
+            "probabilities; the likeliest group in place of them would not be what they say."
+        )
 
 
 def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:

@@ -83,6 +83,11 @@ class Membership:
         return codes
 
     @property
+    def is_certain(self) -> bool:
+        """Whether each row is in one group, or in none."""
+        return bool((self.shares == 1).all())
+
+    @property
     def columns(self) -> np.ndarray:
         """All that tells rows apart, (n, n_columns) float64."""
         if self.values is not None:

@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.saved_format import of_this_format, with_format
+from fairmi._data.sensitive import check_certain
 from fairmi._data.tables import n_rows
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError, warn_again
@@ -312,6 +313,7 @@ class MIDebiasedClassifierCV(
                 f"The sensitive features are continuous, and metric={self.metric!r} compares "
                 "groups; use fairmi.path.fairness_path, and measure its models by what fits."
             )
+        check_certain(given.sensitive, f"metric={self.metric!r} of a search")
         codes = np.full(n_rows, -1)
         codes[given.positions] = np.where(attribute.known, attribute.codes, -1)
         return codes

@@ -1,0 +1,230 @@
+"""Columns of probabilities of groups -> how much each row is in each group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fairmi._data.groups import codes_among, group_rows
+from fairmi.core.membership import Membership
+from fairmi.exceptions import SensitiveFeaturesError
+
+PROBABILITIES = "probabilities"
+# How far from 1 a row may sum: columns that were rounded to three digits do.
+TOLERANCE = 0.005
+
+
+class FeatureColumns(NamedTuple):
+    """The columns of one feature: `labels` are its groups, in their order.
+
+    `positions` has the column of each group's probability, or the one column of its groups.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[Any, ...]
+    positions: tuple[int, ...]
+
+
+def names_probabilities(kinds: Any) -> bool:
+    """Whether `sensitive_kinds` calls all columns, or some, probabilities of groups."""
+    if isinstance(kinds, Mapping):
+        return PROBABILITIES in [kind for kind in kinds.values() if isinstance(kind, str)]
+    return isinstance(kinds, str) and kinds == PROBABILITIES
+
+
+def sums_to_one(frame: pd.DataFrame) -> bool:
+    """Whether two columns of numbers or more are at least 0 and sum to 1 in every row."""
+    if frame.shape[1] < 2 or not len(frame):
+        return False
+    try:
+        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return False
+    return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= TOLERANCE).all())
+
+
+def probability_columns(frame: pd.DataFrame, kinds: Any, argument: str) -> list[FeatureColumns]:
+    """Return the features that columns of a table are, some of them as probabilities.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        The columns of one feature, named by its groups; or several under a header of two levels,
+        (feature, group), among which a feature of one column may hold groups.
+    kinds : "probabilities" or dict
+        As in `sensitive_kinds`.
+    argument : str
+        What an error names.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a feature has no second level, or one column alone, or is a quantity beside others.
+    """
+    if frame.columns.nlevels == 1:
+        if isinstance(kinds, Mapping):
+            name = next(name for name, kind in kinds.items() if kind == PROBABILITIES)
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds calls {name!r} probabilities, but {argument} has one column for "
+                "each name; give its columns under a header of two levels, (feature, group), as "
+                "pandas.concat({'race': table}, axis=1) makes it, or sensitive_kinds="
+                "'probabilities' for a table of one feature."
+            )
+        return [_feature("group", frame, list(range(frame.shape[1])), argument)]
+    features = []
+    names = frame.columns.get_level_values(0)
+    for name in dict.fromkeys(names):
+        positions = [j for j, other in enumerate(names) if other == name]
+        kind = PROBABILITIES if isinstance(kinds, str) else kinds.get(name)
+        if kind == PROBABILITIES:
+            features.append(_feature(str(name), frame, positions, argument))
+        elif kind in (None, "categorical") and len(positions) == 1:
+            column = frame.iloc[:, positions].dropna()
+            labels = group_rows(column, argument=argument).labels
+            features.append(FeatureColumns(str(name), "categorical", labels, tuple(positions)))
+        else:
+            raise SensitiveFeaturesError(
+                f"{argument} has {len(positions)} columns of {name!r}, of kind {kind!r}, beside "
+                "probabilities of groups; these go with columns of groups and with other "
+                "probabilities alone."
+            )
+    return features
+
+
+def _feature(
+    name: str, frame: pd.DataFrame, positions: list[int], argument: str
+) -> FeatureColumns:
+    if len(positions) < 2:
+        raise SensitiveFeaturesError(
+            f"{argument} has one column of probabilities of {name!r}; give one for each group, "
+            "which sum to 1 in every row."
+        )
+    labels = [_label(frame.columns[j]) for j in positions]
+    try:
+        order = sorted(range(len(labels)), key=lambda k: labels[k])
+    except TypeError:
+        order = sorted(range(len(labels)), key=lambda k: str(labels[k]))
+    return FeatureColumns(
+        name,
+        PROBABILITIES,
+        tuple(labels[k] for k in order),
+        tuple(positions[k] for k in order),
+    )
+
+
+def _label(column: Any) -> Any:
+    """Return the group that a column is named after, its number where it has no name."""
+    name = column[-1] if isinstance(column, tuple) else column
+    numbered = re.fullmatch(r"sensitive_(\d+)", str(name))
+    return int(numbered[1]) if numbered else name
+
+
+def combined_labels(features: list[FeatureColumns], shares: np.ndarray) -> tuple[list[int], Any]:
+    """Return which combinations of groups some row can be in, and their labels.
+
+    `shares` (n, product of groups) are those of `combined_shares`.
+    """
+    grids = np.meshgrid(*[np.arange(len(f.labels)) for f in features], indexing="ij")
+    codes = np.stack([grid.ravel() for grid in grids], axis=1)
+    possible = np.flatnonzero(shares.any(axis=0)).tolist()
+    if len(features) == 1:
+        return possible, tuple(features[0].labels[k] for k in possible)
+    labels = [
+        tuple(f.labels[c] for f, c in zip(features, codes[k], strict=True)) for k in possible
+    ]
+    return possible, tuple(labels)
+
+
+def combined_shares(
+    frame: pd.DataFrame, features: list[FeatureColumns], *, missing: str, argument: str
+) -> np.ndarray:
+    """Return how much each row is in each combination of groups; 0 where a value is missing.
+
+    Of several features it is the product: each feature is taken to be independent of the others
+    given what its probabilities were made of.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a probability is negative or no number, the row's sum is not 1, or a value is missing
+        and `missing` is not "mask".
+    """
+    joint = np.ones((len(frame), 1))
+    for feature in features:
+        shares = _shares(frame.iloc[:, list(feature.positions)], feature, missing, argument)
+        joint = (joint[:, :, None] * shares[:, None, :]).reshape(len(frame), -1)
+    return joint
+
+
+def _shares(
+    part: pd.DataFrame, feature: FeatureColumns, missing: str, argument: str
+) -> np.ndarray:
+    absent = part.isna().to_numpy().any(axis=1)
+    if absent.any() and missing != "mask":
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing value in {int(absent.sum())} rows of {feature.name!r}; "
+            'drop these rows, or set missing_sensitive to "mask" (they train the task alone).'
+        )
+    shares = np.zeros((len(part), len(feature.labels)))
+    if feature.kind != PROBABILITIES:
+        codes = codes_among(part[~absent], feature.labels, argument=argument)
+        shares[np.flatnonzero(~absent), codes] = 1
+        return shares
+    try:
+        values = part[~absent].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SensitiveFeaturesError(
+            f"{argument} holds values in columns of {feature.name!r} that are no probabilities "
+            f"({error})."
+        ) from error
+    sums = values.sum(axis=1)
+    wrong = ~(np.abs(sums - 1) <= TOLERANCE) | (values < 0).any(axis=1)
+    if wrong.any():
+        first = int(np.flatnonzero(~absent)[wrong][0])
+        raise SensitiveFeaturesError(
+            f"{argument}: the probabilities of {feature.name!r} in row {first} are "
+            f"{values[wrong][0].tolist()}, and in {int(wrong.sum())} rows they are negative or "
+            f"don't sum to 1 within {TOLERANCE}; divide each row by its sum, or give it no value "
+            'and set missing_sensitive to "mask".'
+        )
+    shares[~absent] = values / sums[:, None]
+    return shares
+
+
+def check_weight_of_groups(shares: np.ndarray, labels: tuple[Any, ...], argument: str) -> None:
+    """Raise SensitiveFeaturesError where a group has fewer than two rows by expectation."""
+    expected = shares.sum(axis=0)
+    for label, rows in zip(labels, expected, strict=True):
+        if rows < 2:
+            raise SensitiveFeaturesError(
+                f"{argument} has {rows:.2g} rows of the group {label!r} by the sum of its "
+                "probabilities; join it to another."
+            )
+    if len(labels) < 2:
+        raise SensitiveFeaturesError(
+            f"{argument} has the single group {labels[0]!r}; at least two are needed."
+        )
+
+
+def members_of(
+    frame: pd.DataFrame,
+    features: list[FeatureColumns],
+    possible: list[int],
+    *,
+    missing: str,
+    argument: str,
+) -> Membership:
+    """Return the memberships of rows in the combinations at the positions `possible`."""
+    shares = combined_shares(frame, features, missing=missing, argument=argument)
+    others = np.delete(shares, possible, axis=1)
+    if others.any():
+        raise SensitiveFeaturesError(
+            f"{argument} has rows in combinations of groups that the first fit did not see; leave "
+            "these rows out."
+        )
+    return Membership.of_probabilities(shares[:, possible])
