@@ -24,8 +24,7 @@ from scipy.stats import norm
 from shared import parser, print_machine, write
 
 from fairmi.dependence import PENALTIES
-from fairmi.dependence._ascent import Samples, read
-from fairmi.dependence._observations import Reader
+from fairmi.dependence.estimator import Reader, Samples, read
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 

@@ -7,18 +7,14 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 
-from fairmi.dependence.barber_agakov import BarberAgakov
-from fairmi.dependence.characteristic import CharacteristicFunction
-from fairmi.dependence.club import CLUB
-from fairmi.dependence.csad import CrossSample
-from fairmi.dependence.donsker_varadhan import DonskerVaradhan
-from fairmi.dependence.hgr import HGR
-from fairmi.dependence.hsic import HSIC
-from fairmi.dependence.infonce import InfoNCE
-from fairmi.dependence.mine import MINE
-from fairmi.dependence.nwj import NWJ
-from fairmi.dependence.sliced import SlicedInfomin
-from fairmi.dependence.smile import SMILE
+from fairmi.dependence.bounds import CLUB, MINE, NWJ, SMILE, BarberAgakov, DonskerVaradhan, InfoNCE
+from fairmi.dependence.distances import (
+    HGR,
+    HSIC,
+    CharacteristicFunction,
+    CrossSample,
+    SlicedInfomin,
+)
 
 PENALTIES: dict[str, type] = {
     "donsker_varadhan": DonskerVaradhan,

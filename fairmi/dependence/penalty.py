@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.base import BaseEstimator
 from torch import Generator, Tensor, nn
 
@@ -19,12 +21,18 @@ class Penalty(DocLinkMixin, BaseEstimator):
     # Whether the value is a mutual information, in nats.
     is_information = True
     # Whether, where C is discrete, the penalty is the Donsker-Varadhan bound of its critic, which
-    # may then be read at the levels of Z, and a table of these stand in for it. Each class says so
-    # for itself.
+    # may then be read at the levels of Z, and a table of these stand in for it. So is a class
+    # derived from one that is, unless it has a value or a loss of its own.
     reads_levels = False
     # Rows that `value` may be given at once outside a training step; None for any number. A cost
     # that grows with the square of the rows needs a bound.
     max_rows: int | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a class with a value of its own be read at levels only where it says so."""
+        super().__init_subclass__(**kwargs)
+        if not vars(cls).keys().isdisjoint({"value", "critic_loss"}):
+            cls.reads_levels = vars(cls).get("reads_levels", False)
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator

@@ -26,9 +26,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairmi.dependence._pair_scores import shuffle_within
-from fairmi.dependence.donsker_varadhan import sampled_bound
+from fairmi.dependence.bounds import sampled_bound
 from fairmi.dependence.layers import StackedMLP
+from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.config import n_batches
 from fairmi.networks.model import networks_of

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi.dependence.counted_bound import with_gradient
+from fairmi.dependence.counts import LevelCritic, LevelTable, with_gradient
 from fairmi.dependence.layers import StackedMLP, repeated
-from fairmi.dependence.levels import LevelCritic, LevelTable
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Channel
 from fairmi.networks.reducer import Reducer
@@ -50,8 +49,7 @@ class PenaltyTerm:
         self.trained = [p for p in self.critic.parameters() if p.requires_grad]
         self.table, self.level_critic = None, None
         n_levels = channel.n_levels
-        # Not inherited: a subclass may have another value.
-        reads_levels = vars(type(penalty)).get("reads_levels", False)
+        reads_levels = getattr(penalty, "reads_levels", False)
         if reads_levels and sensitive.log_prior is not None and n_levels is not None:
             self.table = LevelTable(n_models, n_components, n_levels, sensitive)
             if n_components == 1 and type(self.critic) is StackedMLP:

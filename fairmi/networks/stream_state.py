@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from fairmi.dependence.levels import LevelTable
+from fairmi.dependence.counts import LevelTable
 from fairmi.networks.trainer import Trainer
 
 Arrays = dict[str, np.ndarray]

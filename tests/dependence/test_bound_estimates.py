@@ -18,9 +18,7 @@ from fairmi.dependence import (
     DonskerVaradhan,
     InfoNCE,
 )
-from fairmi.dependence._ascent import Samples, read
-from fairmi.dependence._features import NormalScores, features
-from fairmi.dependence._observations import Reader
+from fairmi.dependence.estimator import NormalScores, Reader, Samples, features, read
 from fairmi.exceptions import SensitiveFeaturesError
 
 BOUNDS = (BarberAgakov, CLUB, DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)

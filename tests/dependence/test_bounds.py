@@ -28,8 +28,8 @@ from fairmi.dependence import (
     InfoNCE,
     SensitiveBatch,
 )
-from fairmi.dependence._critics import PairCritic
-from fairmi.dependence._pair_scores import score
+from fairmi.dependence.layers import PairCritic
+from fairmi.dependence.pairs import score
 
 BOUNDS = (BarberAgakov, CLUB, DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)
 OF_PAIRS = (DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)

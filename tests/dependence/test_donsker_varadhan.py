@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from fairmi.dependence import DonskerVaradhan, SensitiveBatch
-from fairmi.dependence._pair_scores import shuffle_within
-from fairmi.dependence.counted_bound import counted_bound, exact_bound
-from fairmi.dependence.donsker_varadhan import sampled_bound
+from fairmi.dependence.bounds import sampled_bound
+from fairmi.dependence.counts import counted_bound, exact_bound
+from fairmi.dependence.pairs import shuffle_within
 
 RANDOM = np.random.default_rng(0)
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from fairmi.dependence import DonskerVaradhan, SensitiveBatch
-from fairmi.dependence.counted_bound import counted_bound
-from fairmi.dependence.levels import LevelTable
+from fairmi.dependence.counts import LevelTable, counted_bound
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer

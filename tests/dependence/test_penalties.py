@@ -14,8 +14,7 @@ from torch import nn
 
 from fairmi import MIDebiasedClassifier
 from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
-from fairmi.dependence.hgr import correlation
-from fairmi.dependence.hsic import gaussian_kernel, hsic
+from fairmi.dependence.distances import correlation, gaussian_kernel, hsic
 from fairmi.exceptions import CollapseWarning
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm

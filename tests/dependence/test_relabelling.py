@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from fairmi import MIDebiasedClassifier
 from fairmi.dependence import SensitiveBatch
-from fairmi.dependence.counted_bound import exact_bound
-from fairmi.dependence.levels import LevelTable
+from fairmi.dependence.counts import LevelTable, exact_bound
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier, _backprop_classifier
-from fairmi.dependence._pair_scores import shuffle_within
+from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks import own_encoder
 from fairmi.networks.backprop import Backprop, BackpropConfig

@@ -1,4 +1,4 @@
-"""q(c | z): groups by softmax, values by a normal of each whitened direction of C."""
+"""Densities q(c | z) as critics: groups by softmax, values by a normal of whitened directions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi.dependence._critics import SmoothMLP
-from fairmi.dependence._pair_scores import score
+from fairmi.dependence.layers import SmoothMLP
+from fairmi.dependence.pairs import row_shares, score, stratum_means
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.dependence.within import row_shares, stratum_means
 
 # Directions of C of less than this share of the largest variance don't count.
 _MIN_VARIANCE = 1e-6

@@ -1,16 +1,70 @@
-"""A critic's scores of the pairs of P(Z,C) and of P(Z)P(C), for any kind of C and of critic."""
+"""A critic's scores of the pairs of P(Z,C) and of P(Z)P(C), and their means within strata.
+
+In means, weights w are (M, B) or (1, B), and `member` (B, S) is 1 where a row is of a stratum.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi.dependence._critics import PairCritic
+from fairmi.dependence.layers import PairCritic
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.dependence.within import ABSENT, stratum_weights
+
+# A log weight of what is not there: it need only be finite, and vanish beside all others.
+ABSENT = -1e9
+
+
+def mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean over all rows, (M,), of values (M, B); 0 where all weights are 0."""
+    return (values * weights).sum(1) / weights.sum(1).clamp_min(tiny(weights))
+
+
+def row_shares(weights: Tensor, member: Tensor) -> Tensor:
+    """Return each row's share of its stratum's weight, (M or 1, B); 0 where there is none."""
+    return weights / (stratum_weights(weights, member) @ member.T).clamp_min(tiny(weights))
+
+
+def stratum_weights(weights: Tensor, member: Tensor) -> Tensor:
+    """Return the summed weight of each stratum, (M or 1, S)."""
+    return weights @ member
+
+
+def stratum_shares(weights: Tensor, member: Tensor) -> Tensor:
+    """Return each stratum's share of all weight, (M or 1, S)."""
+    total = weights.sum(1, keepdim=True).clamp_min(tiny(weights))
+    return stratum_weights(weights, member) / total
+
+
+def stratum_means(columns: Tensor, shares: Tensor, member: Tensor) -> Tensor:
+    """Return means of columns (M, B, K) within strata, (M, S, K), by `row_shares`."""
+    shares = shares.expand(columns.shape[:2])
+    return torch.einsum("mbk,mb,bs->msk", columns, shares, member)
+
+
+def centred(columns: Tensor, shares: Tensor, member: Tensor) -> Tensor:
+    """Return columns (M, B, K) less their mean within each row's stratum."""
+    return columns - member @ stratum_means(columns, shares, member)
+
+
+def log_mean_exp(logs: Tensor, weights: Tensor, member: Tensor) -> Tensor:
+    """Return the log of the mean of exp(logs (M, B)) within strata, (M, S).
+
+    A stratum without weight has a number far below all others.
+    """
+    log_weights = torch.log(weights).clamp_min(ABSENT)
+    outside = torch.log(member).clamp_min(ABSENT)
+    log_sums = torch.logsumexp((logs + log_weights)[..., None] + outside, dim=1)
+    return log_sums - torch.log(stratum_weights(weights, member).clamp_min(tiny(weights)))
+
+
+def tiny(values: Tensor) -> float:
+    """Return the smallest normal number of a dtype, which keeps a quotient from 0 / 0."""
+    return float(torch.finfo(values.dtype).tiny)
 
 
 @dataclass(frozen=True)
@@ -124,3 +178,41 @@ def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
     permutation = torch.empty_like(order)
     permutation[torch.argsort(strata, stable=True)] = order
     return permutation
+
+
+def means(values: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:
+    """Return means over P(Z)P(C) within strata and the share of each stratum's rows, (M, S) both.
+
+    `values` (M, B) are the rows' own means over C. A stratum without a pair has the share 0.
+    """
+    of_pairs = row_shares(scores.pair_weights, scores.member)
+    return stratum_means(values[..., None], of_pairs, scores.member)[..., 0], _shares(scores)
+
+
+def log_means(scores: Scores) -> tuple[Tensor, Tensor]:
+    """Return log E over P(Z)P(C) of exp T within strata, and shares as `means` does."""
+    log_mean = log_mean_exp(scores.log_row_means(), scores.pair_weights, scores.member)
+    return log_mean, _shares(scores)
+
+
+def joint_mean(scores: Scores, values: Tensor | None = None) -> Tensor:
+    """Return the mean of T, or of values (M, B), over the rows of strata that have pairs, (M,).
+
+    Rows of other strata count as 0.
+    """
+    values = scores.joint if values is None else values
+    return mean(values * (scores.has_pairs @ scores.member.T), scores.weights)
+
+
+def difference(scores: Scores, of_log_mean: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """Return the mean over strata, (M,), of E T less the log mean of exp T, or a function of it.
+
+    Rows of weight 0 alone give 0, without a gradient.
+    """
+    log_mean, shares = log_means(scores)
+    taken = log_mean if of_log_mean is None else of_log_mean(log_mean)
+    return joint_mean(scores) - (shares * taken).sum(1)
+
+
+def _shares(scores: Scores) -> Tensor:
+    return stratum_shares(scores.weights, scores.member) * scores.has_pairs

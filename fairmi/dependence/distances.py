@@ -1,0 +1,471 @@
+"""Measures of dependence that are no information: by kernels, waves, slices and correlations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fairmi.dependence.layers import StackedMLP
+from fairmi.dependence.pairs import (
+    centred,
+    row_shares,
+    stratum_shares,
+)
+from fairmi.dependence.penalty import Penalty
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+
+
+class HSIC(Penalty):
+    """HSIC(Z, C) / sqrt(HSIC(Z, Z) HSIC(C, C)), between 0 and 1, by Gaussian kernels.
+
+    Source: Gretton et al., *Measuring Statistical Dependence with Hilbert-Schmidt Norms*,
+    doi 10.1007/11564089_7; normalised as in Cortes et al., arXiv 1203.0550.
+
+    Groups are alike (1) or not (0). Two values are the more alike the closer they are. Within
+    strata it is the mean over strata.
+
+    Parameters
+    ----------
+    bandwidth : float, default=0.5
+        Width of the kernels, as a share of the root mean square distance of two rows of a batch.
+        So the scale of Z does not matter.
+
+    Examples
+    --------
+    >>> from fairmi.dependence import PENALTIES
+    >>> PENALTIES["hsic"]().bandwidth
+    0.5
+    """
+
+    is_information = False
+    max_rows = 1024
+
+    def __init__(self, bandwidth: float = 0.5) -> None:
+        self.bandwidth = bandwidth
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the normalised HSIC for each model, (M,), at Z (M, B, D) of a batch."""
+        member = sensitive.membership(z.dtype)
+        weights = sensitive.weights.to(z.dtype)
+        of_z = gaussian_kernel(z, weights, self.bandwidth)
+        columns = sensitive.columns(z.dtype)
+        if sensitive.groups is None:
+            of_c = gaussian_kernel(columns[None], weights, self.bandwidth)
+        else:
+            of_c = (columns @ columns.T)[None]
+        both = hsic(of_z, of_c, weights, member)
+        alone = hsic(of_z, of_z, weights, member) * hsic(of_c, of_c, weights, member)
+        return both / torch.sqrt(alone + torch.finfo(z.dtype).eps)
+
+
+def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
+    """Return exp(-d^2 / (2 b^2)) of each pair of rows (M, B, D), (M, B, B).
+
+    `bandwidth` is b as a share of the root mean square of d, whose rows weigh (M or 1, B).
+    """
+    squares = (rows[:, :, None] - rows[:, None]).square().sum(3)
+    total = weights.sum(1).square().clamp_min(torch.finfo(weights.dtype).tiny)
+    mean = ((squares * weights[:, None]).sum(2) * weights).sum(1) / total
+    scale = mean.clamp_min(torch.finfo(rows.dtype).eps)[:, None, None]
+    return torch.exp(-squares / (2 * bandwidth**2 * scale))
+
+
+def hsic(first: Tensor, second: Tensor, weights: Tensor, member: Tensor) -> Tensor:
+    """Return the mean over strata of HSIC within each (its V-statistic).
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (M or 1, B, B)
+        Kernels of all pairs of rows.
+    weights : Tensor of shape (M or 1, B)
+    member : Tensor of shape (B, S)
+        1 where a row is of a stratum.
+
+    Returns
+    -------
+    Tensor of shape (M,)
+    """
+    shares = row_shares(weights, member)
+    same = member @ member.T
+    to = same * shares[:, None]
+    rows = (to * second).sum(2)
+    means = (to * rows[:, None]).sum(2)
+    middled = second - rows[:, None] - rows[:, :, None] + means[:, None]
+    of_all = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+    return ((first * middled * to).sum(2) * of_all).sum(1)
+
+
+_LOWEST, _HIGHEST = 0.5, 24.0  # of the frequencies in Z that the pairs start from
+
+
+class CharacteristicFunction(Penalty):
+    """The maximum norm of the difference of characteristic functions, between 0 and 1.
+
+        max over a, b   | E exp(i(a.Z + b.C)) - E exp(i a.Z) E exp(i b.C) |
+
+    It is 0 only where Z and C are independent (Kac's theorem).
+
+    Source: Daniušis et al., *Measuring Statistical Dependencies via Maximum Norm and
+    Characteristic Functions*, 2022, arXiv 2208.07934. Deviations: several pairs (a, b) are climbed
+    at once from starts of unlike frequency, where the source has one; within strata the gap is
+    that within each, averaged.
+
+    Parameters
+    ----------
+    n_frequencies : int, default=16
+        Pairs (a, b) of frequencies that are climbed at once; the largest gap counts.
+
+    Examples
+    --------
+    >>> from fairmi.dependence import PENALTIES
+    >>> PENALTIES["characteristic_function"](n_frequencies=8)
+    CharacteristicFunction(n_frequencies=8)
+    """
+
+    is_information = False
+
+    def __init__(self, n_frequencies: int = 16) -> None:
+        self.n_frequencies = n_frequencies
+
+    def critic(
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
+    ) -> nn.Module:
+        """Return the frequencies, not yet climbed."""
+        n_columns = sensitive.n_columns
+        return Frequencies(n_models, n_components, n_columns, self.n_frequencies, generator)
+
+    def critic_loss(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the sum of all gaps negated, (M,): each pair climbs by itself."""
+        return -self._gaps(critic, z, sensitive).sum(1)
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the largest squared gap for each model, (M,), at Z (M, B, D) of a batch."""
+        return self._gaps(critic, z, sensitive).amax(1).square()
+
+    def _gaps(self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        columns = sensitive.columns(z.dtype)
+        member = sensitive.membership(z.dtype)
+        of_z, of_c = critic(z, columns)
+        return characteristic_gaps(of_z, of_c, sensitive.weights.to(z.dtype), member)
+
+
+class Frequencies(nn.Module):
+    """Pairs of frequencies for M models; the phases a.z and b.c of rows are its output."""
+
+    def __init__(
+        self,
+        n_models: int,
+        n_components: int,
+        n_columns: int,
+        n_frequencies: int,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        scales = torch.logspace(0, 1, n_frequencies, base=_HIGHEST / _LOWEST) * _LOWEST
+        of_z = _unit_columns((n_models, n_components, n_frequencies), generator)
+        of_c = _unit_columns((n_models, n_columns, n_frequencies), generator)
+        self.of_z = nn.Parameter(of_z * scales.to(of_z.device))
+        self.of_c = nn.Parameter(2 * of_c)
+
+    def forward(self, z: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Map z (M, B, D) and C (B, Q) to phases (M, B, K) of each."""
+        return z @ self.of_z.to(z.dtype), columns @ self.of_c.to(z.dtype)
+
+
+def characteristic_gaps(of_z: Tensor, of_c: Tensor, weights: Tensor, member: Tensor) -> Tensor:
+    """Return |E exp(i(u + v)) - E exp(i u) E exp(i v)|, the mean over strata, (M, K).
+
+    Parameters
+    ----------
+    of_z, of_c : Tensor of shape (M, B, K)
+        Phases u of Z and v of C.
+    weights : Tensor of shape (M or 1, B)
+    member : Tensor of shape (B, S)
+        1 where a row is of a stratum.
+    """
+    shares = row_shares(weights, member)
+    phases = torch.stack([of_z, of_c, of_z + of_c])
+    waves = torch.stack([phases.cos(), phases.sin()], 1)
+    means = torch.einsum("fpmbk,mb,bs->fpmsk", waves, shares.expand(of_z.shape[:2]), member)
+    (cos_u, sin_u), (cos_v, sin_v), (cos, sin) = means
+    real = cos - (cos_u * cos_v - sin_u * sin_v)
+    imaginary = sin - (sin_u * cos_v + cos_u * sin_v)
+    gaps = torch.sqrt(real**2 + imaginary**2 + torch.finfo(real.dtype).eps)
+    return (gaps * stratum_shares(weights, member)[..., None]).sum(1)
+
+
+def _unit_columns(shape: tuple[int, int, int], generator: Generator) -> Tensor:
+    normal = torch.randn(shape, generator=generator, device=generator.device)
+    return nn.functional.normalize(normal, dim=1)
+
+
+_RIDGE = 1e-3  # of polynomials of variance 1
+
+
+class SlicedInfomin(Penalty):
+    """The squared canonical correlation of polynomials of slices, between 0 and 1.
+
+    Z and C are projected on random directions, drawn anew for each batch. Of polynomials of the
+    two projections, the most correlated are found by an eigenproblem: no critic is trained.
+
+    Source: Chen et al., *Scalable Infomin Learning*, arXiv 2302.10701. Deviations: the mean
+    over slices counts; the encoder minimises the squared correlation, whose pull fades as the
+    correlation does; within strata it is the mean over strata.
+
+    Parameters
+    ----------
+    n_slices : int, default=8
+        Pairs of random directions for a batch.
+    degree : int, default=3
+        Of the polynomials.
+
+    Examples
+    --------
+    >>> from fairmi.dependence import PENALTIES
+    >>> PENALTIES["sliced_infomin"]().degree
+    3
+    """
+
+    is_information = False
+
+    def __init__(self, n_slices: int = 8, degree: int = 3) -> None:
+        self.n_slices = n_slices
+        self.degree = degree
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the mean squared correlation for each model, (M,), at Z (M, B, D)."""
+        columns = sensitive.columns(z.dtype).expand(z.shape[0], -1, -1)
+        of_z, of_c = (
+            rows @ _directions(rows.shape[2], self.n_slices, generator, z.dtype)
+            for rows in (z, columns)
+        )
+        member = sensitive.membership(z.dtype)
+        weights = sensitive.weights.to(z.dtype)
+        return sliced_correlation(of_z, of_c, weights, member, self.degree).square().mean(1)
+
+
+def sliced_correlation(
+    of_z: Tensor, of_c: Tensor, weights: Tensor, member: Tensor, degree: int
+) -> Tensor:
+    """Return the mean over strata of the largest correlation of polynomials, (M, K).
+
+    Parameters
+    ----------
+    of_z, of_c : Tensor of shape (M, B, K)
+        K slices of each.
+    weights : Tensor of shape (M or 1, B)
+    member : Tensor of shape (B, S)
+        1 where a row is of a stratum.
+    degree : int
+        Of the polynomials.
+    """
+    shares = row_shares(weights, member).expand(of_z.shape[:2])
+    first, second = (_powers(part, shares, member, degree) for part in (of_z, of_c))
+    both, of_first, of_second = (
+        torch.einsum("mbkp,mbkq,mb,bs->mskpq", a, b, shares, member)
+        for a, b in ((first, second), (first, first), (second, second))
+    )
+    eye = _RIDGE * torch.eye(degree, dtype=of_z.dtype, device=of_z.device)
+    roots = [torch.linalg.cholesky(part + eye) for part in (of_first, of_second)]
+    half = torch.linalg.solve_triangular(roots[0], both, upper=False)
+    whitened = torch.linalg.solve_triangular(roots[1], half.transpose(-1, -2), upper=False)
+    largest = torch.linalg.matrix_norm(whitened, ord=2)
+    return (largest * stratum_shares(weights, member)[..., None]).sum(1)
+
+
+def _powers(slices: Tensor, shares: Tensor, member: Tensor, degree: int) -> Tensor:
+    """Return powers 1 to `degree` of each slice, (M, B, K, P), each of mean 0 and variance 1."""
+    base = _standardised(slices, shares, member)
+    powers = [_standardised(base**p, shares, member) for p in range(1, degree + 1)]
+    return torch.stack(powers, 3)
+
+
+def _standardised(columns: Tensor, shares: Tensor, member: Tensor) -> Tensor:
+    columns = centred(columns, shares, member)
+    variances = torch.einsum("mbk,mb,bs->msk", columns.square(), shares, member)
+    return columns / torch.sqrt(member @ variances + torch.finfo(columns.dtype).eps)
+
+
+def _directions(n_in: int, n_slices: int, generator: Generator, dtype: torch.dtype) -> Tensor:
+    normal = torch.randn((n_in, n_slices), generator=generator, device=generator.device)
+    return nn.functional.normalize(normal, dim=0).to(dtype)
+
+
+class HGR(Penalty):
+    """The square of the maximal correlation of Z and C, between 0 and 1.
+
+        HGR(Z, C) = max over f, g of the correlation of f(Z) and g(C)
+
+    It is 0 only where Z and C are independent, and the absolute correlation of Gaussians.
+
+    Source: Grari et al., *Learning Unbiased Representations via Rényi Minimization*, arXiv
+    2009.03183. Deviations: f and g see the stratum and are standardised within it, which gives the
+    mean over strata of the maximal correlation within each; the encoder minimises its square,
+    whose pull fades as the correlation does.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Hidden units of both networks.
+
+    Examples
+    --------
+    >>> from fairmi.dependence import PENALTIES
+    >>> PENALTIES["hgr"](hidden_layer_sizes=(16,))
+    HGR(hidden_layer_sizes=(16,))
+    """
+
+    is_information = False
+
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def critic(
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
+    ) -> nn.Module:
+        """Return M untrained pairs of networks, f of Z and g of C."""
+        n_strata = sensitive.n_strata if sensitive.n_strata > 1 else 0
+        n_inputs = (n_components + n_strata, sensitive.n_columns + n_strata)
+        return nn.ModuleList(
+            StackedMLP(n_models, (n_in, *self.hidden_layer_sizes, 1), generator)
+            for n_in in n_inputs
+        )
+
+    def critic_loss(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the correlation negated, (M,)."""
+        return -self._correlation(critic, z, sensitive)
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the squared correlation for each model, (M,), at Z (M, B, D) of a batch."""
+        return self._correlation(critic, z, sensitive).square()
+
+    def _correlation(self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        assert isinstance(critic, nn.ModuleList)
+        columns = sensitive.columns(z.dtype).expand(z.shape[0], -1, -1)
+        f, g = (
+            network(sensitive.with_stratum(rows))
+            for network, rows in zip(critic, (z, columns), strict=True)
+        )
+        member = sensitive.membership(z.dtype)
+        return correlation(f, g, sensitive.weights.to(z.dtype), member)
+
+
+def correlation(f: Tensor, g: Tensor, weights: Tensor, member: Tensor) -> Tensor:
+    """Return the mean over strata of the correlation of f and g (M, B, 1), (M,)."""
+    shares = row_shares(weights, member)
+    of_rows = shares.expand(f.shape[:2])
+    f, g = (centred(part, shares, member)[..., 0] for part in (f, g))
+    products = torch.stack([f * g, f * f, g * g])
+    both, of_f, of_g = torch.einsum("pmb,mb,bs->pms", products, of_rows, member)
+    ratios = both / torch.sqrt(of_f * of_g + torch.finfo(f.dtype).eps)
+    return (ratios * stratum_shares(weights, member)).sum(1)
+
+
+_BANDWIDTH = 0.5
+
+
+class CrossSample(Penalty):
+    """The Jensen-Shannon bound that tells pairs of rows of like C from others, in [0, 2 log 2].
+
+    Each row's Z is paired with every row's C. Pairs of like C are the joint, pairs of unlike C the
+    product of marginals, and a critic tells them apart by the Jensen-Shannon bound.
+
+    Source: Zhu et al., *Learning Bias-Invariant Representation by Cross-Sample Mutual Information
+    Minimization*, ICCV 2021, arXiv 2108.05449. Deviations: C is given, so it is embedded, where
+    the source extracts it from the input by a second encoder; of its two estimators that of
+    content is used, as Z of few units has no local structure; a pair of values is alike by
+    degrees.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(64,)
+        Hidden units of the networks that embed Z and C.
+    n_embedded : int, default=32
+        Units of the embeddings, whose inner product is the score of a pair.
+
+    Examples
+    --------
+    >>> from fairmi.dependence import PENALTIES
+    >>> PENALTIES["csad"]().n_embedded
+    32
+    """
+
+    is_information = False
+    max_rows = 1024
+
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (64,), n_embedded: int = 32) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_embedded = n_embedded
+
+    def critic(
+        self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
+    ) -> nn.Module:
+        """Return M untrained pairs of networks, that embed Z and C."""
+        n_strata = sensitive.n_strata if sensitive.n_strata > 1 else 0
+        n_inputs = (n_components + n_strata, sensitive.n_columns)
+        sizes = (*self.hidden_layer_sizes, self.n_embedded)
+        return nn.ModuleList(StackedMLP(n_models, (n, *sizes), generator) for n in n_inputs)
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the bound for each model, (M,), at Z (M, B, D) of a batch."""
+        assert isinstance(critic, nn.ModuleList)
+        of_z, of_c = critic
+        columns = sensitive.columns(z.dtype)
+        embedded = of_z(sensitive.with_stratum(z))
+        scores = embedded @ of_c(columns).transpose(1, 2) / math.sqrt(self.n_embedded)
+        if sensitive.groups is None:
+            weights = sensitive.weights.to(z.dtype)
+            alike = gaussian_kernel(columns[None], weights, _BANDWIDTH)
+        else:
+            alike = (columns @ columns.T)[None]
+        member = sensitive.membership(z.dtype)
+        return pair_bound(scores, alike, sensitive.weights.to(z.dtype), member)
+
+
+def pair_bound(scores: Tensor, alike: Tensor, weights: Tensor, member: Tensor) -> Tensor:
+    """Return the mean over strata of the Jensen-Shannon bound on pairs of rows.
+
+    Each row's C is paired with Z of all rows of its stratum, those whose C is like it and those
+    whose C is not, each kind with the same weight: so C alone tells no kind from the other.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (M, B, B)
+        Of row i's Z with row j's C.
+    alike : Tensor of shape (M or 1, B, B)
+        1 where the two rows' C are alike, 0 where they are not.
+    weights : Tensor of shape (M or 1, B)
+    member : Tensor of shape (B, S)
+        1 where a row is of a stratum.
+
+    Returns
+    -------
+    Tensor of shape (M,)
+    """
+    pairs = weights[:, :, None] * (member @ member.T)
+    losses = nn.functional.softplus(torch.stack([-scores, scores]))
+    shares = torch.stack([pairs * alike, pairs * (1 - alike)])
+    tiny = torch.finfo(scores.dtype).tiny
+    totals = shares.sum(2)
+    means = (losses * shares).sum(2) / totals.clamp_min(tiny)
+    # A row whose C has no pair of one kind in the batch says nothing.
+    told = (totals > 0).all(0) * weights
+    bounds = (2 * math.log(2) - means.sum(0)) * told
+    return bounds.sum(1) / told.sum(1).clamp_min(tiny)
