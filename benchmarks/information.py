@@ -24,7 +24,8 @@ from scipy.stats import norm
 from shared import parser, print_machine, write
 
 from fairmi.dependence import PENALTIES
-from fairmi.dependence.estimator import Reader, Samples, read
+from fairmi.dependence.estimator import Samples, read
+from fairmi.dependence.observations import Reader
 
 Draw = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 

@@ -18,7 +18,8 @@ from fairmi.dependence import (
     DonskerVaradhan,
     InfoNCE,
 )
-from fairmi.dependence.estimator import NormalScores, Reader, Samples, features, read
+from fairmi.dependence.estimator import Samples, read
+from fairmi.dependence.observations import NormalScores, Reader, features
 from fairmi.exceptions import SensitiveFeaturesError
 
 BOUNDS = (BarberAgakov, CLUB, DonskerVaradhan, InfoNCE, MINE, NWJ, SMILE)
