@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fairmi._backprop_classifier import MIBackpropClassifier
     from fairmi._boosting_classifier import MIBoostingClassifier
+    from fairmi._fair_threshold import FairThresholdClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi._reweighing import FairReweighing, FairReweighingClassifier
     from fairmi.exceptions import (
@@ -30,6 +31,7 @@ _LAZY = {
     "ColumnWarning": "fairmi.exceptions",
     "FairReweighing": "fairmi._reweighing",
     "FairReweighingClassifier": "fairmi._reweighing",
+    "FairThresholdClassifier": "fairmi._fair_threshold",
     "InfeasibleBoundWarning": "fairmi.exceptions",
     "MIBackpropClassifier": "fairmi._backprop_classifier",
     "MIBoostingClassifier": "fairmi._boosting_classifier",
@@ -61,6 +63,7 @@ __all__ = [
     "ColumnWarning",
     "FairReweighing",
     "FairReweighingClassifier",
+    "FairThresholdClassifier",
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
     "MIBoostingClassifier",

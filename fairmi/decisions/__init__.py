@@ -1,0 +1,1 @@
+"""Decisions under a bound: the rule over probabilities, and the boosting that gives these."""
