@@ -254,7 +254,7 @@ default="demographic_parity"
         given = read_fit_input(self, X, y, sensitive_features, sample_weight)
         codes = _group_codes(given)
         seed = seed_of(self.random_state)
-        splits = self._splits(given)
+        splits = self._splits(given, len(np.asarray(y)))
         labels, weights = given.classes[given.codes], given.task_weights
         fit = partial(_cross_fit, given.features, weights, codes, splits=splits, seed=seed)
         reads = self._reads_group()
@@ -388,20 +388,24 @@ default="demographic_parity"
         """Whether the group of a row is read from X at prediction, rather than estimated."""
         return self.sensitive_columns is not None and not self.drop_sensitive
 
-    def _splits(self, given: FitInput) -> Splits | None:
-        """Return the folds (train, test) that a user gives; None for "auto"."""
+    def _splits(self, given: FitInput, n: int) -> Splits | None:
+        """Return the folds (train, test) that a user gives to n rows, of those that count.
+
+        None where cv is "auto".
+        """
         if isinstance(self.cv, str):
             return None
-        n = len(given.codes)
-        cv = check_cv(self.cv, given.codes, classifier=True)
-        splits = list(cv.split(np.zeros(n), given.codes))
-        held_out = np.sort(np.concatenate([test for _, test in splits]))
-        if not np.array_equal(held_out, np.arange(n)):
+        codes, place = np.zeros(n, dtype=np.int64), np.full(n, -1)
+        codes[given.positions] = given.codes
+        place[given.positions] = np.arange(len(given.positions))
+        splits = list(check_cv(self.cv, codes, classifier=True).split(np.zeros(n), codes))
+        if not np.array_equal(np.sort(np.concatenate([test for _, test in splits])), np.arange(n)):
             raise ValueError(
                 f"cv={self.cv!r} does not hold out each row once; give folds such as "
                 "StratifiedKFold(5), or an int."
             )
-        return splits
+        counting = [[place[part][place[part] >= 0] for part in split] for split in splits]
+        return [(train, test) for train, test in counting if len(test)]
 
     def _checked_features(self, X: Any) -> Any:
         """Return the columns that the classifiers read of a table."""
@@ -423,8 +427,7 @@ default="demographic_parity"
         frame = sensitive_columns_of(X, self.sensitive_columns)
         argument = f"sensitive_columns={self.sensitive_columns!r}"
         (read,) = self._sensitive_plan.rows(frame, n_rows=len(frame), argument=argument).attributes
-        assert read.groups is not None
-        return _one_hot(np.where(read.known, read.groups, -1), len(self.sensitive_values_))
+        return _one_hot(np.where(read.known, read.codes, -1), read.n_groups)
 
     def _decision(self, bound: Any) -> Decision:
         """Return the rule of a bound, learned now if it was not before."""
@@ -500,7 +503,7 @@ default="demographic_parity"
         ValueError
             If it was saved in another format.
         """
-        state = of_this_format(state, "FairThresholdClassifier")
+        state = of_this_format(state, type(self))
         if _PLAN in state:
             state[_PLAN] = plan_from_plain(state[_PLAN])
             state["_cells"] = Cells(**state["_cells"])
@@ -538,12 +541,12 @@ def row_draws(X: Any, salt: int) -> np.ndarray:
 def _group_codes(given: FitInput) -> np.ndarray:
     """Return the code of each row's group, (n,), -1 where it is unknown."""
     (attribute,) = given.sensitive.attributes
-    if attribute.groups is None:
+    if not attribute.n_groups:
         raise SensitiveFeaturesError(
             "The sensitive features are continuous, and a bound on decisions compares groups; cut "
             "them into groups, as by pandas.cut, or take MIDebiasedClassifier."
         )
-    return np.where(attribute.known, attribute.groups, -1)
+    return np.where(attribute.known, attribute.codes, -1)
 
 
 def _one_hot(codes: np.ndarray, n_groups: int) -> np.ndarray:

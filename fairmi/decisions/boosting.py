@@ -72,29 +72,19 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
             If something in it doesn't fit.
         """
         if "trees_" in state:
-            columns, sizes = state["columns_"], state["columns_"]["n_categories"]
+            columns = state["columns_"]
             for trees, values in zip(state["trees_"], state["category_values_"], strict=True):
-                is_code = [of_column is None for of_column in values]
-                sizes_of_numbers = [-1 if of is None else len(of) for of in values]
-                if any(n not in (-1, size) for n, size in zip(sizes_of_numbers, sizes, strict=True)):
+                sized = zip(values, columns["n_categories"], strict=True)
+                if any(of is not None and len(of) != size for of, size in sized):
                     raise ValueError("category_values_ doesn't go with columns_['n_categories'].")
-                read = {
-                    **columns,
-                    "n_categories": np.where(is_code, sizes, 0),
-                    "categories": [
-                        names if code else None
-                        for names, code in zip(columns["categories"], is_code, strict=True)
-                    ],
-                }
-                kept = range(len(sizes) - 0)
+                pairs = zip(columns["categories"], values, strict=True)
+                codes = [known if of is None else None for known, of in pairs]
+                sizes = np.where([of is None for of in values], columns["n_categories"], 0)
+                as_read = {**columns, "categories": codes, "n_categories": sizes}
+                open_channel = {"channel_": {"n_levels": None}}
+                kept = range(state["n_features_in_"])
                 check_trees(
-                    {
-                        "columns_": read,
-                        "trees_": trees,
-                        "classes_": state["classes_"],
-                        "channel_": {"n_levels": None},
-                        "_kept": kept,
-                    }
+                    {**state, **open_channel, "columns_": as_read, "trees_": trees, "_kept": kept}
                 )
         super().__setstate__(state)
 
@@ -105,6 +95,7 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
         weights = np.ones(len(y)) if sample_weight is None else sample_weight
         weights = weights / weights.mean()
         self.columns_, x = learn_columns(X, _MAX_BINS)
+        self.n_features_in_ = int(X.shape[1])
         n_categories = self.columns_["n_categories"]
         many = len(y) >= FEW_ROWS
         n_folds = _N_FOLDS_OF_MANY if out_of_fold and many else _N_FOLDS

@@ -262,13 +262,14 @@ def test_unfitted_and_unknown_arguments():
 
 @pytest.mark.filterwarnings("ignore::fairmi.SmallGroupWarning")
 def test_what_a_bound_can_not_have_is_warned_of():
-    table = X[NUMBERS].assign(s=(X["s"] == "m") * 1.0)
-    model = FairThresholdClassifier(LogisticRegression(C=1e-3), bound=0.0, sensitive_columns="s")
+    cities = FairThresholdClassifier(LOGISTIC, bound=0.01)  # of which these columns tell nothing
     with pytest.warns(InfeasibleBoundWarning, match=r"No single rule .* Set randomized=True"):
-        model.set_params(constraint="equalized_odds").fit(table, Y)
+        cities.fit(X[NUMBERS], Y, sensitive_features=X[["s", "city"]])
+    table = X[NUMBERS].assign(s=(X["s"] == "m") * 1.0)
+    model = FairThresholdClassifier(LogisticRegression(), bound=0.0, sensitive_columns="s")
     rare = np.arange(N) % 40 == 0
     with pytest.warns(CollapseWarning, match=r"of class False; raise bound=0"):
-        model.set_params(constraint="demographic_parity").fit(table, rare.astype(object))
+        model.fit(table, rare)
 
 
 def test_in_a_search_sensitive_features_are_routed():
