@@ -109,6 +109,16 @@ class Sample:
         """Return the clusters of some rows."""
         return None if self.clusters is None else self.clusters[rows]
 
+    def effective_units(self) -> float:
+        """Return how many rows (or clusters) of equal weight the smallest group's are worth."""
+        units = np.arange(len(self.Z)) if self.clusters is None else self.clusters
+        group = np.zeros(len(self.Z), int) if self.target.continuous else self.target.values
+        worth = []
+        for g in np.unique(group):
+            sums = np.bincount(units[group == g], self.weight[group == g])
+            worth.append(sums.sum() ** 2 / (sums**2).sum())
+        return float(min(worth))
+
     def order(self, rows: np.ndarray) -> Order:
         """Return what permutes the target of some rows."""
         return exchange(self.owners(rows), self.target.columns[rows])

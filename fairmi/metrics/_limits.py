@@ -184,8 +184,8 @@ class Comparison:
         sizes = self.limit.n_a, self.limit.n_b
         return min(sizes), max(sizes)
 
-    def cannot_exceed(self, t: float) -> bool:
-        """Whether the limit is t at most, by Hoeffding's inequality alone; cheap, and often no.
+    def cannot_exceed(self, t: float, rank: float) -> bool:
+        """Whether the limit of a rank, or of a lower one, is t at most, by Hoeffding's inequality.
 
         Let h be what p - q exceeds its estimate by with probability `error` at most. The limit of
         rank r is above t only where some sample of that rank differs by t - h or more. But a
@@ -199,7 +199,7 @@ class Comparison:
         if x <= 0:
             return False
         a, b = _wilson_margin(x, n_a, self.limit.z), _wilson_margin(x, n_b, self.limit.z)
-        return bool(a > 0 and b > 0 and x + a * b / np.hypot(a, b) > self.rank_at_most + 1e-9)
+        return bool(a > 0 and b > 0 and x + a * b / np.hypot(a, b) > rank + 1e-9)
 
     @cached_property
     def rank_at_most(self) -> float:
@@ -237,13 +237,19 @@ def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
     """
     first = max(comparisons, key=lambda pair: (round(pair.rank_at_most, 12), *pair.sizes))
     at_least = first.limit.upper(first.rank)
-    near = [pair for pair in comparisons if pair is first or not pair.cannot_exceed(at_least)]
+    near = [
+        pair
+        for pair in comparisons
+        if pair is first or not pair.cannot_exceed(at_least, pair.rank_at_most)
+    ]
     # Sizes come second, so that the order of groups doesn't matter.
     near.sort(key=lambda pair: (round(pair.rank, 12), *pair.sizes), reverse=True)
     widest, *others = near
     largest = widest.limit.upper(widest.rank)
     for other in others:
-        if largest < 1 and other.limit.exceeds(other.rank, largest):
+        if largest == 1 or other.cannot_exceed(largest, other.rank):
+            continue
+        if other.limit.exceeds(other.rank, largest):
             limit = other.limit.upper(other.rank)
             if limit > largest:
                 largest, widest = limit, other

@@ -12,8 +12,10 @@ SIGNIFICANCE = 0.01  # low, since an audit tests many things at once
 class ProbeLeakage:
     """What one probe recovers: its score on held-out rows, and its balanced accuracy.
 
-    `balanced_accuracy` is nan where the attribute is continuous. `max_rows` is the number of
-    rows that the probe is trained on at most, a random part where there are more.
+    The intervals of all probes hold at once, at 95 %; they are nan where there are too few rows
+    for one, as `LeakageReport.no_interval` says. `balanced_accuracy` is nan where the attribute is
+    continuous. `max_rows` is the number of rows that the probe is trained on at most, a random
+    part where there are more.
     """
 
     probe: str
@@ -33,7 +35,8 @@ class LeakageReport:
         The largest score over probes, each cross-fitted: ROC AUC for two groups, its one-vs-rest
         macro average for more; for a continuous attribute R2, of its value or of its spread.
     interval : tuple of float
-        95 % interval of that probe's score.
+        95 % interval of that probe's score, wide enough for its being the largest of all probes';
+        nan where `no_interval` says why there is none.
     probe : str
         That probe.
     null_mean, null_quantile : float
@@ -52,6 +55,8 @@ class LeakageReport:
         Rows used.
     probes : tuple of ProbeLeakage
         Each probe's own figures.
+    no_interval : str
+        Why there is no interval; "" where there is one.
     """
 
     score: float
@@ -66,6 +71,7 @@ class LeakageReport:
     labels: tuple[Any, ...]
     n_rows: int
     probes: tuple[ProbeLeakage, ...]
+    no_interval: str = ""
 
     @property
     def flagged(self) -> bool:
@@ -74,15 +80,18 @@ class LeakageReport:
 
     def __str__(self) -> str:
         low, high = self.interval
+        interval = f"[{low:.3f}, {high:.3f}]"
+        if self.no_interval:
+            interval = f"[no interval: {self.no_interval}]"
         above = self.score > self.null_quantile
         if self.flagged:
             finding = "a leak" if above else "a leak, in too few rows to raise the score"
         else:
             finding = "no proof of a leak, though the score is high" if above else "no leak found"
         return (
-            f"Leakage {self.score:.3f} [{low:.3f}, {high:.3f}] ({self.metric}, {self.probe} "
-            f"probe); no leakage gives {self.null_mean:.3f}, up to {self.null_quantile:.3f}: "
-            f"{finding} (p = {self.p_value:.2g}, {self.n_rows} rows)."
+            f"Leakage {self.score:.3f} {interval} ({self.metric}, {self.probe} probe); no leakage "
+            f"gives {self.null_mean:.3f}, up to {self.null_quantile:.3f}: {finding} "
+            f"(p = {self.p_value:.2g}, {self.n_rows} rows)."
         )
 
 

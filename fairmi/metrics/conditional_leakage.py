@@ -156,6 +156,7 @@ def _combined(reports: list[LeakageReport], share: np.ndarray, target: Target) -
         labels=target.labels,
         n_rows=sum(r.n_rows for r in reports),
         probes=probes,
+        no_interval=next((r.no_interval for r in reports if r.no_interval), ""),
     )
 
 
@@ -165,7 +166,7 @@ def _mean_probe(parts: tuple[ProbeLeakage, ...], share: np.ndarray) -> ProbeLeak
     return ProbeLeakage(
         probe=parts[0].probe,
         score=value,
-        interval=(value - error, min(value + error, 1.0)),
+        interval=(np.nan, np.nan) if np.isnan(error) else (value - error, min(value + error, 1.0)),
         balanced_accuracy=float(share @ [part.balanced_accuracy for part in parts]),
         max_rows=parts[0].max_rows,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -30,6 +29,7 @@ __all__ = ["LeakageReport", "ProbeLeakage", "leakage_report", "leakage_score"]
 # Cross-fitted scores of independent data spread more than permuted ones, and than the errors of
 # folds tell: each pair of folds counts twice. Exactly so, in variance, for a linear probe.
 CROSS_FIT_SPREAD = np.sqrt(2)
+MIN_UNITS = 20  # below, a standard error is itself too uncertain, and scores are far from normal
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     "probe": [StrOptions({"panel", *PANEL}), HasMethods(["fit", "predict"])],
@@ -168,9 +168,12 @@ def leakage_report(
     -----
     *Score*: each row is predicted by probes that were trained on the other folds; a score is the
     mean over folds. The interval is of DeLong's standard error [1]_ for an AUC, by Student's t of
-    as many degrees as there are rows, or clusters, less one. It is widened by the square root of
-    2: where nothing leaks, cross-fitted folds are correlated and a linear probe's score spreads
-    by as much; where much leaks it is wider than need be.
+    as many degrees as the smallest group has rows, or clusters, less one. Rows of unlike weight,
+    and clusters of unlike size, count for fewer: (sum w) ** 2 / sum w ** 2 (Kish [4]_). Below 20
+    there is no interval. All probes' intervals hold at once (Bonferroni), since the score is the
+    largest. They are widened by the square root of 2: where nothing leaks, cross-fitted folds are
+    correlated and a linear probe's score spreads by as much; where much leaks it is wider than
+    need be.
 
     *Test*: fold k is predicted by probes trained on the folds before it alone; its p-value is
     that of the largest standardised covariance of target and prediction over probes, under 999
@@ -207,6 +210,7 @@ def leakage_report(
        Challenges and Opportunities" (2024), arXiv:2407.03834.
     .. [3] J. Besag, P. Clifford, "Sequential Monte Carlo p-values", Biometrika 78 (1991),
        doi:10.1093/biomet/78.2.301.
+    .. [4] L. Kish, Survey Sampling, Wiley (1965).
 
     Examples
     --------
@@ -250,7 +254,11 @@ def _measured(sample: Sample, probe: Any, n_jobs: int | None) -> LeakageReport:
     in_order = [by_split[:n_early] + by_split[-1:] for by_split in predictions]
     scores = fold_scores(sample, cross_fitted)
     accuracies = balanced_accuracies(sample, cross_fitted)
-    by_probe = tuple(map(partial(_probe_leakage, sample), probes, scores, accuracies))
+    n_scores = len(probes) * (1 + sample.target.continuous)
+    by_probe = tuple(
+        _probe_leakage(sample, *figures, n_scores)
+        for figures in zip(probes, scores, accuracies, strict=True)
+    )
     worst = max(by_probe, key=lambda found: found.score)
     null = null_scores(sample, scores)
     excess = np.quantile(null, 0.95) - null.mean()
@@ -270,6 +278,7 @@ def _measured(sample: Sample, probe: Any, n_jobs: int | None) -> LeakageReport:
         labels=sample.target.labels,
         n_rows=len(sample.Z),
         probes=by_probe,
+        no_interval=_reason(sample),
     )
 
 
@@ -300,20 +309,34 @@ def _score(sample: Sample, by_fold: list[Score]) -> float:
 
 
 def _probe_leakage(
-    sample: Sample, probe: Probe, by_fold: list[Score], accuracy: float
+    sample: Sample, probe: Probe, by_fold: list[Score], accuracy: float, n_scores: int
 ) -> ProbeLeakage:
     value = _score(sample, by_fold)
     by_fold_errors = [
         score.standard_error(sample.owners(fold))
         for score, fold in zip(by_fold, sample.folds, strict=True)
     ]
-    n_units = len(sample.Z) if sample.clusters is None else len(np.unique(sample.clusters))
     spread = CROSS_FIT_SPREAD * float(np.linalg.norm(sample.shares() * by_fold_errors))
-    error = float(t.ppf(0.975, n_units - 1)) * spread
+    n_units = sample.effective_units()
+    interval = np.nan, np.nan
+    if n_units >= MIN_UNITS:
+        # Of n_scores intervals each has its share of the error, so that the largest score's holds.
+        error = float(t.ppf(1 - 0.025 / n_scores, n_units - 1)) * spread
+        interval = value - error, min(value + error, 1.0)
     return ProbeLeakage(
         probe=probe.name,
         score=value,
-        interval=(value - error, min(value + error, 1.0)),
+        interval=interval,
         balanced_accuracy=float(accuracy),
         max_rows=probe.max_rows,
+    )
+
+
+def _reason(sample: Sample) -> str:
+    n_units = sample.effective_units()
+    if n_units >= MIN_UNITS:
+        return ""
+    unit = "rows" if sample.clusters is None else "clusters"
+    return (
+        f"the smallest group has the weight of {n_units:.0f} equal {unit}, fewer than {MIN_UNITS}"
     )

@@ -14,6 +14,7 @@ from fairmi.metrics import (
     mutual_information_report,
 )
 from fairmi.metrics._clusters import exchange
+from fairmi.metrics._probe_scores import Score
 from fairmi.metrics._target import as_target
 from fairmi.metrics.probes import split_rows
 
@@ -191,3 +192,35 @@ def test_clusters_must_be_usable(clusters, error, match):
     Z = pd.DataFrame({"z": np.random.default_rng(0).normal(size=60)})
     with pytest.raises(error, match=match):
         leakage_report(Z, np.arange(60) // 10 % 2, probe="linear", clusters=clusters)
+
+
+def test_variance_of_clusters_is_that_of_their_sums_times_g_over_g_less_one():
+    score = Score(0.5, np.array([1.0, 2.0, -4.0, 1.0]), np.zeros((4, 1)))
+    assert score.standard_error() == pytest.approx(np.sqrt(22))
+    assert score.standard_error(np.array([7, 7, 9, 3])) == pytest.approx(np.sqrt(26 * 3 / 2))
+
+
+def test_few_or_unlike_rows_get_no_interval_but_a_reason():
+    """Their errors are too uncertain; 0.5 was left out of 19 to 35 % of intervals."""
+    rng = np.random.default_rng(5)
+    Z, group = rng.normal(size=(400, 2)), np.arange(400) < 10
+    found = leakage_report(Z, group, probe="linear", random_state=0)
+    assert np.isnan(found.interval).all()
+    assert "[no interval: the smallest group has the weight of 10 equal rows" in str(found)
+    group = rng.permutation(np.arange(400) % 2)
+    heavy = rng.lognormal(sigma=2.5, size=400)
+    found = leakage_report(Z, group, probe="linear", sample_weight=heavy, random_state=0)
+    worth = min(w.sum() ** 2 / (w**2).sum() for w in (heavy[group == 0], heavy[group == 1]))
+    assert f"the weight of {worth:.0f} equal rows, fewer than 20" in found.no_interval
+    owner = np.append(np.zeros(200, int), np.arange(1, 201))
+    found = leakage_report(Z, owner % 2, probe="linear", clusters=owner, random_state=0)
+    assert "the weight of 2 equal clusters" in found.no_interval
+
+
+def test_the_best_of_seven_probes_gets_a_wider_interval():
+    rng = np.random.default_rng(6)
+    Z, group = rng.normal(size=(300, 2)), rng.integers(2, size=300)
+    alone = leakage_report(Z, group, probe="linear", random_state=0).probes[0]
+    among = leakage_report(Z, group, random_state=0).probes[0]
+    assert among.score == alone.score
+    assert np.ptp(among.interval) == pytest.approx(1.375 * np.ptp(alone.interval), rel=0.02)
