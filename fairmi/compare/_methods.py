@@ -323,7 +323,7 @@ METHODS: tuple[Method, ...] = (
         {"lam": (2.0,)},
         None,
         in_folds=False,
-        cost=40.0,
+        cost=65.4,
     ),
     Method(
         "fairmi, trees",
@@ -331,7 +331,7 @@ METHODS: tuple[Method, ...] = (
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)},
         {"lam": (0.0, 8.0)},
         {"lam": (2.0, 8.0, 32.0)},
-        cost=1.5,
+        cost=4.2,
     ),
     Method(
         "fairmi, network",
@@ -339,7 +339,7 @@ METHODS: tuple[Method, ...] = (
         {"lam": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
         {"lam": (0.0, 4.0)},
         in_folds=False,
-        cost=3.0,
+        cost=3.6,
     ),
     Method(
         "fairmi, 4 networks",
@@ -347,7 +347,7 @@ METHODS: tuple[Method, ...] = (
         {"lam": (4.0, 6.0, 8.0, 11.0)},
         None,
         {"lam": (8.0,)},
-        cost=6.0,
+        cost=5.0,
     ),
 )
 
@@ -360,7 +360,7 @@ PREDICTED_GROUP = (
         {"tol": (0.02,)},
         shares=True,
         two_groups=True,
-        cost=2.5,
+        cost=1.7,
     ),
     Method(
         "Predicted group, boosting",
@@ -369,6 +369,6 @@ PREDICTED_GROUP = (
         {"tol": (0.02,)},
         shares=True,
         two_groups=True,
-        cost=4.0,
+        cost=3.4,
     ),
 )
