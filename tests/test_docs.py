@@ -151,6 +151,18 @@ def test_scripts_and_pages_that_a_page_names_are_there(page):
         assert source_of((page.parent / link).resolve()).exists(), link
 
 
+def test_every_page_of_the_site_is_in_a_table_of_contents():
+    listed = {
+        (page.parent / name.strip()).with_suffix(".md").resolve()
+        for page in PAGES
+        for block in re.findall(r"```{toctree}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+        for name in block.splitlines()
+        if name and not name.startswith(":")
+    }
+    pages = {page for page in PAGES if page.parent != ROOT and page != ROOT / "docs" / "index.md"}
+    assert sorted(pages - listed) == []
+
+
 def test_there_are_pages_and_commands():
     """So that a change of the patterns above can't pass by finding nothing."""
     assert len(PAGES) >= 15
