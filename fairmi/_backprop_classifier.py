@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
-from fairmi._base import Callbacks, check_callbacks, check_lam, told_of_stop
-from fairmi._data.arguments import explains_arguments
+from fairmi._base import Callbacks, check_callbacks, check_lam, check_started, notes_of_stop
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
-    on_few_threads,
+    few_threads,
     own_randomness,
 )
 from fairmi._sklearn_compat import Interval, StrOptions
+from fairmi.exceptions import warn_of
 from fairmi.networks.config import check_size, layer_sizes, n_batches
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
@@ -183,8 +183,6 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         self.verbose = verbose
         self.random_state = random_state
 
-    @on_few_threads
-    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -226,24 +224,27 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         check_layer_sizes(self.hidden_layer_sizes)
         check_callbacks(self.callbacks)
         check_lam(self.lam)
-        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
-        encoder, encoded = self._encoded(given)
-        device, seed = device_of(self.device), seed_of(self.random_state)
-        with own_randomness(self.encoder, seed, device):
-            trunk = self._trunk(encoded, device, goes_on=False)
-            config = self._config(given, encoded, device, seed, trunk)
-            check_size(config.architecture, 1)
-            rows, _ = training_rows(
-                encoded,
-                given.plan.n_groups,
-                constraint=self.constraint,
-                group_weight=self.group_weight,
-                n_classes=len(given.classes),
-                device=device,
-            )
-            training = Backprop(rows, config, trunk)
-            outcome = self._trained(given, encoder, training)
-        return self._take(given, encoder, training, outcome)._told()
+        with few_threads(self.encoder):
+            given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
+            warn_of(given.notes, stacklevel=2)
+            encoder, encoded = self._encoded(given)
+            device, seed = device_of(self.device), seed_of(self.random_state)
+            with own_randomness(self.encoder, seed, device):
+                trunk = self._trunk(encoded, device, goes_on=False)
+                config = self._config(given, encoded, device, seed, trunk)
+                check_size(config.architecture, 1)
+                rows, _ = training_rows(
+                    encoded,
+                    given.plan.n_groups,
+                    constraint=self.constraint,
+                    group_weight=self.group_weight,
+                    n_classes=len(given.classes),
+                    device=device,
+                )
+                training = Backprop(rows, config, trunk)
+                outcome = self._trained(given, encoder, training)
+            self._take(given, encoder, training, outcome)
+        return self._warn(given)
 
     def _config(
         self,
@@ -324,13 +325,14 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             "best_epoch_": 0 if kept is None else kept.epoch,
             "stopped_": stopped,
         }
-        self._store(given, self._learned(encoder, training) | ended)
+        check_started(stopped, len(history))
+        stop = notes_of_stop(stopped, len(history))
+        self._store(given, self._learned(encoder, training) | ended, stop)
         claims: Sequence[float | None] = ()
         if kept is not None:
             claims = kept.penalty if self.lam else (None,)
-        self.warnings_ += told_of_stop(stopped, self.n_iter_)
         n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
-        self.warnings_ += self._diagnosed(diagnosed_rows(training.rows), claims, n_steps)
+        self._note(self._diagnosed(diagnosed_rows(training.rows), claims, n_steps))
         return self
 
 

@@ -16,15 +16,20 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.arguments import explains_arguments
 from fairmi._data.columns import without_dropped
-from fairmi._data.fit_input import FitInput
+from fairmi._data.fit_input import FitInput, RowOptions
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
-from fairmi._data.tables import check_table
-from fairmi._sklearn_compat import DocLinkMixin, in_search
+from fairmi._data.tables import Header, check_table
+from fairmi._sklearn_compat import DocLinkMixin
 from fairmi.core.task import Classes
-from fairmi.exceptions import StoppedFitError, warn_again
+from fairmi.exceptions import (
+    CollapseWarning,
+    ConvergenceWarning,
+    Note,
+    StoppedFitError,
+    warn_again,
+)
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
@@ -34,9 +39,6 @@ _FEW_STEPS = 200
 _INFORMATION = frozenset(
     ("donsker_varadhan", "mine", "nwj", "infonce", "smile", "club", "barber_agakov")
 )
-Told = list[tuple[str, str]]
-"""Warnings as (name of the category in fairmi.exceptions, message)."""
-
 _PLAN = "_sensitive_plan"
 _REASONS = {
     "diverged": "a loss became non-finite; lower learning_rate, or check X for extreme values",
@@ -59,6 +61,9 @@ class RepresentationClassifier(
     # at the other little of C is left in Z (on Adult and on German alike).
     lam_range: ClassVar[tuple[float, float]] = (0.25, 16.0)
 
+    # Whether groups may be known by probability alone.
+    _reads_probabilities: ClassVar[bool] = False
+
     sensitive_columns: Any
     drop_sensitive: bool
     callbacks: Callbacks
@@ -69,19 +74,16 @@ class RepresentationClassifier(
     stopped_: str | None
     warnings_: list[tuple[str, str]]
 
-    @explains_arguments
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
 
-    @explains_arguments
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         return softmax(self._class_scores(X), axis=1)
 
-    @explains_arguments
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class, (n_rows, n_classes)."""
         return log_softmax(self._class_scores(X), axis=1)
@@ -90,13 +92,11 @@ class RepresentationClassifier(
         scores = self.decision_function(X)
         return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
 
-    @explains_arguments
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
         scores = self._scores(self._representation(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    @explains_arguments
     def transform(self, X: Any) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
@@ -112,15 +112,24 @@ class RepresentationClassifier(
 
     def _checked_features(self, X: Any) -> Any:
         """Return the columns that the encoder reads of a table."""
-        kept, names = self._kept, getattr(self, "feature_names_in_", None)
-        if len(kept) == self.n_features_in_:
-            return check_table(self, X, reset=False)
-        X = without_dropped(X, kept, self.n_features_in_, names)
-        reader = type(self)(**self.get_params(deep=False))
-        reader.n_features_in_ = len(kept)
-        if names is not None:
-            reader.feature_names_in_ = names[kept]
-        return check_table(reader, X, reset=False)
+        header, kept = self._header(), self._kept
+        if len(kept) < header.n_features:
+            X = without_dropped(X, kept, header.n_features, header.names)
+            header = header.of_columns(kept)
+        return check_table(header.name, X, header)[0]
+
+    def _header(self) -> Header:
+        """Return the columns of X that the fit saw."""
+        names, shape = (getattr(self, name, None) for name in ("feature_names_in_", "item_shape_"))
+        return Header(type(self).__name__, self.n_features_in_, names, shape)
+
+    def _row_options(self) -> RowOptions:
+        """Return what the parameters say of how rows are read."""
+        return RowOptions.of(
+            self.get_params(deep=False),
+            type(self).__name__,
+            reads_probabilities=self._reads_probabilities,
+        )
 
     def _represent(self, X: Any) -> np.ndarray:
         raise NotImplementedError
@@ -128,7 +137,7 @@ class RepresentationClassifier(
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _store(self, given: FitInput, learned: dict[str, Any]) -> Self:
+    def _store(self, given: FitInput, learned: dict[str, Any], notes: Sequence[Note] = ()) -> Self:
         """Become the model that was learned, in place of any before."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
@@ -138,31 +147,26 @@ class RepresentationClassifier(
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
             "_kept": given.kept,
-            "warnings_": list(given.told),
+            "warnings_": [(kind.__name__, text) for kind, text in (*given.notes, *notes)],
         }
-        for name, value in (given.header | known | learned).items():
+        for name, value in (given.header.attributes | known | learned).items():
             setattr(self, name, value)
         return self
 
-    def _told(self) -> Self:
-        """Give the warnings of the fit; leave a search rather than let it score what was stopped.
+    def _note(self, notes: list[Note]) -> None:
+        """Keep what else there is to warn of."""
+        self.warnings_ += [(kind.__name__, text) for kind, text in notes]
 
-        Outside a search the state that was kept is the model, with a warning that says so.
+    def _warn(self, given: FitInput) -> Self:
+        """Warn, at the line that called `fit`, of the training; of the rows it was before.
 
-        Raises
-        ------
-        KeyboardInterrupt
-            If the fit was interrupted inside a search of scikit-learn.
-        StoppedFitError
-            If it diverged inside one.
+        An interrupt goes on once the state so far is the model, so that it ends a search or a
+        program as any other does.
         """
-        if self.stopped_ in ("interrupted", "diverged") and in_search():
-            if self.stopped_ == "interrupted":
-                raise KeyboardInterrupt
-            (reason,) = (text for kind, text in self.warnings_ if kind == "ConvergenceWarning")
-            raise StoppedFitError(reason)
-        if self.warnings_:
-            warn_again(self.warnings_)
+        of_training = self.warnings_[len(given.notes) :]
+        if self.stopped_ == "interrupted":
+            raise KeyboardInterrupt(of_training[0][1])
+        warn_again(of_training, stacklevel=3)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -234,15 +238,25 @@ def check_path_lams(lam: Any, lams: Any) -> tuple[float, ...]:
     return values
 
 
-def told_of_stop(stopped: str | None, n_epochs: int) -> Told:
-    """Say that a training ended before its time, and what state was kept."""
+def notes_of_stop(stopped: str | None, n_epochs: int) -> list[Note]:
+    """Return what to say where a training ended before its time: what state was kept."""
     if stopped not in _REASONS:
         return []
     message = (
         f"Training stopped after {n_epochs} whole epochs, whose state was kept: "
         f"{_REASONS[stopped]}."
     )
-    return [("ConvergenceWarning", message)]
+    return [(ConvergenceWarning, message)]
+
+
+def check_started(stopped: str | None, n_epochs: int) -> None:
+    """Raise StoppedFitError where a fit diverged before it had a state to keep.
+
+    One that diverged later keeps its last good state, with a warning. Both are so whoever calls: a
+    search scores that state, which is what its refit would keep too.
+    """
+    if stopped == "diverged" and not n_epochs:
+        raise StoppedFitError(f"Nothing was learned in the first epoch: {_REASONS[stopped]}.")
 
 
 def measures_information(penalty: Any) -> bool:
@@ -250,7 +264,7 @@ def measures_information(penalty: Any) -> bool:
     return isinstance(penalty, str) and penalty in _INFORMATION
 
 
-def told_of_trivial(
+def notes_of_collapse(
     task: Classes,
     scores: np.ndarray,
     y: np.ndarray,
@@ -259,7 +273,7 @@ def told_of_trivial(
     *,
     cost_of_y: float = 0.0,
     n_steps: int | None = None,
-) -> Told:
+) -> list[Note]:
     """Say that a fit ended in a trivial solution, and what to change, if it did.
 
     That is one class for all rows; or, of a λ so large that a constant has a lower loss than y
@@ -272,10 +286,10 @@ def told_of_trivial(
     ceiling = task.ceiling(scores, y, weights, cost_of_y)
     if task.is_collapsed(scores, y, weights):
         message = "The fit collapsed: every training row is predicted to be of one class."
-        return [("CollapseWarning", f"{message} {_against_one_class(lam, ceiling, n_steps)}")]
+        return [(CollapseWarning, f"{message} {_against_one_class(lam, ceiling, n_steps)}")]
     if ceiling is not None:
         message = "The fitted model tells little of y: its loss is about that of a constant."
-        return [("CollapseWarning", f"{message} {_against_ceiling(lam, ceiling)}")]
+        return [(CollapseWarning, f"{message} {_against_ceiling(lam, ceiling)}")]
     return []
 
 

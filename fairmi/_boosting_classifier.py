@@ -19,10 +19,9 @@ from fairmi._base import (
     check_lam,
     check_path_lams,
     measures_information,
-    told_of_stop,
-    told_of_trivial,
+    notes_of_collapse,
+    notes_of_stop,
 )
-from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._data.saved_format import check_trees
@@ -37,6 +36,7 @@ from fairmi.boosting.trees import Trees
 from fairmi.core.channel import Channel
 from fairmi.core.information import information_of_labels
 from fairmi.core.membership import Comparison, check_group_weight, compare
+from fairmi.exceptions import warn_of
 from fairmi.networks.reducer import check_alone
 from fairmi.preprocessing.column_codes import column_codes, learn_columns
 
@@ -131,8 +131,8 @@ default="demographic_parity"
     verbose : bool or int, default=False
         Whether to show a progress bar with task loss and MI.
     random_state : int, RandomState instance or None, default=None
-        An int makes the same fit each time, in any number of threads and any order of rows. No
-        global generator is read or set.
+        An int makes the same fit each time, in any number of threads and any order of rows; of a
+        `base` of yours only as far as its own fit does. No global generator is read or set.
 
     Attributes
     ----------
@@ -273,7 +273,6 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
-    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -309,25 +308,28 @@ default="demographic_parity"
         ------
         SensitiveFeaturesError
             If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
-            sensitive feature is missing in a row, has one value, or a group of one row.
+            sensitive feature is missing in a row, or has fewer than two groups of two rows.
         ValueError
             If X, y, weights or a parameter can't be used; the message names it and the fix.
-        StoppedFitError, KeyboardInterrupt
-            If the fit diverged or was interrupted inside a search, which must not score it.
+        KeyboardInterrupt
+            If the fit was interrupted, once the trees so far are the model.
 
         Warns
         -----
         ConvergenceWarning
             If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
+        SmallGroupWarning
+            If a row is the only one of its group; it trains the task alone.
         CollapseWarning
             If one class alone is predicted, or if λ is so large that a constant prediction has a
             lower loss than y itself, and the fitted model is no better than one.
         """
         self._check_parameters()
-        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
+        given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
+        warn_of(given.notes, stacklevel=2)
         lam, factors = given.plan.weigh(self.lam)
         (learned,) = self._learned(given, (lam,), factors)
-        return self._take(given, learned)._told()
+        return self._take(given, learned)._warn(given)
 
     def fit_path(
         self,
@@ -361,7 +363,7 @@ default="demographic_parity"
         """
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
-        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
+        given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
         learned = self._learned(given, values, (1.0,))
         models = [clone(self).set_params(lam=lam) for lam in values]
         return [model._take(given, of) for model, of in zip(models, learned, strict=True)]
@@ -406,7 +408,7 @@ default="demographic_parity"
             for lam, found, report in zip(lams, trained, reports, strict=True):
                 channel = found.channel
                 scores = channel.unsquash(channel.round(channel.squash(found.scores)))
-                trivial = told_of_trivial(
+                trivial = notes_of_collapse(
                     rows.task, scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y
                 )
                 yield {
@@ -464,11 +466,9 @@ default="demographic_parity"
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""
         trivial = learned.pop("trivial")
-        self._store(given, learned)
-        self.warnings_ += told_of_stop(self.stopped_, self.n_iter_) + trivial
-        return self
+        stop = notes_of_stop(learned["stopped_"], learned["n_iter_"])
+        return self._store(given, learned, stop + trivial)
 
-    @explains_arguments
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
         if not self._is_base():
@@ -477,7 +477,6 @@ default="demographic_parity"
         scores = self._raw_scores(self._checked_features(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    @explains_arguments
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         if self._is_base() and hasattr(self.base_, "predict_proba"):

@@ -19,13 +19,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from fairmi._data.arguments import explains_arguments
 from fairmi._data.columns import sensitive_columns_of, without_dropped
-from fairmi._data.fit_input import FitInput, read_fit_input
+from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
 from fairmi._data.random_state import seed_of
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
-from fairmi._data.tables import check_table, read_columns
+from fairmi._data.tables import Header, check_table, read_columns
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, safe_indexing
 from fairmi.decisions.boosting import FEW_ROWS, AveragedBoosting
 from fairmi.decisions.rule import (
@@ -37,7 +36,14 @@ from fairmi.decisions.rule import (
     margins,
     standard_errors,
 )
-from fairmi.exceptions import SensitiveFeaturesError, warn_again
+from fairmi.exceptions import (
+    CollapseWarning,
+    InfeasibleBoundWarning,
+    Note,
+    SensitiveFeaturesError,
+    SmallGroupWarning,
+    warn_of,
+)
 
 Splits = Sequence[tuple[np.ndarray, np.ndarray]]
 
@@ -172,12 +178,6 @@ default="demographic_parity"
         "random_state": ["random_state"],
     }
 
-    # What the reader of a fit asks of an estimator, and is no parameter here.
-    class_weight = None
-    weighted = "both"
-    sensitive_kinds = None
-    lam = 0.0
-
     def __init__(
         self,
         estimator: Any = None,
@@ -203,7 +203,6 @@ default="demographic_parity"
         self.cv = cv
         self.random_state = random_state
 
-    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -251,7 +250,7 @@ default="demographic_parity"
             If one class alone is decided.
         """
         self._validate_params()
-        given = read_fit_input(self, X, y, sensitive_features, sample_weight)
+        given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
         codes = _group_codes(given)
         seed = seed_of(self.random_state)
         splits = self._splits(given, len(np.asarray(y)))
@@ -267,7 +266,7 @@ default="demographic_parity"
         decision = best_decision(rows, self.bound, randomized=self.randomized)
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
-        for name, value in given.header.items():
+        for name, value in given.header.attributes.items():
             setattr(self, name, value)
         self.classes_ = given.classes
         self.sensitive_values_ = given.plan.labels
@@ -275,8 +274,9 @@ default="demographic_parity"
         self._sensitive_plan, self._kept = given.plan, given.kept
         self._cells, self._rows, self._salt = cells, rows, seed
         self._decisions = {float(self.bound): decision}
-        self.warnings_ = given.told + self._warnings_of(decision)
-        warn_again(self.warnings_)
+        notes = given.notes + self._notes_of(decision)
+        self.warnings_ = [(kind.__name__, text) for kind, text in notes]
+        warn_of(notes, stacklevel=2)
         return self
 
     def path(self, bounds: Sequence[float]) -> pd.DataFrame:
@@ -326,18 +326,17 @@ default="demographic_parity"
         other = clone(self).set_params(bound=bound)
         learned = {k: v for k, v in vars(self).items() if k not in self.get_params(deep=False)}
         vars(other).update(learned)
-        other.warnings_ = other._warnings_of(decision)
-        warn_again(other.warnings_)
+        notes = other._notes_of(decision)
+        other.warnings_ = [(kind.__name__, text) for kind, text in notes]
+        warn_of(notes, stacklevel=2)
         return other
 
-    @explains_arguments
     def predict(self, X: Any) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
 
-    @explains_arguments
     def decision_function(self, X: Any) -> np.ndarray:
         """Return P(y | x) less what the multipliers take of it, (n_rows, n_classes).
 
@@ -409,15 +408,20 @@ default="demographic_parity"
 
     def _checked_features(self, X: Any) -> Any:
         """Return the columns that the classifiers read of a table."""
-        if len(self._kept) == self.n_features_in_:
-            return check_table(self, X, reset=False)
         names = getattr(self, "feature_names_in_", None)
-        reader = clone(self)
-        reader.n_features_in_ = len(self._kept)
-        if names is not None:
-            reader.feature_names_in_ = names[self._kept]
-        return check_table(
-            reader, without_dropped(X, self._kept, self.n_features_in_, names), reset=False
+        header = Header(type(self).__name__, self.n_features_in_, names)
+        if len(self._kept) < header.n_features:
+            X = without_dropped(X, self._kept, header.n_features, names)
+            header = header.of_columns(self._kept)
+        return check_table(header.name, X, header)[0]
+
+    def _row_options(self) -> RowOptions:
+        return RowOptions(
+            name=type(self).__name__,
+            constraint=self.constraint,
+            sensitive_columns=self.sensitive_columns,
+            drop_sensitive=self.drop_sensitive,
+            missing_sensitive=self.missing_sensitive,
         )
 
     def _membership(self, X: Any) -> np.ndarray:
@@ -447,15 +451,15 @@ default="demographic_parity"
             )
         return self._decisions[float(bound)]
 
-    def _warnings_of(self, decision: Decision) -> list[tuple[str, str]]:
-        """Return what there is to say of a rule, as (name of the category, message)."""
+    def _notes_of(self, decision: Decision) -> list[Note]:
+        """Return what to warn of in a rule."""
         if self._rows is None:
             return []
         rows, bound = self._rows, float(self.bound)
         errors = standard_errors(rows, decision)
         small = np.unique(self._cells.groups[errors > max(bound, _SMALLEST_BOUND)])
         decided = np.unique([rows.decided(of) for of in decision.multipliers])
-        told = []
+        notes: list[Note] = []
         if len(small):
             names = ", ".join(repr(self.sensitive_values_[c]) for c in small[:5])
             message = (
@@ -464,7 +468,7 @@ default="demographic_parity"
                 "that on new rows the bound is not to be expected; merge groups, give more rows, "
                 "or raise the bound."
             )
-            told.append(("SmallGroupWarning", message))
+            notes.append((SmallGroupWarning, message))
         if decision.unfairness > bound + rows.coarseness() + 0.1 * errors.max():
             single, fix = (
                 ("", "R") if self.randomized else (" single", "Set randomized=True, or r")
@@ -473,15 +477,15 @@ default="demographic_parity"
                 f"No{single} rule was found within bound={bound:g}; the closest one, at "
                 f"{decision.unfairness:.3g}, is used. {fix}aise the bound."
             )
-            told.append(("InfeasibleBoundWarning", message))
+            notes.append((InfeasibleBoundWarning, message))
         if len(decided) == 1:
             (label,) = self.classes_[decided].tolist()
             message = (
                 f"Every row is decided to be of class {label!r}; raise bound={bound:g}, or give "
                 "an estimator whose probabilities tell more of y."
             )
-            told.append(("CollapseWarning", message))
-        return told
+            notes.append((CollapseWarning, message))
+        return notes
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain data and the fitted classifiers; nothing of single rows."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -16,14 +16,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier, Told, told_of_trivial
+from fairmi._base import RepresentationClassifier, notes_of_collapse
 from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
-from fairmi._sklearn_compat import in_skops
 from fairmi._threads import one_thread
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
+from fairmi.exceptions import CollapseWarning, Note
 from fairmi.networks.inference import represent, represent_items
 from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
 from fairmi.preprocessing import TableEncoder
@@ -36,10 +36,6 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
     from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import Batch, TrainingRows
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_S = TypeVar("_S")
-
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
 _CLAIMED_SHARE = 0.25
@@ -50,12 +46,12 @@ _MAX_CELLS = 256
 _MAX_BOOSTED = 256
 
 
-def told_of_blind_critics(
+def notes_of_blind_critics(
     z: np.ndarray,
     groups: Sequence[np.ndarray | None],
     counted: Sequence[np.ndarray],
     claims: Sequence[float | None],
-) -> Told:
+) -> list[Note]:
     """Say of each sensitive attribute whose critic is blind that a fresh probe finds it in Z.
 
     Parameters
@@ -68,13 +64,13 @@ def told_of_blind_critics(
     claims : sequence of float or None
         What each critic says is left, in nats; None where it is not penalised.
     """
-    told: Told = []
+    notes: list[Note] = []
     for codes, rows, claimed in zip(groups, counted, claims, strict=True):
         if codes is not None and claimed is not None and rows.sum() >= _MIN_ROWS:
             found = _probed(z[rows], codes[rows])
             if found > _FOUND and claimed < _CLAIMED_SHARE * found:
-                told.append(("CollapseWarning", _blind(claimed, found)))
-    return told
+                notes.append((CollapseWarning, _blind(claimed, found)))
+    return notes
 
 
 def _probed(z: np.ndarray, groups: np.ndarray) -> float:
@@ -99,9 +95,9 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
         probe = _linear_probe() if wide else _boosted_probe()
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a probe
-            told = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
+            shares_of = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
         column = np.searchsorted(probe.classes_, groups[held_out])
-        predicted = told[np.arange(len(held_out)), column]
+        predicted = shares_of[np.arange(len(held_out)), column]
     return float(np.log(predicted / shares[groups[held_out]]).mean())
 
 
@@ -120,21 +116,12 @@ def _blind(claimed: float, found: float) -> str:
     )
 
 
-def on_few_threads(
-    method: Callable[Concatenate[_S, _P], _R],
-) -> Callable[Concatenate[_S, _P], _R]:
-    """Let a method of a classifier run on one thread, but for an encoder of the user's own.
+def few_threads(encoder: Any) -> AbstractContextManager[None]:
+    """Train on one thread, but for an encoder of the user's own.
 
     That one takes as many threads as torch is set to: its products may be large.
     """
-
-    @wraps(method)
-    def wrapped(self: _S, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        own = getattr(self, "encoder", None) is not None
-        with nullcontext() if own else one_thread():
-            return method(self, *args, **kwargs)
-
-    return wrapped
+    return one_thread() if encoder is None else nullcontext()
 
 
 def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
@@ -195,20 +182,20 @@ class NetworkClassifier(RepresentationClassifier):
         return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
-        self, given: FitInput, encoder: TableEncoder | None = None, *, masks: bool = False
+        self, given: FitInput, encoder: TableEncoder | None = None
     ) -> tuple[TableEncoder | None, EncodedRows]:
         """Return the encoding of a table, as it was or learned now, and the encoded rows.
 
         Rows of any shape have none and stay as they are.
         """
-        if "item_shape_" in given.header:
+        if given.header.item_shape is not None:
             from fairmi.networks.item_rows import item_rows
             from fairmi.networks.model import device_of
 
             return None, item_rows(given, device_of(self.device))
         if encoder is None:
             encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
-        return encoder, encode_rows(given, encoder, masks=masks)
+        return encoder, encode_rows(given, encoder)
 
     def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
         """Return the trunk of a fit, None without an encoder of the user's."""
@@ -235,7 +222,7 @@ class NetworkClassifier(RepresentationClassifier):
         claims: Sequence[float | None],
         n_steps: int,
         lams: Sequence[float] = (),
-    ) -> Told:
+    ) -> list[Note]:
         """Say what is wrong with the fitted model, as some rows of the fit show it.
 
         `n_steps` it took. `lams` has λ of each sensitive attribute whose penalty is I(Z; C) in
@@ -247,7 +234,7 @@ class NetworkClassifier(RepresentationClassifier):
         scores = networks.mean_scores(z)
         weights = batch.task_weights[0].cpu().numpy()
         y, cost_of_y = batch.y.cpu().numpy(), _cost_of_y(batch, lams)
-        told = told_of_trivial(
+        notes = notes_of_collapse(
             Classes(len(self.classes_)),
             scores,
             y,
@@ -257,28 +244,31 @@ class NetworkClassifier(RepresentationClassifier):
             n_steps=n_steps,
         )
         if self.constraint != "demographic_parity" or not claims:
-            return told
+            return notes
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        blind = told_of_blind_critics(z[0], groups, counted, claims)
-        return told + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
+        blind = notes_of_blind_critics(z[0], groups, counted, claims)
+        return notes + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return plain data, the user's own parameters and the trained copy of their module.
+        """Return plain data alone, and the user's own parameters.
 
         Raises
         ------
         TypeError
-            If skops asks, and there is a module.
+            If one of these is a module, which is no plain data: skops asks here, pickle below.
         """
-        state = super().__getstate__()
-        if self.encoder is not None and in_skops():
+        if self.encoder is not None:
             raise TypeError(
                 f"skops saves no torch module, and this {type(self).__name__} has an encoder of "
                 "your own; save it by pickle or joblib, or pass on trunk_.state_dict() and "
                 "parameters_."
             )
-        return state
+        return super().__getstate__()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Return what pickle saves: the user's module too, and its trained copy."""
+        return copyreg.__newobj__, (type(self),), super().__getstate__()  # type: ignore[attr-defined]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over saved data.

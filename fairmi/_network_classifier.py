@@ -17,10 +17,10 @@ from fairmi._base import (
     check_callbacks,
     check_lam,
     check_path_lams,
+    check_started,
     measures_information,
-    told_of_stop,
+    notes_of_stop,
 )
-from fairmi._data.arguments import explains_arguments
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
 from fairmi._data.prior import prior_offsets
 from fairmi._data.random_state import seed_of
@@ -28,11 +28,12 @@ from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
     diagnosed_rows,
-    on_few_threads,
+    few_threads,
     own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi.core.task import log_odds
+from fairmi.exceptions import warn_of
 from fairmi.networks.config import NetworkConfig, network_config
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
@@ -316,8 +317,6 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
-    @on_few_threads
-    @explains_arguments
     def fit(
         self,
         X: Any,
@@ -356,16 +355,19 @@ default="demographic_parity"
         ------
         SensitiveFeaturesError
             If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
-            sensitive feature is missing in a row, has one value, or a group of one row.
+            sensitive feature is missing in a row, or has fewer than two groups of two rows.
         ValueError
             If X, y, weights or a parameter can't be used; the message names it and the fix.
         StoppedFitError, KeyboardInterrupt
-            If the fit diverged or was interrupted inside a search, which must not score it.
+            If a loss became non-finite before the first whole epoch; if the fit was interrupted,
+            once the state so far is the model.
 
         Warns
         -----
         ConvergenceWarning
             If a loss became non-finite or the fit was interrupted; the last good state is kept.
+        SmallGroupWarning
+            If a row is the only one of its group; it trains the task alone.
         CollapseWarning
             If one class alone is predicted; if λ is so large that a constant prediction has a
             lower loss than y itself, and the fitted model is no better than one; or if Z tells
@@ -373,16 +375,16 @@ default="demographic_parity"
         """
         self._check_parameters()
         goes_on = self.warm_start and hasattr(self, "parameters_")
-        earlier = self.classes_ if goes_on else None
-        given, encoder = self._read(
-            X, y, sensitive_features, sample_weight, earlier, self.encoder_ if goes_on else None
-        )
-        lam, factors = given.plan.weigh(self.lam)
-        encoder, rows = self._encoded(given, encoder)
-        trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
-        return self._take(given, encoder, data, trained, 0)._told()
+        with few_threads(self.encoder):
+            given, encoder = self._read(X, y, sensitive_features, sample_weight, goes_on=goes_on)
+            warn_of(given.notes, stacklevel=2)
+            lam, factors = given.plan.weigh(self.lam)
+            encoder, rows = self._encoded(given, encoder)
+            trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
+            check_started(trained.stopped(0), len(trained.history(0)))
+            self._take(given, encoder, data, trained, 0)
+        return self._warn(given)
 
-    @on_few_threads
     def fit_path(
         self,
         X: Any,
@@ -414,14 +416,13 @@ default="demographic_parity"
         """
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
-        given, encoder = self._read(X, y, sensitive_features, sample_weight)
-        encoder, rows = self._encoded(given, encoder)
-        trained, data = self._trained(given, rows, values, (1.0,), goes_on=False)
-        models = [clone(self).set_params(lam=lam) for lam in values]
-        return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
+        with few_threads(self.encoder):
+            given, encoder = self._read(X, y, sensitive_features, sample_weight)
+            encoder, rows = self._encoded(given, encoder)
+            trained, data = self._trained(given, rows, values, (1.0,), goes_on=False)
+            models = [clone(self).set_params(lam=lam) for lam in values]
+            return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
 
-    @on_few_threads
-    @explains_arguments
     def partial_fit(
         self,
         X: Any,
@@ -431,7 +432,6 @@ default="demographic_parity"
         sensitive_features: Any = None,
         sample_weight: ArrayLike | None = None,
         sensitive_values: Any = None,
-        errors: str = "raise",
     ) -> Self:
         """Train once on the next rows of data that need never be in memory at once.
 
@@ -450,11 +450,6 @@ default="demographic_parity"
         sensitive_values : list or dict of lists, default=None
             All groups, for the first call; those of a later part may be absent from it. A tuple
             for each where there are several features; where `lam` is a dict, a list for each.
-        errors : {"raise", "mask"}, default="raise"
-            What an odd value does. "raise" refuses the part. "mask" takes what no float can hold,
-            and text in a column of numbers, for missing; rows of a group that is not known, or
-            missing, train the task alone; rows of a class that is not known, or without a label,
-            are left out.
 
         Returns
         -------
@@ -467,31 +462,34 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
-        from fairmi.networks.loop import epoch_dict
-        from fairmi.networks.model import device_of
         from fairmi.networks.reducer import check_alone
-        from fairmi.networks.stream_state import stream_state
 
         self._check_parameters()
         check_alone("partial_fit")
-        if not isinstance(errors, str) or errors not in ("raise", "mask"):
-            raise ValueError(f'errors={errors!r} is unknown; give "raise" or "mask".')
         first = not hasattr(self, "parameters_")
         given = read_stream_input(
-            self,
+            self._row_options(),
             X,
             y,
             sensitive_features,
             sample_weight,
             classes=classes,
-            earlier=None if first else (self.classes_, self._sensitive_plan),
+            earlier=None if first else (self._header(), self.classes_, self._sensitive_plan),
             sensitive_values=sensitive_values,
-            masks=errors == "mask",
         )
+        warn_of(given.notes, stacklevel=2)
+        with few_threads(self.encoder):
+            self._train_part(given, first=first)
+        return self._warn(given)
+
+    def _train_part(self, given: FitInput, *, first: bool) -> None:
+        """Train on the rows of one part of a stream, and become what was learned."""
+        from fairmi.networks.loop import epoch_dict
+        from fairmi.networks.model import device_of
+        from fairmi.networks.stream_state import stream_state
+
         lam, factors = given.plan.weigh(self.lam)
-        encoder, rows = self._encoded(
-            given, None if first else self.encoder_, masks=errors == "mask"
-        )
+        encoder, rows = self._encoded(given, None if first else self.encoder_)
         counts = None if first else self.sensitive_counts_
         totals = rows.totals + (0 if self._stream is None else self._stream["totals"])
         step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
@@ -506,20 +504,19 @@ default="demographic_parity"
         if trunk is not None:
             learned["trunk_"] = trunk.finished()
         if record is None:
-            learned |= self._unfed(given, data, config, counts)
-        else:
-            learned |= {
-                "parameters_": trainer.networks.arrays(slice(None)),
-                "sensitive_counts_": counts,
-                "history_": [*getattr(self, "history_", ()), epoch_dict(record, slice(None))],
-                "n_iter_": record.epoch,
-                "t_": trainer.step_count,
-                "stopped_": None,
-            }
-        self._store(given, learned)
-        if record is not None:
-            self._stream = stream_state(trainer) | {"totals": totals}
-        return self._told()
+            learned |= self._unfed(data, config, counts)
+            self._store(given, learned, notes_of_stop("diverged", learned["n_iter_"]))
+            return
+        learned |= {
+            "parameters_": trainer.networks.arrays(slice(None)),
+            "sensitive_counts_": counts,
+            "history_": [*getattr(self, "history_", ()), epoch_dict(record, slice(None))],
+            "n_iter_": record.epoch,
+            "t_": trainer.step_count,
+            "stopped_": None,
+        }
+        self._store(given, learned, [])
+        self._stream = stream_state(trainer) | {"totals": totals}
 
     def finish(self) -> Self:
         """End a stream: drop critic and optimisers, which make a saved model three times as large.
@@ -549,7 +546,7 @@ default="demographic_parity"
         return trainer
 
     def _unfed(
-        self, given: FitInput, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
+        self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
     ) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
         from fairmi.networks.trainer import Trainer
@@ -559,8 +556,7 @@ default="demographic_parity"
         if not kept:
             start = Trainer(data, config).networks.arrays(slice(None))
             kept = dict(zip(names, (start, np.zeros_like(counts), [], 0, 0), strict=True))
-        told = given.told + told_of_stop("diverged", kept["n_iter_"])
-        return kept | {"stopped_": "diverged", "warnings_": told}
+        return kept | {"stopped_": "diverged"}
 
     def _read(
         self,
@@ -568,17 +564,18 @@ default="demographic_parity"
         y: Any,
         sensitive_features: Any,
         sample_weight: Any,
-        earlier_classes: np.ndarray | None = None,
-        encoder: TableEncoder | None = None,
+        *,
+        goes_on: bool = False,
     ) -> tuple[FitInput, TableEncoder | None]:
         """Return the rows of a fit, and an encoder of them if one is known."""
         from fairmi.networks.reducer import active_reducer
         from fairmi.networks.shard import read_shard
 
-        given = (self, X, y, sensitive_features, sample_weight)
-        if active_reducer().n_shards == 1:
-            return read_fit_input(*given, earlier_classes=earlier_classes), encoder
-        return read_shard(*given, reducer=active_reducer())
+        given = (self._row_options(), X, y, sensitive_features, sample_weight)
+        if active_reducer().n_shards > 1:
+            return read_shard(self, *given, reducer=active_reducer())
+        earlier = (self._header(), self.classes_) if goes_on else None
+        return read_fit_input(*given, earlier=earlier), self.encoder_ if goes_on else None
 
     def _check_parameters(self) -> None:
         from fairmi.dependence.names import penalty_of
@@ -709,12 +706,11 @@ default="demographic_parity"
         if trained.trunk is not None:
             learned["trunk_"] = trained.trunk.finished()
         self._stream = None
-        self._store(given, learned)
-        self.warnings_ += told_of_stop(stopped, self.n_iter_)
+        self._store(given, learned, notes_of_stop(stopped, len(history)))
         batch = diagnosed_rows(rows)
         lams = [config.lams[place] * factor for factor in config.factors]
         lams = lams if measures_information(self.penalty) else []
-        self.warnings_ += self._diagnosed(batch, trained.claims(batch, place), self.t_, lams)
+        self._note(self._diagnosed(batch, trained.claims(batch, place), self.t_, lams))
         reducer = trained.trainer.reducer
         if reducer.n_shards > 1:
             from fairmi.networks.shard import learned_of

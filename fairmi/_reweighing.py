@@ -17,7 +17,7 @@ from fairmi._data.labels import check_labels, check_weights
 from fairmi._data.sensitive import plan_sensitive
 from fairmi._data.tables import check_indexes
 from fairmi.core.membership import Membership
-from fairmi.exceptions import SensitiveFeaturesError, warn_user
+from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning, warn_of
 
 
 class FairReweighing(BaseEstimator):
@@ -121,10 +121,10 @@ class FairReweighing(BaseEstimator):
             )
         rows = y if X is None else X
         check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
-        labels = check_labels(self, rows, y)
+        labels = check_labels(type(self).__name__, rows, y)
         given = check_weights(sample_weight, rows)
         frame = sensitive_frame(sensitive_features)
-        self._plan = plan_sensitive(
+        self._plan, notes = plan_sensitive(
             frame,
             given,
             missing=self.missing_sensitive,
@@ -139,10 +139,10 @@ class FairReweighing(BaseEstimator):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.sensitive_values_ = self._plan.labels
         members = self._plan.rows(
-            frame, n_rows=len(labels), argument="sensitive_features"
+            frame, n_rows=len(labels), argument="sensitive_features", hides=bool(notes)
         ).attributes[0]
         self.cell_weights_ = _cell_weights(members, codes, len(self.classes_), given)
-        self._warn_of_empty_cells()
+        warn_of(notes + self._notes_of_empty_cells(), stacklevel=2)
         self.sample_weight_ = given * _row_weights(self.cell_weights_, members, codes)
         return self
 
@@ -158,7 +158,7 @@ class FairReweighing(BaseEstimator):
         """
         check_is_fitted(self, "cell_weights_")
         check_indexes(X=X, y=y, sensitive_features=sensitive_features)
-        labels = check_labels(self, y if X is None else X, y)
+        labels = check_labels(type(self).__name__, y if X is None else X, y)
         unknown = np.setdiff1d(labels, self.classes_)
         if len(unknown):
             raise ValueError(
@@ -170,15 +170,16 @@ class FairReweighing(BaseEstimator):
         codes = np.searchsorted(self.classes_, labels)
         return _row_weights(self.cell_weights_, rows.attributes[0], codes)
 
-    def _warn_of_empty_cells(self) -> None:
+    def _notes_of_empty_cells(self) -> list[Note]:
         empty = np.argwhere(self.cell_weights_ == 0)
-        if len(empty):
-            group, label = self.sensitive_values_[empty[0][0]], self.classes_.tolist()[empty[0][1]]
-            warn_user(
-                f"The group {group!r} has no row of the label {label!r}: no weights make label "
-                "and group independent there; join the group to another.",
-                "SmallGroupWarning",
-            )
+        if not len(empty):
+            return []
+        group, label = self.sensitive_values_[empty[0][0]], self.classes_.tolist()[empty[0][1]]
+        text = (
+            f"The group {group!r} has no row of the label {label!r}: no weights make label and "
+            "group independent there; join the group to another."
+        )
+        return [(SmallGroupWarning, text)]
 
 
 class FairReweighingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
 from typing import Any
 
 from sklearn._loss import (
@@ -44,8 +42,6 @@ __all__ = [
     "add_leaves",
     "check_sample_weight",
     "effective_n_threads",
-    "in_search",
-    "in_skops",
     "regression_loss",
     "safe_indexing",
     "validate_params",
@@ -81,26 +77,3 @@ def regression_loss(name: str, *, quantile: float, power: float) -> Any:
     if name == "tweedie":
         return HalfTweedieLoss(power=power)
     return losses[name]()
-
-
-# Modules of scikit-learn that fit an estimator many times; a pipeline is none of them.
-_MANY_FITS = ("sklearn.model_selection.", "sklearn.calibration", "sklearn.ensemble.")
-
-
-def in_search() -> bool:
-    """Whether scikit-learn's searches, cross-validation or ensembles called, however far up."""
-    return _called_by(_MANY_FITS)
-
-
-def in_skops() -> bool:
-    """Whether skops called, to save a model."""
-    return _called_by("skops.")
-
-
-def _called_by(modules: str | tuple[str, ...]) -> bool:
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith(modules):
-            return True
-        frame = frame.f_back
-    return False

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import FrameType
+from collections.abc import Iterable
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -19,14 +15,7 @@ __all__ = [
     "SensitiveFeaturesError",
     "SmallGroupWarning",
     "StoppedFitError",
-    "keeping_warnings",
-    "warn_again",
-    "warn_user",
 ]
-
-
-_OURS = ("fairmi", "contextlib")
-_kept: ContextVar[list[tuple[str, str]] | None] = ContextVar("kept", default=None)
 
 
 class SensitiveFeaturesError(ValueError):
@@ -34,7 +23,7 @@ class SensitiveFeaturesError(ValueError):
 
 
 class StoppedFitError(RuntimeError):
-    """A fit diverged inside a search, which must not score what is left of it."""
+    """A fit diverged before its first whole epoch, so that there is no model."""
 
 
 class CollapseWarning(ConvergenceWarning):
@@ -53,35 +42,16 @@ class SmallGroupWarning(UserWarning):
     """A group has too few rows for its figures to say anything."""
 
 
-def warn_again(found: Iterable[tuple[str, str]]) -> None:
-    """Give the warnings that a fitted model keeps, as (name of the category, message).
-
-    Those of columns were given before training began.
-    """
-    for category, message in found:
-        if category != "ColumnWarning":
-            warn_user(message, category)
+Note = tuple[type[Warning], str]
+"""Something to warn of: category and message."""
 
 
-@contextmanager
-def keeping_warnings() -> Iterator[list[tuple[str, str]]]:
-    """Fill a list with what is warned of meanwhile, as (name of the category, message)."""
-    kept: list[tuple[str, str]] = []
-    token = _kept.set(kept)
-    try:
-        yield kept
-    finally:
-        _kept.reset(token)
+def warn_of(notes: Iterable[Note], *, stacklevel: int) -> None:
+    """Warn of each note; a stacklevel of 1 is the caller's own line, as in `warnings.warn`."""
+    for category, message in notes:
+        warnings.warn(message, category, stacklevel=stacklevel + 1)
 
 
-def warn_user(message: str, category: str) -> None:
-    """Warn at the line of the user that called the package; `category` is a name of this file."""
-    kept = _kept.get()
-    if kept is not None:
-        kept.append((category, message))
-    frame: FrameType | None = sys._getframe(1)
-    level = 2
-    # A decorator that is a context runs in contextlib.
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _OURS:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, globals()[category], stacklevel=level)
+def warn_again(recorded: Iterable[tuple[str, str]], *, stacklevel: int) -> None:
+    """Warn of what a fitted model keeps in `warnings_`, as (name of the category, message)."""
+    warn_of([(globals()[name], message) for name, message in recorded], stacklevel=stacklevel + 1)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from fairmi._data.array_rows import as_array_rows, check_array_rows, check_finite_rows
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
-from fairmi._data.forms import without_infinite
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
@@ -18,17 +18,52 @@ from fairmi._data.labels import (
     check_stream_classes,
     check_weights,
     class_weights,
-    filled_labels,
 )
 from fairmi._data.named_groups import check_same_groups
-from fairmi._data.odd_columns import warn_of_odd_columns
+from fairmi._data.odd_columns import notes_of_columns
 from fairmi._data.probabilities import names_probabilities
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import check_indexes, check_table, is_frame, n_rows
+from fairmi._data.tables import Header, check_indexes, check_table, is_frame, n_rows
 from fairmi._sklearn_compat import safe_indexing
-from fairmi.exceptions import SensitiveFeaturesError, keeping_warnings
+from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
 
-_HEADER = ("n_features_in_", "feature_names_in_")
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What an estimator's parameters say of how the rows of a fit are read.
+
+    `name` is what messages call the estimator, `separate` whether each sensitive column is an
+    attribute with a λ of its own, `own_rows` whether an encoder of the user's reads rows of any
+    shape, and `reads_probabilities` whether groups may be known by probability alone. The other
+    fields are parameters of their names.
+    """
+
+    name: str
+    constraint: str
+    sensitive_columns: Any
+    drop_sensitive: bool
+    missing_sensitive: str
+    sensitive_kinds: Any = None
+    weighted: str = "both"
+    class_weight: Any = None
+    separate: bool = False
+    own_rows: bool = False
+    reads_probabilities: bool = False
+
+    @classmethod
+    def of(
+        cls, parameters: Mapping[str, Any], name: str, *, reads_probabilities: bool = False
+    ) -> Self:
+        """Return the options in an estimator's parameters."""
+        read = {"name", "separate", "own_rows", "reads_probabilities"}
+        own = [field.name for field in fields(cls) if field.name not in read]
+        return cls(
+            name=name,
+            separate=isinstance(parameters["lam"], dict),
+            own_rows=parameters.get("encoder") is not None,
+            reads_probabilities=reads_probabilities,
+            **{field: parameters[field] for field in own},
+        )
 
 
 @dataclass(frozen=True)
@@ -37,11 +72,9 @@ class FitInput:
 
     `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`,
     `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
-    features as `plan` reads them, `positions` (n,) says which of the rows
-    given these are, `header` has the attributes that scikit-learn gives a fitted estimator for
-    the columns of X, of which the encoder reads those at the positions `kept`, and `told` what was
-    warned of. Where X is no table, `features` are rows of any shape, which the header has as
-    `item_shape_`.
+    features as `plan` reads them, `positions` (n,) says which of the rows given these are,
+    `header` has the columns of X, of which the encoder reads those at the positions `kept`, and
+    `notes` what its user should be warned of.
     """
 
     features: Any
@@ -52,9 +85,9 @@ class FitInput:
     sensitive: SensitiveRows
     plan: SensitivePlan
     positions: np.ndarray
-    header: dict[str, Any]
+    header: Header
     kept: list[int]
-    told: list[tuple[str, str]]
+    notes: list[Note]
 
 
 @dataclass(frozen=True)
@@ -67,20 +100,24 @@ class _Rows:
     sensitive: pd.DataFrame
     argument: str
     positions: np.ndarray
-    header: dict[str, Any]
+    header: Header
     kept: list[int]
+    notes: list[Note]
 
     def with_weight(self) -> _Rows:
         """Return the rows whose weights are not both 0."""
-        return self._only((self.weights != 0).any(axis=1))
-
-    def of_classes(self, classes: np.ndarray) -> _Rows:
-        """Return the rows of these classes."""
-        known = set(classes.tolist())
-        found = np.array([label in known for label in self.y.tolist()], dtype=bool)
-        if not found.any():
-            raise ValueError(f"y has none of classes={classes.tolist()!r}; leave this part out.")
-        return self._only(found)
+        counts = (self.weights != 0).any(axis=1)
+        if counts.all():
+            return self
+        rows = np.flatnonzero(counts)
+        return replace(
+            self,
+            features=safe_indexing(self.features, rows),
+            y=self.y[rows],
+            weights=self.weights[rows],
+            sensitive=self.sensitive.iloc[rows].reset_index(drop=True),
+            positions=self.positions[rows],
+        )
 
     def with_class_weight(self, class_weight: Any, classes: np.ndarray) -> _Rows:
         """Return the rows, each weighed in the task by its class too."""
@@ -91,223 +128,142 @@ class _Rows:
         weights[:, 0] *= class_weights(class_weight, classes, codes, weights[:, 0])[codes]
         return replace(self, weights=weights)
 
-    def _only(self, counts: Any) -> _Rows:
-        if counts.all():
-            return self
-        rows = np.flatnonzero(counts)
-        return _Rows(
-            safe_indexing(self.features, rows),
-            self.y[rows],
-            self.weights[rows],
-            self.sensitive.iloc[rows].reset_index(drop=True),
-            self.argument,
-            self.positions[rows],
-            self.header,
-            self.kept,
-        )
-
 
 def read_fit_input(
-    estimator: Any,
+    options: RowOptions,
     X: Any,
     y: Any,
     sensitive_features: Any,
     sample_weight: Any,
     *,
-    earlier_classes: np.ndarray | None = None,
+    earlier: tuple[Header, np.ndarray] | None = None,
 ) -> FitInput:
-    """Read and check what a user gave to `fit`; the estimator is left as it is.
+    """Read and check what a user gave to `fit`.
 
     Parameters
     ----------
-    estimator : classifier
-        Its parameters say how sensitive features are found and read.
+    options : RowOptions
     X, y, sensitive_features, sample_weight
         As `fit` takes them.
-    earlier_classes : ndarray or None
-        Those of the fit that this one goes on from, if it does; its columns must be those of X.
+    earlier : (Header, ndarray) or None
+        Columns and classes of the fit that this one goes on from, if it does.
 
     Raises
     ------
     ValueError, TypeError, SensitiveFeaturesError
         If anything is malformed; the message names argument, value and fix.
     """
-    with keeping_warnings() as told:
-        reset = earlier_classes is None
-        rows = _rows(estimator, X, y, sensitive_features, sample_weight, reset=reset)
-        classes = np.unique(rows.y)
-        check_classes(classes, estimator.constraint, earlier_classes)
-        rows = rows.with_class_weight(estimator.class_weight, classes)
-        return _input(rows, classes, _plan(estimator, rows), told)
+    header, known = (None, None) if earlier is None else earlier
+    rows = _rows(options, X, y, sensitive_features, sample_weight, header)
+    classes = np.unique(rows.y)
+    check_classes(classes, options.constraint, known)
+    rows = rows.with_class_weight(options.class_weight, classes)
+    return _input(rows, classes, *_plan(options, rows))
 
 
 def read_stream_input(
-    estimator: Any,
+    options: RowOptions,
     X: Any,
     y: Any,
     sensitive_features: Any,
     sample_weight: Any,
     *,
     classes: Any,
-    earlier: tuple[np.ndarray, SensitivePlan] | None,
+    earlier: tuple[Header, np.ndarray, SensitivePlan] | None,
     sensitive_values: Any = None,
-    masks: bool = False,
 ) -> FitInput:
-    """Read and check what a user gave to `partial_fit`; the estimator is left as it is.
+    """Read and check what a user gave to `partial_fit`.
 
-    `earlier` are classes and plan of the first call; None in that call, which needs `classes`.
-    `sensitive_values` are all groups, and `masks` says whether odd values are missing or their
-    rows left out, rather than an error. Raises as `read_fit_input` does.
+    `earlier` are columns, classes and plan of the first call; None in that call, which needs
+    `classes`. `sensitive_values` are all groups. Raises as `read_fit_input` does.
     """
-    with keeping_warnings() as told:
-        given = _read_part(
-            estimator,
-            without_infinite(X) if masks and _own_rows(estimator, X) is None else X,
-            y,
-            sensitive_features,
-            sample_weight,
-            classes=classes,
-            earlier=earlier,
-            sensitive_values=sensitive_values,
-            masks=masks,
-        )
-    return replace(given, told=told)
-
-
-def _read_part(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sensitive_features: Any,
-    sample_weight: Any,
-    *,
-    classes: Any,
-    earlier: tuple[np.ndarray, SensitivePlan] | None,
-    sensitive_values: Any,
-    masks: bool,
-) -> FitInput:
-    first = earlier is None
-    rows = _rows(
-        estimator, X, y, sensitive_features, sample_weight, reset=first, without_label=masks
-    )
-    before = None if earlier is None else earlier[0]
-    if isinstance(estimator.class_weight, str):
+    header, before, plan = (None, None, None) if earlier is None else earlier
+    rows = _rows(options, X, y, sensitive_features, sample_weight, header)
+    if isinstance(options.class_weight, str):
         raise ValueError(
-            f'class_weight="{estimator.class_weight}" needs all rows at once; for partial_fit '
+            f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
             "give a dict of weights, one for each class."
         )
-    known = check_stream_classes(classes, rows.y[:0] if masks else rows.y, before)
-    if masks:
-        rows = rows.of_classes(known)
-    rows = rows.with_class_weight(estimator.class_weight, known)
-    if earlier is not None:
+    known = check_stream_classes(classes, rows.y, before)
+    rows = rows.with_class_weight(options.class_weight, known)
+    if plan is not None:
         if sensitive_values is not None:
-            check_same_groups(sensitive_values, earlier[1].groups)
-        return _input(rows, known, earlier[1], [], masks=masks)
-    check_classes(known, estimator.constraint, None)
-    plan = _plan(estimator, rows, values=sensitive_values, masks=masks)
-    return _input(rows, known, plan, [], masks=masks)
+            check_same_groups(sensitive_values, plan.groups)
+        return _input(rows, known, plan, [])
+    check_classes(known, options.constraint, None)
+    return _input(rows, known, *_plan(options, rows, values=sensitive_values))
 
 
 def _rows(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sensitive: Any,
-    weights: Any,
-    *,
-    reset: bool,
-    without_label: bool = False,
+    options: RowOptions, X: Any, y: Any, sensitive: Any, weights: Any, header: Header | None
 ) -> _Rows:
-    """Return checked rows; `without_label` leaves out those whose label is missing."""
+    """Return checked rows; `header` has the columns that X must have, None where it may be any."""
     check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
-    X, header, is_table = _checked_features(estimator, X, reset=reset)
-    labelled = None
-    if without_label:
-        y, labelled = filled_labels(y)
-    y = check_labels(estimator, X, y)
+    X, found = _checked_features(options, X, header)
+    y = check_labels(options.name, X, y)
     weights = check_weights(weights, X)
-    if not is_table and estimator.sensitive_columns is not None:
+    if found.item_shape is not None and options.sensitive_columns is not None:
         raise SensitiveFeaturesError(
-            f"sensitive_columns={estimator.sensitive_columns!r} are columns of a table, but X is "
+            f"sensitive_columns={options.sensitive_columns!r} are columns of a table, but X is "
             "an array that encoder reads as it is; give sensitive_features beside it, or X as a "
             "DataFrame."
         )
     kept, frame, argument = _split_off_sensitive(
-        X,
-        sensitive,
-        estimator.sensitive_columns,
-        drop=estimator.drop_sensitive,
+        X, sensitive, options.sensitive_columns, drop=options.drop_sensitive
     )
     features = X if len(kept) == X.shape[1] else take_columns(X, kept)
-    if reset and is_frame(features):  # columns of arrays and sparse tables are numbers
-        warn_of_odd_columns(features)
-    weighted = estimator.weighted
+    # Columns of arrays and sparse tables are numbers.
+    notes = notes_of_columns(features) if header is None and is_frame(features) else []
     ones = np.ones_like(weights)
-    both = [ones if weighted == other else weights for other in ("penalty", "task")]
-    rows = _Rows(
+    both = [ones if options.weighted == other else weights for other in ("penalty", "task")]
+    return _Rows(
         features=features,
         y=y,
         weights=np.column_stack(both),
         sensitive=frame,
         argument=argument,
         positions=np.arange(len(y)),
-        header=header,
+        header=found,
         kept=kept,
-    )
-    return rows.with_weight() if labelled is None else rows._only(labelled).with_weight()
+        notes=notes,
+    ).with_weight()
 
 
-def _checked_features(estimator: Any, X: Any, *, reset: bool) -> tuple[Any, dict[str, Any], bool]:
-    """Return X, what a fitted estimator keeps of its form, and whether it is a table."""
-    rows = _own_rows(estimator, X)
-    if rows is not None and (reset or hasattr(estimator, "item_shape_")):
-        check_array_rows(rows, None if reset else estimator.item_shape_)
+def _checked_features(options: RowOptions, X: Any, header: Header | None) -> tuple[Any, Header]:
+    rows = as_array_rows(X) if options.own_rows else None
+    if rows is not None and (header is None or header.item_shape is not None):
+        check_array_rows(rows, None if header is None else header.item_shape)
         check_finite_rows(rows)
         shape = tuple(int(n) for n in rows.shape[1:])
-        return rows, {"n_features_in_": shape[0], "item_shape_": shape}, False
-    # What scikit-learn learns of X is kept on a fresh estimator until the fit has succeeded.
-    reader = type(estimator)(**estimator.get_params(deep=False)) if reset else estimator
-    X = check_table(reader, X, reset=reset)
-    return X, {k: v for k, v in vars(reader).items() if k in _HEADER}, True
-
-
-def _own_rows(estimator: Any, X: Any) -> Any:
-    """Return X as rows for an encoder of the user's own, None where it is a table."""
-    return None if getattr(estimator, "encoder", None) is None else as_array_rows(X)
+        return rows, Header(options.name, shape[0], item_shape=shape)
+    return check_table(options.name, X, header)
 
 
 def _plan(
-    estimator: Any, rows: _Rows, *, values: Any = None, masks: bool = False
-) -> SensitivePlan:
-    kinds = estimator.sensitive_kinds
-    if names_probabilities(kinds) and not getattr(estimator, "_reads_probabilities", False):
+    options: RowOptions, rows: _Rows, *, values: Any = None
+) -> tuple[SensitivePlan, list[Note]]:
+    kinds = options.sensitive_kinds
+    if names_probabilities(kinds) and not options.reads_probabilities:
         raise SensitiveFeaturesError(
-            f"sensitive_kinds={kinds!r}: {type(estimator).__name__} needs the group of each row, "
+            f"sensitive_kinds={kinds!r}: {options.name} needs the group of each row, "
             "since its critic is trained on groups; MIBoostingClassifier with its default penalty "
             "and FairReweighing take probabilities."
         )
     return plan_sensitive(
         rows.sensitive,
         rows.weights[:, 1],
-        missing=estimator.missing_sensitive,
+        missing=options.missing_sensitive,
         argument=rows.argument,
         kinds=kinds,
-        separate=isinstance(estimator.lam, dict),
+        separate=options.separate,
         values=values,
-        masks=masks,
     )
 
 
-def _input(
-    rows: _Rows,
-    classes: np.ndarray,
-    plan: SensitivePlan,
-    told: list[tuple[str, str]],
-    *,
-    masks: bool = False,
-) -> FitInput:
+def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan, notes: list[Note]) -> FitInput:
     task_weights, penalty_weights = np.ascontiguousarray(rows.weights.T)
+    # Of a fit whose plan is its own, groups that the plan doesn't know are those of one row.
+    hides = any(kind is SmallGroupWarning for kind, _ in notes)
     return FitInput(
         features=rows.features,
         codes=np.searchsorted(classes, rows.y),
@@ -315,13 +271,13 @@ def _input(
         task_weights=task_weights,
         penalty_weights=penalty_weights,
         sensitive=plan.rows(
-            rows.sensitive, n_rows=len(rows.y), argument=rows.argument, masks=masks
+            rows.sensitive, n_rows=len(rows.y), argument=rows.argument, hides=hides
         ),
         plan=plan,
         positions=rows.positions,
         header=rows.header,
         kept=rows.kept,
-        told=told,
+        notes=rows.notes + notes,
     )
 
 

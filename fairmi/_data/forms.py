@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-_LARGEST = np.finfo(np.float32).max
-
 
 def plain(values: Any, *, argument: str) -> Any:
     """Return values without a gradient or a mask, and Arrow's as pandas'; others as they are.
@@ -40,38 +38,22 @@ def plain(values: Any, *, argument: str) -> Any:
     return values
 
 
-def without_infinite(X: Any) -> Any:
-    """Return a table with NaN in place of what float32 can't hold."""
-    X = plain(X, argument="X")
-    if issparse(X):
-        X = X.astype(np.float64)
-        X.data[np.abs(X.data) > _LARGEST] = np.nan
-        return X
-    native = nw.from_native(X, eager_only=True, pass_through=True)
-    if isinstance(native, nw.DataFrame):
-        frame = native.to_pandas()
-        large = {j: frame.iloc[:, j] for j, dtype in enumerate(frame.dtypes) if dtype.kind == "f"}
-        kept = {j: column.where(column.abs() <= _LARGEST) for j, column in large.items()}
-        columns = [kept.get(j, frame.iloc[:, j]) for j in range(frame.shape[1])]
-        return pd.concat(columns, axis=1) if kept else frame
-    array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.dtype.kind != "f":
-        return X
-    return np.where(np.abs(array) > _LARGEST, np.nan, array)
-
-
 def is_dict(values: Any) -> bool:
     """Whether values are a dict of columns; a sparse array may be a mapping too."""
     return isinstance(values, Mapping) and not issparse(values)
 
 
-def refuse_dict(values: Any, argument: str) -> None:
-    """Raise TypeError where a table is a dict of columns."""
-    if is_dict(values):
-        raise TypeError(
-            f"{argument} is a {type(values).__name__}; give a table, as in "
-            f"pandas.DataFrame({argument})."
-        )
+def refuse_no_table(values: Any, argument: str) -> None:
+    """Raise TypeError where a table is a dict of columns, a list of dicts, or a Series."""
+    kind, fix = type(values).__name__, f"pandas.DataFrame({argument})"
+    if isinstance(values, list | tuple) and values and is_dict(values[0]):
+        kind = f"{kind} of {type(values[0]).__name__}s"
+    elif isinstance(nw.from_native(values, series_only=True, pass_through=True), nw.Series):
+        kind = f"{type(values).__module__.split('.')[0]}.{kind}, a single column"
+        fix = f"{argument}.to_frame()"
+    elif not is_dict(values):
+        return
+    raise TypeError(f"{argument} is a {kind}; give a table, as in {fix}.")
 
 
 def _filled(values: np.ma.MaskedArray) -> np.ndarray:

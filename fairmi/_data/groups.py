@@ -63,9 +63,8 @@ def group_rows(
         raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
     incomplete = frame.isna()
     if incomplete.to_numpy().any():
-        n_missing = int(incomplete.any(axis=1).sum())
         raise SensitiveFeaturesError(
-            f"{argument} has a missing value (NaN or None) in {n_missing} rows; "
+            f"{argument} has a missing value (NaN or None) in {missing_rows(frame)}; "
             "drop these rows or give the missing values a label of their own."
         )
     codes, labels = _codes_and_labels(frame, argument)
@@ -99,6 +98,15 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
     else:
         frame = _frame_of_array(values, argument)
     return frame.rename(columns=_unnamed)
+
+
+def missing_rows(frame: pd.DataFrame) -> str:
+    """Say in how many rows a value is missing, and in which columns where there are several."""
+    missing = frame.isna().to_numpy()
+    text = f"{int(missing.any(axis=1).sum())} rows"
+    if frame.shape[1] > 1:
+        text += f" of {', '.join(repr(name) for name in frame.columns[missing.any(axis=0)])}"
+    return text
 
 
 def codes_among(frame: pd.DataFrame, labels: Sequence[Any], *, argument: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import pandas as pd
 from fairmi._data.groups import codes_among, group_rows
 from fairmi._data.probabilities import sums_to_one
 from fairmi._data.values import NUMBER_KINDS
-from fairmi.exceptions import SensitiveFeaturesError, warn_user
+from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, warn_of
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
 # is held by two rows or more and by this many on average. Two values always are.
@@ -78,7 +78,11 @@ def mixed_columns(frame: pd.DataFrame, *, argument: str = "sensitive_features") 
 
 
 def column_kinds(
-    frame: pd.DataFrame, kinds: Any = None, *, argument: str = "sensitive_features"
+    frame: pd.DataFrame,
+    kinds: Any = None,
+    *,
+    argument: str = "sensitive_features",
+    notes: list[Note] | None = None,
 ) -> np.ndarray:
     """Return whether each column is continuous: as `kinds` says, else by `is_continuous`.
 
@@ -90,6 +94,8 @@ def column_kinds(
         these words for each column in order.
     argument : str
         What an error names.
+    notes : list of Note, default=None
+        Takes what there is to warn of, which is warned of without it.
 
     Raises
     ------
@@ -117,20 +123,25 @@ def column_kinds(
         )
     pairs = ((frame.iloc[:, j], kinds.get(name)) for j, name in enumerate(names))
     continuous = np.array([_is_of_kind(*pair, argument) for pair in pairs], dtype=bool)
-    _warn_of_probabilities(frame.loc[:, continuous & ~np.isin(names, list(kinds))], argument)
+    unnamed = frame.loc[:, continuous & ~np.isin(names, list(kinds))]
+    found = _notes_of_probabilities(unnamed, argument)
+    if notes is None:
+        warn_of(found, stacklevel=2)
+    else:
+        notes += found
     return continuous
 
 
-def _warn_of_probabilities(quantities: pd.DataFrame, argument: str) -> None:
-    if sums_to_one(quantities):
-        shown = ", ".join(map(repr, quantities.columns[:5]))
-        warn_user(
-            f"{argument}: the columns {shown} sum to 1 in every row, and are read as quantities. "
-            "If they are probabilities of groups, MIBoostingClassifier and FairReweighing read "
-            "them as such with sensitive_kinds='probabilities'; figures need the group of each "
-            "row.",
-            "ColumnWarning",
-        )
+def _notes_of_probabilities(quantities: pd.DataFrame, argument: str) -> list[Note]:
+    if not sums_to_one(quantities):
+        return []
+    shown = ", ".join(map(repr, quantities.columns[:5]))
+    text = (
+        f"{argument}: the columns {shown} sum to 1 in every row, and are read as quantities. "
+        "If they are probabilities of groups, MIBoostingClassifier and FairReweighing read "
+        "them as such with sensitive_kinds='probabilities'; figures need the group of each row."
+    )
+    return [(ColumnWarning, text)]
 
 
 def is_continuous(column: pd.Series) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
@@ -19,15 +18,10 @@ from fairmi._sklearn_compat import check_sample_weight
 _SAFE = (1e-30, 1e30)  # of the largest weight; float32 holds what lies between
 
 
-def check_labels(
-    estimator: BaseEstimator, X: Any, y: Any, argument: str = "y", table: str = "X"
-) -> np.ndarray:
-    """Return y as a 1-d array without missing values, as long as X."""
+def check_labels(name: str, X: Any, y: Any, argument: str = "y", table: str = "X") -> np.ndarray:
+    """Return y as a 1-d array without missing values, as long as X; `name` is the estimator's."""
     if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target "
-            f"{argument} is None."
-        )
+        raise ValueError(f"{name} requires y to be passed, but the target {argument} is None.")
     try:
         y = column_or_1d(plain_series(plain(y, argument=argument)), warn=True)
     except (ValueError, TypeError) as error:
@@ -49,25 +43,6 @@ def check_labels(
     except (ValueError, TypeError) as error:
         raise naming(argument, error) from error
     return y
-
-
-def filled_labels(y: Any) -> tuple[Any, np.ndarray | None]:
-    """Return y with any label where one is missing, and which rows have one; None for all.
-
-    Raises
-    ------
-    ValueError
-        If no row has one.
-    """
-    values = np.asarray(plain_series(plain(y, argument="y")))
-    if values.ndim != 1 or not pd.isna(values).any():
-        return y, None
-    labelled = ~pd.isna(values)
-    if not labelled.any():
-        raise ValueError("y has no label in any row; leave this part out.")
-    held = values[labelled]
-    values = np.where(labelled, values, held[0])
-    return np.array(values.tolist()), labelled
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fairmi._data.kinds import MAX_CATEGORIES
-from fairmi._data.tables import table_columns
-from fairmi.exceptions import warn_user
+from fairmi._data.tables import read_columns
+from fairmi.exceptions import ColumnWarning, Note
 
 # A column names its rows where most values are held by one row each.
 _MIN_ROWS = 100
@@ -21,51 +22,52 @@ _MIN_NUMBERS = 10
 _MAX_PARSED = 1_000
 
 
-def warn_of_odd_columns(X: Any) -> None:
-    """Warn of text columns of a frame that name rows, or hold numbers and a few words."""
-    for message in told_of_columns(table_columns(X)):
-        warn_user(message, "ColumnWarning")
+def notes_of_columns(X: Any) -> list[Note]:
+    """Return what to warn of: columns that name rows, or hold numbers as text."""
+    notes: list[Note] = []
+    for name, read in read_columns(X):
+        if read.values.dtype == object:
+            notes += [(ColumnWarning, text) for text in _odd(name, read.values, read.is_category)]
+    return notes
 
 
-def told_of_columns(columns: Iterable[tuple[str, np.ndarray]]) -> Iterator[str]:
-    """Yield what is odd about columns, each with the column's name and the fix."""
-    for name, values in columns:
-        if values.dtype != object:
-            continue
-        present = values[~pd.isna(values)]
-        distinct = pd.unique(present)
-        if len(present) >= _MIN_ROWS and len(distinct) > _NAMES_SHARE * len(present):
-            yield (
-                f"Column {name!r} of X has {len(distinct)} distinct values in {len(present)} "
-                "rows: it names rows, and tells nothing of others. Drop it, or make features of "
-                "it."
-            )
-        else:
-            yield from _told_of_numbers(name, present, distinct[:_MAX_PARSED])
+def _odd(name: str, values: np.ndarray, is_category: bool) -> Iterator[str]:
+    present = values[~pd.isna(values)]
+    distinct = pd.unique(present)
+    if len(present) >= _MIN_ROWS and len(distinct) > _NAMES_SHARE * len(present):
+        yield (
+            f"Column {name!r} of X has {len(distinct)} distinct values in {len(present)} "
+            "rows: it names rows, and tells nothing of others. Drop it, or make features of it."
+        )
+    elif not is_category:  # whose type says what its user means
+        yield from _told_of_numbers(name, present, distinct[:_MAX_PARSED])
 
 
 def warn_of_unseen(names: list[str]) -> None:
-    """Warn of columns of categories, one at least, none of which fit saw."""
-    shown = ", ".join(map(repr, names))
-    warn_user(
-        f"No value of {'column' if len(names) == 1 else 'columns'} {shown} of X was seen at "
-        "fit, so that all are read as missing: predictions may be far off. Give the values "
-        "the spelling and type that they had.",
-        "ColumnWarning",
-    )
-
-
-def warn_of_codes(column: pd.Series, argument: str) -> None:
-    """Warn of whole numbers that are taken for a quantity, and may be codes of groups."""
-    numbers = pd.to_numeric(column.dropna())
-    if pd.api.types.is_integer_dtype(numbers):
-        name = column.name
-        warn_user(
-            f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
-            f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
-            f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.',
-            "ColumnWarning",
+    """Warn of columns of categories, if any, none of which fit saw."""
+    if names:
+        shown = ", ".join(map(repr, names))
+        warnings.warn(
+            f"No value of {'column' if len(names) == 1 else 'columns'} {shown} of X was seen at "
+            "fit, so that all are read as missing: predictions may be far off. Give the values "
+            "the spelling and type that they had.",
+            ColumnWarning,
+            stacklevel=2,
         )
+
+
+def notes_of_codes(column: pd.Series, argument: str) -> list[Note]:
+    """Return what to warn of whole numbers taken for a quantity, which may be codes of groups."""
+    numbers = pd.to_numeric(column.dropna())
+    if not pd.api.types.is_integer_dtype(numbers):
+        return []
+    name = column.name
+    text = (
+        f"{argument}: {name!r} has {numbers.nunique()} distinct whole numbers, more than "
+        f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+        f'sensitive_kinds={{{name!r}: "categorical"}}; if not, "continuous" says so.'
+    )
+    return [(ColumnWarning, text)]
 
 
 def _told_of_numbers(name: str, present: np.ndarray, distinct: np.ndarray) -> Iterator[str]:

@@ -14,17 +14,19 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
+from fairmi._data.plain_values import from_plain, to_plain
 from fairmi._sklearn_compat import NODE
 
 FORMAT = 2
 _KEY = "_format"
 _N_PARTS = 4  # columns that a date has after it: parts of the calendar
 _WORDS = 8  # of 32 bits each that hold a set of categories
+_ARRAYS = (np.ndarray, np.memmap)  # joblib maps those of a file that it is told to
 
 
 def with_format(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state to save, with the version of the format in it."""
-    return state | {_KEY: FORMAT}
+    """Return a state to save: labels of any type as plain data, and the version of the format."""
+    return to_plain(state) | {_KEY: FORMAT}
 
 
 def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
     for name in state:
         if callable(getattr(kind, name, None)):
             _refuse(name, "is that of a method")
-    return {key: value for key, value in state.items() if key != _KEY}
+    return {key: from_plain(value) for key, value in state.items() if key != _KEY}
 
 
 def check_header(state: Mapping[str, Any]) -> None:
@@ -91,8 +93,8 @@ def check_trees(state: Mapping[str, Any]) -> None:
     if not np.array_equal(sizes, columns["n_categories"]):
         _refuse("trees_['n_categories']", "differs from that of columns_")
     start = _floats(trees.get("start"), "trees_['start']", (_n_scores(state),))
-    nodes = trees.get("nodes")
-    if type(nodes) is not np.ndarray or nodes.dtype != NODE or nodes.ndim != 1:
+    nodes: Any = trees.get("nodes")
+    if type(nodes) not in _ARRAYS or nodes.dtype != NODE or nodes.ndim != 1:
         _refuse("trees_['nodes']", "has no nodes as this scikit-learn reads them")
     splits = _array(trees.get("left_categories"), "trees_['left_categories']", "u", (None, _WORDS))
     if splits.dtype != np.uint32:
@@ -105,7 +107,7 @@ def check_trees(state: Mapping[str, Any]) -> None:
         _refuse("trees_['first_node']", "has a tree without a node")
     _check_nodes(nodes, first_node, np.diff(first_split), sizes)
     channel = _mapping(state.get("channel_"), "channel_")
-    if channel.get("n_levels", 0) is not None:  # that of λ = 0 is open
+    if channel.get("n_levels", 0) is not None:  # None: an open channel
         _integer(channel.get("n_levels"), "channel_['n_levels']", 2)
     if channel.get("kind", "tanh") not in ("tanh", "softmax"):
         _refuse("channel_['kind']", "is neither 'tanh' nor 'softmax'")
@@ -320,7 +322,7 @@ def _positions(values: Any, field: str, n: int) -> list[int]:
 
 def _array(values: Any, field: str, kinds: str, shape: Sequence[int | None]) -> np.ndarray:
     """Return an array of these kinds of dtype and of a shape, of which None is any size."""
-    if type(values) is not np.ndarray or values.dtype.kind not in kinds:
+    if type(values) not in _ARRAYS or values.dtype.kind not in kinds:
         _refuse(field, f"is a {type(values).__name__} of another kind")
     sizes = zip(values.shape, shape, strict=False)
     if values.ndim != len(shape) or any(n not in (None, size) for size, n in sizes):

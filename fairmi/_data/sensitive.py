@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import Groups, group_rows
+from fairmi._data.groups import group_rows, missing_rows
 from fairmi._data.kinds import MixedColumns, column_kinds, quantities
 from fairmi._data.named_groups import named_groups
-from fairmi._data.odd_columns import warn_of_codes
+from fairmi._data.odd_columns import notes_of_codes
 from fairmi._data.probabilities import (
     FeatureColumns,
     check_weight_of_groups,
@@ -23,7 +23,7 @@ from fairmi._data.probabilities import (
     probability_columns,
 )
 from fairmi.core.membership import Membership
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
 
 _MISSING = "missing"
 
@@ -59,23 +59,21 @@ class AttributePlan(MixedColumns):
     features: tuple[tuple[Any, ...], ...] = ()
     possible: tuple[int, ...] = ()
 
-    def rows(self, frame: pd.DataFrame, *, argument: str, masks: bool = False) -> Membership:
+    def rows(self, frame: pd.DataFrame, *, argument: str, hides: bool = False) -> Membership:
         """Return the rows of `frame`, whose groups must be among those of fit.
 
-        `masks` says whether values that are missing, infinite or of another group hide their row
-        from the penalty, rather than raise.
+        `hides` says whether rows of other groups are hidden from the penalty, or refused.
         """
         if self.features:
             features = [FeatureColumns(*feature) for feature in self.features]
-            missing = "mask" if masks else self.missing
             return members_of(
-                frame, features, list(self.possible), missing=missing, argument=argument
+                frame, features, list(self.possible), missing=self.missing, argument=argument
             )
         n_rows = len(frame)
         frame = _filled(frame, self.continuous, self.missing)
-        if masks:
-            frame = self._without_odd(frame, argument)
-        known = _known(frame, "mask" if masks else self.missing, argument)
+        known = _known(frame, self.missing, argument)
+        if hides:
+            known[np.flatnonzero(known)[self._unknown(frame[known], argument)]] = False
         codes, quantity = self.read(frame[known], argument=argument)
         if quantity is None:
             assert codes is not None
@@ -87,16 +85,14 @@ class AttributePlan(MixedColumns):
         values[known] = read
         return Membership.of_values(values, known)
 
-    def _without_odd(self, frame: pd.DataFrame, argument: str) -> pd.DataFrame:
-        """Return the frame with nothing in the rows of unknown groups and infinite values."""
-        categorical = frame.loc[:, ~self.continuous]
-        odd = ~np.isfinite(frame.loc[:, self.continuous].to_numpy(np.float64)).all(axis=1)
-        if self.labels:
-            present = ~categorical.isna().to_numpy().any(axis=1)
-            groups = group_rows(categorical[present], argument=argument, at_least=0)
-            unseen = np.array([label not in self.labels for label in groups.labels], dtype=bool)
-            odd[np.flatnonzero(present)[unseen[groups.codes]]] = True
-        return frame.astype(object).mask(np.tile(odd[:, None], frame.shape[1]))
+    def _unknown(self, frame: pd.DataFrame, argument: str) -> np.ndarray:
+        """Return which rows are of a group that is not among the labels, (n,) bool."""
+        if not self.labels:
+            return np.zeros(len(frame), dtype=bool)
+        groups = group_rows(frame.loc[:, ~self.continuous], argument=argument, at_least=0)
+        labels = set(self.labels)
+        unknown = np.array([label not in labels for label in groups.labels], dtype=bool)
+        return unknown[groups.codes]
 
 
 @dataclass(frozen=True)
@@ -135,14 +131,14 @@ class SensitivePlan:
         return {name: plan.labels for name, plan in zip(names, self.plans, strict=True)}
 
     def rows(
-        self, frame: pd.DataFrame, *, n_rows: int, argument: str, masks: bool = False
+        self, frame: pd.DataFrame, *, n_rows: int, argument: str, hides: bool = False
     ) -> SensitiveRows:
         """Return the rows of `frame`, read as `AttributePlan.rows` does."""
         _check_shape(frame, len(self.names), n_rows, argument)
         parts = _attributes(frame, separate=self.separate)
         pairs = zip(self.plans, parts, strict=True)
         return SensitiveRows(
-            tuple(plan.rows(part, argument=argument, masks=masks) for plan, part in pairs)
+            tuple(plan.rows(part, argument=argument, hides=hides) for plan, part in pairs)
         )
 
     def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
@@ -198,9 +194,8 @@ def plan_sensitive(
     kinds: Any = None,
     separate: bool = False,
     values: Any = None,
-    masks: bool = False,
-) -> SensitivePlan:
-    """Learn how to read the sensitive features of a fit.
+) -> tuple[SensitivePlan, list[Note]]:
+    """Learn how to read the sensitive features of a fit, and what to warn of.
 
     Parameters
     ----------
@@ -217,14 +212,12 @@ def plan_sensitive(
         Whether each column is an attribute with its own penalty.
     values : sequence, dict of sequences or None
         All groups, where they are known beforehand; a dict by column where `separate`.
-    masks : bool
-        Whether rows of groups that are not among `values` are hidden, as those without one.
 
     Raises
     ------
     SensitiveFeaturesError
-        If a feature is missing where it must not be, is infinite, has one value or a group of
-        one row, or can't be of the kind asked for.
+        If a feature is missing where it must not be, is infinite, has fewer than two groups of
+        two rows or more, or can't be of the kind asked for.
     """
     _check_shape(frame, frame.shape[1], len(weights), argument)
     if names_probabilities(kinds):
@@ -234,17 +227,18 @@ def plan_sensitive(
                 "fit of all rows: give lam as a number, and no sensitive_values."
             )
         plan = _probability_plan(frame, kinds, missing, argument)
-        return SensitivePlan(tuple(frame.columns), (plan,), False)
+        return SensitivePlan(tuple(frame.columns), (plan,), False), []
     groups_by_name: dict[Any, tuple[Any, ...]] = {}
     if values is not None:
         groups_by_name = named_groups(values, list(frame.columns), separate=separate)
         if kinds is None:
             kinds = dict.fromkeys(groups_by_name if separate else frame.columns, "categorical")
-    continuous = column_kinds(frame, kinds, argument=argument)
+    notes: list[Note] = []
+    continuous = column_kinds(frame, kinds, argument=argument, notes=notes)
     named = frame.columns if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
-    for j in np.flatnonzero(continuous):
-        if frame.columns[j] not in named:
-            warn_of_codes(frame.iloc[:, j], argument)
+    unnamed = [j for j in np.flatnonzero(continuous) if frame.columns[j] not in named]
+    for j in unnamed:
+        notes += notes_of_codes(frame.iloc[:, j], argument)
     parts = zip(
         _attributes(frame, separate=separate),
         continuous[:, None] if separate else [continuous],
@@ -255,13 +249,14 @@ def plan_sensitive(
             part,
             is_it,
             weights,
-            "mask" if masks and missing == "error" else missing,
+            missing,
             argument,
             groups_by_name.get(part.columns[0] if separate else None, ()),
+            notes,
         )
         for part, is_it in parts
     ]
-    return SensitivePlan(tuple(frame.columns), tuple(plans), separate)
+    return SensitivePlan(tuple(frame.columns), tuple(plans), separate), notes
 
 
 def _probability_plan(
@@ -308,13 +303,14 @@ def _plan(
     missing: str,
     argument: str,
     named: tuple[Any, ...],
+    notes: list[Note],
 ) -> AttributePlan:
     frame = _filled(frame, continuous, missing)
     known = _known(frame, missing, argument)
     present, weights = frame[known], weights[known]
     labels: tuple[Any, ...] = named
     if not continuous.all() and not named:
-        labels = _checked_groups(present.loc[:, ~continuous], argument).labels
+        labels = _shared_groups(present.loc[:, ~continuous], argument, notes)
     part = quantities(present.loc[:, continuous], argument=argument)
     mean = np.average(part, axis=0, weights=weights)
     spread = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=weights))
@@ -352,23 +348,31 @@ def _known(frame: pd.DataFrame, missing: str, argument: str) -> np.ndarray:
     known = ~frame.isna().to_numpy().any(axis=1)
     if missing != "mask" and not known.all():
         raise SensitiveFeaturesError(
-            f"{argument} has a missing value (NaN or None) in {int((~known).sum())} rows; drop "
+            f"{argument} has a missing value (NaN or None) in {missing_rows(frame)}; drop "
             'these rows, or set missing_sensitive to "mask" (they train the task alone) or, for '
             'groups, to "category".'
         )
     return known
 
 
-def _checked_groups(frame: pd.DataFrame, argument: str) -> Groups:
+def _shared_groups(frame: pd.DataFrame, argument: str, notes: list[Note]) -> tuple[Any, ...]:
+    """Return the groups of two rows or more; of others there is a note, which names no value."""
     groups = group_rows(frame, argument=argument)
-    small = [groups.labels[k] for k in np.flatnonzero(groups.counts < 2)]
-    if small:
+    shared = np.flatnonzero(groups.counts > 1)
+    n_alone = len(groups) - len(shared)
+    if n_alone and len(shared) < 2:
         raise SensitiveFeaturesError(
-            f"{argument} has groups with fewer than two rows: "
-            f"{', '.join(map(repr, small[:5]))}{', ...' if len(small) > 5 else ''}; merge them "
-            "with others, or drop these rows."
+            f"{argument} has {len(shared)} groups of two rows or more, and {n_alone} of one row "
+            f"each; at least two groups are needed to compare. Merge some."
         )
-    return groups
+    if n_alone:
+        rows = "1 row is" if n_alone == 1 else f"{n_alone} rows are each"
+        text = (
+            f"{argument}: {rows} the only one of its group, of which nothing can be learned; such "
+            "rows train the task alone. Merge these groups with others to compare them."
+        )
+        notes.append((SmallGroupWarning, text))
+    return tuple(groups.labels[k] for k in shared)
 
 
 def _single(values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -14,22 +15,56 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from fairmi._data.forms import is_dict, plain, refuse_dict
+from fairmi._data.forms import is_dict, plain, refuse_no_table
 from fairmi._data.values import ColumnValues, read_values
 from fairmi.exceptions import SensitiveFeaturesError
 
 _MAX_NAMED = 5
 
 
-def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, argument: str = "X") -> Any:
-    """Return X as a DataFrame, a float array or a CSR array, its width and names checked.
+@dataclass(frozen=True)
+class Header:
+    """The columns of X that a fit saw, as scikit-learn's estimators keep them.
 
-    An array that holds text or dates becomes a DataFrame, whose columns each have a kind.
+    `name` is what messages call the estimator, and `item_shape` the shape of a row of an X that
+    is no table.
+    """
+
+    name: str
+    n_features: int
+    names: np.ndarray | None = None
+    item_shape: tuple[int, ...] | None = None
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What an estimator keeps, by name of attribute."""
+        pairs = {"feature_names_in_": self.names, "item_shape_": self.item_shape}
+        known = {name: value for name, value in pairs.items() if value is not None}
+        return {"n_features_in_": self.n_features} | known
+
+    def of_columns(self, positions: list[int]) -> Header:
+        """Return the header of some columns."""
+        names = None if self.names is None else self.names[positions]
+        return replace(self, n_features=len(positions), names=names)
+
+
+def check_table(
+    name: str, X: Any, header: Header | None = None, *, argument: str = "X"
+) -> tuple[Any, Header]:
+    """Return X as a DataFrame, a float array or a CSR array, and its columns.
+
+    Where `header` is given, width and names must be its own. An array that holds text or dates
+    becomes a DataFrame, whose columns each have a kind.
     """
     X = plain(X, argument=argument)
-    refuse_dict(X, argument)
+    refuse_no_table(X, argument)
+    # scikit-learn checks on behalf of an estimator, whose class its messages name.
+    reader = type(name, (BaseEstimator,), {})()
+    if header is not None:
+        vars(reader).update(header.attributes)
     with named(argument):
-        return _checked_table(estimator, X, reset=reset)
+        X = _checked_table(reader, X, reset=header is None)
+    return X, Header(name, reader.n_features_in_, getattr(reader, "feature_names_in_", None))
 
 
 @contextmanager

@@ -24,11 +24,13 @@ class ColumnValues:
     """The n values of a column: float64 with NaN, or objects with None where missing.
 
     Booleans are 0 and 1; dates are days since 1970, by the clock that they show; durations and
-    times of day are days. `is_date` says whether the calendar tells more of the values.
+    times of day are days. `is_date` says whether the calendar tells more of the values, and
+    `is_category` whether the column's type says that they are categories.
     """
 
     values: np.ndarray
     is_date: bool = False
+    is_category: bool = False
 
 
 def read_values(column: pd.Series | nw.Series) -> ColumnValues:
@@ -51,7 +53,7 @@ def read_values(column: pd.Series | nw.Series) -> ColumnValues:
     objects = np.empty(len(column), dtype=object)
     objects[:] = column.to_list()
     if dtype in (nw.String, nw.Categorical, nw.Enum):
-        return ColumnValues(objects)
+        return ColumnValues(objects, is_category=dtype != nw.String)
     return read_objects(objects)
 
 
@@ -90,7 +92,7 @@ def _of_pandas(column: pd.Series) -> ColumnValues:
         names = column.cat.categories
         categories = np.empty(len(names) + 1, dtype=object)  # a missing value's code is -1
         categories[:-1] = names.to_numpy(dtype=object)
-        return ColumnValues(categories[column.cat.codes.to_numpy()])
+        return ColumnValues(categories[column.cat.codes.to_numpy()], is_category=True)
     return read_objects(column.astype(object).to_numpy(dtype=object, copy=True))
 
 

@@ -14,6 +14,7 @@ from fairmi.preprocessing.encoded_columns import CategoricalColumn
 
 MATRIX = "X"
 _N_PARTS = 4  # of the calendar, after each date
+_EXACT = 2**53  # up to which a float64 holds every whole number
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,14 @@ def _check_categories(column: InputColumn, missing: str) -> None:
             f"{odd!r}, which ONNX can't hold; make them text and fit anew: "
             f"X[{column.name!r}].astype(str)."
         )
+    else:
+        inexact = [c for c in column.categories if abs(c) > _EXACT or float(c) != c]
+        if inexact:
+            raise ValueError(
+                f"Column {column.name!r} has the category {inexact[0]!r}, which the float64 of an "
+                "ONNX input can't tell from its neighbours; make them text and fit anew: "
+                f"X[{column.name!r}].astype(str)."
+            )
 
 
 def codes(

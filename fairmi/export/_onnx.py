@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,7 @@ from fairmi.export._trees import add_trees
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-_MISSING = "missing"
+_MISSING, _COLUMNS = "missing", "columns"
 
 
 def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
@@ -90,7 +93,8 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     add = add_trees if hasattr(fitted, "trees_") else add_networks
     representation, scores = add(graph, fitted, table)
     add_classes(graph, fitted.classes_, representation, scores)
-    return graph.model({_MISSING: missing})
+    width, kept = fitted.n_features_in_, list(fitted._kept)
+    return graph.model({_MISSING: missing, _COLUMNS: json.dumps([width, kept])})
 
 
 def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
@@ -101,7 +105,8 @@ def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
     exported : onnx.ModelProto
         What `to_onnx` returned.
     X : DataFrame or array-like of shape (n_rows, n_features)
-        With the columns that the model reads, others aside.
+        What `predict` takes: the columns of the fit, those that it dropped there or not. Of a
+        frame with names of text others aside are left out.
 
     Returns
     -------
@@ -114,19 +119,27 @@ def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
         If X lacks a column, or holds text in a column of numbers.
     """
     wanted = {given.name: given.type.tensor_type for given in exported.graph.input}
-    missing = {entry.key: entry.value for entry in exported.metadata_props}[_MISSING]
+    metadata = {entry.key: entry.value for entry in exported.metadata_props}
+    missing = metadata[_MISSING]
+    width, kept = json.loads(metadata[_COLUMNS])
     X = plain(X, argument="X")
     X = X if is_frame(X) or hasattr(X, "shape") else pd.DataFrame(X)
+    of_frame = is_frame(X) and all(isinstance(name, str) for name in X.columns)
     columns = {name: read.values for name, read in read_columns(X)}
-    if not is_frame(X):
-        if list(wanted) == [MATRIX] and len(wanted[MATRIX].shape.dim) == 2:
-            n_columns = wanted[MATRIX].shape.dim[1].dim_value
-            _check_width(len(columns), n_columns)
-            return {MATRIX: np.column_stack([_numbers(*pair) for pair in columns.items()])}
-        columns = {f"x{j}": values for j, values in enumerate(columns.values())}
-    absent = [name for name in wanted if name not in columns]
-    if absent:
-        raise ValueError(f"X has no column {absent[0]!r}, which the model reads; add it.")
+    if not of_frame or not set(wanted) <= set(columns):
+        if of_frame and not _are_positions(wanted):
+            absent = [name for name in wanted if name not in columns]
+            raise ValueError(f"X has no column {absent[0]!r}, which the model reads; add it.")
+        held = list(columns.values())
+        if len(held) not in (width, len(kept)):
+            raise ValueError(
+                f"X has {len(held)} columns, and the model reads {width}; give these."
+            )
+        held = [held[j] for j in kept] if len(held) == width else held
+        if _is_matrix(wanted):
+            numbers = [_numbers(str(j), values) for j, values in zip(kept, held, strict=True)]
+            return {MATRIX: np.column_stack(numbers)}
+        columns = dict(zip(wanted, held, strict=True))
     string = import_module("onnx").TensorProto.STRING
     return {
         name: _texts(columns[name], missing)
@@ -164,9 +177,14 @@ def _require_onnx() -> None:
         ) from error
 
 
-def _check_width(width: int, wanted: int) -> None:
-    if width != wanted:
-        raise ValueError(f"X has {width} columns, and the model reads {wanted}; give these.")
+def _is_matrix(wanted: Mapping[str, Any]) -> bool:
+    """Whether the inputs are one matrix of numbers without names."""
+    return list(wanted) == [MATRIX] and wanted[MATRIX].shape.dim[1].dim_value != 1
+
+
+def _are_positions(wanted: Mapping[str, Any]) -> bool:
+    """Whether the inputs are columns without names."""
+    return _is_matrix(wanted) or all(re.fullmatch(r"X|x\d+", name) for name in wanted)
 
 
 def _texts(values: np.ndarray, missing: str) -> np.ndarray:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import clone
-
-from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
+from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input, read_stream_input
 from fairmi.networks.reducer import Reducer
 from fairmi.preprocessing import TableEncoder
 
 
 def read_shard(
     estimator: Any,
+    options: RowOptions,
     X: Any,
     y: Any,
     sensitive_features: Any,
@@ -31,7 +30,7 @@ def read_shard(
     given: list[FitInput] = []
 
     def first() -> tuple[Any, ...]:
-        read = read_fit_input(estimator, X, y, sensitive_features, sample_weight)
+        read = read_fit_input(options, X, y, sensitive_features, sample_weight)
         given.append(read)
         encoder = TableEncoder().fit(read.features, read.codes, read.task_weights)
         return read.classes, read.plan, read.header, encoder
@@ -40,10 +39,9 @@ def read_shard(
 
     def others() -> None:
         if not given:
-            reader = clone(estimator)
-            vars(reader).update(header)
-            arguments = (reader, X, y, sensitive_features, sample_weight)
-            given.append(read_stream_input(*arguments, classes=None, earlier=(classes, plan)))
+            arguments = (options, X, y, sensitive_features, sample_weight)
+            earlier = (header, classes, plan)
+            given.append(read_stream_input(*arguments, classes=None, earlier=earlier))
 
     reducer.agreed(others)
     return given[0], encoder

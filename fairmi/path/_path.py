@@ -92,8 +92,8 @@ def fairness_path(
         sensitive_features=sensitive_features,
         sample_weight=sample_weight,
     )
-    for model in models:
-        warn_again(model.warnings_)
+    warned = dict.fromkeys(pair for model in models for pair in model.warnings_)
+    warn_again(warned, stacklevel=2)
     return FairnessPath(values, models)
 
 

@@ -206,7 +206,7 @@ class MIDebiasedClassifierCV(
         estimator = clone(check_estimator(self.estimator))
         lams = check_lams(self.lams, estimator)
         measures = self._measures()
-        given = read_fit_input(estimator, X, y, sensitive_features, sample_weight)
+        given = read_fit_input(estimator._row_options(), X, y, sensitive_features, sample_weight)
         codes = self._group_codes(given, n_rows(X))
         rows = FitRows(X, y, sensitive_features, sample_weight, codes)
         splits = list(check_cv(self.cv, y, classifier=True).split(X, y))
@@ -219,11 +219,11 @@ class MIDebiasedClassifierCV(
         results = results_of(lams, values, measures.names)
         n_held_out = min(len(held_out) for _, held_out in splits)
         results["refit_broken"] = broken_promises(values, np.array(refit), n_held_out)
-        for name, value in given.header.items():
+        for name, value in given.header.attributes.items():
             setattr(self, name, value)
         self.models_, self.lams_, self.cv_results_ = models, lams, results
         self.set_operating_point(self.bound)
-        warn_again(self.model_.warnings_)
+        warn_again(self.model_.warnings_, stacklevel=2)
         return self
 
     def set_operating_point(self, bound: float) -> Self:

@@ -91,8 +91,7 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
         if j in dates:
             parts += calendar_parts(name, values)
     raise_faults(faults)
-    if unseen:
-        warn_of_unseen(unseen)
+    warn_of_unseen(unseen)
     return _with(codes, parts)
 
 

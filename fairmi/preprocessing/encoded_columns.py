@@ -135,14 +135,6 @@ def fault_of(plan: Column, values: np.ndarray, *, is_date: bool | None = None) -
     return f"was text or categorical at fit and is {now} now"
 
 
-def without_text(plan: Column, values: np.ndarray) -> np.ndarray:
-    """Return the values of a column, NaN for what is no finite number where fit saw numbers."""
-    if isinstance(plan, CategoricalColumn) or values.dtype != object or plan.is_date:
-        return values
-    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64)
-    return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.nan, numbers)
-
-
 def _odd_one(values: np.ndarray) -> Any:
     present = [value for value in values if value is not None]
     return next((value for value in present if not isinstance(value, Real)), present[0])

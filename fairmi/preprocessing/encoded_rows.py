@@ -45,12 +45,9 @@ class EncodedRows:
         return np.array([len(self.codes), self.task_weights.sum(), self.penalty_weights.sum()])
 
 
-def encode_rows(given: FitInput, encoder: TableEncoder, *, masks: bool = False) -> EncodedRows:
-    """Return the distinct rows of a fit, in an order that only their content sets.
-
-    `masks` says whether text in a column of numbers is missing, not an error.
-    """
-    x = encoder.positions(given.features, masks=masks)
+def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
+    """Return the distinct rows of a fit, in an order that only their content sets."""
+    x = encoder.positions(given.features)
     told_apart = np.column_stack([given.codes, given.sensitive.columns])
     both = np.column_stack([given.task_weights, given.penalty_weights])
     kept, weights = merge_rows(x, told_apart, both)

@@ -24,7 +24,6 @@ from fairmi.preprocessing.encoded_columns import (
     column_to_plain,
     fault_of,
     numeric_column,
-    without_text,
 )
 from fairmi.preprocessing.layout import Layout, layout_of
 
@@ -131,10 +130,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
                 days = read.values if is_number else np.full(len(read.values), np.nan)
                 yield from ((*part, False) for part in calendar_parts(name, days))
 
-    def positions(self, X: Any, *, masks: bool = False) -> Any:
+    def positions(self, X: Any) -> Any:
         """Return where each value lies among the knots or categories of its column.
-
-        `masks` says whether text in a column of numbers is missing, not an error.
 
         Returns
         -------
@@ -153,8 +150,6 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         for j, (column, (name, values, is_date)) in enumerate(
             zip(self.columns_, self._with_parts(X), strict=True)
         ):
-            if masks:
-                values = without_text(column, values)
             fault = fault_of(column, values, is_date=is_date)
             if fault:
                 faults[name] = fault
@@ -162,8 +157,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
                 positions[:, j] = column.positions(as_at_fit(column, name, values))
                 unseen += [name] * column.knows_none(values, positions[:, j])
         raise_faults(faults)
-        if unseen:
-            warn_of_unseen(unseen)
+        warn_of_unseen(unseen)
         return positions
 
     def transform(self, X: Any) -> Any:

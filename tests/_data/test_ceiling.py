@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._base import measures_information, told_of_trivial
+from fairmi._base import measures_information, notes_of_collapse
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
 from fairmi.dependence import PENALTIES
@@ -32,7 +32,7 @@ def ceiling_of(odds, cost_of_y, labels=Y):
 
 def warned(odds, lam):
     odds = np.asarray(odds, dtype=float)[:, None]
-    ((_, message),) = told_of_trivial(Classes(2), odds, Y, ONES, lam, cost_of_y=cost(10.0))
+    ((_, message),) = notes_of_collapse(Classes(2), odds, Y, ONES, lam, cost_of_y=cost(10.0))
     return message
 
 

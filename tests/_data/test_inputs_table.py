@@ -105,7 +105,7 @@ def answer(table, sensitive):
     with warnings.catch_warnings(record=True, action="always") as caught:
         try:
             model = MIDebiasedClassifier()
-            given = read_fit_input(model, table, Y, sensitive, None)
+            given = read_fit_input(model._row_options(), table, Y, sensitive, None)
             encoder = TableEncoder().fit(given.features, given.codes)
         except (ValueError, TypeError) as error:
             return "refused: " + " ".join(str(error).split())

@@ -33,7 +33,7 @@ def rows(n=400, seed=0):
 
 
 def read(frame, kinds="probabilities", missing="error"):
-    plan = plan_sensitive(
+    plan, _ = plan_sensitive(
         frame, np.ones(len(frame)), missing=missing, argument="sensitive_features", kinds=kinds
     )
     return plan, plan.rows(frame, n_rows=len(frame), argument="s").attributes[0]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference
 from sklearn.base import clone
 
-from fairmi import MIBackpropClassifier, MIDebiasedClassifier
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
+from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
@@ -207,3 +209,21 @@ def test_new_parameters_are_cloned():
     assert clone(model).get_params() == model.get_params()
     model.fit(X, Y, sensitive_features=S)
     assert model.lam == {"a": 1.0, "b": 2.0}
+
+
+@pytest.mark.parametrize("make", [MIDebiasedClassifier, MIBoostingClassifier])
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
+def test_a_row_alone_in_its_group_trains_the_task_alone(make):
+    """As a row whose group is not known; its name is neither kept nor said."""
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(120, 3)), np.arange(120) % 2
+    groups = np.array(["f", "m"] * 60, dtype=object)
+    alone, unknown = groups.copy(), groups.copy()
+    alone[[5, 8]], unknown[[5, 8]] = ["marked", "two"], None
+    fit = {"max_iter": 3, "random_state": 0}
+    with pytest.warns(SmallGroupWarning, match="2 rows are each the only one of its group"):
+        model = make(**fit).fit(X, y, sensitive_features=alone)
+    assert model.sensitive_values_ == ["f", "m"]
+    assert b"marked" not in pickle.dumps(model)
+    masked = make(**fit, missing_sensitive="mask").fit(X, y, sensitive_features=unknown)
+    np.testing.assert_array_equal(model.decision_function(X), masked.decision_function(X))

@@ -251,13 +251,11 @@ def test_bad_bounds_of_a_fitted_model(fitted, bound):
         fitted.with_bound(bound)
 
 
-def test_unfitted_and_unknown_arguments():
+def test_unfitted():
     with pytest.raises(NotFittedError):
         FairThresholdClassifier().predict(X)
     with pytest.raises(NotFittedError):
         FairThresholdClassifier().path([0.1])
-    with pytest.raises(TypeError, match="needed at fit alone"):
-        FairThresholdClassifier().predict(X, sensitive_features=X["s"])
 
 
 @pytest.mark.filterwarnings("ignore::fairmi.SmallGroupWarning")

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import enum
 import io
 import json
 import pickle
 import subprocess
 import sys
+import uuid
 import zipfile
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -364,6 +368,50 @@ def test_a_model_of_0_1_says_that_it_can_t_be_loaded():
     assert old != data
     with pytest.raises(ValueError, match=r"MIDebiasedClassifier was saved by fairmi 0.1.*fit it"):
         pickle.loads(old)
+
+
+class Level(enum.Enum):
+    LOW = 1
+    HIGH = 2
+
+
+VALUES = {
+    "interval": pd.cut(X[:, 0], 3).astype(object),
+    "timestamp": np.array(pd.to_datetime(["2020-01-01", "2021-05-05"], utc=True), dtype=object),
+    "zone": np.array([pd.Timestamp(f"2020-0{k}-01", tz="Europe/Berlin") for k in (1, 7)]),
+    "period": np.array([pd.Period("2020-01", "M"), pd.Period("2020-02", "M")], dtype=object),
+    "timedelta": np.array([pd.Timedelta("1 day"), pd.Timedelta("3 ns")], dtype=object),
+    "uuid": np.array([uuid.UUID(int=k) for k in (1, 2)], dtype=object),
+    "enum": np.array([Level.LOW, Level.HIGH], dtype=object),
+    "date": np.array([datetime.date(2020, 1, k) for k in (1, 2)], dtype=object),
+    "decimal": np.array([Decimal("1.10"), Decimal("2.5")], dtype=object),
+    "tuples": np.array([0, 1], dtype=object),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_groups_and_categories_of_any_type_come_back_from_skops(tmp_path, kind):
+    values = VALUES[kind]
+    values = values if len(values) == N else values[np.arange(N) % len(values)]
+    table = pd.DataFrame({"x": X[:, 0], "kind": pd.Categorical(values)})
+    groups = pd.DataFrame({"a": values, "b": S}) if kind == "tuples" else values
+    kinds = ["categorical"] * (1 + (kind == "tuples"))
+    model = MIBoostingClassifier(max_iter=5, random_state=0, sensitive_kinds=kinds)
+    model.fit(table, Y, sensitive_features=groups)
+    for way in ("skops", "pickle"):
+        back = WAYS[way](model, tmp_path)
+        assert back.sensitive_values_ == model.sensitive_values_
+        assert type(back.sensitive_values_[0]) is type(model.sensitive_values_[0])
+        np.testing.assert_array_equal(back.predict_proba(table), model.predict_proba(table))
+    network = fit(table, s=groups, sensitive_kinds=kinds)
+    back = by_skops(network, tmp_path)
+    np.testing.assert_array_equal(back.transform(table), network.transform(table))
+
+
+def test_an_enum_is_of_a_module_that_is_imported():
+    state = {"_format": 2, "x": {"fairmi type": "Enum", "parts": ["no.module", "Level", "LOW"]}}
+    with pytest.raises(ValueError, match=r"an Enum of the module no\.module; import it before"):
+        MIBoostingClassifier().__setstate__(state)
 
 
 def test_models_of_0_2_load_and_score_as_they_did():

@@ -243,3 +243,35 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "fairmi\[onnx\]"'):
         to_onnx(model)
+
+
+def test_categories_that_no_float_tells_apart_are_refused_by_name():
+    ids = pd.Categorical(np.array([2**60, 2**60 + 1])[np.arange(N) % 2])
+    model = trees().fit(pd.DataFrame({"id": ids, "pay": NUMBERS[:, 0]}), Y, sensitive_features=S)
+    message = (
+        r"Column 'id' has the category 115292150460684697\d, which the float64 .*astype\(str\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        to_onnx(model)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_inputs_are_made_of_what_predict_takes(named, drop):
+    """Rows as lists, frames whose names are numbers, with the dropped columns and without."""
+    X = pd.DataFrame({"pay": NUMBERS[:, 0], "group": S, "job": JOBS})
+    given = X if named else X.to_numpy(dtype=object)
+    model = trees(sensitive_columns=["group"] if named else [1], drop_sensitive=drop)
+    model.fit(given, Y)
+    exported = to_onnx(model)
+    forms = (
+        [X] if named else [given, X.to_numpy(dtype=object).tolist(), X.set_axis([3, 4, 5], axis=1)]
+    )
+    if drop:
+        forms.append(X[["pay", "job"]] if named else given[:, [0, 2]])
+    for form in forms:
+        session = onnxruntime.InferenceSession(exported.SerializeToString())
+        (label,) = session.run(["label"], onnx_inputs(exported, form))
+        np.testing.assert_array_equal(label, model.predict(given))
+    with pytest.raises(ValueError, match=r"X has (no column|1 columns)"):
+        onnx_inputs(exported, X[["pay"]] if named else given[:, :1])
