@@ -95,6 +95,31 @@ class OnPath(Debiased):
         return self
 
 
+class OnBound(WithSensitive):
+    """fairmi's decisions under a bound: all bounds share one fit.
+
+    Where a column of X tells the sensitive feature the group is read there, else it is estimated.
+    """
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return the model of one bound, which has those of all."""
+        told = [
+            k for k in X if len(set(zip(X[k], s, strict=True))) == X[k].nunique() == len(set(s))
+        ]
+        if not told:
+            return self.model.fit(X, y, sensitive_features=s)
+        return self.model.set_params(sensitive_columns=told[:1]).fit(X, y)
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Take the rule of the own bound."""
+        self.model = shared.with_bound(self.model.bound)
+        return self
+
+    def scores(self, X: pd.DataFrame, s: np.ndarray) -> None:
+        """None: its scores are not fair, and the comparison is of what is."""
+        return
+
+
 class Randomised(WithSensitive):
     """fairlearn's ExponentiatedGradient: a lottery over classifiers, drawn anew for each row."""
 

@@ -27,6 +27,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fairmi._backprop_classifier import MIBackpropClassifier
 from fairmi._boosting_classifier import MIBoostingClassifier
+from fairmi._fair_threshold import FairThresholdClassifier
 from fairmi._network_classifier import MIDebiasedClassifier
 from fairmi._reweighing import FairReweighingClassifier
 from fairmi.compare._contenders import (
@@ -36,6 +37,7 @@ from fairmi.compare._contenders import (
     Decorrelated,
     GridThresholds,
     GroupPredicted,
+    OnBound,
     OnPath,
     Randomised,
     Thresholded,
@@ -185,6 +187,14 @@ def trees(trial: Trial, lam: float, **parameters: Any) -> OnPath:
     )
 
 
+def decisions(trial: Trial, bound: float, **parameters: Any) -> OnBound:
+    """Our decisions under a bound as a contender."""
+    model = FairThresholdClassifier(
+        bound=bound, constraint=trial.constraint, random_state=trial.seed, **parameters
+    )
+    return OnBound(model)
+
+
 def networks(trial: Trial, lam: float, **parameters: Any) -> OnPath:
     """Our networks as a contender."""
     return OnPath(
@@ -324,6 +334,15 @@ METHODS: tuple[Method, ...] = (
         None,
         in_folds=False,
         cost=65.4,
+    ),
+    Method(
+        "fairmi, decisions",
+        decisions,
+        {"bound": (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15)},
+        {"bound": (0.02, 0.1)},
+        {"bound": (0.02, 0.05, 0.1)},
+        shares=True,
+        cost=2.0,
     ),
     Method(
         "fairmi, trees",

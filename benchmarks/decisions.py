@@ -1,0 +1,144 @@
+r"""Decisions under a bound: accuracy at an equal difference, in splits of Adult's training part.
+
+    python benchmarks/decisions.py --output benchmarks/results/decisions.csv
+    python benchmarks/decisions.py --constraint equalized_odds
+    python benchmarks/decisions.py --official
+
+Each of five splits of the training part is learned from the other four. With --official the whole
+part is learned from and the test part measured on: once, when all choices are made. Accuracy is
+read off each method's line, and so are its differences to the first method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from shared import Parts, folds, measured, parser, print_machine, write
+from threadpoolctl import threadpool_limits
+
+from fairmi.compare import Method, Trial, methods_named
+from fairmi.compare._measures import Line
+from fairmi.compare._methods import decisions
+from fairmi.compare._rows import adult_rows
+from fairmi.compare._run import fits
+
+AT = (0.01, 0.02, 0.03, 0.05, 0.1)
+BOUNDS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.12)
+RUNS = {
+    "decisions": (methods_named(["fairmi, decisions"])[0], "bound", BOUNDS),
+    "randomized": (
+        Method("fairmi, decisions, mixed", lambda t, bound: decisions(t, bound, randomized=True)),
+        "bound",
+        BOUNDS,
+    ),
+    "trees": (
+        methods_named(["fairmi, trees"])[0],
+        "lam",
+        (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
+    ),
+    "thresholds": (
+        methods_named(["Boosting, a threshold for each group"])[0],
+        "tol",
+        tuple(k / 100 for k in range(16)),
+    ),
+    "optimizer": (
+        methods_named(["ThresholdOptimizer, boosting"])[0],
+        "tol",
+        (0.001, 0.01, 0.02, 0.03, 0.05, 0.1, 0.12),
+    ),
+    "reduction": (
+        methods_named(["ExponentiatedGradient, boosting"])[0],
+        "bound",
+        (0.003, 0.02, 0.05, 0.08),
+    ),
+}
+
+
+def points(
+    name: str, parts: Parts, constraint: str, seed: int
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield what each setting of a method reaches, and which rows it is right on."""
+    method, knob, settings = RUNS[name]
+    asked = [{knob: setting} for setting in settings]
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for setting, fit in zip(
+            settings, fits(method, asked, parts.train, Trial(constraint, seed)), strict=True
+        ):
+            predicted = fit.contender.predict(parts.test.X, parts.test.s)
+            row = {"method": name, "setting": setting, "seconds": fit.seconds}
+            yield row | measured(parts.test.y, predicted, parts.test.s), predicted == parts.test.y
+
+
+def run(name: str, parts: Parts, constraint: str, at: Sequence[float], k: int) -> pd.DataFrame:
+    """Return the points of a method in one split, and what its line has at equal differences."""
+    found = list(points(name, parts, constraint, k))
+    rows = pd.DataFrame([row for row, _ in found]).assign(split=k)
+    unfairness = rows["dp" if constraint == "demographic_parity" else "eo"]
+    line = Line.of(unfairness.tolist(), [right for _, right in found])
+    return rows.assign(**{f"at {value:g}": line.accuracy_at(value) for value in at})
+
+
+def summary(rows: pd.DataFrame, at: Sequence[float]) -> None:
+    """Print accuracy at equal differences, and how a method differs from the first, by splits."""
+    columns = [f"at {value:g}" for value in at]
+    lines = rows.groupby(["method", "split"], sort=False)[columns].first()
+    means = lines.groupby("method", sort=False).mean()
+    print(means.round(4).to_string(), flush=True)
+    first = lines.loc[means.index[0]]
+    for name in means.index[1:]:
+        less = (first - lines.loc[name]) * 1e4
+        error = less.std(ddof=1) / np.sqrt(less.notna().sum())
+        cells = [f"{a:+.0f} ± {b:.0f}" for a, b in zip(less.mean(), error, strict=True)]
+        print(f"{means.index[0]} less {name}, in .0001: {', '.join(cells)}")
+    print(
+        "seconds of all settings:",
+        rows.groupby("method", sort=False)["seconds"].max().round(1).to_dict(),
+    )
+
+
+def main() -> None:
+    """Run the methods that the command line names."""
+    made = parser(__doc__)
+    made.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(RUNS),
+        default=["decisions", "trees", "thresholds", "optimizer"],
+    )
+    made.add_argument(
+        "--constraint",
+        choices=("demographic_parity", "equalized_odds"),
+        default="demographic_parity",
+    )
+    made.add_argument(
+        "--splits", type=int, default=5, help="how many of the five, or seeds of --official"
+    )
+    made.add_argument("--official", action="store_true", help="measure on the test part, once")
+    made.add_argument("--at", type=float, nargs="+", default=list(AT))
+    made.add_argument("--jobs", type=int, default=1)
+    options: argparse.Namespace = made.parse_args()
+    print_machine()
+    train = adult_rows("train")
+    if options.official:
+        parts = [Parts(train, adult_rows("test"))] * options.splits
+    else:
+        parts = [part for part, _ in folds(train, 5, 0)][: options.splits]
+    jobs = [
+        delayed(run)(name, part, options.constraint, options.at, k)
+        for name in options.methods
+        for k, part in enumerate(parts)
+    ]
+    rows = pd.concat(Parallel(n_jobs=options.jobs)(jobs), ignore_index=True)
+    summary(rows, options.at)
+    write(rows.drop(columns=[f"at {value:g}" for value in options.at]), options.output)
+
+
+if __name__ == "__main__":
+    main()
