@@ -80,7 +80,7 @@ def best_under_bound(
     return BestUnderBound(unfairness, float(bound), maximize, rule)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BestUnderBound:
     """A `refit` callable ``cv_results_ -> index``; made by `best_under_bound`."""
 
@@ -108,6 +108,18 @@ class BestUnderBound:
         closest = _first(usable, unfair, -score)
         self._warn(cv_results, closest, unfair[closest], score[closest])
         return closest
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same choice, or the key of the score that it maximises.
+
+        A search looks up the scorer of its `score` by ``scorer_[refit]``: that score is its own.
+        """
+        if isinstance(other, str):
+            return other == self.maximize
+        return isinstance(other, BestUnderBound) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.maximize)
 
     def _warn(
         self, cv_results: Mapping[str, Any], index: int, unfair: float, score: float

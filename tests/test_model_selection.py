@@ -112,3 +112,6 @@ def test_in_a_search_it_picks_the_model_that_is_refitted():
     )
     assert search.best_params_["C"] == search.best_estimator_.C
     assert pickle.loads(pickle.dumps(refit)) == refit
+    assert best_under_bound(gap, 0.3, maximize="accuracy") != refit != gap
+    assert search.score(X, y) == search.best_estimator_.score(X, y)
+    assert pickle.loads(pickle.dumps(search)).score(X, y) == search.score(X, y)

@@ -177,8 +177,46 @@ class FairnessScorer:
                 "params). Without metadata routing scikit-learn passes no metadata to scorers."
             )
         y_true = np.asarray(y_true)
-        groups = comparable_groups(sensitive_features, len(y_true))
         y_pred = np.asarray(getattr(estimator, self.response_method)(X))
+        return self._value_of(y_true, y_pred, estimator, sensitive_features, sample_weight)
+
+    # Of scikit-learn's scorers TunedThresholdClassifierCV reads three more attributes.
+    _sign = 1
+
+    @property
+    def _kwargs(self) -> dict[str, Any]:
+        return {} if self.pos_label is None else {"pos_label": self.pos_label}
+
+    def _score_func(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: Any = None,
+        pos_label: Any = None,
+    ) -> float:
+        """Return the score of labels, as TunedThresholdClassifierCV asks for them."""
+        if sensitive_features is None or self.response_method != "predict":
+            raise SensitiveFeaturesError(
+                f"{self!r} can be tuned for a threshold where it scores labels and "
+                "sensitive_features are routed: call "
+                "sklearn.set_config(enable_metadata_routing=True), pass sensitive_features to "
+                "fit, and leave out sensitive_columns and response_method. FairThresholdClassifier "
+                "finds the best decisions under a bound by itself."
+            )
+        labels = np.asarray(y_true), np.asarray(y_pred)
+        return self._value_of(*labels, None, sensitive_features, sample_weight)
+
+    def _value_of(
+        self,
+        y_true: np.ndarray,
+        y_pred: np.ndarray,
+        estimator: Any,
+        sensitive_features: Any,
+        sample_weight: Any,
+    ) -> float:
+        groups = comparable_groups(sensitive_features, len(y_true))
         if self.response_method == "predict":
             true, predicted, classes = label_codes(estimator, y_true, y_pred)
         else:

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, TunedThresholdClassifierCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -357,3 +357,21 @@ def _no_ending(y_true, y_pred, *, sensitive_features):
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_fairness_scorer(**arguments)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["yes", "no"]])
+def test_a_threshold_can_be_tuned_for_it(labels):
+    random = np.random.default_rng(0)
+    s = random.integers(2, size=600)
+    X = np.column_stack([s + random.normal(size=600), random.normal(size=600)])
+    y = np.array(labels)[(X.sum(axis=1) > 1).astype(int)]
+    scorer = make_fairness_scorer("demographic_parity_difference")
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring=scorer, cv=3)
+    with sklearn.config_context(enable_metadata_routing=True):
+        tuned.fit(X, y, sensitive_features=s)
+        value = scorer(tuned, X, y, sensitive_features=s)
+    assert value > scorer(tuned.estimator_, X, y, sensitive_features=s) + 0.1
+    np.testing.assert_allclose(tuned.best_score_, value, atol=0.05)
+    columns = make_fairness_scorer("demographic_parity_difference", sensitive_columns=0)
+    with pytest.raises(SensitiveFeaturesError, match="sensitive_features are routed"):
+        tuned.set_params(scoring=columns).fit(np.column_stack([s, X]), y)
