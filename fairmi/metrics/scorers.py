@@ -202,8 +202,8 @@ class FairnessScorer:
                 f"{self!r} can be tuned for a threshold where it scores labels and "
                 "sensitive_features are routed: call "
                 "sklearn.set_config(enable_metadata_routing=True), pass sensitive_features to "
-                "fit, and leave out sensitive_columns and response_method. FairThresholdClassifier "
-                "finds the best decisions under a bound by itself."
+                "fit, and leave out sensitive_columns and response_method. FairThresholdClassifier"
+                " finds the best decisions under a bound by itself."
             )
         labels = np.asarray(y_true), np.asarray(y_pred)
         return self._value_of(*labels, None, sensitive_features, sample_weight)
