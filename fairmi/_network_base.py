@@ -24,8 +24,7 @@ from fairmi._threads import one_thread
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning, Note
-from fairmi.networks.inference import represent, represent_items
-from fairmi.networks.numpy_networks import NumpyNetworks, numpy_networks
+from fairmi.networks.inference import NumpyNetworks, numpy_networks, represent, represent_items
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
 
@@ -189,8 +188,8 @@ class NetworkClassifier(RepresentationClassifier):
         Rows of any shape have none and stay as they are.
         """
         if given.header.item_shape is not None:
-            from fairmi.networks.item_rows import item_rows
             from fairmi.networks.model import device_of
+            from fairmi.networks.rows import item_rows
 
             return None, item_rows(given, device_of(self.device))
         if encoder is None:
@@ -207,8 +206,8 @@ class NetworkClassifier(RepresentationClassifier):
             )
         if self.encoder is None:
             return None
-        from fairmi.networks.item_rows import first_rows
         from fairmi.networks.own_encoder import CHECKED_ROWS, trunk_of
+        from fairmi.networks.rows import first_rows
 
         sample = first_rows(rows, CHECKED_ROWS)
         return trunk_of(self.trunk_ if goes_on else self.encoder, sample, device)

@@ -568,8 +568,7 @@ default="demographic_parity"
         goes_on: bool = False,
     ) -> tuple[FitInput, TableEncoder | None]:
         """Return the rows of a fit, and an encoder of them if one is known."""
-        from fairmi.networks.reducer import active_reducer
-        from fairmi.networks.shard import read_shard
+        from fairmi.networks.reducer import active_reducer, read_shard
 
         given = (self._row_options(), X, y, sensitive_features, sample_weight)
         if active_reducer().n_shards > 1:
@@ -713,7 +712,7 @@ default="demographic_parity"
         self._note(self._diagnosed(batch, trained.claims(batch, place), self.t_, lams))
         reducer = trained.trainer.reducer
         if reducer.n_shards > 1:
-            from fairmi.networks.shard import learned_of
+            from fairmi.networks.reducer import learned_of
 
             # Parameters are equal; times and warnings are those of the first.
             for name, value in reducer.of_first(lambda: learned_of(self)).items():

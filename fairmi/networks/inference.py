@@ -1,15 +1,108 @@
-"""A fitted model's encoding and weights -> Z, in parts of bounded memory."""
+"""Fitted networks in numpy: rows -> Z -> scores, in parts of bounded memory, without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fairmi._data.array_rows import blocks_of
-from fairmi.networks.numpy_networks import NumpyNetworks
+from fairmi.core.channel import Channel
 from fairmi.preprocessing import TableEncoder
+
+Layer = tuple[np.ndarray, np.ndarray]
+"""Weight (M, n_in, n_out) and bias (M, 1, n_out) of M models, float64."""
+
+
+@dataclass(frozen=True)
+class NumpyNetworks:
+    """Encoder, channel and head of M models at inference: `Networks` of the same parameters.
+
+    In float64 a row's place among others, on which the last bits of a matrix product hang, can't
+    move a unit over the edge between two levels of Z. What comes after the rounding is summed
+    number by number in one order, so that rows of one Z have the same scores to the bit.
+    """
+
+    encoder: tuple[Layer, ...]
+    head: Layer
+    n_levels: int | None
+    squashed: bool = True
+
+    @property
+    def n_models(self) -> int:
+        """Models M."""
+        return len(self.head[0])
+
+    @property
+    def widest(self) -> int:
+        """Numbers of the widest layer of a row."""
+        return max(max(weight.shape[1:]) for weight, _ in self.encoder)
+
+    def represent(self, x: np.ndarray) -> np.ndarray:
+        """Return Z, (M, B, D), of rows x (B, P)."""
+        x = x.astype(np.float64)
+        return np.stack([self._channel(self._encoded(x, model)) for model in range(self.n_models)])
+
+    def mean_scores(self, z: np.ndarray) -> np.ndarray:
+        """Return the mean over the models, (B, K), of the scores of their Z (M, B, D)."""
+        weight, bias = self.head
+        scores = bias + np.zeros((*z.shape[:2], 1))
+        for unit in range(z.shape[2]):
+            scores += z[:, :, unit, None] * weight[:, None, unit]
+        return scores.mean(axis=0)
+
+    def representation(self, x: np.ndarray) -> np.ndarray:
+        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
+
+        Networks trained side by side do not know of each other: units of all of them together
+        tell of C what none of them tells alone, and more than the mean of their scores does.
+        """
+        z = self.represent(x)
+        return z[0] if len(z) == 1 else self.mean_scores(z)
+
+    def scores_of(self, z: np.ndarray) -> np.ndarray:
+        """Return the scores, (B, K), of a representation."""
+        return z if self.n_models > 1 else self.mean_scores(z[None])
+
+    def _encoded(self, x: np.ndarray, model: int) -> np.ndarray:
+        for depth, (weight, bias) in enumerate(self.encoder):
+            if depth:
+                np.maximum(x, 0, out=x)
+            x = x @ weight[model]
+            x += bias[model]
+        return x
+
+    def _channel(self, h: np.ndarray) -> np.ndarray:
+        if not self.squashed:
+            return np.maximum(h, 0, out=h)
+        channel = Channel(self.n_levels, scale=1.0)
+        return channel.round(channel.squash(h))
+
+
+def numpy_networks(
+    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
+) -> NumpyNetworks:
+    """Return trained networks of `parameters`, named as in `Networks.arrays`."""
+    (head,) = _layers("head", parameters)
+    n_levels = architecture["n_levels"]
+    encoder = tuple(_layers("encoder", parameters))
+    return NumpyNetworks(encoder, head, n_levels, is_squashed(architecture))
+
+
+def is_squashed(architecture: Mapping[str, Any]) -> bool:
+    """Whether units are bounded: rounded ones are, open ones where the architecture says so."""
+    return architecture["n_levels"] is not None or bool(architecture.get("squashed"))
+
+
+def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> Iterator[Layer]:
+    depth = 0
+    while f"{part}.layers.{depth}.weight" in parameters:
+        weight, bias = (parameters[f"{part}.layers.{depth}.{k}"] for k in ("weight", "bias"))
+        yield weight.astype(np.float64), bias.astype(np.float64)
+        depth += 1
+
 
 # Of a wide table fewer rows: 32 MB of the widest layer.
 _ROWS_AT_ONCE, _VALUES_AT_ONCE = 16_384, 2**22

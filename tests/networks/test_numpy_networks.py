@@ -20,8 +20,8 @@ from fairmi import (
     MIDebiasedClassifier,
     MIDebiasedClassifierCV,
 )
+from fairmi.networks.inference import numpy_networks
 from fairmi.networks.model import Networks
-from fairmi.networks.numpy_networks import numpy_networks
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
 
