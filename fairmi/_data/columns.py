@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from fairmi._data.forms import plain
+from fairmi._data.forms import plain, to_pandas
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.tables import is_frame
 
 _MAX_NAMES = 20
 
@@ -36,7 +34,7 @@ def column_positions(X: Any, columns: Any, *, argument: str = "sensitive_columns
     ValueError
         If none is named, X has no such column, or one is named twice.
     """
-    names = list(X.columns) if is_frame(X) else list(range(X.shape[1]))
+    names = list(X.columns) if isinstance(X, pd.DataFrame) else list(range(X.shape[1]))
     wanted = named_columns(columns)
     if not wanted:
         raise ValueError(f"{argument} is empty; name at least one column of X.")
@@ -57,21 +55,18 @@ def take_columns(X: Any, positions: list[int]) -> Any:
     """Return some columns of X as X's own kind of table."""
     if isinstance(X, pd.DataFrame):
         return X.iloc[:, positions]
-    if not is_frame(X):
-        return (X.tocsr() if issparse(X) else X)[:, positions]
-    frame = nw.from_native(X, eager_only=True)
-    return nw.to_native(frame[[frame.columns[j] for j in positions]])
+    return (X.tocsr() if issparse(X) else X)[:, positions]
 
 
 def sensitive_columns_of(
     X: Any, columns: Any, *, argument: str = "sensitive_columns"
 ) -> pd.DataFrame:
     """Return columns of X as a frame of sensitive features."""
-    X = plain(X, argument="X")
-    X = X if is_frame(X) or hasattr(X, "shape") else pd.DataFrame(X)
+    X = to_pandas(plain(X, argument="X"))
+    X = X if hasattr(X, "shape") else pd.DataFrame(X)
     positions = column_positions(X, columns, argument=argument)
     part = take_columns(X, positions)
-    if is_frame(X):
+    if isinstance(X, pd.DataFrame):
         return sensitive_frame(part)
     part = part.toarray() if hasattr(part, "toarray") else part
     return pd.DataFrame(part, columns=positions)
@@ -108,8 +103,8 @@ def without_dropped(X: Any, kept: list[int], n_columns: int, names: Any) -> Any:
     names : sequence of str or None
         Their names, if they had some.
     """
-    X = plain(X, argument="X")
-    if is_frame(X) and names is not None:
+    X = to_pandas(plain(X, argument="X"))
+    if isinstance(X, pd.DataFrame) and names is not None:
         dropped = {name for j, name in enumerate(names) if j not in kept}
         stay = [j for j, name in enumerate(X.columns) if name not in dropped]
         return X if len(stay) == X.shape[1] else take_columns(X, stay)

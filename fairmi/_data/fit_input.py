@@ -23,7 +23,7 @@ from fairmi._data.named_groups import check_same_groups
 from fairmi._data.odd_columns import notes_of_columns
 from fairmi._data.probabilities import names_probabilities
 from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import Header, check_indexes, check_table, is_frame, n_rows
+from fairmi._data.tables import Header, check_indexes, check_table, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
 
@@ -213,7 +213,9 @@ def _rows(
     )
     features = X if len(kept) == X.shape[1] else take_columns(X, kept)
     # Columns of arrays and sparse tables are numbers.
-    notes = notes_of_columns(features) if header is None and is_frame(features) else []
+    notes = (
+        notes_of_columns(features) if header is None and isinstance(features, pd.DataFrame) else []
+    )
     ones = np.ones_like(weights)
     both = [ones if options.weighted == other else weights for other in ("penalty", "task")]
     return _Rows(

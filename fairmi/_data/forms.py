@@ -38,6 +38,37 @@ def plain(values: Any, *, argument: str) -> Any:
     return values
 
 
+def to_pandas(values: Any) -> Any:
+    """Return a frame or Series of any library as pandas' own; others as they are.
+
+    Numbers without a gap keep their type, with one they become float64; categories stay these;
+    all else becomes objects.
+    """
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return values
+    native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(native, nw.Series):
+        return _series(native)
+    if isinstance(native, nw.DataFrame):
+        columns = {name: _series(native[name]) for name in native.columns}
+        return pd.DataFrame(columns, index=range(len(native)))
+    return values
+
+
+def _series(column: nw.Series) -> pd.Series:
+    dtype, gaps = column.dtype, column.null_count() > 0
+    if dtype == nw.Decimal or (dtype.is_numeric() and gaps):
+        values: Any = column.cast(nw.Float64).to_numpy().astype(np.float64)
+    elif dtype.is_numeric() or (dtype == nw.Boolean and not gaps):
+        values = column.to_numpy()
+    elif dtype in (nw.Categorical, nw.Enum):
+        values = pd.Categorical(column.to_list())
+    else:
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_list()
+    return pd.Series(values, name=column.name or None)
+
+
 def is_dict(values: Any) -> bool:
     """Whether values are a dict of columns; a sparse array may be a mapping too."""
     return isinstance(values, Mapping) and not issparse(values)

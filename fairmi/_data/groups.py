@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from fairmi._data.forms import is_dict, plain
+from fairmi._data.forms import is_dict, plain, to_pandas
 from fairmi.exceptions import SensitiveFeaturesError
 
 
@@ -82,7 +81,7 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
     A dict of columns is a table.
     """
     try:
-        values = plain(values, argument=argument)
+        values = to_pandas(plain(values, argument=argument))
     except TypeError as error:
         raise SensitiveFeaturesError(str(error)) from error
     if is_dict(values):
@@ -90,14 +89,7 @@ def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.
     if isinstance(values, pd.Series | pd.DataFrame):
         frame = values.to_frame() if isinstance(values, pd.Series) else values
         return frame.rename(columns=_unnamed).reset_index(drop=True)
-    native = nw.from_native(values, allow_series=True, pass_through=True)
-    if isinstance(native, nw.Series):
-        frame = pd.DataFrame({native.name or "sensitive_0": native.to_list()})
-    elif isinstance(native, nw.DataFrame):
-        frame = pd.DataFrame({name: native[name].to_list() for name in native.columns})
-    else:
-        frame = _frame_of_array(values, argument)
-    return frame.rename(columns=_unnamed)
+    return _frame_of_array(values, argument).rename(columns=_unnamed)
 
 
 def missing_rows(frame: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from fairmi._data.forms import is_dict, plain, refuse_no_table
+from fairmi._data.forms import is_dict, plain, refuse_no_table, to_pandas
 from fairmi._data.values import ColumnValues, read_values
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -56,7 +56,7 @@ def check_table(
     Where `header` is given, width and names must be its own. An array that holds text or dates
     becomes a DataFrame, whose columns each have a kind.
     """
-    X = plain(X, argument=argument)
+    X = to_pandas(plain(X, argument=argument))
     refuse_no_table(X, argument)
     # scikit-learn checks on behalf of an estimator, whose class its messages name.
     reader = type(name, (BaseEstimator,), {})()
@@ -83,7 +83,7 @@ def named(argument: str) -> Iterator[None]:
 
 def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     _check_unique_names(X)
-    if is_frame(X):
+    if isinstance(X, pd.DataFrame):
         return _checked_frame(estimator, X, reset=reset)
     if getattr(X, "dtype", np.dtype(float)).kind in "mM" and X.ndim == 2:
         return _checked_frame(estimator, pd.DataFrame(X), reset=reset)
@@ -105,9 +105,7 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
 
 def _checked_frame(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     try:
-        # Which frames' names are read differs between versions of scikit-learn: pandas' are.
-        header = X if isinstance(X, pd.DataFrame) else pd.DataFrame(columns=list(X.columns))
-        validate_data(estimator, header, reset=reset, skip_check_array=True)
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
     except TypeError as error:
         raise naming("X", error) from error
     if not X.shape[1]:
@@ -192,14 +190,6 @@ def naming(argument: str, error: Exception) -> Exception:
     return kind(f"{argument}: {text}")
 
 
-def table_columns(
-    X: Any, *, argument: str = "X", finite: bool = True
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield name and values of the columns of a table, as `read_columns` does."""
-    for name, column in read_columns(X, argument=argument, finite=finite):
-        yield name, column.values
-
-
 def read_columns(
     X: Any, *, argument: str = "X", finite: bool = True
 ) -> Iterator[tuple[str, ColumnValues]]:
@@ -251,16 +241,12 @@ _FIXES = (
 
 
 def _raw_columns(X: Any) -> Iterator[tuple[str, Any]]:
-    if issparse(X):
-        X = X.toarray()
+    X = X.toarray() if issparse(X) else to_pandas(X)
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         yield from ((str(j), X[:, j].astype(float)) for j in range(X.shape[1]))
-    elif isinstance(X, pd.DataFrame | np.ndarray):
+    else:
         X = pd.DataFrame(X)
         yield from ((str(X.columns[j]), X.iloc[:, j]) for j in range(X.shape[1]))
-    else:
-        frame = nw.from_native(X, eager_only=True)
-        yield from ((name, frame[name]) for name in frame.columns)
 
 
 def _check_finite(values: np.ndarray) -> None:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
@@ -33,28 +32,31 @@ class ColumnValues:
     is_category: bool = False
 
 
-def read_values(column: pd.Series | nw.Series) -> ColumnValues:
+def read_values(column: pd.Series) -> ColumnValues:
     """Return the values of a column, as numbers where they are numbers, whatever its dtype.
 
-    Categories of pandas and polars stay categories, numbers among them too.
+    Categories stay categories, numbers among them too.
 
     Raises
     ------
     ValueError
         If the values are neither numbers, times, text nor categories; the text says what they are.
     """
-    if isinstance(column, pd.Series):
-        return _of_pandas(column)
     dtype = column.dtype
-    if dtype.is_numeric() or dtype == nw.Boolean:
-        return ColumnValues(column.cast(nw.Float64).to_numpy().astype(np.float64))
-    if dtype.is_nested() and column.null_count() < len(column):
+    is_category = isinstance(dtype, pd.CategoricalDtype)  # of truths, is_bool_dtype says yes
+    if pd.api.types.is_complex_dtype(dtype):
         raise ValueError(f"has dtype {dtype}")
-    objects = np.empty(len(column), dtype=object)
-    objects[:] = column.to_list()
-    if dtype in (nw.String, nw.Categorical, nw.Enum):
-        return ColumnValues(objects, is_category=dtype != nw.String)
-    return read_objects(objects)
+    number = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+    if number and not is_category:
+        return ColumnValues(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if isinstance(dtype, np.dtype | pd.DatetimeTZDtype) and dtype.kind in "mM":
+        return _of_datetimes(column)
+    if is_category:
+        names = column.cat.categories
+        categories = np.empty(len(names) + 1, dtype=object)  # a missing value's code is -1
+        categories[:-1] = names.to_numpy(dtype=object)
+        return ColumnValues(categories[column.cat.codes.to_numpy()], is_category=True)
+    return read_objects(column.astype(object).to_numpy(dtype=object, copy=True))
 
 
 def read_objects(objects: np.ndarray) -> ColumnValues:
@@ -76,24 +78,6 @@ def read_objects(objects: np.ndarray) -> ColumnValues:
     if odd is not None:
         raise ValueError(f"has dtype {type(odd).__name__}")
     return ColumnValues(objects)
-
-
-def _of_pandas(column: pd.Series) -> ColumnValues:
-    dtype = column.dtype
-    is_category = isinstance(dtype, pd.CategoricalDtype)  # of truths, is_bool_dtype says yes
-    if pd.api.types.is_complex_dtype(dtype):
-        raise ValueError(f"has dtype {dtype}")
-    number = pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
-    if number and not is_category:
-        return ColumnValues(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    if isinstance(dtype, np.dtype | pd.DatetimeTZDtype) and dtype.kind in "mM":
-        return _of_datetimes(column)
-    if is_category:
-        names = column.cat.categories
-        categories = np.empty(len(names) + 1, dtype=object)  # a missing value's code is -1
-        categories[:-1] = names.to_numpy(dtype=object)
-        return ColumnValues(categories[column.cat.codes.to_numpy()], is_category=True)
-    return read_objects(column.astype(object).to_numpy(dtype=object, copy=True))
 
 
 def _of_datetimes(column: pd.Series) -> ColumnValues:

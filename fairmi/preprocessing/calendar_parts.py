@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 
-N_PARTS = 4  # that follow a date
+from fairmi._data.tables import read_columns
+
+N_PARTS = 4  # that a date has
+
+
+def with_calendar(
+    X: Any, dates: Collection[int] | None = None, *, last: bool = False
+) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Yield name and values of the columns of a table, and whether they are dates.
+
+    The parts of a date follow it, or the last column where `last`. `dates` are the positions of
+    those that fit saw; None takes what is one.
+    """
+    parts: list[tuple[str, np.ndarray, bool]] = []
+    for j, (name, read) in enumerate(read_columns(X)):
+        yield name, read.values, read.is_date
+        if read.is_date if dates is None else j in dates:
+            # What is no number is told when the column itself is read.
+            is_number = read.values.dtype != object
+            days = read.values if is_number else np.full(len(read.values), np.nan)
+            parts += [(*part, False) for part in calendar_parts(name, days)]
+        if not last:
+            yield from parts
+            parts = []
+    yield from parts
 
 
 def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -7,15 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.odd_columns import warn_of_unseen
-from fairmi._data.tables import raise_faults, read_columns
-from fairmi.preprocessing.calendar_parts import calendar_parts
+from fairmi.preprocessing.calendar_parts import with_calendar
 from fairmi.preprocessing.encoded_columns import (
     CategoricalColumn,
-    Column,
     NumericColumn,
-    as_at_fit,
-    fault_of,
+    read_alike,
     shared_categories,
 )
 
@@ -40,26 +36,18 @@ def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarr
         Numbers, and codes 0, 1, ... of categories; NaN where a value is missing. After the columns
         of X come the parts of the calendar of each date.
     """
-    names, categories, sizes, dates = [], [], [], []
-    parts: list[tuple[str, np.ndarray]] = []
-    codes = np.empty(X.shape)
-    for j, (name, read) in enumerate(read_columns(X)):
-        values = read.values
-        found = _by_frequency(values) if values.dtype == object else None
-        names.append(name)
-        categories.append(found)
-        sizes.append(0 if found is None else min(len(found), max_categories))
-        codes[:, j] = values if found is None else _codes(values, found, sizes[j])
-        if read.is_date:
-            dates.append(j)
-            parts += calendar_parts(name, values)
-    columns = {
-        "names": names + [part for part, _ in parts],
-        "categories": categories + [None] * len(parts),
-        "n_categories": np.array(sizes + [0] * len(parts)),
-        "dates": dates,
-    }
-    return columns, _with(codes, parts)
+    columns: dict[str, Any] = {"names": [], "categories": [], "n_categories": [], "dates": []}
+    codes = []
+    for j, (name, values, is_date) in enumerate(with_calendar(X, last=True)):
+        known = _by_frequency(values) if values.dtype == object else None
+        size = 0 if known is None else min(len(known), max_categories)
+        codes.append(values if known is None else _codes(values, known, size))
+        columns["names"].append(name)
+        columns["categories"].append(known)
+        columns["n_categories"].append(size)
+        columns["dates"] += [j] * is_date
+    columns["n_categories"] = np.array(columns["n_categories"])
+    return columns, np.column_stack(codes)
 
 
 def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
@@ -71,42 +59,20 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
         If columns have another kind than they had at fit; all are named.
     """
     dates = columns.get("dates", [])  # which models saved by 0.2.0 have not
-    codes = np.empty(X.shape)
-    parts: list[tuple[str, np.ndarray]] = []
-    faults: dict[str, str] = {}
-    unseen = []
-    for j, (name, read) in enumerate(read_columns(X)):
-        found, size = columns["categories"][j], columns["n_categories"][j]
-        plan = _plan(name, found, is_date=j in dates)
-        fault = fault_of(plan, read.values, is_date=read.is_date if "dates" in columns else None)
-        if fault:
-            faults[name] = fault
-            continue
-        values = as_at_fit(plan, name, read.values)
-        if found is None:
-            codes[:, j] = values
-        else:
-            codes[:, j] = _codes(values, found, size)
-            unseen += [name] * bool(size and np.isnan(codes[:, j]).all() and not _empty(values))
-        if j in dates:
-            parts += calendar_parts(name, values)
-    raise_faults(faults)
-    warn_of_unseen(unseen)
-    return _with(codes, parts)
+    categories, sizes = columns["categories"], columns["n_categories"]
+    plans = [
+        NumericColumn(name, np.zeros(1), True, j in dates)
+        if known is None
+        else CategoricalColumn(name, known, True)
+        for j, (name, known) in enumerate(zip(columns["names"], categories, strict=True))
+    ]
 
+    def place(j: int, values: np.ndarray) -> np.ndarray:
+        return values if categories[j] is None else _codes(values, categories[j], sizes[j])
 
-def _plan(name: str, found: np.ndarray | None, *, is_date: bool) -> Column:
-    if found is None:
-        return NumericColumn(name, np.zeros(1), True, is_date)
-    return CategoricalColumn(name, found, True)
-
-
-def _with(codes: np.ndarray, parts: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    return np.column_stack([codes, *(values for _, values in parts)]) if parts else codes
-
-
-def _empty(values: np.ndarray) -> bool:
-    return bool(pd.isna(values).all())
+    codes = np.empty((X.shape[0], len(plans)))
+    values_of = with_calendar(X, dates, last=True)
+    return read_alike(plans, values_of, place, codes, knows_dates="dates" in columns)
 
 
 def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:

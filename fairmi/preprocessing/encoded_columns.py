@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairmi._data.odd_columns import warn_of_unseen
 from fairmi._data.tables import raise_faults
 from fairmi.preprocessing.knots import knots_of
 
@@ -112,6 +114,54 @@ def as_at_fit(plan: Column, name: str, values: np.ndarray) -> np.ndarray:
         values[missing] = None
     raise_faults({name: fault_of(plan, values)})
     return values
+
+
+def read_alike(
+    columns: Sequence[Column],
+    values_of: Iterable[tuple[str, np.ndarray, bool]],
+    place: Callable[[int, np.ndarray], np.ndarray],
+    out: np.ndarray,
+    *,
+    knows_dates: bool = True,
+) -> np.ndarray:
+    """Fill an array with where the values of a table lie among those that fit saw.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        As they were at fit.
+    values_of : iterable of (str, ndarray, bool)
+        What `with_calendar` yields of the table.
+    place : callable
+        The number of a column, and its values (n_rows,), to numbers (n_rows,): below 0 or NaN
+        where fit saw no such category.
+    out : ndarray of shape (n_rows, n_columns)
+        Is filled and returned.
+    knows_dates : bool
+        Whether fit kept which columns were dates.
+
+    Raises
+    ------
+    ValueError
+        If columns have another kind than they had at fit; all are named.
+
+    Warns
+    -----
+    ColumnWarning
+        If fit saw no value of a column.
+    """
+    faults: dict[str, str] = {}
+    unseen = []
+    for j, (column, (name, values, is_date)) in enumerate(zip(columns, values_of, strict=True)):
+        fault = fault_of(column, values, is_date=is_date if knows_dates else None)
+        if fault:
+            faults[name] = fault
+            continue
+        out[:, j] = place(j, as_at_fit(column, name, values))
+        unseen += [name] * column.knows_none(values, out[:, j])
+    raise_faults(faults)
+    warn_of_unseen(unseen)
+    return out
 
 
 def fault_of(plan: Column, values: np.ndarray, *, is_date: bool | None = None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -11,19 +10,17 @@ from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.odd_columns import warn_of_unseen
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
-from fairmi._data.tables import raise_faults, read_columns
+from fairmi._data.tables import read_columns
 from fairmi._sklearn_compat import DocLinkMixin
-from fairmi.preprocessing.calendar_parts import N_PARTS, calendar_parts
+from fairmi.preprocessing.calendar_parts import N_PARTS, with_calendar
 from fairmi.preprocessing.encoded_columns import (
     Column,
-    as_at_fit,
     categorical_column,
     column_from_plain,
     column_to_plain,
-    fault_of,
     numeric_column,
+    read_alike,
 )
 from fairmi.preprocessing.layout import Layout, layout_of
 
@@ -98,7 +95,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             weights = np.asarray(sample_weight, float)
         columns: list[Column] = []
         positions = []
-        for name, values, is_date in self._with_parts(X):
+        for name, values, is_date in with_calendar(X, self.dates_):
             if values.dtype == object:
                 column: Column = categorical_column(name, values, weights, self.max_categories)
             else:
@@ -117,19 +114,6 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         self.scale_ = (1 / np.where(size > 0, size, 1)).astype(np.float32)
         return self
 
-    def _with_parts(self, X: Any) -> Iterator[tuple[str, np.ndarray, bool]]:
-        """Yield name and values of columns, and whether these are dates.
-
-        After a date come its parts of the calendar.
-        """
-        for j, (name, read) in enumerate(read_columns(X)):
-            yield name, read.values, read.is_date
-            if j in self.dates_:
-                # What is no number is told when the column itself is read.
-                is_number = read.values.dtype != object
-                days = read.values if is_number else np.full(len(read.values), np.nan)
-                yield from ((*part, False) for part in calendar_parts(name, days))
-
     def positions(self, X: Any) -> Any:
         """Return where each value lies among the knots or categories of its column.
 
@@ -144,21 +128,13 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             values, missing = _sparse_parts(X)
             scaled = values @ diags_array(self.scale_)
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
-        positions = np.empty((X.shape[0], len(self.columns_)), dtype=np.float32)
-        faults: dict[str, str] = {}
-        unseen = []
-        for j, (column, (name, values, is_date)) in enumerate(
-            zip(self.columns_, self._with_parts(X), strict=True)
-        ):
-            fault = fault_of(column, values, is_date=is_date)
-            if fault:
-                faults[name] = fault
-            else:
-                positions[:, j] = column.positions(as_at_fit(column, name, values))
-                unseen += [name] * column.knows_none(values, positions[:, j])
-        raise_faults(faults)
-        warn_of_unseen(unseen)
-        return positions
+        columns = self.columns_
+        return read_alike(
+            columns,
+            with_calendar(X, self.dates_),
+            lambda j, values: columns[j].positions(values),
+            np.empty((X.shape[0], len(columns)), dtype=np.float32),
+        )
 
     def transform(self, X: Any) -> Any:
         """Return the encoded rows: ndarray (n_rows, n_encoded) float32, or csr_array if sparse."""

@@ -11,6 +11,7 @@ from sklearn.dummy import DummyClassifier
 
 from fairmi import MIDebiasedClassifier
 from fairmi._data.columns import column_positions, kept_columns, sensitive_columns_of, take_columns
+from fairmi._data.forms import to_pandas
 from fairmi.metrics import make_fairness_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -115,7 +116,7 @@ def score(columns, kind):
 
 
 def resolve(columns, kind):
-    return column_positions(TABLES[kind], columns)
+    return column_positions(to_pandas(TABLES[kind]), columns)
 
 
 def groups_of(positions):
@@ -147,7 +148,8 @@ def test_the_scorer_reads_these_columns(columns, kind, positions):
 @pytest.mark.parametrize(("columns", "kind", "positions"), cases(FOUND))
 def test_the_encoder_reads_the_others_where_these_are_dropped(columns, kind, positions):
     others = [j for j in range(3) if j not in positions]
-    rest = take_columns(TABLES[kind], kept_columns(TABLES[kind], columns))
+    table = to_pandas(TABLES[kind])
+    rest = take_columns(table, kept_columns(table, columns))
     rest = rest.toarray() if kind == "sparse" else np.asarray(rest)
     np.testing.assert_array_equal(rest, X[:, others])
     encoder = classify(columns, kind, drop_sensitive=True).encoder_

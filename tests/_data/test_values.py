@@ -15,7 +15,7 @@ import torch
 from sklearn.impute import SimpleImputer
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._data.tables import table_columns
+from fairmi._data.tables import read_columns
 from fairmi.metrics._representation import read_representation
 from fairmi.preprocessing import TableEncoder
 
@@ -30,6 +30,10 @@ JOBS = np.array(["clerk", "nurse", None], dtype=object)[np.arange(N) % 3]
 Y = (NUMBERS > 0).astype(int)
 S = np.array(list("ab") * (N // 2))
 FRAME = pd.DataFrame({"pay": GAPPED, "job": JOBS, "owner": TRUTHS})
+
+
+def table_columns(X):
+    return [(name, read.values) for name, read in read_columns(X)]
 
 
 def objects(values):

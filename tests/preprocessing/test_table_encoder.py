@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fairmi._data.tables import table_columns
+from fairmi._data.tables import read_columns
 from fairmi.exceptions import ColumnWarning
 from fairmi.networks.rows import SpreadTable
 from fairmi.preprocessing import TableEncoder
@@ -21,6 +21,10 @@ from fairmi.preprocessing.encoded_columns import NumericColumn
 # Whole numbers that float32, float64 and every integer type hold alike.
 NUMBERS = st.one_of(st.none(), st.integers(-5, 100))
 TEXTS = st.one_of(st.none(), st.sampled_from(["a", "b", "", "ä", "none"]))
+
+
+def table_columns(X):
+    return [(name, read.values) for name, read in read_columns(X)]
 
 
 @st.composite
