@@ -1,4 +1,4 @@
-"""Fair classification by mutual-information debiasing, with scikit-learn's API."""
+"""Fair classification and regression by mutual-information debiasing, with scikit-learn's API."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fairmi._backprop_classifier import MIBackpropClassifier
     from fairmi._boosting_classifier import MIBoostingClassifier
+    from fairmi._boosting_regressor import MIBoostingRegressor
     from fairmi._fair_threshold import FairThresholdClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi._reweighing import FairReweighing, FairReweighingClassifier
@@ -35,6 +36,7 @@ _LAZY = {
     "InfeasibleBoundWarning": "fairmi.exceptions",
     "MIBackpropClassifier": "fairmi._backprop_classifier",
     "MIBoostingClassifier": "fairmi._boosting_classifier",
+    "MIBoostingRegressor": "fairmi._boosting_regressor",
     "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
     "SensitiveFeaturesError": "fairmi.exceptions",
@@ -67,6 +69,7 @@ __all__ = [
     "InfeasibleBoundWarning",
     "MIBackpropClassifier",
     "MIBoostingClassifier",
+    "MIBoostingRegressor",
     "MIDebiasedClassifier",
     "MIDebiasedClassifierCV",
     "SensitiveFeaturesError",

@@ -1,4 +1,4 @@
-"""What the classifiers share: predictions from Z, what a fit stores, the saved format."""
+"""What the estimators share: predictions from Z, what a fit stores, the saved format."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _REASONS = {
 }
 
 
-class RepresentationClassifier(
-    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
+class RepresentationEstimator(
+    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Predictions from the very Z that `transform` returns, once a subclass has learned.
+    """Z of a fitted model, what a fit stores, and the saved format.
 
-    A subclass has `fit`, and of a fitted model the methods `_represent` (a checked table -> Z) and
-    `_scores` (Z -> scores).
+    A subclass has `fit`, `predict`, and of a fitted model the method `_represent` (a checked table
+    -> Z).
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
@@ -68,34 +68,10 @@ class RepresentationClassifier(
     drop_sensitive: bool
     callbacks: Callbacks
     lam: Any
-    classes_: np.ndarray
     n_features_in_: int
     feature_names_in_: np.ndarray
     stopped_: str | None
     warnings_: list[tuple[str, str]]
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the class of each row, (n_rows,)."""
-        scores = self.decision_function(X)
-        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[codes]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, (n_rows, n_classes)."""
-        return softmax(self._class_scores(X), axis=1)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithm of the probability of each class, (n_rows, n_classes)."""
-        return log_softmax(self._class_scores(X), axis=1)
-
-    def _class_scores(self, X: Any) -> np.ndarray:
-        scores = self.decision_function(X)
-        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
-        scores = self._scores(self._representation(X))
-        return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def transform(self, X: Any) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
@@ -107,7 +83,7 @@ class RepresentationClassifier(
 
     def _representation(self, X: Any) -> np.ndarray:
         """Return Z as an array: what `transform` returns is of the kind that `set_output` asks."""
-        check_is_fitted(self, "classes_")
+        check_is_fitted(self, "sensitive_kinds_")
         return self._represent(self._checked_features(X))
 
     def _checked_features(self, X: Any) -> Any:
@@ -134,21 +110,19 @@ class RepresentationClassifier(
     def _represent(self, X: Any) -> np.ndarray:
         raise NotImplementedError
 
-    def _scores(self, Z: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
     def _store(self, given: FitInput, learned: dict[str, Any], notes: Sequence[Note] = ()) -> Self:
         """Become the model that was learned, in place of any before."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         known = {
-            "classes_": given.classes,
             "sensitive_values_": given.plan.labels,
             "sensitive_kinds_": given.plan.kinds,
             _PLAN: given.plan,
             "_kept": given.kept,
             "warnings_": [(kind.__name__, text) for kind, text in (*given.notes, *notes)],
         }
+        if len(given.classes):
+            known["classes_"] = given.classes
         for name, value in (given.header.attributes | known | learned).items():
             setattr(self, name, value)
         return self
@@ -198,6 +172,41 @@ class RepresentationClassifier(
         tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         return tags
+
+
+class RepresentationClassifier(ClassifierMixin, RepresentationEstimator):
+    """Predictions from the very Z that `transform` returns, once a subclass has learned.
+
+    A subclass has of a fitted model the method `_scores` (Z -> scores) too.
+    """
+
+    classes_: np.ndarray
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class of each row, (n_rows,)."""
+        scores = self.decision_function(X)
+        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[codes]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n_rows, n_classes)."""
+        return softmax(self._class_scores(X), axis=1)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of the probability of each class, (n_rows, n_classes)."""
+        return log_softmax(self._class_scores(X), axis=1)
+
+    def _class_scores(self, X: Any) -> np.ndarray:
+        scores = self.decision_function(X)
+        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
+        scores = self._scores(self._representation(X))
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def _scores(self, Z: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
 
 
 def check_callbacks(callbacks: Any) -> None:

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from numbers import Integral, Real
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.base import clone
 
 from fairmi._base import (
     Callbacks,
     RepresentationClassifier,
-    check_callbacks,
-    check_lam,
-    check_path_lams,
     measures_information,
     notes_of_collapse,
-    notes_of_stop,
 )
+from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput, read_fit_input
-from fairmi._data.random_state import seed_of
-from fairmi._data.saved_format import check_trees
-from fairmi._data.sensitive import check_certain
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi._threads import threads_for
-from fairmi.boosting.base import check_base, fitted_base, scores_of_base
-from fairmi.boosting.penalties import check_penalty, penalties_of
-from fairmi.boosting.rounds import RoundReporter, TreePenalty
-from fairmi.boosting.training import TreeRows, boosting_config, train_trees, tree_rows
-from fairmi.boosting.trees import Trees
-from fairmi.core.channel import Channel
+from fairmi._sklearn_compat import StrOptions
+from fairmi.boosting.base import check_base, scores_of_base
+from fairmi.boosting.training import TrainedTrees, TreeRows
 from fairmi.core.information import information_of_labels
-from fairmi.core.membership import Comparison, check_group_weight, compare
-from fairmi.exceptions import warn_of
-from fairmi.networks.reducer import check_alone
-from fairmi.preprocessing.column_codes import column_codes, learn_columns
-
-_AUTO = StrOptions({"auto"})
-_POSITIVE = Interval(Integral, 1, None, closed="left")
+from fairmi.core.membership import Comparison, compare
+from fairmi.core.task import Classes
+from fairmi.exceptions import Note, warn_of
 
 
-class MIBoostingClassifier(RepresentationClassifier):
+class MIBoostingClassifier(RepresentationClassifier, BoostingEstimator):
     """Boosted trees whose scores predict y and tell little of the sensitive features.
 
     A base, boosting without a penalty, gives each row a score; further trees then lower
@@ -195,33 +177,10 @@ default="demographic_parity"
     True
     """
 
-    # Where the sensitive feature tells much of y, trees need more than networks.
-    lam_range: ClassVar = (0.25, 64.0)
-    _reads_probabilities: ClassVar = True
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "lam": [Interval(Real, 0, None, closed="left"), dict],
+        **BoostingEstimator._parameter_constraints,
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
-        "group_weight": [None, StrOptions({"auto", "balanced"})],
-        "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
-        "base": [None, HasMethods(["fit", "predict"])],
-        "n_levels": [Interval(Integral, 2, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [_AUTO, _POSITIVE],
-        "max_leaf_nodes": [Interval(Integral, 2, None, closed="left")],
-        "min_samples_leaf": [_AUTO, _POSITIVE],
-        "l2_regularization": [Interval(Real, 0, None, closed="left")],
-        "max_features": [Interval(Real, 0, 1, closed="right")],
-        "max_bins": [Interval(Integral, 2, 255, closed="both")],
-        "callbacks": [None, list, tuple],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -324,150 +283,56 @@ default="demographic_parity"
             If one class alone is predicted, or if λ is so large that a constant prediction has a
             lower loss than y itself, and the fitted model is no better than one.
         """
-        self._check_parameters()
-        given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
+        given = self._checked(X, y, sensitive_features, sample_weight)
         warn_of(given.notes, stacklevel=2)
-        lam, factors = given.plan.weigh(self.lam)
-        (learned,) = self._learned(given, (lam,), factors)
-        return self._take(given, learned)._warn(given)
-
-    def fit_path(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        lams: Sequence[float],
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> list[Self]:
-        """Return fitted copies at many λ, all on one base; this estimator stays as it is.
-
-        See `fairmi.path.fairness_path`, which calls it and gives the warnings of the models.
-
-        Parameters
-        ----------
-        X, y, sensitive_features, sample_weight : as in `fit`
-        lams : sequence of float
-            Values of λ >= 0, in place of `lam`.
-
-        Returns
-        -------
-        list of MIBoostingClassifier
-            One for each of `lams`, as a fit at that λ gives it; what each would have warned of is
-            in `warnings_`.
-
-        Raises
-        ------
-        SensitiveFeaturesError, ValueError
-            As `fit`; also if `lam` is a dict.
-        """
-        self._check_parameters()
-        values = check_path_lams(self.lam, lams)
-        given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
-        learned = self._learned(given, values, (1.0,))
-        models = [clone(self).set_params(lam=lam) for lam in values]
-        return [model._take(given, of) for model, of in zip(models, learned, strict=True)]
+        return self._trained(given)._warn(given)
 
     def _check_parameters(self) -> None:
-        check_alone("MIBoostingClassifier")
-        self._validate_params()
-        check_callbacks(self.callbacks)
-        check_lam(self.lam)
+        super()._check_parameters()
         check_base(self.base)
-        check_penalty(self.penalty)
 
-    def _learned(
-        self, given: FitInput, lams: Sequence[float], factors: Sequence[float]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield what each λ of one training learns, by name of attribute.
+    def _read(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
+        return read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
 
-        Its "warnings_" say whether it is trivial.
-        """
-        check_group_weight(self.group_weight, given.plan.n_groups)
-        seed = seed_of(self.random_state)
-        rows, shared = self._rows(given, seed)
-        config = boosting_config(
-            self.get_params(deep=False),
-            n_rows=len(rows.y),
-            n_threads=threads_for(len(rows.y)),
-            seed=seed,
-        )
-        compared = self._compared(rows)
-        if not (isinstance(self.penalty, str) and self.penalty == "donsker_varadhan"):
-            check_certain(given.sensitive, f"penalty={self.penalty!r}")
-        of_y = self._information_of_y(rows, compared, factors)
+    def _task(self, given: FitInput) -> Classes:
+        return Classes(len(given.classes))
 
-        def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:
-            each = [lam * factor for factor in factors]
-            return penalties_of(compared, each, self.penalty, channel, seed)
-
-        with ExitStack() as stack:
-            n_rounds = config.rounds.max_iter
-            reports = [stack.enter_context(self._reporter(n_rounds)) for _ in lams]
-            trained = train_trees(rows, lams, penalties_at, config, reports)
-            for lam, found, report in zip(lams, trained, reports, strict=True):
-                channel = found.channel
-                scores = channel.unsquash(channel.round(channel.squash(found.scores)))
-                trivial = notes_of_collapse(
-                    rows.task, scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y
-                )
-                yield {
-                    **shared,
-                    "trees_": found.trees.arrays(),
-                    "channel_": channel.spec,
-                    "history_": report.history,
-                    "n_iter_": found.n_rounds,
-                    "stopped_": found.stopped,
-                    "trivial": trivial,
-                }
-
-    def _rows(self, given: FitInput, seed: int) -> tuple[TreeRows, dict[str, Any]]:
-        """Return the rows as trees read them, and what is learned to read others."""
-        columns, x = learn_columns(given.features, self.max_bins)
-        base, base_scores = None, None
-        if self.base is not None:
-            labels = given.classes[given.codes]
-            base, base_scores = fitted_base(
-                self.base, given.features, labels, given.task_weights, seed
-            )
-        rows = tree_rows(given, x, columns["n_categories"], base_scores, self.max_bins, seed)
-        return rows, {"base_": base, "columns_": columns}
+    def _base_scores(self, base: Any, X: Any) -> np.ndarray:
+        return scores_of_base(base, X)
 
     def _compared(self, rows: TreeRows) -> list[Comparison]:
-        """Return the rows of each sensitive attribute as the constraint compares them."""
         return [
             compare(
                 members,
                 rows.penalty_weights,
                 constraint=self.constraint,
                 labels=rows.y,
-                n_labels=rows.task.n_classes,
+                n_labels=int(rows.y.max()) + 1,
                 group_weight=self.group_weight,
             ).scaled()
             for members in rows.attributes
         ]
 
-    def _information_of_y(
-        self, rows: TreeRows, compared: Sequence[Comparison], factors: Sequence[float]
-    ) -> float:
-        """Return I(y; C) in nats, summed over the groups that are penalised over all rows."""
-        if not measures_information(self.penalty):
-            return 0.0
-        return sum(
-            factor * information_of_labels(rows.y[of.members.rows], of.members.groups, of.weights)
-            for of, factor in zip(compared, factors, strict=True)
-            if of.members.n_groups and of.n_strata == 1
-        )
-
-    def _reporter(self, n_rounds: int) -> RoundReporter:
-        callbacks = list(self.callbacks or ())
-        return RoundReporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
-
-    def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
-        """Become the model of one λ of a training."""
-        trivial = learned.pop("trivial")
-        stop = notes_of_stop(learned["stopped_"], learned["n_iter_"])
-        return self._store(given, learned, stop + trivial)
+    def _completed(
+        self,
+        rows: TreeRows,
+        compared: Sequence[Comparison],
+        trained: TrainedTrees,
+        lam: float,
+        factors: Sequence[float],
+    ) -> tuple[dict[str, Any], list[Note]]:
+        channel = trained.channel
+        scores = channel.unsquash(channel.round(channel.squash(trained.scores)))
+        of_y = 0.0
+        if measures_information(self.penalty):
+            pairs = zip(compared, factors, strict=True)
+            of_y = sum(
+                factor * information_of_labels(rows.y[c.members.rows], c.members.groups, c.weights)
+                for c, factor in pairs
+                if c.members.n_groups and c.n_strata == 1
+            )
+        task = Classes(int(rows.y.max()) + 1)
+        return {}, notes_of_collapse(task, scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
@@ -483,40 +348,8 @@ default="demographic_parity"
             return np.asarray(self.base_.predict_proba(self._checked_features(X)))
         return super().predict_proba(X)
 
-    def _is_base(self) -> bool:
-        """Whether nothing was taken away from the base: at λ = 0."""
-        return hasattr(self, "channel_") and self.channel_["n_levels"] is None
-
-    def _represent(self, X: Any) -> np.ndarray:
-        channel = self._channel()
-        return channel.round(channel.squash(self._raw_scores(X)))
-
-    def _raw_scores(self, X: Any) -> np.ndarray:
-        """Return the scores (n, K) of base and trees for a checked table."""
-        scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
-        return scores if self.base_ is None else scores + scores_of_base(self.base_, X)
-
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return self._channel().unsquash(Z)
-
-    def _channel(self) -> Channel:
-        return Channel.from_spec(self.channel_, self._n_features_out)
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.trees_["start"])
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data, whose trees go to compiled code.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format, or something in it doesn't fit.
-        """
-        super().__setstate__(state)
-        if "classes_" in state:
-            check_trees(vars(self))
 
 
 # Saved models name the public place of a class, which stays where its file moves.

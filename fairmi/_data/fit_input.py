@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
     check_labels,
+    check_numbers,
     check_stream_classes,
     check_weights,
     class_weights,
@@ -62,7 +63,7 @@ class RowOptions:
             separate=isinstance(parameters["lam"], dict),
             own_rows=parameters.get("encoder") is not None,
             reads_probabilities=reads_probabilities,
-            **{field: parameters[field] for field in own},
+            **{field: parameters[field] for field in own if field in parameters},
         )
 
 
@@ -70,11 +71,11 @@ class RowOptions:
 class FitInput:
     """The n rows of a fit that count, checked.
 
-    `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`,
-    `task_weights` and `penalty_weights` (n,) the weights in either term, `sensitive` the sensitive
-    features as `plan` reads them, `positions` (n,) says which of the rows given these are,
-    `header` has the columns of X, of which the encoder reads those at the positions `kept`, and
-    `notes` what its user should be warned of.
+    `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`, or
+    numbers where there are none, `task_weights` and `penalty_weights` (n,) the weights in either
+    term, `sensitive` the sensitive features as `plan` reads them, `positions` (n,) says which of
+    the rows given these are, `header` has the columns of X, of which the encoder reads those at
+    the positions `kept`, and `notes` what its user should be warned of.
     """
 
     features: Any
@@ -161,6 +162,14 @@ def read_fit_input(
     return _input(rows, classes, *_plan(options, rows))
 
 
+def read_quantity_input(
+    options: RowOptions, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
+) -> FitInput:
+    """Read and check what a user gave to `fit` of a regressor, as `read_fit_input` does."""
+    rows = _rows(options, X, y, sensitive_features, sample_weight, None, check_y=check_numbers)
+    return _input(rows, np.zeros(0), *_plan(options, rows))
+
+
 def read_stream_input(
     options: RowOptions,
     X: Any,
@@ -195,12 +204,19 @@ def read_stream_input(
 
 
 def _rows(
-    options: RowOptions, X: Any, y: Any, sensitive: Any, weights: Any, header: Header | None
+    options: RowOptions,
+    X: Any,
+    y: Any,
+    sensitive: Any,
+    weights: Any,
+    header: Header | None,
+    *,
+    check_y: Callable[[str, Any, Any], np.ndarray] = check_labels,
 ) -> _Rows:
     """Return checked rows; `header` has the columns that X must have, None where it may be any."""
     check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
     X, found = _checked_features(options, X, header)
-    y = check_labels(options.name, X, y)
+    y = check_y(options.name, X, y)
     weights = check_weights(weights, X)
     if found.item_shape is not None and options.sensitive_columns is not None:
         raise SensitiveFeaturesError(
@@ -268,7 +284,7 @@ def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan, notes: list[No
     hides = any(kind is SmallGroupWarning for kind, _ in notes)
     return FitInput(
         features=rows.features,
-        codes=np.searchsorted(classes, rows.y),
+        codes=np.searchsorted(classes, rows.y) if len(classes) else rows.y,
         classes=classes,
         task_weights=task_weights,
         penalty_weights=penalty_weights,

@@ -8,7 +8,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
 from fairmi._data.forms import plain
@@ -19,7 +19,57 @@ _SAFE = (1e-30, 1e30)  # of the largest weight; float32 holds what lies between
 
 
 def check_labels(name: str, X: Any, y: Any, argument: str = "y", table: str = "X") -> np.ndarray:
-    """Return y as a 1-d array without missing values, as long as X; `name` is the estimator's."""
+    """Return y as a 1-d array of classes without missing values, as long as X.
+
+    `name` is the estimator's.
+    """
+    y = _check_column(name, X, y, argument, table)
+    if type_of_target(y) == "continuous":
+        raise ValueError(
+            f"{argument}: Unknown label type: continuous. It holds numbers such as {y[0]:g}, and "
+            f"{name} needs classes; give these, or take a regressor, as MIBoostingRegressor."
+        )
+    try:
+        check_classification_targets(y)
+    except (ValueError, TypeError) as error:
+        raise naming(argument, error) from error
+    return y
+
+
+def check_numbers(name: str, X: Any, y: Any) -> np.ndarray:
+    """Return y as a 1-d float64 array of finite numbers, as long as X.
+
+    Raises
+    ------
+    ValueError
+        If y has no numbers, one value alone, or a value that is missing or infinite.
+    """
+    y = _check_column(name, X, y, "y", "X")
+    if y.dtype.kind not in "iuf":
+        try:
+            y = np.array([_number(value) for value in y])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"y holds {y[0]!r}, which is no number, and {name} predicts numbers; for classes "
+                "take a classifier, as MIBoostingClassifier."
+            ) from None
+    y = y.astype(np.float64)
+    assert_all_finite(y, input_name="y")
+    if (y == y[0]).all():
+        raise ValueError(
+            f"y has the one value {y[0]:g} in all of n_samples={len(y)} rows; a regressor needs "
+            "at least two values."
+        )
+    return y
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | bool | np.bool_):
+        raise ValueError
+    return float(value)
+
+
+def _check_column(name: str, X: Any, y: Any, argument: str, table: str) -> np.ndarray:
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target {argument} is None.")
     try:
@@ -38,11 +88,7 @@ def check_labels(name: str, X: Any, y: Any, argument: str = "y", table: str = "X
             f"{argument} has {len(y)} rows, but {table} has {n_rows(X)}; "
             f"give one label for each row of {table}."
         )
-    try:
-        check_classification_targets(y)
-    except (ValueError, TypeError) as error:
-        raise naming(argument, error) from error
-    return y
+    return np.asarray(y)
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray:

@@ -52,18 +52,19 @@ def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def check_header(state: Mapping[str, Any]) -> None:
-    """Check what all fitted classifiers hold: classes, columns, and how groups are read.
+    """Check what all fitted estimators hold: columns, how groups are read, and any classes.
 
     Raises
     ------
     ValueError
         If something doesn't fit; the message names the field.
     """
-    if "classes_" not in state:
+    if "classes_" in state:
+        classes = _array(state["classes_"], "classes_", "biufOUSmM", (None,))
+        if len(classes) < 2 or len(set(classes.tolist())) < len(classes):
+            _refuse("classes_", "doesn't hold two labels or more, each once")
+    elif "_kept" not in state:
         return
-    classes = _array(state["classes_"], "classes_", "biufOUSmM", (None,))
-    if len(classes) < 2 or len(set(classes.tolist())) < len(classes):
-        _refuse("classes_", "doesn't hold two labels or more, each once")
     width = _integer(state.get("n_features_in_"), "n_features_in_", 1)
     if "feature_names_in_" in state:
         names = _array(state["feature_names_in_"], "feature_names_in_", "O", (width,))

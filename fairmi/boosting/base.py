@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._sklearn_compat import TreePredictor, safe_indexing
@@ -182,7 +183,12 @@ _AS_ARRAYS = config_context(transform_output="default")
 
 @_AS_ARRAYS
 def fitted_base(
-    base: Any, X: Any, y: np.ndarray, weights: np.ndarray, seed: int
+    base: Any,
+    X: Any,
+    y: np.ndarray,
+    weights: np.ndarray,
+    seed: int,
+    scores_of: Callable[[Any, Any], np.ndarray],
 ) -> tuple[Any, np.ndarray]:
     """Return a base that is fitted, and its scores of the rows, (n, K).
 
@@ -191,35 +197,42 @@ def fitted_base(
 
     Parameters
     ----------
-    base : classifier
+    base : classifier or regressor
     X : DataFrame, ndarray or csr_array of n rows
     y : ndarray of shape (n,)
-        Labels.
+        Labels, or numbers.
     weights : ndarray of shape (n,)
     seed : int
         Takes the place of each `random_state` of the base that is None.
+    scores_of : callable
+        A fitted base and rows -> scores.
 
     Raises
     ------
     ValueError
         If a frozen base has other classes than y, or weights are given to one that takes none.
     """
-    classes, counts = np.unique(y, return_counts=True)
     if isinstance(base, FrozenEstimator):
-        if not np.array_equal(base.classes_, classes):
+        if is_classifier(base) and not np.array_equal(base.classes_, np.unique(y)):
             raise ValueError(
                 f"base={base!r} was fitted to the classes {list(base.classes_)}, but y has "
-                f"{list(classes)}; give a base of the same classes."
+                f"{list(np.unique(y))}; give a base of the same classes."
             )
-        return base, scores_of_base(base, X)
-    n_folds = min(_N_FOLDS, int(counts.min()))
+        return base, scores_of(base, X)
     fitted = _fitted(base, X, y, weights, seed)
-    if n_folds < 2:
-        return fitted, scores_of_base(fitted, X)
-    scores = np.empty((len(y), 1 if len(classes) == 2 else len(classes)))
-    for seen, held in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(y, y):
+    splitter = KFold(min(_N_FOLDS, len(y)), shuffle=True, random_state=seed)
+    if is_classifier(base):
+        rarest = int(np.unique(y, return_counts=True)[1].min())
+        if rarest < 2:
+            return fitted, scores_of(fitted, X)
+        splitter = StratifiedKFold(min(_N_FOLDS, rarest), shuffle=True, random_state=seed)
+    parts = []
+    for seen, other in splitter.split(y, y):
         part = _fitted(base, safe_indexing(X, seen), y[seen], weights[seen], seed)
-        scores[held] = scores_of_base(part, safe_indexing(X, held))
+        parts.append((other, scores_of(part, safe_indexing(X, other))))
+    scores = np.empty((len(y), parts[0][1].shape[1]))
+    for other, of_part in parts:
+        scores[other] = of_part
     return fitted, scores
 
 

@@ -12,7 +12,7 @@ from fairmi.core.channel import Channel
 from fairmi.core.information import SMOOTHING, information
 from fairmi.core.membership import Comparison
 
-_READ_OFF_A_TABLE = "donsker_varadhan"
+READ_OFF_A_TABLE = "donsker_varadhan"
 
 
 class GroupTable:
@@ -48,7 +48,7 @@ class GroupTable:
 
 def check_penalty(penalty: Any) -> None:
     """Raise ValueError where a penalty is no name that is known, or no such object."""
-    if not isinstance(penalty, str) or penalty != _READ_OFF_A_TABLE:
+    if not isinstance(penalty, str) or penalty != READ_OFF_A_TABLE:
         from fairmi.dependence.names import penalty_of  # loads torch
 
         penalty_of(penalty)
@@ -76,7 +76,7 @@ def penalties_of(
     """
     penalties: list[TreePenalty] = []
     for rows, lam in zip(compared, lams, strict=True):
-        if rows.members.n_groups and isinstance(penalty, str) and penalty == _READ_OFF_A_TABLE:
+        if rows.members.n_groups and isinstance(penalty, str) and penalty == READ_OFF_A_TABLE:
             penalties.append(GroupTable(rows, channel.refined(), lam))
         elif lam:
             # These load torch, which a table doesn't need.

@@ -114,12 +114,14 @@ def debias(
             if report is not None and report(Round(t + 1, task_loss, value)):
                 stopped = "callback"
                 break
-            # In units of the score, whose step of one Z is `scale` wide: 2 for log odds.
-            step = curvature.after(task_loss, weighted, share) * (2 / channel.scale) ** 2
-            curved = step * (1 - z**2)
+            curved = curvature.after(task_loss, weighted, share) * (1 - z**2)
+            # Trees grow in units of Z's slope, 1 for log odds: a split needs some curvature, which
+            # that of a score in dollars would not have.
+            unit = channel.scale / 2
+            gradient, hessian = gradient * unit, hessian * unit**2
             for penalty in penalties:
                 hessian += (penalty.lam * share) * penalty.weights[:, None] * curved
-            rate = config.learning_rate * rate_at(progress)
+            rate = config.learning_rate * rate_at(progress) * unit
             grown += grower.round(gradient, hessian, scores, rate)
     except KeyboardInterrupt:
         stopped = "interrupted"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from fairmi.boosting.rounds import Round, TreePenalty, debias
 from fairmi.boosting.trees import Binned, TreeConfig, Trees, bin_rows, trees_of
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, mean_one
-from fairmi.core.task import Classes
+from fairmi.core.task import Task
 from fairmi.preprocessing.encoded_rows import merge_rows
 
 # The base: small steps, as many as held-out rows ask for.
@@ -96,9 +96,9 @@ class TreeRows:
     Attributes
     ----------
     binned : Binned
-    y : ndarray of shape (n,), int64
-        Codes of the classes.
-    task : Classes
+    y : ndarray of shape (n,)
+        Codes of the classes, or numbers.
+    task : Task
     weights : ndarray of shape (n,)
         Weights in the task loss, of mean 1.
     attributes : tuple of Membership
@@ -110,7 +110,7 @@ class TreeRows:
 
     binned: Binned
     y: np.ndarray
-    task: Classes
+    task: Task
     weights: np.ndarray
     attributes: tuple[Membership, ...]
     penalty_weights: np.ndarray
@@ -119,6 +119,7 @@ class TreeRows:
 
 def tree_rows(
     given: FitInput,
+    task: Task,
     x: np.ndarray,
     n_categories: np.ndarray,
     base_scores: np.ndarray | None,
@@ -131,6 +132,7 @@ def tree_rows(
     ----------
     given : FitInput
         N rows.
+    task : Task
     x : ndarray of shape (N, p), float64
         Numbers, and codes of the categories of which each column has `n_categories` (p,).
     base_scores : ndarray of shape (N, K) or None
@@ -147,7 +149,7 @@ def tree_rows(
     return TreeRows(
         binned=binned.take(kept),
         y=given.codes[kept],
-        task=Classes(len(given.classes)),
+        task=task,
         weights=mean_one(weights[:, 0]),
         attributes=given.sensitive.take(kept).attributes,
         penalty_weights=weights[:, 1],
@@ -159,13 +161,14 @@ def tree_rows(
 class TrainedTrees:
     """The trees of one λ, those of the own base first, and their channel.
 
-    `scores` (n, K) are those of the rows of the fit before rounding; `n_rounds` are under the
-    penalty, and `stopped` says why they are not all, if so.
+    `scores` and `base_scores` (n, K) are those of the rows of the fit before rounding; `n_rounds`
+    are under the penalty, and `stopped` says why they are not all, if so.
     """
 
     trees: Trees
     channel: Channel
     scores: np.ndarray
+    base_scores: np.ndarray
     n_rounds: int
     stopped: str | None
 
@@ -196,8 +199,8 @@ def train_trees(
     objective = task.beside_base(base.scores, rows.y, rows.weights)
     for lam, report in zip(lams, reports, strict=True):
         if lam == 0:
-            unrounded = replace(channel, n_levels=None)
-            yield TrainedTrees(base.trees, unrounded, base.scores, 0, None)
+            unrounded = channel.with_levels(None)
+            yield TrainedTrees(base.trees, unrounded, base.scores, base.scores, 0, None)
             continue
         rounds = debias(
             rows.binned,
@@ -211,7 +214,7 @@ def train_trees(
         )
         trees, n_rounds = base.trees.then(rounds.trees), rounds.trees.n_rounds
         last = channel_of(rounds.scores)
-        yield TrainedTrees(trees, last, rounds.scores, n_rounds, rounds.stopped)
+        yield TrainedTrees(trees, last, rounds.scores, base.scores, n_rounds, rounds.stopped)
 
 
 def _base(rows: TreeRows, config: BoostingConfig) -> Base:

@@ -69,6 +69,10 @@ class Channel:
         steps = self.n_levels - 1
         return replace(self, n_levels=steps * max(_TABLE_STEPS // steps, 1) + 1)
 
+    def with_levels(self, n_levels: int | None) -> Channel:
+        """Return the same with another grid."""
+        return replace(self, n_levels=n_levels)
+
     def squash(self, scores: np.ndarray) -> np.ndarray:
         """Return Z before rounding, (n, K), of scores (n, K)."""
         if self.kind == "tanh":

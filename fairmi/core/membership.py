@@ -233,6 +233,18 @@ def compare(
     return Comparison(members, strata, n_strata, of_members, row_weights, prior)
 
 
+def quantile_bins(values: np.ndarray, weights: np.ndarray, n_bins: int) -> tuple[np.ndarray, int]:
+    """Return the bin of each value (n,), about as much weight in each, and how many there are.
+
+    Equal values share a bin, so that few values make fewer bins than `n_bins`.
+    """
+    order = np.argsort(values, kind="stable")
+    ranks = np.cumsum(weights[order]) / weights.sum()
+    ends = values[order][np.searchsorted(ranks, np.arange(1, n_bins) / n_bins)]
+    ends = np.unique(ends[ends < values.max()])
+    return np.searchsorted(ends, values), len(ends) + 1
+
+
 def check_group_weight(group_weight: str | None, n_groups: Sequence[int]) -> None:
     """Raise ValueError where groups are to be balanced, and no attribute has groups.
 

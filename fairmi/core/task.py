@@ -374,8 +374,8 @@ def _of_shifts(
 ) -> Objective:
     """Return the expected pinball loss of shifts d of a base's scores, less that of no shift.
 
-    With G the distribution of the residuals, moved so that G(0) = tau, its derivative in d is
-    G(d) - tau.
+    With G the distribution of the residuals, piecewise linear and moved so that G(0) = tau, its
+    derivative in d is G(d) - tau.
     """
     residuals = y - base_scores[:, 0]
     order = np.argsort(residuals, kind="stable")
@@ -387,14 +387,18 @@ def _of_shifts(
     levels = levels[first]
     steps = np.diff(knots) * ((levels[1:] + levels[:-1]) / 2 - tau)
     losses = np.concatenate([[0.0], np.cumsum(steps)])
-    losses -= np.interp(0.0, knots, losses)
+    losses -= losses.min()
     middle = np.subtract(*np.interp([0.75, 0.25], levels, knots)) or 1.0
-    scaled = weights * share
+    density, scaled = np.diff(levels) / np.diff(knots), weights * share
 
     def loss(scores: np.ndarray) -> float:
         d = (scores - base_scores)[:, 0]
-        outside = np.maximum(d - knots[-1], 0) * (1 - tau) + np.maximum(knots[0] - d, 0) * tau
-        return share * float(np.average(np.interp(d, knots, losses) + outside, weights=weights))
+        inside = np.clip(d, knots[0], knots[-1])
+        k = np.clip(np.searchsorted(knots, inside, side="right") - 1, 0, len(density) - 1)
+        t = inside - knots[k]
+        of_rows = losses[k] + (levels[k] - tau) * t + density[k] * t**2 / 2
+        of_rows += (1 - tau) * np.maximum(d - inside, 0) + tau * np.maximum(inside - d, 0)
+        return share * float(np.average(of_rows, weights=weights))
 
     def derivatives(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         d = scores - base_scores

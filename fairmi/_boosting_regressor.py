@@ -1,0 +1,405 @@
+"""MIBoostingRegressor: trees that predict a number and tell little of the sensitive features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin
+
+from fairmi._base import Callbacks
+from fairmi._boosting_base import BoostingEstimator
+from fairmi._data.fit_input import FitInput, read_quantity_input
+from fairmi._sklearn_compat import Interval, StrOptions
+from fairmi.boosting.penalties import READ_OFF_A_TABLE
+from fairmi.boosting.training import TrainedTrees, TreeRows
+from fairmi.core.membership import Comparison, Membership, compare, quantile_bins
+from fairmi.core.task import Quantity
+from fairmi.exceptions import CollapseWarning, Note, warn_of
+
+_LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
+_BINS_OF_Y = 4
+# Share of the loss of a constant below which a base explains nothing.
+_NOTHING = 1e-3
+_TINY = 1e-9
+
+
+class MIBoostingRegressor(RegressorMixin, BoostingEstimator):
+    """Boosted trees that predict a number and tell little of the sensitive features.
+
+    A base, boosting without a penalty, gives each row a score F on the scale of the link; further
+    trees then lower
+
+        share of the base's explained loss that is given up  +  lam * I(Z; C) (nats)
+
+    where the representation Z is tanh((F - mean) / (1.2 deviations)), rounded to few levels. The
+    share makes one λ mean the same on every table. It is measured against what the base predicts,
+    the expectation of y as the base knows it, so that these rounds do not learn the noise of y.
+    Predictions are made from the very Z that `transform` returns, so that no prediction can tell
+    more of C than Z does. Sensitive features are needed at fit alone.
+
+    Demographic parity makes the distribution of predictions alike in all groups. It does not make
+    errors alike: where groups differ in y, it raises the difference among rows of the same y. For
+    those take `constraint="conditional"`.
+
+    Parameters
+    ----------
+    lam : float or dict, default=1.0
+        Weight λ >= 0 of the penalty. 0 is the base, as it is; from about 16 on, little of C is
+        left. Several sensitive features are penalised jointly, as their intersections; a dict of λ
+        by name of column penalises each by itself.
+    loss : {"squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie"}, \
+default="squared_error"
+        The loss, with the meaning of `HistGradientBoostingRegressor`. The last three have a log
+        link: "poisson" for counts, "gamma" for positive amounts, "tweedie" for amounts with zeros.
+        For rates give y / exposure, and the exposure as `sample_weight`.
+    quantile : float, default=0.5
+        The quantile between 0 and 1 that `loss="quantile"` predicts.
+    power : float, default=1.5
+        The power of the variance of `loss="tweedie"`, from 1 to 2.
+    constraint : {"demographic_parity", "conditional"}, default="demographic_parity"
+        What is penalised: I(Z; C), or I(Z; C | y) within quantile bins of y.
+    n_y_bins : int or "auto", default="auto"
+        Bins of y of `constraint="conditional"`. "auto" gives 4.
+    penalty : str or object, default="donsker_varadhan"
+        As in `MIBoostingClassifier`.
+    sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds
+        As in `MIBoostingClassifier`.
+    n_sensitive_bins : int, default=8
+        Quantile bins of a continuous sensitive feature, which are its groups in the penalty; few
+        hide what is left within them. Several continuous ones that are penalised jointly have a
+        critic in torch.
+    group_weight, weighted
+        As in `MIBoostingClassifier`; "auto" balances groups for `constraint="conditional"`.
+    base : regressor, default=None
+        What the trees debias. None trains boosting without a penalty, of as many rounds as are
+        best on held-out rows. A regressor is fitted, or taken as it is inside a
+        `sklearn.frozen.FrozenEstimator`; it gets X without the columns that are dropped. For a log
+        link it must predict positive numbers.
+    n_levels : int, default=17
+        Levels of the table by which the penalty counts.
+    n_predictions : int or None, default=33
+        Values that Z, and with it a prediction, can take; each level predicts the mean of its
+        rows. Fewer make a tighter certificate and coarser predictions. None rounds nothing. At
+        λ = 0 nothing is rounded.
+    learning_rate, max_iter, max_leaf_nodes, min_samples_leaf, l2_regularization, max_features, \
+max_bins
+        As in `MIBoostingClassifier`.
+    callbacks, verbose, random_state
+        As in `MIBoostingClassifier`.
+
+    Attributes
+    ----------
+    n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, stopped_, \
+warnings_, history_, base_, columns_, trees_, channel_
+        As in `MIBoostingClassifier`; the task loss of `history_` is the share that is given up.
+    values_ : ndarray of shape (n_predictions,)
+        What each level of Z predicts, in units of y; empty where nothing is rounded.
+    balance_ : float
+        What predictions are multiplied by (log link), or what is added (squared error), so that
+        they keep the mean of y over the training rows.
+
+    See Also
+    --------
+    fairmi.MIBoostingClassifier : The same for classes.
+    fairmi.path.fairness_path : The models of many λ, on one base.
+
+    References
+    ----------
+    .. [1] R. Ragonesi, R. Volpi, J. Cavazza, V. Murino, "Learning Unbiased Representations via
+       Mutual Information Backpropagation", CVPR Workshops 2021, arXiv 2003.06430.
+    .. [2] J. Friedman, "Greedy Function Approximation: A Gradient Boosting Machine", Annals of
+       Statistics 2001, doi 10.1214/aos/1013203451.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.stats import ks_2samp
+    >>> from fairmi import MIBoostingRegressor
+    >>> random = np.random.default_rng(0)
+    >>> group = random.integers(2, size=2000)
+    >>> X = random.normal(size=(2000, 3)) + np.outer(group, [1, 0, 0])
+    >>> y = X.sum(axis=1) + random.normal(size=2000)
+    >>> plain, fair = MIBoostingRegressor(random_state=0).fit_path(
+    ...     X, y, lams=[0.0, 16.0], sensitive_features=group
+    ... )
+    >>> def difference(model):
+    ...     predicted = model.predict(X)
+    ...     return ks_2samp(predicted[group == 0], predicted[group == 1]).statistic
+    >>> bool(difference(plain) > 0.3), bool(difference(fair) < 0.1)
+    (True, True)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BoostingEstimator._parameter_constraints,
+        "loss": [StrOptions(set(_LOSSES))],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "power": [Interval(Real, 1, 2, closed="both")],
+        "constraint": [StrOptions({"demographic_parity", "conditional"})],
+        "n_y_bins": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        "n_sensitive_bins": [Interval(Integral, 2, None, closed="left")],
+        "n_predictions": [None, Interval(Integral, 2, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        lam: float | dict[Any, float] = 1.0,
+        loss: str = "squared_error",
+        quantile: float = 0.5,
+        power: float = 1.5,
+        constraint: str = "demographic_parity",
+        n_y_bins: int | str = "auto",
+        penalty: Any = "donsker_varadhan",
+        sensitive_columns: Any = None,
+        drop_sensitive: bool = False,
+        missing_sensitive: str = "error",
+        sensitive_kinds: Any = None,
+        n_sensitive_bins: int = 8,
+        group_weight: str | None = "auto",
+        weighted: str = "both",
+        base: Any = None,
+        n_levels: int = 17,
+        n_predictions: int | None = 33,
+        learning_rate: float = 0.1,
+        max_iter: int | str = "auto",
+        max_leaf_nodes: int = 8,
+        min_samples_leaf: int | str = "auto",
+        l2_regularization: float = 0.0,
+        max_features: float = 1.0,
+        max_bins: int = 255,
+        callbacks: Callbacks = None,
+        verbose: bool | int = False,
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.lam = lam
+        self.loss = loss
+        self.quantile = quantile
+        self.power = power
+        self.constraint = constraint
+        self.n_y_bins = n_y_bins
+        self.penalty = penalty
+        self.sensitive_columns = sensitive_columns
+        self.drop_sensitive = drop_sensitive
+        self.missing_sensitive = missing_sensitive
+        self.sensitive_kinds = sensitive_kinds
+        self.n_sensitive_bins = n_sensitive_bins
+        self.group_weight = group_weight
+        self.weighted = weighted
+        self.base = base
+        self.n_levels = n_levels
+        self.n_predictions = n_predictions
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_samples_leaf = min_samples_leaf
+        self.l2_regularization = l2_regularization
+        self.max_features = max_features
+        self.max_bins = max_bins
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on X, y and the sensitive features; a second fit starts anew.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
+            Numeric, boolean, categorical and text columns, missing values included.
+        y : array-like of shape (n_rows,)
+            Finite numbers; for "poisson" and "tweedie" none below 0, for "gamma" all above 0.
+        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
+(n_rows, n_sensitive), default=None
+            As in `MIBoostingClassifier.fit`.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
+            says; a weight of 2 is a row given twice, and of 0 a row left out.
+
+        Returns
+        -------
+        MIBoostingRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
+            sensitive feature is missing in a row, has one value, or a group of one row.
+        ValueError
+            If X, y, weights or a parameter can't be used; the message names it and the fix.
+        StoppedFitError, KeyboardInterrupt
+            If the fit diverged or was interrupted inside a search, which must not score it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
+        CollapseWarning
+            If one value is predicted for all rows, or the base explains nothing of y.
+        """
+        given = self._checked(X, y, sensitive_features, sample_weight)
+        warn_of(given.notes, stacklevel=2)
+        return self._trained(given)._warn(given)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return a prediction for each row, (n_rows,), in units of y."""
+        z = self._representation(X)
+        if self._is_base():
+            checked = self._checked_features(X)
+            if self.base_ is not None:
+                return np.asarray(self.base_.predict(checked), dtype=np.float64).ravel()
+            return self._quantity().mean(self._raw_scores(checked))[:, 0]
+        channel = self._channel()
+        if len(self.values_):
+            return self.values_[np.rint(channel.position(z[:, 0])).astype(np.int64)]
+        return self._balanced(self._quantity().mean(channel.unsquash(z))[:, 0])
+
+    def _balanced(self, predictions: np.ndarray) -> np.ndarray:
+        if self._quantity().has_log_link:
+            return predictions * self.balance_
+        return predictions + self.balance_
+
+    def _quantity(self) -> Quantity:
+        return Quantity(self.loss, float(self.quantile), float(self.power))
+
+    def _read(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
+        given = read_quantity_input(self._row_options(), X, y, sensitive_features, sample_weight)
+        self._check_y(given.codes)
+        return given
+
+    def _check_y(self, y: np.ndarray) -> None:
+        """Raise ValueError where the loss has no value at y, or y has fewer rows than bins."""
+        loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
+        if not loss.in_y_true_range(y):
+            what = "above 0" if self.loss == "gamma" or self.power == 2 else "of 0 or more"
+            raise ValueError(
+                f"loss={self.loss!r} needs y {what}, but its smallest value is {y.min():g}; take "
+                'loss="squared_error", or another y.'
+            )
+        if self._quantity().has_log_link and not y.any():
+            raise ValueError(f"loss={self.loss!r} has no score for a y that is 0 in all rows.")
+        if self.constraint == "conditional" and len(y) < 2 * n_bins:
+            raise ValueError(
+                f"y has {len(y)} rows, too few for n_y_bins={n_bins}; lower it, or take "
+                'constraint="demographic_parity".'
+            )
+
+    def _bins_of_y(self) -> int:
+        return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
+
+    def _task(self, given: FitInput) -> Quantity:
+        return self._quantity()
+
+    def _base_scores(self, base: Any, X: Any) -> np.ndarray:
+        predicted = np.asarray(base.predict(X), dtype=np.float64).reshape(len(X), 1)
+        if not self._quantity().has_log_link:
+            return predicted
+        return np.log(np.maximum(predicted, _TINY))
+
+    def _compared(self, rows: TreeRows) -> list[Comparison]:
+        labels, n_labels = np.zeros(len(rows.y), dtype=np.int64), 1
+        if self.constraint == "conditional":
+            labels, n_labels = quantile_bins(rows.y, rows.weights, self._bins_of_y())
+        return [
+            compare(
+                self._binned(members, rows.penalty_weights),
+                rows.penalty_weights,
+                constraint=self.constraint,
+                labels=labels,
+                n_labels=n_labels,
+                group_weight=self.group_weight,
+            ).scaled()
+            for members in rows.attributes
+        ]
+
+    def _binned(self, members: Membership, weights: np.ndarray) -> Membership:
+        """Return the quantile bins of one continuous feature as groups; others as they are."""
+        by_table = isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE
+        if members.values is None or members.values.shape[1] > 1 or not by_table:
+            return members
+        known = members.known
+        codes = np.zeros(len(known), dtype=np.int64)
+        of_known = (members.values[known, 0], weights[known], self.n_sensitive_bins)
+        codes[known], n_bins = quantile_bins(*of_known)
+        return Membership.of_codes(codes, n_bins, known)
+
+    def _completed(
+        self,
+        rows: TreeRows,
+        compared: Sequence[Comparison],
+        trained: TrainedTrees,
+        lam: float,
+        factors: Sequence[float],
+    ) -> tuple[dict[str, Any], list[Note]]:
+        task, y, weights = self._quantity(), rows.y, rows.weights
+        learned: dict[str, Any] = {"values_": np.zeros(0), "balance_": float(task.has_log_link)}
+        predicted = task.mean(trained.scores)[:, 0]
+        if trained.channel.n_levels is not None:
+            channel = trained.channel.with_levels(self.n_predictions)
+            learned["channel_"] = channel.spec
+            z = channel.round(channel.squash(trained.scores))
+            if self.n_predictions is not None:
+                learned["values_"], predicted = _means_of_levels(channel, z, predicted, weights)
+            means = (float(np.average(of, weights=weights)) for of in (y, predicted))
+            learned["balance_"] = _balance(task, *means)
+            learned["values_"] = _moved(task, learned["values_"], learned["balance_"])
+        return learned, self._warnings(rows, trained, predicted, lam)
+
+    def _warnings(
+        self, rows: TreeRows, trained: TrainedTrees, predicted: np.ndarray, lam: float
+    ) -> list[Note]:
+        explained, of_constant = self._quantity().explained(
+            trained.base_scores, rows.y, rows.weights
+        )
+        if explained <= _NOTHING * of_constant:
+            other = "" if self.loss == "absolute_error" else ', as loss="absolute_error"'
+            message = (
+                "The base explains nothing of y, so that all predictions are about one value. If "
+                "few values of y are far from all others, take a loss that they don't rule"
+                f"{other}; else X tells nothing of y."
+            )
+            return [(CollapseWarning, message)]
+        if lam > 0 and np.ptp(predicted) == 0:
+            message = "The fit collapsed: one value is predicted for every training row"
+            return [(CollapseWarning, f"{message}; lower lam={self.lam!r}.")]
+        return []
+
+
+def _means_of_levels(
+    channel: Any, z: np.ndarray, predicted: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean prediction of each level of Z (n, 1), and that of each row's level."""
+    level = np.rint(channel.position(z[:, 0])).astype(np.int64)
+    counts = np.bincount(level, weights, channel.n_levels)
+    sums = np.bincount(level, weights * predicted, channel.n_levels)
+    present = np.flatnonzero(counts)
+    # A level without rows predicts what lies between those beside it.
+    values = np.interp(np.arange(channel.n_levels), present, sums[present] / counts[present])
+    return values, values[level]
+
+
+def _balance(task: Quantity, of_y: float, of_predictions: float) -> float:
+    """Return the factor of predictions on a log link, or the summand for squared errors."""
+    if task.has_log_link:
+        return of_y / of_predictions
+    return of_y - of_predictions if task.name == "squared_error" else 0.0
+
+
+def _moved(task: Quantity, values: np.ndarray, balance: float) -> np.ndarray:
+    return values * balance if task.has_log_link else values + balance
+
+
+# Saved models name the public place of a class, which stays where its file moves.
+MIBoostingRegressor.__module__ = "fairmi"
