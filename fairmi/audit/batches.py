@@ -36,13 +36,13 @@ class BatchReader:
         """
         check_indexes(y_pred=y_pred, sensitive_features=sensitive_features, y_true=y_true)
         frame = sensitive_frame(sensitive_features)
-        predicted = self._is_positive(y_pred, len(frame), "y_pred")
+        predicted = positive_codes(y_pred, len(frame), "y_pred", self.pos_label)
         if (predicted == UNKNOWN).any():
             raise ValueError("y_pred has missing values; leave these rows out.")
         if y_true is None:
             true = np.full(len(frame), UNKNOWN)
         else:
-            true = self._is_positive(y_true, len(frame), "y_true")
+            true = positive_codes(y_true, len(frame), "y_true", self.pos_label)
         columns = {str(name): frame.iloc[:, [j]] for j, name in enumerate(frame.columns)}
         if self.intersections and len(columns) > 1:
             columns[" & ".join(columns)] = frame
@@ -56,29 +56,30 @@ class BatchReader:
             for name, part in columns.items()
         }
 
-    def _is_positive(self, values: Any, n_rows: int, argument: str) -> np.ndarray:
-        """Return 1 for `pos_label`, 0 for another class and UNKNOWN for none, (n_rows,)."""
-        frame = sensitive_frame(values, argument=argument)
-        if frame.shape != (n_rows, 1):
-            raise ValueError(
-                f"{argument} has the shape {frame.shape}, and sensitive_features has {n_rows} "
-                "rows; give one class for each row."
-            )
-        column = frame.iloc[:, 0]
-        missing = column.isna().to_numpy()
-        classes = column[~missing].unique().tolist()
-        is_text = any(isinstance(c, str) for c in classes)
-        is_other_kind = bool(classes) and is_text != isinstance(self.pos_label, str)
-        is_score = any(isinstance(c, float) and not c.is_integer() for c in classes)
-        if is_score or is_other_kind or (len(classes) > 1 and self.pos_label not in classes):
-            shown = ", ".join(map(repr, classes[:5]))
-            raise ValueError(
-                f"{argument} holds {shown}{', ...' if len(classes) > 5 else ''}, and "
-                f"pos_label={self.pos_label!r}; give classes, not scores, and name the class "
-                "whose rate matters in FairnessMonitor(pos_label=...)."
-            )
-        positive = (column == self.pos_label).fillna(False).to_numpy(dtype=bool)
-        return np.where(missing, UNKNOWN, positive.astype(np.int64))
+
+def positive_codes(values: Any, n_rows: int, argument: str, pos_label: Any) -> np.ndarray:
+    """Return 1 for `pos_label`, 0 for another class and UNKNOWN for none, (n_rows,)."""
+    frame = sensitive_frame(values, argument=argument)
+    if frame.shape != (n_rows, 1):
+        raise ValueError(
+            f"{argument} has the shape {frame.shape}, and there are {n_rows} rows of groups; give "
+            "one class for each."
+        )
+    column = frame.iloc[:, 0]
+    missing = column.isna().to_numpy()
+    classes = column[~missing].unique().tolist()
+    is_text = any(isinstance(c, str) for c in classes)
+    is_other_kind = bool(classes) and is_text != isinstance(pos_label, str)
+    is_score = any(isinstance(c, float) and not c.is_integer() for c in classes)
+    if is_score or is_other_kind or (len(classes) > 1 and pos_label not in classes):
+        shown = ", ".join(map(repr, classes[:5]))
+        raise ValueError(
+            f"{argument} holds {shown}{', ...' if len(classes) > 5 else ''}, and "
+            f"pos_label={pos_label!r}; give classes, not scores, and name the class "
+            "whose rate matters as pos_label."
+        )
+    positive = (column == pos_label).fillna(False).to_numpy(dtype=bool)
+    return np.where(missing, UNKNOWN, positive.astype(np.int64))
 
 
 def check_features(names: Collection[str], known: Collection[str]) -> None:

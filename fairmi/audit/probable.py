@@ -1,0 +1,326 @@
+"""Differences between groups of which only probabilities are known: weighted, and at the most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from sklearn.utils import check_random_state
+
+from fairmi._data.groups import sensitive_frame
+from fairmi._data.probabilities import (
+    PROBABILITIES,
+    check_weight_of_groups,
+    combined_labels,
+    combined_shares,
+    probability_columns,
+)
+from fairmi._data.tables import check_indexes
+from fairmi.audit.batches import positive_codes
+from fairmi.audit.periods import UNKNOWN
+from fairmi.metrics._clusters import cluster_codes
+
+__all__ = ["ProbableDisparities", "ProbableDisparity", "probable_disparities"]
+
+MIN_ROWS = 100  # of a bin
+N_BINS = 64
+# Cells are label * 2 + prediction. The cells that a rate counts, and those that it leaves out of
+# its rows, by name.
+RATES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "selection_rate": ((1, 3), (0, 2)),
+    "true_positive_rate": ((3,), (2,)),
+    "false_positive_rate": ((1,), (0,)),
+}
+
+
+@dataclass(frozen=True)
+class ProbableDisparity:
+    """The difference of a rate between two groups.
+
+    Attributes
+    ----------
+    measure : str
+        "selection_rate", "true_positive_rate" or "false_positive_rate".
+    above, below : object
+        The group whose weighted rate is higher, and the other.
+    weighted : float
+        Difference of the rates weighted by the probabilities.
+    low, high : float
+        Its interval.
+    at_least, at_most : float
+        What the difference can be for any truth that fits the probabilities, estimated.
+    lowest, highest : float
+        The same with the error of the sample: where the truth lies with confidence.
+    """
+
+    measure: str
+    above: Any
+    below: Any
+    weighted: float
+    low: float
+    high: float
+    at_least: float
+    at_most: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class ProbableDisparities:
+    """What :func:`probable_disparities` returns.
+
+    Attributes
+    ----------
+    disparities : tuple of ProbableDisparity
+    n_bins : int
+        Bins of the probabilities that the bounds were taken in.
+    """
+
+    disparities: tuple[ProbableDisparity, ...]
+    n_bins: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each difference, with the attributes of ProbableDisparity."""
+        names = [field.name for field in fields(ProbableDisparity)]
+        return pd.DataFrame(
+            [[getattr(d, name) for name in names] for d in self.disparities], columns=names
+        )
+
+    def __repr__(self) -> str:
+        return self.to_frame().to_string(index=False, float_format="{:.3f}".format)
+
+
+def probable_disparities(
+    y_pred: Any,
+    probabilities: Any,
+    y_true: Any = None,
+    *,
+    pos_label: Any = 1,
+    clusters: Any = None,
+    confidence: float = 0.95,
+    n_boot: int = 200,
+    random_state: Any = None,
+) -> ProbableDisparities:
+    """Compare groups that are known by probabilities: weighted, and at least and at most.
+
+    The weighted figure takes each row into each group by its probability. It is right where the
+    prediction is independent of the group *given what the probabilities were made of* [1]_, which
+    no data without the groups can show. So beside it stands what the difference can be at least
+    and at most for any truth that fits the probabilities [2]_.
+
+    Parameters
+    ----------
+    y_pred : array-like of shape (n_rows,)
+        Predicted classes.
+    probabilities : array-like or DataFrame of shape (n_rows, n_groups)
+        How likely each row is in each group: of one feature, or of several under a header of two
+        levels (feature, group), which are then independent given the probabilities. Rows sum to 1
+        within 0.005. They must be right on average: of rows with 0.3, three in ten are in it.
+    y_true : array-like of shape (n_rows,), default=None
+        Labels, for true and false positive rates.
+    pos_label : label, default=1
+        The prediction whose rate matters.
+    clusters : array-like of shape (n_rows,), default=None
+        Labels of rows that belong together, which the bootstrap draws together.
+    confidence : float, default=0.95
+        Of each interval.
+    n_boot : int, default=200
+        Draws of the bootstrap.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draws.
+
+    Returns
+    -------
+    ProbableDisparities
+        For each rate and pair of groups.
+
+    Raises
+    ------
+    ValueError
+        If lengths or indexes differ, or `pos_label` is none of several classes.
+    SensitiveFeaturesError
+        If rows don't sum to 1, hold a missing value, or a group has fewer than two rows by its
+        probabilities.
+
+    Notes
+    -----
+    Rows are put into bins of alike probabilities, of 100 rows or more. In a bin of mean
+    probability p of a group, and share m of a cell (such as predicted 1), the share of rows that
+    are in both is at least max(0, p + m - 1) and at most min(p, m), and any value between fits.
+    Extremes of both groups, and of counted and other cells, go together; for two groups the
+    bounds are sharp given the bins, for more those of true and false positive rates may be wider
+    than need be. Bins only widen them.
+
+    The bootstrap draws rows or clusters by Poisson weights. The ends of `lowest` and `highest`
+    are corrected for its bias, as the least of two estimates is too low on average.
+
+    References
+    ----------
+    .. [1] J. Chen, N. Kallus, X. Mao, G. Svacha, M. Udell, Fairness under unawareness: assessing
+       disparity when protected class is unobserved, FAT* 2019.
+    .. [2] N. Kallus, X. Mao, A. Zhou, Assessing algorithmic fairness with unobserved protected
+       class using data combination, Management Science 68 (2022), doi 10.1287/mnsc.2020.3850.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairmi.audit import probable_disparities
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.choice([0.1, 0.9], size=5000)
+    >>> group = rng.random(5000) < p  # not known in practice
+    >>> y_pred = rng.random(5000) < np.where(group, 0.6, 0.4)
+    >>> table = {"a": 1 - p, "b": p}
+    >>> (found,) = probable_disparities(y_pred, table, random_state=0).disparities
+    >>> found.above, *(round(x, 2) for x in (found.weighted, found.at_least, found.at_most))
+    ('b', 0.14, -0.03, 0.37)
+    """
+    check_indexes(y_pred=y_pred, probabilities=probabilities, y_true=y_true, clusters=clusters)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence!r} is not between 0 and 1, as 0.95 is.")
+    if n_boot < 50:
+        raise ValueError(f"n_boot={n_boot!r} is too few draws; give 50 or more.")
+    frame = sensitive_frame(probabilities, argument="probabilities")
+    features = probability_columns(frame, PROBABILITIES, "probabilities")
+    shares = combined_shares(frame, features, missing="error", argument="probabilities")
+    possible, labels = combined_labels(features, shares)
+    shares = shares[:, possible]
+    check_weight_of_groups(shares, labels, "probabilities")
+    predicted = positive_codes(y_pred, len(frame), "y_pred", pos_label)
+    true = np.zeros(len(frame), dtype=np.int64)
+    if y_true is not None:
+        true = positive_codes(y_true, len(frame), "y_true", pos_label)
+    if UNKNOWN in predicted or UNKNOWN in true:
+        raise ValueError("y_pred or y_true has missing values; leave these rows out.")
+    rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+    bins = alike_rows(shares)
+    sums = _sums_of_bins(shares, 2 * true + predicted, bins)
+    draws = _drawn_sums(shares, 2 * true + predicted, bins, clusters, n_boot, rng)
+    z = norm.isf((1 - confidence) / 2)
+    measures = list(RATES) if y_true is not None else ["selection_rate"]
+    pairs = combinations(range(len(labels)), 2)
+    found = [
+        _disparity(measure, a, b, labels, sums, draws, z) for a, b in pairs for measure in measures
+    ]
+    return ProbableDisparities(tuple(sorted(found, key=lambda d: d.measure)), len(bins))
+
+
+def alike_rows(shares: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of bins of alike probabilities (n, G), made by halving at medians."""
+    bins = [np.arange(len(shares))]
+    whole: list[np.ndarray] = []
+    while bins and len(bins) + len(whole) < N_BINS:
+        bins.sort(key=len)
+        rows = bins.pop()
+        spread = np.ptp(shares[rows], axis=0)
+        values = shares[rows, int(np.argmax(spread))]
+        low = values <= np.median(values)
+        if low.all():  # more than half hold the largest value
+            low = values < values.max()
+        if min(low.sum(), (~low).sum()) < MIN_ROWS:
+            whole.append(rows)
+        else:
+            bins += [rows[low], rows[~low]]
+    return whole + bins
+
+
+def _terms(shares: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return what is summed of each row: cells (n, 4), then shares by cell (n, G * 4)."""
+    indicator = np.eye(4)[cells]
+    by_cell = (shares[:, :, None] * indicator[:, None, :]).reshape(len(shares), -1)
+    return np.hstack([indicator, by_cell])
+
+
+def _sums_of_bins(shares: np.ndarray, cells: np.ndarray, bins: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the sums of `_terms` over each bin, (1, n_bins, 4 + 4 G)."""
+    return np.stack([_terms(shares[rows], cells[rows]).sum(axis=0) for rows in bins])[None]
+
+
+def _drawn_sums(
+    shares: np.ndarray,
+    cells: np.ndarray,
+    bins: Sequence[np.ndarray],
+    clusters: Any,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the same of `n_boot` samples, (n_boot, n_bins, 4 + 4 G)."""
+    owners = cluster_codes(clusters, len(shares))
+    weights = None
+    if owners is not None:
+        weights = rng.poisson(1.0, (n_boot, int(owners.max()) + 1)).astype(np.float32)
+    parts = []
+    for rows in bins:
+        if owners is None or weights is None:
+            drawn = rng.poisson(1.0, (n_boot, len(rows))).astype(np.float32)
+        else:
+            drawn = weights[:, owners[rows]]
+        parts.append(drawn @ _terms(shares[rows], cells[rows]))
+    return np.stack(parts, axis=1)
+
+
+def _disparity(
+    measure: str,
+    a: int,
+    b: int,
+    labels: tuple[Any, ...],
+    sums: np.ndarray,
+    draws: np.ndarray,
+    z: float,
+) -> ProbableDisparity:
+    value = float(_weighted(sums, measure, a, b)[0])
+    if value < 0:
+        a, b, value = b, a, -value
+    spread = _weighted(draws, measure, a, b).std()
+    at_most = float(_highest(sums, measure, a, b)[0])
+    at_least = -float(_highest(sums, measure, b, a)[0])
+    drawn_most, drawn_least = _highest(draws, measure, a, b), -_highest(draws, measure, b, a)
+    # Twice the estimate less the mean of the draws is without the bias that these show.
+    highest = 2 * at_most - drawn_most.mean() + z * drawn_most.std()
+    lowest = 2 * at_least - drawn_least.mean() - z * drawn_least.std()
+    return ProbableDisparity(
+        measure,
+        labels[a],
+        labels[b],
+        value,
+        value - z * float(spread),
+        value + z * float(spread),
+        at_least,
+        at_most,
+        max(float(min(lowest, at_least)), -1.0),
+        min(float(max(highest, at_most)), 1.0),
+    )
+
+
+def _weighted(sums: np.ndarray, measure: str, a: int, b: int) -> np.ndarray:
+    """Return the difference of the weighted rates of groups a and b, (n_draws,)."""
+    counted, others = RATES[measure]
+    rates = []
+    for group in (a, b):
+        cells = sums[:, :, 4 + 4 * group : 8 + 4 * group].sum(axis=1)
+        top = cells[:, list(counted)].sum(axis=1)
+        rates.append(top / (top + cells[:, list(others)].sum(axis=1)))
+    return rates[0] - rates[1]
+
+
+def _highest(sums: np.ndarray, measure: str, a: int, b: int) -> np.ndarray:
+    """Return the largest difference of the rates of a and b that fits the probabilities."""
+    counted, others = RATES[measure]
+    n = np.maximum(sums[:, :, :4].sum(axis=2), 1e-300)
+    of_counted = sums[:, :, list(counted)].sum(axis=2) / n
+    of_others = sums[:, :, list(others)].sum(axis=2) / n
+
+    def rate(top: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        top, rest = (n * top).sum(axis=1), (n * rest).sum(axis=1)
+        return top / np.maximum(top + rest, 1e-300)
+
+    def least(p: np.ndarray, share: np.ndarray) -> np.ndarray:
+        return np.maximum(p + share - 1, 0)
+
+    p, q = (sums[:, :, 4 + 4 * g : 8 + 4 * g].sum(axis=2) / n for g in (a, b))
+    highest = rate(np.minimum(p, of_counted), least(p, of_others))
+    return highest - rate(least(q, of_counted), np.minimum(q, of_others))
