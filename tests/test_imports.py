@@ -16,7 +16,6 @@ PACKAGE = Path(fairmi.__file__).parent
 LAYERS = {
     "exceptions": 0,
     "_sklearn_compat": 0,
-    "_classifier": 0,
     "datasets": 0,
     "core": 1,
     "_threads": 1,

@@ -13,7 +13,6 @@ from fairmi.export._graph import Graph
 from fairmi.preprocessing.encoded_columns import CategoricalColumn
 
 MATRIX = "X"
-_N_PARTS = 4  # of the calendar, after each date
 _EXACT = 2**53  # up to which a float64 holds every whole number
 
 
@@ -23,7 +22,6 @@ class InputColumn:
 
     name: str
     categories: np.ndarray | None
-    is_date: bool
 
     @property
     def is_text(self) -> bool:
@@ -56,7 +54,7 @@ def read_inputs(graph: Graph, model: Any, missing: str) -> InputTable:
     columns = _columns(model)
     for column in columns:
         _check_categories(column, missing)
-    plain = names is None and not any(c.categories is not None or c.is_date for c in columns)
+    plain = names is None and not any(c.categories is not None for c in columns)
     if plain:
         width = len(columns)
         return InputTable(columns, (), graph.input(MATRIX, width=width), missing)
@@ -69,32 +67,35 @@ def read_inputs(graph: Graph, model: Any, missing: str) -> InputTable:
 
 
 def _columns(model: Any) -> list[InputColumn]:
-    """Return the columns of X that a model reads, without what it makes of dates."""
+    """Return the columns of X that a model reads.
+
+    Raises
+    ------
+    ValueError
+        If one holds dates.
+    """
     if hasattr(model, "trees_"):
         known = model.columns_
-        dates = known.get("dates", [])
+        _refuse_dates([known["names"][j] for j in known.get("dates", [])])
         return [
-            InputColumn(known["names"][j], known["categories"][j], j in dates)
-            for j in range(len(model._kept))
+            InputColumn(*pair) for pair in zip(known["names"], known["categories"], strict=True)
         ]
     encoder = model.encoder_
     if encoder.columns_ is None:
-        return [InputColumn(str(j), None, False) for j in range(len(encoder.scale_))]
-    places = first_places(encoder.dates_, len(model._kept))
-    columns = [encoder.columns_[place] for place in places]
+        return [InputColumn(str(j), None) for j in range(len(encoder.scale_))]
+    _refuse_dates([c.name for c in encoder.columns_ if getattr(c, "is_date", False)])
     return [
-        InputColumn(
-            column.name,
-            categories_of(column) if isinstance(column, CategoricalColumn) else None,
-            j in encoder.dates_,
-        )
-        for j, column in enumerate(columns)
+        InputColumn(c.name, categories_of(c) if isinstance(c, CategoricalColumn) else None)
+        for c in encoder.columns_
     ]
 
 
-def first_places(dates: Sequence[int], n_columns: int) -> list[int]:
-    """Return where the columns of X lie among those of an encoder: four parts follow a date."""
-    return [j + _N_PARTS * sum(date < j for date in dates) for j in range(n_columns)]
+def _refuse_dates(names: Sequence[str]) -> None:
+    if names:
+        raise ValueError(
+            f"to_onnx can't export dates, of which the model reads parts of the calendar; make "
+            f"numbers of column {names[0]!r} (days, months) before fit, in a step of your own."
+        )
 
 
 def categories_of(column: CategoricalColumn) -> np.ndarray:

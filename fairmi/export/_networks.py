@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.export._calendar import add_calendar_parts
 from fairmi.export._graph import Graph
-from fairmi.export._inputs import InputTable, categories_of, codes, first_places
+from fairmi.export._inputs import InputTable, categories_of, codes
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn
 from fairmi.preprocessing.layout import Layout
@@ -87,17 +86,14 @@ def _tensors(
     if table.matrix is not None:
         return {j: graph.take(table.matrix, [j]) for j in range(len(columns))}, {}
     numeric, categorical = {}, {}
-    places = first_places(encoder.dates_, len(table.columns))
-    for place, column, tensor in zip(places, table.columns, table.tensors, strict=True):
-        plan = columns[place]
+    of_x = zip(columns, table.columns, table.tensors, strict=True)
+    for place, (plan, column, tensor) in enumerate(of_x):
         if isinstance(plan, CategoricalColumn):
             known = range(len(categories_of(plan)))
             other = len(known) if plan.rest else -1
             categorical[place] = codes(graph, tensor, column, known, other, table.missing)
         else:
             numeric[place] = tensor
-            parts = add_calendar_parts(graph, tensor) if column.is_date else []
-            numeric |= {place + 1 + k: part for k, part in enumerate(parts)}
     return numeric, categorical
 
 

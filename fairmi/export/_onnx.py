@@ -45,7 +45,7 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     onnx.ModelProto
         Its inputs are the columns that the model reads, each by its name (x0, x1, ... where it has
         none) and of shape (n_rows, 1): float64 for numbers, strings for text. Booleans are 0 and
-        1; a date is a float64, its days since 1970, and a duration its days. A table of numbers
+        1, a duration is its days. A table of numbers
         without names is one input X, (n_rows, n_features) float64. `onnx_inputs` makes them of a
         table.
 
@@ -60,7 +60,7 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     TypeError
         If it is no classifier of fairmi; of a pipeline give the last step.
     ValueError
-        If it holds what ONNX can't: a base of yours, a module of yours, categories or classes that
+        If it holds what ONNX can't: dates, a base or a module of yours, categories or classes that
         are neither text nor numbers, or `missing` as a category.
     sklearn.exceptions.NotFittedError
         If it isn't fitted.

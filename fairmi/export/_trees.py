@@ -9,7 +9,6 @@ import numpy as np
 
 from fairmi.boosting.trees import Trees
 from fairmi.core.channel import Channel
-from fairmi.export._calendar import add_calendar_parts
 from fairmi.export._graph import ML, Graph
 from fairmi.export._inputs import InputTable, codes
 
@@ -50,12 +49,11 @@ def _columns(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
     """
     if table.matrix is not None:
         return table.matrix
-    parts, later = [], []
+    parts = []
     sizes = columns["n_categories"]
     for j, (column, tensor) in enumerate(zip(table.columns, table.tensors, strict=True)):
         if column.categories is None:
             parts.append(tensor)
-            later += add_calendar_parts(graph, tensor) if column.is_date else []
         else:
             size = int(sizes[j])
             known = np.minimum(np.arange(len(column.categories)), size - 1)
@@ -63,7 +61,7 @@ def _columns(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
             absent = graph.op("Less", code, graph.constant([0], np.int64))
             code = graph.op("Where", absent, graph.constant([size], np.int64), code)
             parts.append(graph.cast(code, np.float64))
-    return graph.join(*parts, *later)
+    return graph.join(*parts)
 
 
 @dataclass

@@ -360,16 +360,6 @@ def test_a_saved_model_names_public_classes_of_fairmi_alone(tmp_path, kind):
         assert not [name for name in modules if name.startswith("torch")]
 
 
-def test_a_model_of_0_1_says_that_it_can_t_be_loaded():
-    data = pickle.dumps(fitted("array")[0], protocol=2)
-    old = data.replace(
-        b"cfairmi\nMIDebiasedClassifier", b"cfairmi._classifier\nMIDebiasedClassifier"
-    )
-    assert old != data
-    with pytest.raises(ValueError, match=r"MIDebiasedClassifier was saved by fairmi 0.1.*fit it"):
-        pickle.loads(old)
-
-
 class Level(enum.Enum):
     LOW = 1
     HIGH = 2

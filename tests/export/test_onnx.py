@@ -24,9 +24,6 @@ from fairmi import (
 )
 from fairmi.datasets import load_adult
 from fairmi.export import onnx_inputs, to_onnx
-from fairmi.export._calendar import add_calendar_parts
-from fairmi.export._graph import Graph
-from fairmi.preprocessing.calendar_parts import calendar_parts
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning"),
@@ -126,7 +123,6 @@ def odd_table():
             "many codes": pd.Categorical(np.arange(N) % 150),
             "empty": np.full(N, np.nan),
             "constant": np.ones(N),
-            "day": pd.to_datetime("1969-06-01") + pd.to_timedelta(np.arange(N) * 31, unit="h"),
             "time": pd.to_timedelta(np.arange(N), unit="min"),
             "sex": S,
         }
@@ -149,7 +145,6 @@ def test_columns_of_each_kind(make, drop, max_bins):
     later = table.assign(
         **{"a name, with ümlauts: /": "actor", "many": "m-1", "label": 1e30, "empty": 3.0},
         code=pd.Categorical([9] * N),
-        day=pd.Timestamp("2400-02-29 12:30"),
     )
     later["many codes"] = pd.Categorical([999] * N)
     check(model, later, exported)
@@ -187,18 +182,6 @@ def test_the_chosen_model_of_a_search():
     check(search.fit(GAPPED, Y, sensitive_features=S), GAPPED)
 
 
-def test_dates_of_all_centuries():
-    days = np.concatenate([np.arange(-800_000, 800_000, 7.3), np.arange(-800_000, 150_000, 3)])
-    graph = Graph()
-    parts = add_calendar_parts(graph, graph.input("days"))
-    for k, part in enumerate(parts):
-        graph.output(str(k), part, np.dtype(float), 1)
-    session = onnxruntime.InferenceSession(graph.model({}).SerializeToString())
-    found = session.run(None, {"days": days[:, None]})
-    expected = [values for _, values in calendar_parts("day", days)]
-    np.testing.assert_array_equal(np.column_stack(found), np.column_stack(expected))
-
-
 def test_a_missing_text_is_what_none_holds():
     table = pd.DataFrame({"job": np.where(pd.isna(JOBS), "", JOBS), "pay": NUMBERS[:, 0]})
     table.loc[:20, "job"] = None
@@ -220,6 +203,10 @@ def test_what_can_not_be_exported_is_refused():
     own = network(encoder=lambda: nn.LazyLinear(4)).fit(NUMBERS, Y, sensitive_features=S)
     with pytest.raises(ValueError, match="can't export an encoder of yours; export the module"):
         to_onnx(own)
+    days = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=N), "x": NUMBERS[:, 0]})
+    for make in (trees, network):
+        with pytest.raises(ValueError, match=r"can't export dates, .* of column 'day'"):
+            to_onnx(make().fit(days, Y, sensitive_features=S))
     mixed = pd.DataFrame({"a": pd.Series(["x", 1] * (N // 2), dtype=object)})
     for make in (trees, network):
         with pytest.raises(ValueError, match=r"'a' has categories that are not all text .*astype"):
