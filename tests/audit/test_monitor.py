@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from fairmi.__main__ import main
 from fairmi.audit import FairnessMonitor
+from fairmi.audit.monitor import LOG_SERIES
 from fairmi.audit.periods import MAX_PERIODS
 from fairmi.audit.sequences import (
     difference_limits,
@@ -96,6 +97,20 @@ def test_false_alarms_over_many_looks_are_rare():
     assert rung.sum() <= 0.1 * runs
     naive = (s - t) / n - 0.1 > 1.28 * np.sqrt((0.25 + 0.24) / n)
     assert naive.any(axis=1).mean() > 0.5
+
+
+def test_all_that_shares_the_error_has_no_more_than_all_of_it():
+    k = np.arange(2, 1_000_000)
+    tail = 1 / np.log(1_000_000)  # the integral of 1 / (k log(k)^2) from there on
+    assert pytest.approx((1 / (k * np.log(k) ** 2)).sum() + tail, abs=1e-4) == LOG_SERIES
+    monitor = FairnessMonitor(tolerance={"selection_rate": 0.1, "accuracy": 0.1}, confidence=0.9)
+    for day in range(50):  # a group more every ten days, after the first two
+        group = pd.DataFrame({"sex": ["f", "m"], "age": ["a", "bcdef"[day // 10]]})
+        monitor.update([1, 0], group, [1, 1])
+    errors = [np.triu(error, 1).sum() for _, _, error in monitor._watched()]
+    assert len(errors) == 4
+    assert 0.08 < sum(errors) <= 0.1
+    assert 0.6 < monitor._start_weights().sum() <= 1
 
 
 def test_a_model_that_turns_unfair_late_is_seen_by_its_latest_rows():
