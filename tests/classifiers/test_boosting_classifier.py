@@ -225,6 +225,9 @@ def test_no_penalty_is_the_base_as_it_is():
     n_nodes = none.trees_["first_node"][-1]
     assert np.array_equal(none.trees_["nodes"], some.trees_["nodes"][:n_nodes])
     assert len(np.unique(none.transform(X))) > 100  # of 17 levels at any other λ
+    # Hardly any penalty is hardly any change: the rounds learn nothing of y's noise.
+    almost = model(lam=1e-9).fit(X, Y, sensitive_features=S)
+    assert np.abs(almost.transform(X) - none.transform(X)).max() <= 1 / 16 + 1e-6
     base = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
     frozen = model(lam=0.0, base=FrozenEstimator(base)).fit(X, Y, sensitive_features=S)
     assert np.array_equal(frozen.predict(X_TEST), base.predict(X_TEST))
