@@ -40,7 +40,7 @@ from fairmi.core.membership import Comparison, check_group_weight
 from fairmi.core.task import Task
 from fairmi.exceptions import Note
 from fairmi.networks.reducer import check_alone
-from fairmi.preprocessing.column_codes import column_codes, learn_columns
+from fairmi.preprocessing.encoded_columns import column_codes, learn_columns
 
 _AUTO = StrOptions({"auto"})
 _POSITIVE = Interval(Integral, 1, None, closed="left")

@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier, notes_of_collapse
-from fairmi._data.array_rows import as_array_rows, check_array_rows
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
+from fairmi._data.tables import as_array_rows, check_array_rows
 from fairmi._threads import one_thread
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes

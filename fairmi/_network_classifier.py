@@ -22,7 +22,7 @@ from fairmi._base import (
     notes_of_stop,
 )
 from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
-from fairmi._data.prior import prior_offsets
+from fairmi._data.labels import prior_offsets
 from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
     NetworkClassifier,

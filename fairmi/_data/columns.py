@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from fairmi._data.forms import plain, to_pandas
 from fairmi._data.groups import sensitive_frame
+from fairmi._data.tables import plain, to_pandas
 
 _MAX_NAMES = 20
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from fairmi._data.array_rows import as_array_rows, check_array_rows, check_finite_rows
 from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
 from fairmi._data.groups import sensitive_frame
+from fairmi._data.kinds import notes_of_columns
 from fairmi._data.labels import (
     check_classes,
     check_labels,
@@ -20,11 +20,17 @@ from fairmi._data.labels import (
     check_weights,
     class_weights,
 )
-from fairmi._data.named_groups import check_same_groups
-from fairmi._data.odd_columns import notes_of_columns
 from fairmi._data.probabilities import names_probabilities
-from fairmi._data.sensitive import SensitivePlan, SensitiveRows, plan_sensitive
-from fairmi._data.tables import Header, check_indexes, check_table, n_rows
+from fairmi._data.sensitive import SensitivePlan, SensitiveRows, check_same_groups, plan_sensitive
+from fairmi._data.tables import (
+    Header,
+    as_array_rows,
+    check_array_rows,
+    check_finite_rows,
+    check_indexes,
+    check_table,
+    n_rows,
+)
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
 

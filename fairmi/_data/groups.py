@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.forms import is_dict, plain, to_pandas
+from fairmi._data.tables import is_dict, plain, to_pandas
 from fairmi.exceptions import SensitiveFeaturesError
 
 

@@ -1,7 +1,8 @@
-"""A table as a user gives it -> a checked one, and its columns as numbers or objects."""
+"""X in any form -> a checked table, or rows of any shape, and its columns."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from fairmi._data.forms import is_dict, plain, refuse_no_table, to_pandas
 from fairmi._data.values import ColumnValues, read_values
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -255,3 +255,169 @@ def _check_finite(values: np.ndarray) -> None:
         raise ValueError(
             f"holds {'an infinite value' if infinite else 'a value above 3e38 in size'}"
         )
+
+
+def plain(values: Any, *, argument: str) -> Any:
+    """Return values without a gradient or a mask, and Arrow's as pandas'; others as they are.
+
+    What a mask hides is missing.
+
+    Raises
+    ------
+    TypeError
+        If it is a frame without rows yet, or a tensor that numpy can't read.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return _filled(values)
+    if isinstance(values, np.ndarray | pd.DataFrame | pd.Series):
+        return values
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        return _array_of_tensor(values, argument)
+    if type(values).__module__.split(".")[0] == "pyarrow" and hasattr(values, "to_pandas"):
+        return values.to_pandas()
+    if isinstance(nw.from_native(values, pass_through=True), nw.LazyFrame):
+        call = "compute" if hasattr(values, "compute") else "collect"
+        kind = f"{type(values).__module__.split('.')[0]}.{type(values).__name__}"
+        raise TypeError(
+            f"{argument} is a {kind}, whose rows are not there yet; give {argument}.{call}()."
+        )
+    return values
+
+
+def to_pandas(values: Any) -> Any:
+    """Return a frame or Series of any library as pandas' own; others as they are.
+
+    Numbers without a gap keep their type, with one they become float64; categories stay these;
+    all else becomes objects.
+    """
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return values
+    native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(native, nw.Series):
+        return _series(native)
+    if isinstance(native, nw.DataFrame):
+        columns = {name: _series(native[name]) for name in native.columns}
+        return pd.DataFrame(columns, index=range(len(native)))
+    return values
+
+
+def _series(column: nw.Series) -> pd.Series:
+    dtype, gaps = column.dtype, column.null_count() > 0
+    if dtype == nw.Decimal or (dtype.is_numeric() and gaps):
+        values: Any = column.cast(nw.Float64).to_numpy().astype(np.float64)
+    elif dtype.is_numeric() or (dtype == nw.Boolean and not gaps):
+        values = column.to_numpy()
+    elif dtype in (nw.Categorical, nw.Enum):
+        values = pd.Categorical(column.to_list())
+    else:
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_list()
+    return pd.Series(values, name=column.name or None)
+
+
+def is_dict(values: Any) -> bool:
+    """Whether values are a dict of columns; a sparse array may be a mapping too."""
+    return isinstance(values, Mapping) and not issparse(values)
+
+
+def refuse_no_table(values: Any, argument: str) -> None:
+    """Raise TypeError where a table is a dict of columns, a list of dicts, or a Series."""
+    kind, fix = type(values).__name__, f"pandas.DataFrame({argument})"
+    if isinstance(values, list | tuple) and values and is_dict(values[0]):
+        kind = f"{kind} of {type(values[0]).__name__}s"
+    elif isinstance(nw.from_native(values, series_only=True, pass_through=True), nw.Series):
+        kind = f"{type(values).__module__.split('.')[0]}.{kind}, a single column"
+        fix = f"{argument}.to_frame()"
+    elif not is_dict(values):
+        return
+    raise TypeError(f"{argument} is a {kind}; give a table, as in {fix}.")
+
+
+def _filled(values: np.ma.MaskedArray) -> np.ndarray:
+    if not np.ma.getmaskarray(values).any():
+        return np.asarray(values.data)
+    if values.dtype.kind in "biuf":
+        return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
+    objects = np.array(values.data, dtype=object)
+    objects[np.ma.getmaskarray(values)] = None
+    return objects
+
+
+def _array_of_tensor(values: Any, argument: str) -> np.ndarray:
+    try:
+        return np.asarray(values.detach().cpu().numpy())
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"{argument} is a tensor that numpy can't read ({error}); give "
+            f"{argument}.to_dense().float()."
+        ) from error
+
+
+_VALUES_AT_ONCE = 2**20
+_KINDS = "buif"
+
+
+def as_array_rows(X: Any) -> Any:
+    """Return X where it is an array of numbers that has rows of any shape, else None.
+
+    A frame, a sparse matrix and an array of text are tables, and have none.
+
+    Returns
+    -------
+    ndarray, memmap or LazyArray of shape (n_rows, ...), or None
+    """
+    X = plain(X, argument="X")
+    if is_frame(X) or issparse(X) or is_dict(X):
+        return None
+    if not _is_lazy(X) and not isinstance(X, np.ndarray):
+        try:
+            X = np.asarray(X)
+        except ValueError:
+            return None  # ragged: refused where it is read as a table
+    return X if X.ndim >= 2 and X.dtype.kind in _KINDS else None
+
+
+def check_array_rows(X: Any, item_shape: tuple[int, ...] | None = None) -> None:
+    """Raise ValueError where rows are none, empty, or of another shape than at fit."""
+    if not X.shape[0]:
+        raise ValueError("Found array with 0 sample(s): X is empty; a minimum of 1 is required.")
+    if 0 in X.shape[1:]:
+        raise ValueError(f"X has the shape {X.shape}: its rows are empty; give one value or more.")
+    if item_shape is not None and tuple(X.shape[1:]) != tuple(item_shape):
+        raise ValueError(
+            f"X has rows of shape {tuple(X.shape[1:])}, but at fit they had {tuple(item_shape)}; "
+            "give rows of that shape."
+        )
+
+
+def check_finite_rows(X: Any) -> None:
+    """Raise ValueError where a row of floats holds NaN or an infinite value."""
+    if X.dtype.kind == "f":
+        for _ in blocks_of(X):
+            pass
+
+
+def blocks_of(X: Any, size: int | None = None) -> Iterator[np.ndarray]:
+    """Yield the rows in order, `size` at a time, or as many as have some million values.
+
+    Raises
+    ------
+    ValueError
+        If a row holds NaN or an infinite value.
+    """
+    size = size or max(_VALUES_AT_ONCE // max(math.prod(X.shape[1:]), 1), 1)
+    for start in range(0, X.shape[0], size):
+        block = np.asarray(X[start : start + size])
+        if block.dtype.kind == "f":
+            odd = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
+            if odd.any():
+                raise ValueError(
+                    f"X holds NaN or an infinite value in row {start + int(odd.argmax())}; an "
+                    "encoder of your own gets rows as they are: fill the gaps, or leave out the "
+                    "row."
+                )
+        yield block
+
+
+def _is_lazy(X: Any) -> bool:
+    return all(hasattr(X, name) for name in ("shape", "dtype", "ndim", "__getitem__"))

@@ -14,7 +14,7 @@ from fairmi._threads import threads_for
 from fairmi.boosting.base import boost, cross_fit
 from fairmi.boosting.trees import TreeConfig, Trees, bin_rows
 from fairmi.core.task import Classes
-from fairmi.preprocessing.column_codes import column_codes, learn_columns
+from fairmi.preprocessing.encoded_columns import column_codes, learn_columns
 
 FEW_ROWS = 10_000
 _MAX_BINS = 255

@@ -11,7 +11,7 @@ from fairmi.export._graph import Graph
 from fairmi.export._inputs import InputTable, categories_of, codes
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColumn
-from fairmi.preprocessing.layout import Layout
+from fairmi.preprocessing.table_encoder import Layout
 
 
 def add_networks(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:

@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.forms import plain
-from fairmi._data.tables import is_frame, read_columns
+from fairmi._data.tables import is_frame, plain, read_columns
 from fairmi.export._graph import Graph
 from fairmi.export._inputs import MATRIX, read_inputs
 from fairmi.export._networks import add_networks
-from fairmi.export._outputs import add_classes
 from fairmi.export._trees import add_trees
 
 if TYPE_CHECKING:
@@ -201,3 +199,37 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
                 "NaN for a missing one."
             )
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def add_classes(graph: Graph, classes: np.ndarray, representation: str, scores: str) -> None:
+    """Make label, probabilities and Z outputs.
+
+    Raises
+    ------
+    ValueError
+        If a class is neither text nor a number.
+    """
+    if len(classes) == 2:
+        none = graph.op("Mul", scores, graph.constant(0.0))
+        scores = graph.join(none, scores)
+    labels = _labels(classes)
+    code = graph.op("ArgMax", scores, axis=1, keepdims=0)
+    label = graph.op("Gather", graph.constant(labels, labels.dtype), code)
+    graph.output("label", label, labels.dtype, None)
+    probabilities = graph.op("Softmax", scores, axis=1)
+    graph.output("probabilities", probabilities, np.dtype(np.float64), len(classes))
+    graph.output("representation", representation, np.dtype(np.float64), "n_components")
+
+
+def _labels(classes: np.ndarray) -> np.ndarray:
+    held = classes.tolist()
+    if all(isinstance(label, str) for label in held):
+        return np.array(held, dtype=object)
+    if classes.dtype.kind in "biuf":
+        wide = {"b": np.bool_, "f": np.float64}.get(classes.dtype.kind, np.int64)
+        return classes.astype(wide)
+    odd = next(label for label in held if not isinstance(label, str))
+    raise ValueError(
+        f"The class {odd!r} is neither text nor a number, which ONNX can't hold; fit to labels of "
+        "text."
+    )

@@ -26,8 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from fairmi._data.forms import plain
-from fairmi._data.tables import raise_faults
+from fairmi._data.tables import plain, raise_faults
 from fairmi._data.values import read_objects
 
 NUMBERS = "biufmM"  # kinds of dtypes whose arrays hold the values themselves

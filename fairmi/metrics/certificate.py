@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from fairmi._data.forms import plain
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.tables import check_indexes
+from fairmi._data.tables import check_indexes, plain
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._clusters import cluster_codes, one_row_each, warn_of_repeated_rows

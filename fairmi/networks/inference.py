@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._data.array_rows import blocks_of
+from fairmi._data.tables import blocks_of
 from fairmi.core.channel import Channel
 from fairmi.preprocessing import TableEncoder
 

@@ -17,7 +17,7 @@ from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.own_encoder import tensor_of
 from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing.encoded_rows import EncodedRows
-from fairmi.preprocessing.layout import Layout
+from fairmi.preprocessing.table_encoder import Layout
 
 # Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
 _DIAGNOSED_VALUES, _MIN_ROWS = 2**24, 200

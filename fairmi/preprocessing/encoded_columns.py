@@ -1,18 +1,18 @@
-"""One column of a table -> its bin position: where each value lies among knots or categories."""
+"""One column of a table -> its bin position, among knots or categories; dates -> their parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.tree import DecisionTreeClassifier
 
-from fairmi._data.odd_columns import warn_of_unseen
-from fairmi._data.tables import raise_faults
-from fairmi.preprocessing.knots import knots_of
+from fairmi._data.kinds import warn_of_unseen
+from fairmi._data.tables import raise_faults, read_columns
 
 
 @dataclass(frozen=True)
@@ -235,3 +235,195 @@ def shared_categories(codes: np.ndarray, n_categories: int) -> np.ndarray:
     n_categories : int
     """
     return np.bincount(codes[codes >= 0], minlength=n_categories) > 1
+
+
+_MIN_ROWS_IN_BIN = 20
+# A tree sorts its rows at every node: of a long column it reads the classes in cells of about as
+# much weight each, a quarter of its smallest leaf. Few distinct values have a cell each, and then
+# the knots are those of all rows.
+_MAX_ROWS, _MAX_CELLS = 100_000, 4_096
+
+
+def knots_of(x: np.ndarray, y: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the ends of a column and the thresholds of a tree that predicts y from it, sorted.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n,), float64
+        Finite values.
+    y : ndarray of shape (n,)
+        Classes.
+    weights : ndarray of shape (n,)
+        Above 0: counts of rows.
+    n_bins : int
+        Leaves at most; below 4 there are the ends alone.
+    """
+    ends = np.unique([x.min(), x.max()])
+    if n_bins < 4 or len(ends) < 2:
+        return ends
+    if len(x) <= _MAX_ROWS:
+        return np.union1d(ends, _thresholds(x, y, weights, n_bins))
+    low, high, cells, classes, counts = _in_cells(x, y, weights)
+    before = _thresholds(cells, classes, counts, n_bins).astype(np.int64)
+    return np.union1d(ends, high[before] + (low[before + 1] - high[before]) / 2)
+
+
+def _thresholds(x: np.ndarray, y: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
+    share = min(max(_MIN_ROWS_IN_BIN / weights.sum(), 1e-3), 0.1)
+    tree = DecisionTreeClassifier(
+        max_leaf_nodes=n_bins, min_weight_fraction_leaf=share, random_state=0
+    )
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # of its own sums, where values are near float32's end
+        nodes = tree.fit(x[:, None], y, sample_weight=weights).tree_
+    return nodes.threshold[nodes.feature >= 0]
+
+
+def _in_cells(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return what a tree needs of a long column: the weight of each class in each cell.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_cells,)
+        Smallest and largest value of each cell.
+    cells, classes, counts : ndarray of shape (n_pairs,)
+        Number of the cell, class, and weight above 0.
+    """
+    order = np.argsort(x)
+    x, weights = x[order], weights[order]
+    first = np.flatnonzero(np.diff(x, prepend=np.nan) != 0)  # of each distinct value
+    mass = np.add.reduceat(weights, first)
+    if len(first) <= _MAX_CELLS:
+        cell = np.arange(len(first))
+    else:
+        middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+        cell = np.unique((middle * _MAX_CELLS).astype(np.int64), return_inverse=True)[1]
+    starts = np.flatnonzero(np.diff(cell, prepend=-1))
+    last = np.append(starts[1:], len(first)) - 1
+    kinds, codes = np.unique(y, return_inverse=True)
+    of_rows = np.repeat(cell, np.diff(first, append=len(x)))
+    n_pairs = len(starts) * len(kinds)
+    counts = np.bincount(of_rows * len(kinds) + codes[order], weights, minlength=n_pairs)
+    pairs = np.flatnonzero(counts)
+    cells, classes = np.divmod(pairs, len(kinds))
+    return x[first[starts]], x[first[last]], cells.astype(float), classes, counts[pairs]
+
+
+N_PARTS = 4  # that a date has
+
+
+def with_calendar(
+    X: Any, dates: Collection[int] | None = None, *, last: bool = False
+) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Yield name and values of the columns of a table, and whether they are dates.
+
+    The parts of a date follow it, or the last column where `last`. `dates` are the positions of
+    those that fit saw; None takes what is one.
+    """
+    parts: list[tuple[str, np.ndarray, bool]] = []
+    for j, (name, read) in enumerate(read_columns(X)):
+        yield name, read.values, read.is_date
+        if read.is_date if dates is None else j in dates:
+            # What is no number is told when the column itself is read.
+            is_number = read.values.dtype != object
+            days = read.values if is_number else np.full(len(read.values), np.nan)
+            parts += [(*part, False) for part in calendar_parts(name, days)]
+        if not last:
+            yield from parts
+            parts = []
+    yield from parts
+
+
+def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield month 1 to 12, day of the month, day of the week (Monday 0) and hour of the day.
+
+    `days` (n,) are those since 1970, NaN where missing; so are the parts there.
+    """
+    missing = np.isnan(days)
+    whole = np.floor(np.where(missing, 0, days))
+    dates = whole.astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    parts = {
+        "month": months.astype(int) % 12 + 1,
+        "day of month": (dates - months).astype(int) + 1,
+        "day of week": (whole + 3) % 7,
+        "hour": (days - whole) * 24,
+    }
+    for part, values in parts.items():
+        yield f"{name}: {part}", np.where(missing, np.nan, values)
+
+
+def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the columns of a table as plain data, and the table as trees read it.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
+    max_categories : int
+        Codes of a column at most. Where it has more categories, the rarest share the last code;
+        one that a single row has is none.
+
+    Returns
+    -------
+    columns : dict
+        `names`; `categories`, for each column an array, the most frequent first, or None for
+        numbers; `n_categories` (n_columns,), codes of each column, 0 for numbers; `dates`, the
+        positions of the columns of X that hold dates.
+    codes : ndarray of shape (n_rows, n_columns), float64
+        Numbers, and codes 0, 1, ... of categories; NaN where a value is missing. After the columns
+        of X come the parts of the calendar of each date.
+    """
+    columns: dict[str, Any] = {"names": [], "categories": [], "n_categories": [], "dates": []}
+    codes = []
+    for j, (name, values, is_date) in enumerate(with_calendar(X, last=True)):
+        known = _by_frequency(values) if values.dtype == object else None
+        size = 0 if known is None else min(len(known), max_categories)
+        codes.append(values if known is None else _codes(values, known, size))
+        columns["names"].append(name)
+        columns["categories"].append(known)
+        columns["n_categories"].append(size)
+        columns["dates"] += [j] * is_date
+    columns["n_categories"] = np.array(columns["n_categories"])
+    return columns, np.column_stack(codes)
+
+
+def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
+    """Return another table as trees read it; a category that fit did not see is NaN.
+
+    Raises
+    ------
+    ValueError
+        If columns have another kind than they had at fit; all are named.
+    """
+    dates = columns.get("dates", [])  # which models saved by 0.2.0 have not
+    categories, sizes = columns["categories"], columns["n_categories"]
+    plans = [
+        NumericColumn(name, np.zeros(1), True, j in dates)
+        if known is None
+        else CategoricalColumn(name, known, True)
+        for j, (name, known) in enumerate(zip(columns["names"], categories, strict=True))
+    ]
+
+    def place(j: int, values: np.ndarray) -> np.ndarray:
+        return values if categories[j] is None else _codes(values, categories[j], sizes[j])
+
+    codes = np.empty((X.shape[0], len(plans)))
+    values_of = with_calendar(X, dates, last=True)
+    return read_alike(plans, values_of, place, codes, knows_dates="dates" in columns)
+
+
+def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:
+    index = pd.Index(categories, dtype=object)
+    places = index.get_indexer(pd.Index(values, dtype=object))
+    return np.where(places < 0, np.nan, np.minimum(places, size - 1))
+
+
+def _by_frequency(values: np.ndarray) -> np.ndarray:
+    codes, found = pd.factorize(values)
+    counts = np.bincount(codes[codes >= 0], minlength=len(found))
+    shared = np.flatnonzero(shared_categories(codes, len(found)))
+    ranked = sorted(shared, key=lambda k: (-counts[k], str(found[k])))
+    categories = np.empty(len(ranked), dtype=object)
+    categories[:] = [found[k] for k in ranked]
+    return categories

@@ -14,8 +14,7 @@ from scipy.sparse import csr_array
 
 from fairmi._data.fit_input import FitInput
 from fairmi._data.sensitive import SensitiveRows
-from fairmi.preprocessing.layout import Layout
-from fairmi.preprocessing.table_encoder import TableEncoder
+from fairmi.preprocessing.table_encoder import Layout, TableEncoder
 
 
 @dataclass(frozen=True)

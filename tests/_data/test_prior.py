@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairmi import MIDebiasedClassifier
-from fairmi._data.prior import prior_offsets
+from fairmi._data.labels import prior_offsets
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 
