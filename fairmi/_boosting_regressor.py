@@ -283,7 +283,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         """Raise ValueError where the loss has no value at y, or y has fewer rows than bins."""
         loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
         if not loss.in_y_true_range(y):
-            what = "above 0" if self.loss == "gamma" or self.power == 2 else "of 0 or more"
+            what = "of 0 or more" if loss.interval_y_true.low_inclusive else "above 0"
             raise ValueError(
                 f"loss={self.loss!r} needs y {what}, but its smallest value is {y.min():g}; take "
                 'loss="squared_error", or another y.'
@@ -303,7 +303,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         return self._quantity()
 
     def _base_scores(self, base: Any, X: Any) -> np.ndarray:
-        predicted = np.asarray(base.predict(X), dtype=np.float64).reshape(len(X), 1)
+        predicted = np.asarray(base.predict(X), dtype=np.float64).reshape(-1, 1)
         if not self._quantity().has_log_link:
             return predicted
         return np.log(np.maximum(predicted, _TINY))

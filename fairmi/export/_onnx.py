@@ -25,15 +25,15 @@ _MISSING, _COLUMNS = "missing", "columns"
 
 
 def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
-    """Return a fitted classifier, with its encoding of tables inside, as an ONNX model.
+    """Return a fitted estimator, with its encoding of tables inside, as an ONNX model.
 
     The graph computes in float64, so that Z falls on the level that it falls on here.
 
     Parameters
     ----------
-    model : classifier
-        A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBackpropClassifier` or
-        `MIDebiasedClassifierCV`, whose chosen model is taken.
+    model : classifier or regressor
+        A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBoostingRegressor`,
+        `MIBackpropClassifier` or `MIDebiasedClassifierCV`, whose chosen model is taken.
     missing : str, default=""
         What stands for a missing value in a column of text, as ONNX has no missing strings. In a
         column of numbers it is NaN.
@@ -47,16 +47,16 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
         without names is one input X, (n_rows, n_features) float64. `onnx_inputs` makes them of a
         table.
 
-        Its outputs are `label` (n_rows,), `probabilities` (n_rows, n_classes) and
-        `representation`, Z (n_rows, n_components), in float64. An underscore is added to a name
-        that a column has.
+        Its outputs are `label` (n_rows,) and `probabilities` (n_rows, n_classes), or `prediction`
+        (n_rows,) of a regressor, and `representation`, Z (n_rows, n_components), in float64. An
+        underscore is added to a name that a column has.
 
     Raises
     ------
     ImportError
         If the package onnx is missing.
     TypeError
-        If it is no classifier of fairmi; of a pipeline give the last step.
+        If it is no estimator of fairmi; of a pipeline give the last step.
     ValueError
         If it holds what ONNX can't: dates, a base or a module of yours, categories or classes that
         are neither text nor numbers, or `missing` as a category.
@@ -90,7 +90,10 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     table = read_inputs(graph, fitted, missing)
     add = add_trees if hasattr(fitted, "trees_") else add_networks
     representation, scores = add(graph, fitted, table)
-    add_classes(graph, fitted.classes_, representation, scores)
+    if hasattr(fitted, "classes_"):
+        add_classes(graph, fitted.classes_, representation, scores)
+    else:
+        add_number(graph, fitted, representation, scores)
     width, kept = fitted.n_features_in_, list(fitted._kept)
     return graph.model({_MISSING: missing, _COLUMNS: json.dumps([width, kept])})
 
@@ -149,11 +152,16 @@ def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
 
 def _chosen(model: Any) -> Any:
     """Return the fitted classifier whose arrays are exported."""
-    known = ("MIBackpropClassifier", "MIBoostingClassifier", "MIDebiasedClassifier")
+    known = (
+        "MIBackpropClassifier",
+        "MIBoostingClassifier",
+        "MIBoostingRegressor",
+        "MIDebiasedClassifier",
+    )
     names = [kind.__name__ for kind in type(model).__mro__]
     if not {*known, "MIDebiasedClassifierCV"} & set(names):
         raise TypeError(
-            f"to_onnx takes a classifier of fairmi, not a {type(model).__name__}; of a pipeline "
+            f"to_onnx takes an estimator of fairmi, not a {type(model).__name__}; of a pipeline "
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
     check_is_fitted(model)
@@ -218,6 +226,24 @@ def add_classes(graph: Graph, classes: np.ndarray, representation: str, scores: 
     graph.output("label", label, labels.dtype, None)
     probabilities = graph.op("Softmax", scores, axis=1)
     graph.output("probabilities", probabilities, np.dtype(np.float64), len(classes))
+    graph.output("representation", representation, np.dtype(np.float64), "n_components")
+
+
+def add_number(graph: Graph, model: Any, representation: str, scores: str) -> None:
+    """Make a regressor's prediction and Z outputs, of its Z and scores (n_rows, 1)."""
+    quantity = model._quantity()
+    if len(model.values_):
+        half = graph.constant((len(model.values_) - 1) / 2)
+        position = graph.op("Mul", graph.op("Add", representation, graph.constant(1.0)), half)
+        level = graph.cast(graph.op("Round", position), np.int64)
+        prediction = graph.op("Gather", graph.constant(model.values_), level)
+    else:
+        prediction = graph.op("Exp", scores) if quantity.has_log_link else scores
+        if not model._is_base():
+            kind = "Mul" if quantity.has_log_link else "Add"
+            prediction = graph.op(kind, prediction, graph.constant(model.balance_))
+    prediction = graph.op("Squeeze", prediction, graph.constant([1], np.int64))
+    graph.output("prediction", prediction, np.dtype(np.float64), None)
     graph.output("representation", representation, np.dtype(np.float64), "n_components")
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from fairmi import (
     MIBackpropClassifier,
     MIBoostingClassifier,
+    MIBoostingRegressor,
     MIDebiasedClassifier,
     MIDebiasedClassifierCV,
 )
@@ -177,6 +178,22 @@ def test_trees_that_are_leaves_alone(penalised):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "parameters",
+    [{"lam": 0.0}, {"lam": 4.0}, {"lam": 4.0, "n_predictions": None, "loss": "poisson"}],
+    ids=["base", "levels", "continuous"],
+)
+def test_a_regressor_predicts_the_same_numbers(parameters):
+    random = np.random.default_rng(5)
+    x, s = random.normal(size=(400, 3)), random.integers(2, size=400)
+    y = random.poisson(np.exp(x[:, 0] / 2 + s)).astype(float)
+    model = MIBoostingRegressor(max_iter=5, random_state=0, **parameters)
+    model.fit(x, y, sensitive_features=s)
+    prediction, z = run(to_onnx(model), x)
+    np.testing.assert_allclose(prediction, model.predict(x), rtol=1e-12)
+    np.testing.assert_allclose(z, model.transform(x), rtol=0, atol=1e-12)
+
+
 def test_the_chosen_model_of_a_search():
     search = MIDebiasedClassifierCV(trees(max_iter=3), lams=[0, 8], cv=2, bound=0.5)
     check(search.fit(GAPPED, Y, sensitive_features=S), GAPPED)
