@@ -278,7 +278,7 @@ class NetworkClassifier(RepresentationClassifier):
             If it was saved in another format, or something in it doesn't fit.
         """
         super().__setstate__(state)
-        if "classes_" in state:
+        if "architecture_" in state or "parameters_" in state:
             check_networks(vars(self), self._n_encoded())
 
     def _n_encoded(self) -> int | None:

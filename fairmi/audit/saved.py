@@ -12,10 +12,13 @@ import joblib
 # Every type of fairmi that a saved model holds, by its whole name. A prefix would not do: skops
 # looks a name up attribute by attribute, so one that begins with "fairmi." can end anywhere.
 SKOPS_TRUSTED_TYPES = (
+    "fairmi.FairThresholdClassifier",
     "fairmi.MIBackpropClassifier",
     "fairmi.MIBoostingClassifier",
+    "fairmi.MIBoostingRegressor",
     "fairmi.MIDebiasedClassifier",
     "fairmi.MIDebiasedClassifierCV",
+    "fairmi.decisions.boosting.AveragedBoosting",
     "fairmi.preprocessing.TableEncoder",
     "fairmi.dependence.BarberAgakov",
     "fairmi.dependence.CLUB",

@@ -24,7 +24,13 @@ import pytest
 import skops.io
 from scipy.sparse import csr_array
 
-from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
+from fairmi import (
+    FairThresholdClassifier,
+    MIBackpropClassifier,
+    MIBoostingClassifier,
+    MIBoostingRegressor,
+    MIDebiasedClassifier,
+)
 from fairmi.audit.saved import load_model
 
 N = 150
@@ -44,6 +50,8 @@ SPARSE = csr_array(np.where(RANDOM.random((N, 4)) < 0.5, 0, RANDOM.normal(size=(
 MODELS = {
     "trees": (MIBoostingClassifier(max_iter=3, lam=0.1, random_state=0), TABLE, Y),
     "three classes": (MIBoostingClassifier(max_iter=2, random_state=0), TABLE, np.arange(N) % 3),
+    "regressor": (MIBoostingRegressor(max_iter=2, random_state=0), TABLE, TABLE["pay"]),
+    "decisions": (FairThresholdClassifier(bound=0.3, random_state=0), TABLE, Y),
     "networks": (MIDebiasedClassifier(max_iter=1, n_estimators=2, random_state=0), TABLE, Y),
     "sparse": (MIDebiasedClassifier(max_iter=1, n_levels=None, random_state=0), SPARSE, Y),
     "published": (
