@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 
 from fairmi._data.groups import Groups, group_rows, sensitive_frame
 from fairmi._data.tables import check_indexes, is_frame, n_rows
-from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._rows import comparable_groups
 
 __all__ = ["GapImportance", "gap_importance"]
 

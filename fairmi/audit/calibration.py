@@ -13,7 +13,7 @@ from fairmi.audit.counts import effective_sizes
 from fairmi.audit.intervals import share_interval
 from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Curve, Figure, ReliabilityBin
 from fairmi.audit.predictions import Predictions
-from fairmi.metrics._clusters import cluster_sums
+from fairmi.metrics._rows import cluster_sums
 
 N_BINS = 10
 

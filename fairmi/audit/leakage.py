@@ -16,18 +16,13 @@ from fairmi._data.groups import Groups
 from fairmi.audit.comparisons import attribute_name
 from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
 from fairmi.audit.predictions import Predictions
-from fairmi.metrics._reports import SIGNIFICANCE
+from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._representation import Representation, read_representation
-from fairmi.metrics._target import Target
+from fairmi.metrics._rows import Target
 from fairmi.metrics.certificate import certify
-from fairmi.metrics.conditional_leakage import conditional_leakage_report
-from fairmi.metrics.information import (
-    MutualInformationReport,
-    conditional_mutual_information_report,
-    mutual_information_report,
-)
-from fairmi.metrics.leakage import LeakageReport, leakage_report
-from fairmi.metrics.probes import shared_fits, split_rows
+from fairmi.metrics.information import MutualInformationReport, information_of
+from fairmi.metrics.leakage import SIGNIFICANCE, LeakageReport, leakage_of
+from fairmi.metrics.probes import split_rows
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
 
@@ -54,16 +49,16 @@ def leakage_tasks(
         Z = read_representation(values, argument=subject)
         options: dict[str, Any] = {"kind": "categorical", "cv": FOLDS, "random_state": seed}
         # A linear probe finds all that predictions tell.
-        options["probe"] = "linear" if subject == "predictions" else "panel"
+        probe = "linear" if subject == "predictions" else "panel"
         rows = (Z, groups.codes, predictions.clusters)
         if probed:
-            tasks.append(partial(_probe_figures, *rows, None, options, where))
+            tasks.append(partial(_probe_figures, *rows, None, probe, options, where))
         if strata:
             of = np.concatenate(strata)
             known = replace(where, given="label")
             owners = None if predictions.clusters is None else predictions.clusters[of]
             some = (Z.rows(of), groups.codes[of], owners, predictions.true[of])
-            tasks.append(partial(_probe_figures, *some, options, known))
+            tasks.append(partial(_probe_figures, *some, probe, options, known))
         labels = predictions.true if predictions.labelled else None
         tasks.append(
             partial(
@@ -128,8 +123,8 @@ def _rows_by_label(predictions: Predictions, groups: Groups) -> list[np.ndarray]
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Fit a probe once; a note of the audit tells of equal rows."""
-    with warnings.catch_warnings(), shared_fits():
+    """Say nothing of equal rows, which a note of the audit tells of."""
+    with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".* rows equal another row", category=UserWarning
         )
@@ -141,6 +136,7 @@ def _probe_figures(
     groups: np.ndarray,
     clusters: np.ndarray | None,
     label: np.ndarray | None,
+    probe: str,
     options: dict[str, Any],
     where: Figure,
 ) -> list[Figure]:
@@ -149,16 +145,11 @@ def _probe_figures(
     Within each label, by probes that know it, where `label` is given. The probes are trained once
     for all. What chance gives of the information is bounded by theory, not by refits.
     """
-    options = {**options, "clusters": clusters}
-    of_information = {**options, "n_permutations": 0}
-    del of_information["probe"]
     with _quietly():
-        if label is None:
-            leak = leakage_report(Z, groups, **options)
-            nats = mutual_information_report(Z, groups, **of_information)
-        else:
-            leak = conditional_leakage_report(Z, groups, label, **options)
-            nats = conditional_mutual_information_report(Z, groups, label, **of_information)
+        sample = Sample.make(Z, groups, clusters=clusters, **options)
+    parts = [part for _, part in sample.strata(label)]
+    leak = leakage_of(sample, parts, probe=probe)
+    nats = information_of(sample, parts)
     return [*_leakage_figures(leak, where), _information_figure(nats, where)]
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import plain_series
-from fairmi.metrics._class_codes import label_codes, positive_code
+from fairmi.metrics.scorers import label_codes, positive_code
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,7 @@ from fairmi.audit.parts import Condition, conditional_figures, conditions_of, la
 from fairmi.audit.predictions import Predictions, ask, ask_baseline, given_predictions
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
-from fairmi.metrics._clusters import cluster_codes, repeated_values
-from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._rows import cluster_codes, comparable_groups, repeated_values
 
 __all__ = ["audit"]
 

@@ -1,25 +1,35 @@
-"""A sample with its folds, and what the probes' held-out predictions of it come to."""
+"""A sample with its folds, what probes predict of it when held out, and what these come to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 
 from fairmi._data.tables import check_indexes
-from fairmi.metrics import _probe_scores
-from fairmi.metrics._clusters import cluster_codes, exchange, warn_of_repeated_rows
-from fairmi.metrics._independence import Order, independence_p_value, permuted_sums
-from fairmi.metrics._recurring_values import (
+from fairmi.metrics._independence import (
+    Order,
     RecurringValues,
+    independence_p_value,
     max_permutations,
+    permuted_sums,
     recurring_p_value,
 )
 from fairmi.metrics._representation import Representation, read_representation
-from fairmi.metrics._target import Target, as_target
+from fairmi.metrics._rows import (
+    Target,
+    as_target,
+    cluster_codes,
+    cluster_sums,
+    exchange,
+    strata_of,
+    warn_of_repeated_rows,
+)
 from fairmi.metrics.probes import Probe, Split, fit_predict, split_rows
 
 Predictions = list[list[np.ndarray]]  # by probe, then by split
@@ -29,17 +39,23 @@ Predictions = list[list[np.ndarray]]  # by probe, then by split
 RECURRING_SHARE = 2 / 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """Checked arrays, and the rows of each fold."""
+    """Checked arrays, their folds, and the predictions of the probes that were fitted on them.
+
+    Whoever measures one sample in several ways hands the same `Sample` on, so that no probe is
+    fitted twice. `weight` has mean 1; `total` is what the weights given sum to.
+    """
 
     Z: Representation
     target: Target
     weight: np.ndarray
-    folds: list[np.ndarray]
+    total: float
     weighted: bool
-    seed: int
     clusters: np.ndarray | None
+    cv: int
+    seed: int
+    fits: dict[tuple[str, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def make(
@@ -49,57 +65,109 @@ class Sample:
         *,
         kind: str,
         cv: int,
-        sample_weight: Any,
-        clusters: Any,
         random_state: Any,
+        sample_weight: Any = None,
+        clusters: Any = None,
+        given: Any = None,
+        argument: str = "sensitive_features",
     ) -> Sample:
-        """Check the arguments of a report and split the rows."""
+        """Check the arguments of a report."""
         check_indexes(
             Z=Z,
-            sensitive_features=sensitive_features,
+            **{argument: sensitive_features},
+            given=given,
             sample_weight=sample_weight,
             clusters=clusters,
         )
         Z = read_representation(Z)
-        target = as_target(sensitive_features, len(Z), kind=kind).standardised()
+        target = as_target(sensitive_features, len(Z), kind=kind, argument=argument)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        weight = _weights(sample_weight, len(Z))
+        weight = _checked_weights(sample_weight, len(Z))
         owners = cluster_codes(clusters, len(Z))
         if owners is None:
             warn_of_repeated_rows(Z, target.values)
-        folds = split_rows(target, cv, seed, owners)
-        return cls(Z, target, weight, folds, sample_weight is not None, seed, owners)
+        total = float(weight.sum())
+        # The unit of weights must not matter to regularised probes.
+        weight = weight / weight.mean()
+        return cls(Z, target, weight, total, sample_weight is not None, owners, cv, seed)
 
-    @property
-    def splits(self) -> list[Split]:
-        """Each fold after all the others."""
-        k = len(self.folds)
-        return [
-            (np.concatenate([self.folds[j] for j in range(k) if j != i]), self.folds[i])
-            for i in range(k)
-        ]
+    def __len__(self) -> int:
+        return len(self.Z)
 
-    @property
-    def early_splits(self) -> list[Split]:
-        """Each fold after those before it alone; the first and last are not among them."""
-        return [
-            (np.concatenate(self.folds[:i]), self.folds[i]) for i in range(1, len(self.folds) - 1)
-        ]
-
-    def predict(
-        self, probes: Sequence[Probe], splits: Sequence[Split], n_jobs: int | None
-    ) -> Predictions:
-        """Return the predictions of each probe for each split."""
-        weight = self.weight if self.weighted else None
-        return fit_predict(
-            probes,
-            self.Z.matrix,
-            self.target,
-            splits,
-            sample_weight=weight,
-            seed=self.seed,
-            n_jobs=n_jobs,
+    def rows(self, chosen: np.ndarray) -> Sample:
+        """Return some of the rows; groups that are absent from them are left out."""
+        weight = self.weight[chosen]
+        return Sample(
+            self.Z.rows(chosen),
+            self.target.rows(chosen),
+            weight / weight.mean(),
+            self.total * float(weight.sum() / self.weight.sum()),
+            self.weighted,
+            self.owners(chosen),
+            self.cv,
+            self.seed,
         )
+
+    def strata(self, given: Any) -> list[tuple[Any, Sample]]:
+        """Return each value of `given` with the sample of its rows; the whole without."""
+        if given is None:
+            return [(None, self)]
+        by_value = strata_of(given, len(self), argument="given")
+        return [(value, self.rows(rows)) for value, rows in by_value]
+
+    def with_target(self, target: Target) -> Sample:
+        """Return the same rows with another target."""
+        return self if target is self.target else replace(self, target=target, fits={})
+
+    @cached_property
+    def folds(self) -> list[np.ndarray]:
+        """The rows of each fold."""
+        return split_rows(self.target, self.cv, self.seed, self.clusters)
+
+    @cached_property
+    def splits(self) -> list[Split]:
+        """Each fold after all the others; behind them each after those before it alone.
+
+        The first and last folds are not among the latter: nothing is before the first, and all
+        others are before the last.
+        """
+        k = len(self.folds)
+        rest = (np.concatenate([self.folds[j] for j in range(k) if j != i]) for i in range(k))
+        before = [(np.concatenate(self.folds[:i]), self.folds[i]) for i in range(1, k - 1)]
+        return [*zip(rest, self.folds, strict=True), *before]
+
+    def cross_fitted(self, probes: Sequence[Probe], n_jobs: int | None) -> Predictions:
+        """Return each probe's predictions of each fold, trained on all the others."""
+        return self._predictions(probes, range(len(self.folds)), n_jobs)
+
+    def in_order(self, probes: Sequence[Probe], n_jobs: int | None) -> Predictions:
+        """Return each probe's predictions of folds 2, 3, ..., trained on those before it alone."""
+        k = len(self.folds)
+        return self._predictions(probes, [*range(k, len(self.splits)), k - 1], n_jobs)
+
+    def _predictions(
+        self, probes: Sequence[Probe], numbers: Iterable[int], n_jobs: int | None
+    ) -> Predictions:
+        wanted = [[(probe.name, number) for number in numbers] for probe in probes]
+        missing = [
+            (key, probe)
+            for probe, keys in zip(probes, wanted, strict=True)
+            for key in keys
+            if key not in self.fits
+        ]
+        work = Parallel(n_jobs=n_jobs)(
+            delayed(fit_predict)(
+                probe,
+                self.Z.matrix,
+                self.target,
+                self.splits[number],
+                self.weight if self.weighted else None,
+                self.seed,
+            )
+            for (_, number), probe in missing
+        )
+        self.fits.update(zip([key for key, _ in missing], work, strict=True))
+        return [[self.fits[key] for key in keys] for keys in wanted]
 
     def generator(self) -> np.random.Generator:
         """Return a generator for permutations."""
@@ -111,8 +179,8 @@ class Sample:
 
     def effective_units(self) -> float:
         """Return how many rows (or clusters) of equal weight the smallest group's are worth."""
-        units = np.arange(len(self.Z)) if self.clusters is None else self.clusters
-        group = np.zeros(len(self.Z), int) if self.target.continuous else self.target.values
+        units = np.arange(len(self)) if self.clusters is None else self.clusters
+        group = np.zeros(len(self), int) if self.target.continuous else self.target.values
         worth = []
         for g in np.unique(group):
             sums = np.bincount(units[group == g], self.weight[group == g])
@@ -128,9 +196,91 @@ class Sample:
         return np.array([self.weight[fold].sum() for fold in self.folds]) / self.weight.sum()
 
 
-def fold_scores(sample: Sample, predictions: Predictions) -> list[list[_probe_scores.Score]]:
+@dataclass(frozen=True)
+class Score:
+    """A score of held-out predictions.
+
+    `influence` (n_rows,) is what each row adds to the score's error, so that its sum of squares
+    is the score's variance. `form` (n_rows, n_outputs) gives the score that permuted targets
+    would get: with s the sum of form times the weighted, centred target, an AUC is s + 1/2, and
+    an R2 that knows its best scale is s squared (0 where s is negative).
+    """
+
+    value: float
+    influence: np.ndarray
+    form: np.ndarray
+
+    def standard_error(self, clusters: np.ndarray | None = None) -> float:
+        """Return the standard error of the value; with clusters (n_rows,), theirs are summed.
+
+        The variance of G clusters is that of their sums times G / (G - 1).
+        """
+        error = float(np.linalg.norm(cluster_sums(self.influence, clusters)))
+        if clusters is None:
+            return error
+        n_clusters = len(np.unique(clusters))
+        return error * float(np.sqrt(n_clusters / max(n_clusters - 1, 1)))
+
+
+def auc(target: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> Score:
+    """Return the weighted ROC AUC, its mean over outputs (one against the rest).
+
+    With F the weighted mid-distribution of a prediction, AUC - 1/2 is the mean of F over the
+    output's rows less the mean over the others: linear in the target. The influence is that of
+    DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988).
+    """
+    parts = [_auc(t, p, weight) for t, p in zip(target.T, prediction.T, strict=True)]
+    return Score(
+        float(np.mean([part.value for part in parts])),
+        np.mean([part.influence for part in parts], axis=0),
+        np.column_stack([part.form for part in parts]) / len(parts),
+    )
+
+
+def _auc(target: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> Score:
+    inside, outside = weight * target, weight * (1 - target)
+    below = _mid_distribution(prediction, outside)
+    above = 1 - _mid_distribution(prediction, inside)
+    value = float(inside @ below / inside.sum())
+    influence = inside * (below - value) / inside.sum() + outside * (above - value) / outside.sum()
+    form = _mid_distribution(prediction, weight) * weight.sum() / inside.sum() / outside.sum()
+    return Score(value, influence, form)
+
+
+def _mid_distribution(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the weighted share of values below each value, ties counted half."""
+    code = np.unique(values, return_inverse=True)[1].reshape(-1)
+    mass = np.bincount(code, weight)
+    return ((np.cumsum(mass) - mass / 2) / mass.sum())[code]
+
+
+def r2(target: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> Score:
+    """Return the weighted coefficient of determination."""
+    centred = target[:, 0] - np.average(target[:, 0], weights=weight)
+    total = (weight * centred**2).sum()
+    residual = (target[:, 0] - prediction[:, 0]) ** 2
+    value = float(1 - (weight * residual).sum() / total)
+    influence = weight * ((1 - value) * centred**2 - residual) / total
+    shape = prediction - np.average(prediction[:, 0], weights=weight)
+    size = np.sqrt((weight * shape[:, 0] ** 2).sum() * total)
+    return Score(value, influence, shape / size if size > 0 else np.zeros_like(shape))
+
+
+def balanced_accuracy(target: np.ndarray, prediction: np.ndarray, weight: np.ndarray) -> float:
+    """Return the mean recall over groups of the group whose probability exceeds its share most."""
+    if target.shape[1] == 1:
+        target = np.hstack([1 - target, target])
+        prediction = np.hstack([1 - prediction, prediction])
+    group_weight = weight @ target
+    guess = np.argmax(prediction / group_weight, axis=1)
+    hit = target[np.arange(len(target)), guess]
+    recall = np.bincount(guess, weight * hit, minlength=len(group_weight)) / group_weight
+    return float(recall.mean())
+
+
+def fold_scores(sample: Sample, predictions: Predictions) -> list[list[Score]]:
     """Return the score of each probe in each fold, from predictions of `sample.splits`."""
-    score = _probe_scores.r2 if sample.target.continuous else _probe_scores.auc
+    score = r2 if sample.target.continuous else auc
     columns = sample.target.columns
     return [
         [
@@ -147,12 +297,10 @@ def balanced_accuracies(sample: Sample, predictions: Predictions) -> np.ndarray:
         return np.full(len(predictions), np.nan)
     rows = np.concatenate(sample.folds)
     target, weight = sample.target.columns[rows], sample.weight[rows]
-    return np.array(
-        [_probe_scores.balanced_accuracy(target, np.concatenate(p), weight) for p in predictions]
-    )
+    return np.array([balanced_accuracy(target, np.concatenate(p), weight) for p in predictions])
 
 
-def null_scores(sample: Sample, scores: list[list[_probe_scores.Score]]) -> np.ndarray:
+def null_scores(sample: Sample, scores: list[list[Score]]) -> np.ndarray:
     """Return the largest score over probes for each of 999 permutations of the target."""
     rng = sample.generator()
     sums = 0.0
@@ -186,10 +334,10 @@ def joint_p_value(sample: Sample, of_probes: float) -> float:
     if not recurring:
         return of_probes
     joint = of_probes / (1 - RECURRING_SHARE)
-    least = 1 / (max_permutations(len(sample.Z)) + 1) / RECURRING_SHARE
+    least = 1 / (max_permutations(len(sample)) + 1) / RECURRING_SHARE
     if joint <= least:
         return joint
-    everyone = np.arange(len(sample.Z))
+    everyone = np.arange(len(sample))
     target = _centred(sample, everyone)
     if target.shape[1] > 1:
         target = target / np.sqrt(sample.target.columns.mean(axis=0))
@@ -202,8 +350,7 @@ def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
     return weight[:, None] * (columns - np.average(columns, axis=0, weights=weight))
 
 
-def _weights(sample_weight: Any, n_rows: int) -> np.ndarray:
-    """Return weights of mean 1, so that their unit doesn't matter to regularised probes."""
+def _checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(n_rows)
     weight = np.asarray(sample_weight, dtype=np.float64)
@@ -213,4 +360,4 @@ def _weights(sample_weight: Any, n_rows: int) -> np.ndarray:
         )
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise ValueError("sample_weight has a negative, missing or no positive value; fix these.")
-    return weight / weight.mean()
+    return weight

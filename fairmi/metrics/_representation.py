@@ -136,6 +136,14 @@ class Representation:
         columns = (Column(c.name, c.values[chosen], c.is_category) for c in self.columns)
         return Representation(self.matrix[chosen], tuple(columns), self.argument)
 
+    def rounded(self) -> Representation:
+        """Return Z with six digits, of those of its column's largest value."""
+        size = np.abs(self.matrix).max(axis=0).astype(np.float64)
+        unit = 10.0 ** (np.floor(np.log10(np.where(size > 0, size, 1.0))) - 5)
+        matrix = (np.rint(self.matrix / unit) * unit).astype(self.matrix.dtype)
+        columns = (Column(str(j), values) for j, values in enumerate(matrix.T))
+        return Representation(matrix, tuple(columns), self.argument)
+
     @cached_property
     def codes(self) -> np.ndarray:
         """The code of each row's value, (n_rows,): the same where all columns are, exactly."""

@@ -19,11 +19,15 @@ from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import check_indexes, plain
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._clusters import cluster_codes, one_row_each, warn_of_repeated_rows
-from fairmi.metrics._comparable import comparable_groups
 from fairmi.metrics._limits import Comparison, compare_groups, largest_limit
 from fairmi.metrics._representation import read_representation
-from fairmi.metrics._strata import strata_of
+from fairmi.metrics._rows import (
+    cluster_codes,
+    comparable_groups,
+    one_row_each,
+    strata_of,
+    warn_of_repeated_rows,
+)
 
 MAX_INTERSECTIONS = 100_000
 MAX_NAMED = 3  # of what has no row

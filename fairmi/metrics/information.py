@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 from sklearn.utils import check_random_state
 
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
-from fairmi.metrics._information_task import CONFIDENCE, InformationTask
-from fairmi.metrics._reports import MutualInformationReport
+from fairmi.metrics._cross_fit import Sample
+from fairmi.metrics._estimates import (
+    CHOICE_ERROR,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    LogRatios,
+    density_ratios,
+    is_larger,
+    nearest_log_ratios,
+    normal_scores,
+    plugin_log_ratios,
+    probe_log_ratios,
+)
+from fairmi.metrics._rows import exchange
 from fairmi.metrics.probes import PANEL
 
 __all__ = [
@@ -20,6 +37,9 @@ __all__ = [
     "mutual_information_report",
     "mutual_information_score",
 ]
+
+CONFIDENCE = 0.95
+MIN_ROWS_PER_CELL = 5  # on average, for the plug-in estimate to be chosen
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     "estimator": [
@@ -34,11 +54,55 @@ _CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class MutualInformationReport:
+    """Mutual information, in nats.
+
+    Attributes
+    ----------
+    score : float
+        The estimate, at least 0: by "probe" a lower bound, by "plugin" corrected for bias, by
+        "nearest" (neighbours) close to the information, on either side.
+    interval : tuple of float
+        95 % interval of the estimate. Of a lower bound, it holds the bound's own mean: the
+        information can lie above where no probe finds all of it.
+    null_mean, null_quantile : float
+        Mean and 95 % quantile of the same estimate where the attribute is permuted (within the
+        values of `given`) and probes are trained afresh; nan with no permutations.
+    null_bound : float
+        What the estimate exceeds in at most 5 % of independent samples, by theory.
+    estimator : {"plugin", "probe", "nearest"}
+        What was used; "nearest" where it was for some value of `given`.
+    kind : {"categorical", "continuous"}
+        What the attribute was taken for.
+    n_rows : int
+        Rows used.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    null_mean: float
+    null_quantile: float
+    null_bound: float
+    estimator: str
+    kind: str
+    n_rows: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{self.score:.4f} nats [{low:.4f}, {high:.4f}] "
+            f"({'at least, ' if self.estimator == 'probe' else ''}{self.estimator}, "
+            f"{self.n_rows} rows); independence gives up to {self.null_bound:.4f}."
+        )
+
+
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def mutual_information_score(
     Z: Any,
     C: Any,
     *,
+    given: Any = None,
     estimator: Any = "auto",
     kind: str = "auto",
     cv: int = 5,
@@ -52,7 +116,7 @@ def mutual_information_score(
 
     Parameters
     ----------
-    Z, C, estimator, kind, cv, clusters, random_state, n_jobs
+    Z, C, given, estimator, kind, cv, clusters, random_state, n_jobs
         See `mutual_information_report`.
 
     Returns
@@ -72,7 +136,18 @@ def mutual_information_score(
     >>> round(mutual_information_score(Z, C), 2)  # ln 2
     0.69
     """
-    return _report(Z, C, None, estimator, kind, cv, clusters, 0, random_state, n_jobs).score
+    return mutual_information_report(
+        Z,
+        C,
+        given=given,
+        estimator=estimator,
+        kind=kind,
+        cv=cv,
+        clusters=clusters,
+        n_permutations=0,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    ).score
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -80,6 +155,7 @@ def mutual_information_report(
     Z: Any,
     C: Any,
     *,
+    given: Any = None,
     estimator: Any = "auto",
     kind: str = "auto",
     cv: int = 5,
@@ -97,12 +173,15 @@ def mutual_information_report(
         in training.
     C : array-like of shape (n_rows,) or (n_rows, n_features)
         The sensitive attribute; of several categorical columns, the intersections count.
+    given : array-like of shape (n_rows,), default=None
+        Labels: the information of Z and C for those who know them. It is the mean over values of
+        the information in the rows of each, weighted by its share; each has its own probes.
     estimator : str or scikit-learn estimator, default="auto"
         "plugin": the information of the sample's frequencies, less its bias; whole rows of Z are
         its values. "panel": a lower bound from all probes of `leakage_report`; the name of one
         probe, or an estimator of the caller's: the same from that alone. "auto": "plugin" where
         C is categorical and there are 5 rows or more, on average, for each value of Z in each
-        group (and value of y), else "panel".
+        group (and value of `given`), else "panel".
     kind : {"auto", "categorical", "continuous"}, default="auto"
         "auto" takes one column of numbers as continuous where they have more than 20 distinct
         values, or few rows for each; two values are always categories.
@@ -176,126 +255,163 @@ def mutual_information_report(
     >>> report = mutual_information_report(Z, C, random_state=0)
     >>> report.interval[0] < 0.368 < report.interval[1]
     True
-    """
-    return _report(Z, C, None, estimator, kind, cv, clusters, n_permutations, random_state, n_jobs)
-
-
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
-def conditional_mutual_information_score(
-    Z: Any,
-    C: Any,
-    y: Any,
-    *,
-    estimator: Any = "auto",
-    kind: str = "auto",
-    cv: int = 5,
-    clusters: Any = None,
-    random_state: Any = None,
-    n_jobs: int | None = None,
-) -> float:
-    """Return the mutual information of Z and C given y, in nats.
-
-    The same as `conditional_mutual_information_report(...).score`, without the permutations.
-
-    Parameters
-    ----------
-    Z, C, estimator, kind, cv, clusters, random_state, n_jobs
-        See `mutual_information_report`.
-    y : array-like of shape (n_rows,)
-        Labels.
-
-    Returns
-    -------
-    float
-        At least 0.
-
-    Raises
-    ------
-    SensitiveFeaturesError, ValueError
-        See `mutual_information_report`.
-
-    Examples
-    --------
-    >>> from fairmi.metrics import conditional_mutual_information_score
-    >>> Z, C, y = [0, 0, 1, 1] * 100, ["a", "a", "b", "b"] * 100, [0, 0, 1, 1] * 100
-    >>> conditional_mutual_information_score(Z, C, y)  # y tells all that Z does
-    0.0
-    """
-    return _report(Z, C, y, estimator, kind, cv, clusters, 0, random_state, n_jobs).score
-
-
-@validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
-def conditional_mutual_information_report(
-    Z: Any,
-    C: Any,
-    y: Any,
-    *,
-    estimator: Any = "auto",
-    kind: str = "auto",
-    cv: int = 5,
-    clusters: Any = None,
-    n_permutations: int = 20,
-    random_state: Any = None,
-    n_jobs: int | None = None,
-) -> MutualInformationReport:
-    """Report the mutual information of Z and C given y, in nats.
-
-    It is the mean over values of y, each weighted by its share, of the information of Z and C in
-    the rows of that value; each has its own probes.
-
-    Parameters
-    ----------
-    Z, C, estimator, kind, cv, clusters, n_permutations, random_state, n_jobs
-        See `mutual_information_report`.
-    y : array-like of shape (n_rows,)
-        Labels.
-
-    Returns
-    -------
-    MutualInformationReport
-
-    Raises
-    ------
-    SensitiveFeaturesError, ValueError
-        See `mutual_information_report`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fairmi.metrics import conditional_mutual_information_report
-    >>> rng = np.random.default_rng(0)
-    >>> C, y = rng.integers(2, size=(2, 2000))
-    >>> conditional_mutual_information_report(C ^ y, C, y).score > 0.68  # ln 2, given y
+    >>> y = rng.integers(2, size=2000)
+    >>> mutual_information_report(C ^ y, C, given=y).score > 0.68  # ln 2, given y
     True
     """
-    return _report(Z, C, y, estimator, kind, cv, clusters, n_permutations, random_state, n_jobs)
-
-
-def _report(
-    Z: Any,
-    C: Any,
-    y: Any,
-    estimator: Any,
-    kind: str,
-    cv: int,
-    clusters: Any,
-    n_permutations: int,
-    random_state: Any,
-    n_jobs: int | None,
-) -> MutualInformationReport:
     random = check_random_state(random_state)
-    task = InformationTask.make(
-        Z, C, y, estimator=estimator, kind=kind, cv=cv, clusters=clusters, random=random
+    sample = Sample.make(
+        Z,
+        C,
+        argument="C",
+        given=given,
+        kind=kind,
+        cv=cv,
+        clusters=clusters,
+        random_state=random,
     )
-    found = task.estimate(task.target, n_jobs)
-    null = [task.estimate(task.permuted(random), n_jobs).mean for _ in range(n_permutations)]
+    _check_plugin(sample, estimator)
+    return information_of(
+        sample,
+        [part for _, part in sample.strata(given)],
+        estimator=estimator,
+        n_permutations=n_permutations,
+        random=random,
+        n_jobs=n_jobs,
+    )
+
+
+def conditional_mutual_information_score(Z: Any, C: Any, y: Any, **options: Any) -> float:
+    """Return `mutual_information_score(Z, C, given=y, ...)`: the old name of that.
+
+    .. deprecated:: 0.3
+    """
+    _warn_of_old_name("score")
+    return mutual_information_score(Z, C, given=y, **options)
+
+
+def conditional_mutual_information_report(
+    Z: Any, C: Any, y: Any, **options: Any
+) -> MutualInformationReport:
+    """Return `mutual_information_report(Z, C, given=y, ...)`: the old name of that.
+
+    .. deprecated:: 0.3
+    """
+    _warn_of_old_name("report")
+    return mutual_information_report(Z, C, given=y, **options)
+
+
+def _warn_of_old_name(what: str) -> None:
+    warnings.warn(
+        f"conditional_mutual_information_{what}(Z, C, y) is mutual_information_{what}(Z, C, "
+        "given=y) now.",
+        FutureWarning,
+        stacklevel=3,
+    )
+
+
+def information_of(
+    whole: Sample,
+    parts: Sequence[Sample],
+    *,
+    estimator: Any = "auto",
+    n_permutations: int = 0,
+    random: np.random.RandomState | None = None,
+    n_jobs: int | None = None,
+) -> MutualInformationReport:
+    """Return the report of a sample, from the parts of it in each of which labels are the same."""
+    named = isinstance(estimator, str)
+    plugin = named and (
+        estimator == "plugin" or (estimator == "auto" and _few_cells(whole, len(parts)))
+    )
+    probe = "panel" if named and estimator == "auto" else estimator
+    estimate = partial(_estimate, plugin=plugin, probe=probe, n_jobs=n_jobs)
+    ratios = estimate(parts)
+    null = [
+        max(estimate([_permuted(part, random) for part in parts]).mean, 0.0)
+        for _ in range(n_permutations)
+    ]
+    owners = None
+    if whole.clusters is not None:
+        owners = np.concatenate([part.clusters for part in parts if part.clusters is not None])
     return MutualInformationReport(
-        score=max(found.mean, 0.0),
-        interval=task.interval(found),
-        null_mean=float(np.mean(np.maximum(null, 0))) if null else np.nan,
-        null_quantile=float(np.quantile(np.maximum(null, 0), CONFIDENCE)) if null else np.nan,
-        null_bound=task.null_bound(found),
-        estimator="plugin" if task.plugin else found.estimator,
-        kind=task.target.kind,
-        n_rows=len(task.Z),
+        score=max(ratios.mean, 0.0),
+        interval=ratios.interval(owners),
+        null_mean=float(np.mean(null)) if null else np.nan,
+        null_quantile=float(np.quantile(null, CONFIDENCE)) if null else np.nan,
+        null_bound=_plugin_bound(whole, ratios) if plugin else _probe_bound(whole, probe),
+        estimator="plugin" if plugin else ratios.estimator,
+        kind=whole.target.kind,
+        n_rows=len(whole),
     )
+
+
+def _check_plugin(sample: Sample, estimator: Any) -> None:
+    if not isinstance(estimator, str) or estimator != "plugin":
+        return
+    if sample.target.continuous:
+        raise ValueError(
+            'estimator="plugin" needs a categorical C, but C is continuous; give '
+            'estimator="panel", or kind="categorical" if its values are categories.'
+        )
+    if sample.clusters is not None:
+        raise ValueError(
+            'estimator="plugin" corrects its bias for independent rows, so that clusters make '
+            'it too high; give estimator="panel".'
+        )
+
+
+def _few_cells(sample: Sample, n_parts: int) -> bool:
+    """Whether values of Z in each group, and label, are few enough to be counted."""
+    if sample.target.continuous or sample.clusters is not None:
+        return False
+    n_cells = (sample.Z.codes.max() + 1) * len(sample.target.labels) * n_parts
+    return bool(len(sample) >= MIN_ROWS_PER_CELL * n_cells)
+
+
+def _estimate(
+    parts: Sequence[Sample], *, plugin: bool, probe: Any, n_jobs: int | None
+) -> LogRatios:
+    """Return the log ratios of all rows, in the order of the parts."""
+    return LogRatios.combine([_log_ratios(part, plugin, probe, n_jobs) for part in parts])
+
+
+def _log_ratios(sample: Sample, plugin: bool, probe: Any, n_jobs: int | None) -> LogRatios:
+    if len(np.unique(sample.target.values)) < 2:
+        return LogRatios(np.zeros(len(sample)))
+    if plugin:
+        return plugin_log_ratios(sample.Z.codes, sample.target)
+    if not sample.target.continuous:
+        return probe_log_ratios(sample, probe=probe, n_jobs=n_jobs)
+    Z, values = sample.Z.matrix, sample.target.values
+    normal = sample.with_target(normal_scores(sample.target, sample.generator()))
+    if not (isinstance(probe, str) and probe == "panel"):
+        return probe_log_ratios(normal, probe=probe, n_jobs=n_jobs)
+    scores = normal.target.values
+    more = partial(density_ratios, Z, values, scores, seed=sample.seed, n_jobs=n_jobs)
+    ratios = probe_log_ratios(normal, probe=probe, n_jobs=n_jobs, more=more)
+    if sample.clusters is not None or Z.shape[1] > MAX_COLUMNS or len(Z) > MAX_ROWS:
+        return ratios
+    nearest = nearest_log_ratios(Z, scores, sample.generator())
+    return nearest if is_larger(nearest, ratios) else ratios
+
+
+def _permuted(sample: Sample, random: Any) -> Sample:
+    values = sample.target.values
+    order = exchange(sample.clusters, values[:, None])
+    return sample.with_target(replace(sample.target, values=values[order(random)]))
+
+
+def _probe_bound(sample: Sample, probe: Any) -> float:
+    """Return what the probes' estimate exceeds in at most 5 % of independent samples."""
+    largest = 1 if sample.clusters is None else int(np.bincount(sample.clusters).max())
+    panel = isinstance(probe, str) and probe == "panel"
+    error = 1 - CONFIDENCE - CHOICE_ERROR * (sample.target.continuous and panel)
+    return float(-sample.cv * largest * np.log(error) / len(sample))
+
+
+def _plugin_bound(sample: Sample, ratios: LogRatios) -> float:
+    """Return what the plug-in estimate exceeds in at most 5 % of independent samples."""
+    n = len(sample)
+    freedom = max(2 * n * ratios.bias, 0)
+    return float((chi2.ppf(CONFIDENCE, freedom) - freedom) / (2 * n)) if freedom else 0.0

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
+from scipy.stats import chi2, norm, t
 
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._cross_fit import (
     Sample,
+    Score,
     balanced_accuracies,
     fold_scores,
     joint_p_value,
     null_scores,
     p_value,
 )
-from fairmi.metrics._log_ratio import normal_scores
-from fairmi.metrics._probe_scores import Score
-from fairmi.metrics._reports import LeakageReport, ProbeLeakage
-from fairmi.metrics._target import Target
+from fairmi.metrics._estimates import normal_scores
+from fairmi.metrics._rows import Target
 from fairmi.metrics.probes import PANEL, Probe, choose_probes
 
-__all__ = ["LeakageReport", "ProbeLeakage", "leakage_report", "leakage_score"]
+__all__ = [
+    "LeakageReport",
+    "ProbeLeakage",
+    "conditional_leakage_report",
+    "leakage_report",
+    "leakage_score",
+]
 
+SIGNIFICANCE = 0.01  # low, since an audit tests many things at once
 # Cross-fitted scores of independent data spread more than permuted ones, and than the errors of
 # folds tell: each pair of folds counts twice. Exactly so, in variance, for a linear probe.
 CROSS_FIT_SPREAD = np.sqrt(2)
 MIN_UNITS = 20  # below, a standard error is itself too uncertain, and scores are far from normal
+ASPECTS = ("", "spread", "skewness")  # of a continuous attribute
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     "probe": [StrOptions({"panel", *PANEL}), HasMethods(["fit", "predict"])],
@@ -41,11 +51,107 @@ _CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class ProbeLeakage:
+    """What one probe recovers: its score on held-out rows, and its balanced accuracy.
+
+    The intervals of all probes hold at once, at 95 %; they are nan where there are too few rows
+    for one, as `LeakageReport.no_interval` says. `balanced_accuracy` is nan where the attribute is
+    continuous. `max_rows` is the number of rows that the probe is trained on at most, a random
+    part where there are more.
+    """
+
+    probe: str
+    score: float
+    interval: tuple[float, float]
+    balanced_accuracy: float
+    max_rows: int
+
+
+@dataclass(frozen=True)
+class LeakageReport:
+    """How well fresh probes recover the sensitive attribute.
+
+    Attributes
+    ----------
+    score : float
+        The largest score over probes, each cross-fitted: ROC AUC for two groups, its one-vs-rest
+        macro average for more; for a continuous attribute R2, of its value, spread or skewness.
+    interval : tuple of float
+        95 % interval of that probe's score, wide enough for its being the largest of all probes';
+        nan where `no_interval` says why there is none.
+    probe : str
+        That probe.
+    null_mean, null_quantile : float
+        Mean and 95 % quantile of `score` where nothing leaks, in a sample like this one.
+    p_value : float
+        Of the test of independence of Z and the attribute (see `leakage_report`).
+    balanced_accuracy : float
+        Largest over probes; nan where the attribute is continuous.
+    metric : {"roc_auc", "roc_auc_ovr", "r2", "r2_of_spread", "r2_of_skewness"}
+        What `score` is; for a continuous attribute of its value, of how far it lies from its
+        median, or of how lopsided it is.
+    kind : {"categorical", "continuous"}
+        What the attribute was taken for.
+    labels : tuple
+        Groups; empty where continuous.
+    n_rows : int
+        Rows used.
+    probes : tuple of ProbeLeakage
+        Each probe's own figures.
+    no_interval : str
+        Why there is no interval; "" where there is one.
+    rounded_score : float
+        The largest score where Z is rounded to six digits; nan but where the probe of digits
+        alone finds the leak: it is in the last bits then, which sums of floats leave behind.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    probe: str
+    null_mean: float
+    null_quantile: float
+    p_value: float
+    balanced_accuracy: float
+    metric: str
+    kind: str
+    labels: tuple[Any, ...]
+    n_rows: int
+    probes: tuple[ProbeLeakage, ...]
+    no_interval: str = ""
+    rounded_score: float = np.nan
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the sample shows a leak: p_value <= 0.01."""
+        return self.p_value <= SIGNIFICANCE
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        interval = f"[{low:.3f}, {high:.3f}]"
+        if self.no_interval:
+            interval = f"[no interval: {self.no_interval}]"
+        above = self.score > self.null_quantile
+        if self.flagged:
+            finding = "a leak" if above else "a leak, in too few rows to raise the score"
+        else:
+            finding = "no proof of a leak, though the score is high" if above else "no leak found"
+        digits = ""
+        if not np.isnan(self.rounded_score):
+            digits = f", in the last digits (rounded to six it is {self.rounded_score:.3f})"
+        return (
+            f"Leakage {self.score:.3f} {interval} ({self.metric}, {self.probe} probe); no leakage "
+            f"gives {self.null_mean:.3f}, up to {self.null_quantile:.3f}: {finding}{digits} "
+            f"(p = {self.p_value:.2g}, {self.n_rows} rows)."
+        )
+
+
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def leakage_score(
     Z: Any,
     sensitive_features: Any,
     *,
+    given: Any = None,
     probe: Any = "panel",
     kind: str = "auto",
     cv: int = 5,
@@ -64,14 +170,14 @@ def leakage_score(
         A representation, scores, or predictions.
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         See `leakage_report`.
-    probe, kind, cv, sample_weight, clusters, random_state, n_jobs
+    given, probe, kind, cv, sample_weight, clusters, random_state, n_jobs
         See `leakage_report`.
 
     Returns
     -------
     float
         ROC AUC for two groups (0.5: nothing is recovered), its one-vs-rest macro average for
-        more; for a continuous attribute R2 (0: nothing), of its value or of its spread.
+        more; for a continuous attribute R2 (0: nothing), of its value, spread or skewness.
 
     Raises
     ------
@@ -91,19 +197,24 @@ def leakage_score(
     sample = Sample.make(
         Z,
         sensitive_features,
+        given=given,
         kind=kind,
         cv=cv,
         sample_weight=sample_weight,
         clusters=clusters,
         random_state=random_state,
     )
-    return max(
-        _score(part, by_fold)
-        for part in _parts(sample)
-        for by_fold in fold_scores(
-            part, part.predict(choose_probes(probe, part.target), part.splits, n_jobs)
-        )
-    )
+    parts = [part for _, part in sample.strata(given)] if given is None else _usable(sample, given)
+    scores = [
+        [
+            _score(aspect, by_fold)
+            for aspect in _aspects(part)
+            for by_fold in _fitted(aspect, probe, n_jobs)
+        ]
+        for part in parts
+    ]
+    share = np.array([part.total for part in parts])
+    return float((share / share.sum() @ scores).max())
 
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
@@ -111,6 +222,7 @@ def leakage_report(
     Z: Any,
     sensitive_features: Any,
     *,
+    given: Any = None,
     probe: Any = "panel",
     kind: str = "auto",
     cv: int = 5,
@@ -128,6 +240,9 @@ def leakage_report(
         in training. A missing value is seen as such: where Z lacks values may tell.
     sensitive_features : array-like of shape (n_rows,) or (n_rows, n_features)
         The attribute; of several categorical columns, the intersections are the groups.
+    given : array-like of shape (n_rows,), default=None
+        Labels: what is recovered by those who know them. Each value has probes of its own, and
+        scores are means over the values, weighted by their rows.
     probe : str or scikit-learn estimator, default="panel"
         "panel" for all of "linear" (logistic or ridge regression), "boosting" (histogram
         gradient boosting), "neighbours" (25 nearest), "network" (one hidden layer of 64),
@@ -160,9 +275,15 @@ def leakage_report(
     ------
     SensitiveFeaturesError
         If `sensitive_features` has a missing value, another length, one group alone, or a group
-        of fewer rows than `cv`.
+        of fewer rows than `cv` (in all values of `given`).
     ValueError
-        If Z or `sample_weight` can't be used, or `probe` can't predict what is needed.
+        If Z, `given` or `sample_weight` can't be used, or `probe` can't predict what is needed.
+
+    Warns
+    -----
+    UserWarning
+        If rows look as if given several times over without `clusters`, or a value of `given` is
+        left out, since a group has too few of its rows.
 
     Notes
     -----
@@ -182,9 +303,9 @@ def leakage_report(
     a, whatever the probes (without weights; with weights about so). A leak is `flagged` at 0.01.
     The covariance is used, and not the AUC, since a leak in a few rows hardly moves an AUC.
 
-    *A continuous attribute* is tested twice, for its value and for its spread (how far it lies
-    from the median, of ranks made normal), and the larger R2 counts; `p_value` is twice the
-    smaller one.
+    *A continuous attribute* is tested three times: for its value, its spread (how far it lies from
+    the median) and its skewness (Legendre's third polynomial), the last two of its ranks. The
+    largest R2 counts; `p_value` is three times the smallest one.
 
     *Recurring values*: with the panel, where two rows or more share a value of a column or a
     whole row of Z, the dependence of the attribute on these values is tested too, on all rows at
@@ -196,7 +317,13 @@ def leakage_report(
     *No leakage*: `null_mean` and `null_quantile` are of the largest score over probes where the
     target is permuted against the predictions, the spread widened alike.
 
-    *Given y*: Z may tell nothing alone and all with the label. `conditional_leakage_report` looks.
+    *Last digits*: sums of floats leave traces of their parts in the last bits, which no threshold
+    would use. Where the probe of digits finds more than the other probes' scores allow, the panel
+    is fitted again to Z rounded to six digits of its column's largest value: `rounded_score`.
+
+    *Given labels*: Z may tell nothing alone and all with the label, as Z = C XOR y does. The
+    p-values of the labels are combined by Fisher's method, which is exact as their rows (and
+    probes) are others.
 
     What no probe finds is no proof that nothing is there: `certify` gives one where Z has few
     values. That deterministic representations leak what their own critic doesn't see, [2]_
@@ -220,81 +347,159 @@ def leakage_report(
     >>> group = rng.integers(2, size=500)
     >>> leakage_report(rng.normal(size=500), group, probe="linear", random_state=0).flagged
     False
+    >>> y = rng.integers(2, size=500)
+    >>> leakage_report(group ^ y, group, given=y, probe="linear", random_state=0).score
+    1.0
     """
     sample = Sample.make(
         Z,
         sensitive_features,
+        given=given,
         kind=kind,
         cv=cv,
         sample_weight=sample_weight,
         clusters=clusters,
         random_state=random_state,
     )
-    return _worst([_measured(part, probe, n_jobs) for part in _parts(sample)])
+    if given is None:
+        return leakage_of(sample, [sample], probe=probe, n_jobs=n_jobs)
+    return leakage_of(sample, _usable(sample, given), probe=probe, n_jobs=n_jobs)
 
 
-def _parts(sample: Sample) -> list[Sample]:
-    """Return the sample and, where the attribute is continuous, one whose target is its spread.
+def conditional_leakage_report(
+    Z: Any, sensitive_features: Any, y: Any, **options: Any
+) -> LeakageReport:
+    """Return `leakage_report(Z, sensitive_features, given=y, ...)`: the old name of that.
 
-    That is the distance from the median, of ranks made normal: what moves it may not move the
-    mean.
+    .. deprecated:: 0.3
+    """
+    warnings.warn(
+        "conditional_leakage_report(Z, s, y) is leakage_report(Z, s, given=y) now.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return leakage_report(Z, sensitive_features, given=y, **options)
+
+
+def leakage_of(
+    whole: Sample, parts: Sequence[Sample], *, probe: Any, n_jobs: int | None = None
+) -> LeakageReport:
+    """Return the report of a sample, from the parts of it in each of which labels are the same."""
+    reports = []
+    for part in parts:
+        aspects = _aspects(part)
+        reports.append(
+            _worst([_measured(aspect, probe, n_jobs, len(aspects)) for aspect in aspects])
+        )
+    if len(parts) == 1 and parts[0] is whole:
+        return reports[0]
+    share = np.array([part.total for part in parts])
+    return _combined(reports, share / share.sum(), whole.target)
+
+
+def _usable(sample: Sample, given: Any) -> list[Sample]:
+    """Return the rows of each label in which there is something to tell apart."""
+    usable, left_out = [], []
+    for value, part in sample.strata(given):
+        counts = np.unique(part.target.values, return_counts=True)[1]
+        enough = len(part) >= 2 * part.cv if part.target.continuous else counts.min() >= part.cv
+        if len(counts) > 1 and enough:
+            usable.append(part)
+        elif len(counts) > 1:
+            left_out.append(value)
+    if not usable:
+        raise SensitiveFeaturesError(
+            f"no value of given has cv={sample.cv} rows of each of two groups; take fewer folds, "
+            "or give more rows."
+        )
+    if left_out:
+        warnings.warn(
+            f"Rows of given = {', '.join(map(repr, left_out))} are left out: a group has fewer "
+            f"than cv={sample.cv} of them.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return usable
+
+
+def _aspects(sample: Sample) -> list[Sample]:
+    """Return the sample and, where the attribute is continuous, two of its further aspects.
+
+    What moves its spread or skewness may not move the mean. Both are of ranks, so that no single
+    value counts for much, and neither follows from the other or from the value.
     """
     if not sample.target.continuous:
         return [sample]
     scores = normal_scores(sample.target, sample.generator()).values
-    spread = Target("continuous", np.abs(scores), ())
-    return [sample, replace(sample, target=spread.standardised())]
+    place = 2 * norm.cdf(scores) - 1
+    aspects = (sample.target.values, np.abs(scores), place * (5 * place**2 - 3))
+    return [
+        sample.with_target(Target("continuous", values, ()).standardised()) for values in aspects
+    ]
 
 
-def _measured(sample: Sample, probe: Any, n_jobs: int | None) -> LeakageReport:
+def _fitted(sample: Sample, probe: Any, n_jobs: int | None) -> list[list[Score]]:
+    predictions = sample.cross_fitted(choose_probes(probe, sample.target), n_jobs)
+    return fold_scores(sample, predictions)
+
+
+def _measured(sample: Sample, probe: Any, n_jobs: int | None, n_aspects: int) -> LeakageReport:
     probes = choose_probes(probe, sample.target)
-    predictions = sample.predict(probes, sample.early_splits + sample.splits, n_jobs)
-    n_early = len(sample.early_splits)
-    cross_fitted = [by_split[n_early:] for by_split in predictions]
-    in_order = [by_split[:n_early] + by_split[-1:] for by_split in predictions]
+    in_order = sample.in_order(probes, n_jobs)
+    cross_fitted = sample.cross_fitted(probes, n_jobs)
     scores = fold_scores(sample, cross_fitted)
     accuracies = balanced_accuracies(sample, cross_fitted)
-    n_scores = len(probes) * (1 + sample.target.continuous)
     by_probe = tuple(
-        _probe_leakage(sample, *figures, n_scores)
+        _probe_leakage(sample, *figures, len(probes) * n_aspects)
         for figures in zip(probes, scores, accuracies, strict=True)
     )
-    worst = max(by_probe, key=lambda found: found.score)
+    worst, *others = sorted(by_probe, key=lambda by_one: -by_one.score)
     null = null_scores(sample, scores)
     excess = np.quantile(null, 0.95) - null.mean()
+    null_quantile = float(null.mean() + CROSS_FIT_SPREAD * excess)
     p = p_value(sample, in_order)
+    rounded = np.nan
     if isinstance(probe, str) and probe == "panel":
         p = joint_p_value(sample, p)
+        low = worst.interval[0] if not np.isnan(worst.interval[0]) else null_quantile
+        if worst.probe == "digits" and p <= SIGNIFICANCE and others[0].score < low:
+            coarse = replace(sample, Z=sample.Z.rounded(), fits={})
+            rounded = max(_score(coarse, by_fold) for by_fold in _fitted(coarse, probe, n_jobs))
     return LeakageReport(
         score=worst.score,
         interval=worst.interval,
         probe=worst.probe,
         null_mean=float(null.mean()),
-        null_quantile=float(null.mean() + CROSS_FIT_SPREAD * excess),
+        null_quantile=null_quantile,
         p_value=p,
         balanced_accuracy=float(accuracies.max()),
         metric=_metric(sample.target),
         kind=sample.target.kind,
         labels=sample.target.labels,
-        n_rows=len(sample.Z),
+        n_rows=len(sample),
         probes=by_probe,
         no_interval=_reason(sample),
+        rounded_score=rounded,
     )
 
 
-def _worst(parts: list[LeakageReport]) -> LeakageReport:
-    """Return the report of the larger score, at the p-value and the chance level of both."""
-    if len(parts) == 1:
-        return parts[0]
-    by_score = max(range(2), key=lambda k: parts[k].score)
-    spread = tuple(replace(p, probe=f"{p.probe}, of the spread") for p in parts[1].probes)
+def _worst(aspects: list[LeakageReport]) -> LeakageReport:
+    """Return the report of the largest score, at the p-value and the chance level of all."""
+    if len(aspects) == 1:
+        return aspects[0]
+    largest = max(range(len(aspects)), key=lambda k: aspects[k].score)
+    probes = aspects[0].probes + tuple(
+        replace(by_one, probe=f"{by_one.probe}, of the {name}")
+        for name, report in zip(ASPECTS[1:], aspects[1:], strict=True)
+        for by_one in report.probes
+    )
     return replace(
-        parts[by_score],
-        metric=("r2", "r2_of_spread")[by_score],
-        null_mean=max(part.null_mean for part in parts),
-        null_quantile=max(part.null_quantile for part in parts),
-        p_value=min(1.0, 2 * min(part.p_value for part in parts)),
-        probes=parts[0].probes + spread,
+        aspects[largest],
+        metric="r2" + f"_of_{ASPECTS[largest]}" * (largest > 0),
+        null_mean=max(report.null_mean for report in aspects),
+        null_quantile=max(report.null_quantile for report in aspects),
+        p_value=min(1.0, len(aspects) * min(report.p_value for report in aspects)),
+        probes=probes,
     )
 
 
@@ -340,3 +545,49 @@ def _reason(sample: Sample) -> str:
     return (
         f"the smallest group has the weight of {n_units:.0f} equal {unit}, fewer than {MIN_UNITS}"
     )
+
+
+def _combined(reports: list[LeakageReport], share: np.ndarray, whole: Target) -> LeakageReport:
+    probes = tuple(
+        _mean_probe(parts, share) for parts in zip(*[r.probes for r in reports], strict=True)
+    )
+    worst = max(probes, key=lambda by_one: by_one.score)
+    null_mean = float(share @ [r.null_mean for r in reports])
+    excess = share * [r.null_quantile - r.null_mean for r in reports]
+    statistic = -2 * np.sum(np.log([r.p_value for r in reports]))
+    return LeakageReport(
+        score=worst.score,
+        interval=worst.interval,
+        probe=worst.probe,
+        null_mean=null_mean,
+        null_quantile=null_mean + float(np.linalg.norm(excess)),
+        p_value=float(chi2.sf(statistic, 2 * len(reports))),
+        balanced_accuracy=max(by_one.balanced_accuracy for by_one in probes),
+        metric=max((r.metric for r in reports), key=len),
+        kind=whole.kind,
+        labels=whole.labels,
+        n_rows=sum(r.n_rows for r in reports),
+        probes=probes,
+        rounded_score=_mean_rounded(reports, share),
+        no_interval=next((r.no_interval for r in reports if r.no_interval), ""),
+    )
+
+
+def _mean_probe(parts: tuple[ProbeLeakage, ...], share: np.ndarray) -> ProbeLeakage:
+    value = float(share @ [part.score for part in parts])
+    error = float(np.linalg.norm(share * [part.score - part.interval[0] for part in parts]))
+    return ProbeLeakage(
+        probe=parts[0].probe,
+        score=value,
+        interval=(np.nan, np.nan) if np.isnan(error) else (value - error, min(value + error, 1.0)),
+        balanced_accuracy=float(share @ [part.balanced_accuracy for part in parts]),
+        max_rows=parts[0].max_rows,
+    )
+
+
+def _mean_rounded(reports: list[LeakageReport], share: np.ndarray) -> float:
+    """Return the mean score where those that lie in the last digits are of a rounded Z."""
+    rounded = np.array([report.rounded_score for report in reports])
+    if np.isnan(rounded).all():
+        return np.nan
+    return float(share @ np.where(np.isnan(rounded), [r.score for r in reports], rounded))

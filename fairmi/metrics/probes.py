@@ -1,20 +1,15 @@
-"""Fresh models that try to recover the sensitive attribute: the panel, and its cross-fitting."""
+"""Fresh models that try to recover the sensitive attribute: the panel, its folds, and a fit."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -28,9 +23,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._threads import one_thread_if_few
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._digits import DigitSelector
-from fairmi.metrics._target import Target
-from fairmi.metrics._waves import WaveSelector
+from fairmi.metrics._probe_features import DigitSelector, WaveSelector
+from fairmi.metrics._rows import Target
 
 NEIGHBOURS = 25
 MIN_TO_HOLD_BACK = 20  # rows of each group from which a part is held back for early stopping
@@ -193,65 +187,6 @@ def split_rows(
 
 
 def fit_predict(
-    probes: Sequence[Probe],
-    Z: np.ndarray,
-    target: Target,
-    splits: Sequence[Split],
-    *,
-    sample_weight: np.ndarray | None,
-    seed: int,
-    n_jobs: int | None,
-) -> list[list[np.ndarray]]:
-    """Return the predictions of each probe for each split, `predictions[p][k]`.
-
-    Shape (n_predicted, n_outputs): the probability of each group (of the second group alone
-    where there are two), or the predicted number.
-    """
-    known = _KNOWN.get()
-    if known is None or sample_weight is not None:
-        known, data = {}, b""
-    else:
-        data = _digest(Z, target.values, np.array([seed]))
-    of_split = [data + _digest(*split) for split in splits]
-    wanted = [[(probe.name, digest) for digest in of_split] for probe in probes]
-    missing = [
-        (key, probe, split)
-        for probe, keys in zip(probes, wanted, strict=True)
-        for key, split in zip(keys, splits, strict=True)
-        if key not in known
-    ]
-    work = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_predict)(probe, Z, target, split, sample_weight, seed)
-        for _, probe, split in missing
-    )
-    known.update(zip([key for key, _, _ in missing], work, strict=True))
-    return [[known[key] for key in keys] for keys in wanted]
-
-
-_KNOWN: ContextVar[dict[tuple[str, bytes], np.ndarray] | None] = ContextVar("known", default=None)
-
-
-@contextmanager
-def shared_fits() -> Iterator[None]:
-    """Within this block, fit a probe of one name only once on the same rows of the same data."""
-    token = _KNOWN.set({})
-    try:
-        yield
-    finally:
-        _KNOWN.reset(token)
-
-
-def _digest(*arrays: np.ndarray) -> bytes:
-    found = blake2b(digest_size=16)
-    for array in arrays:
-        found.update(f"{array.shape}{array.dtype.str}".encode())
-        found.update(array.tobytes())
-    return found.digest()
-
-
-# A user's set_config(transform_output=...) is not for the pipelines of probes.
-@config_context(transform_output="default")
-def _fit_predict(
     probe: Probe,
     Z: np.ndarray,
     target: Target,
@@ -259,6 +194,11 @@ def _fit_predict(
     sample_weight: np.ndarray | None,
     seed: int,
 ) -> np.ndarray:
+    """Return the predictions of a fresh probe for the rows of a split that it isn't trained on.
+
+    Shape (n_predicted, n_outputs): the probability of each group (of the second group alone
+    where there are two), or the predicted number.
+    """
     train, test = split
     rng = np.random.default_rng(seed)
     weight_name = _weight_argument(probe.build(Task(target.continuous, seed, len(train), False)))

@@ -18,8 +18,7 @@ from fairmi._data.columns import named_columns, sensitive_columns_of
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._class_codes import label_codes, positive_code
-from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._rows import comparable_groups
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
 
@@ -297,6 +296,41 @@ class FairnessScorer:
             f", {key}={value!r}" for key, value in given.items() if value is not None
         )
         return f"make_fairness_scorer({self.name!r}{options})"
+
+
+def label_codes(
+    estimator: Any, y_true: np.ndarray, y_pred: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return codes of `y_true` and `y_pred`, both of shape (n_rows,), and the classes.
+
+    The classes are ``estimator.classes_``, with what else occurs merged in by value; without that
+    attribute, all that occurs.
+    """
+    predictions = y_true if y_pred is None else y_pred
+    seen = np.union1d(y_true, predictions)
+    known = np.asarray(getattr(estimator, "classes_", seen))
+    classes = known if np.isin(seen, known).all() else np.union1d(known, seen)
+    order = np.argsort(classes)
+    true, predicted = (
+        order[np.searchsorted(classes, labels, sorter=order)] for labels in (y_true, predictions)
+    )
+    return true, predicted, classes
+
+
+def positive_code(classes: np.ndarray, pos_label: Any) -> int:
+    """Return the code of the class that rates are of.
+
+    Raises
+    ------
+    ValueError
+        If `pos_label` is none of the classes.
+    """
+    for code, label in enumerate(classes.tolist()):
+        if label == pos_label:
+            return code
+    raise ValueError(
+        f"pos_label={pos_label!r} is not among the classes; give one of {classes.tolist()}."
+    )
 
 
 def _metric_named(name: str) -> Callable[..., float]:

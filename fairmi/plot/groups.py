@@ -12,7 +12,7 @@ from fairmi.audit.comparisons import GroupRates, attribute_name, group_names
 from fairmi.audit.measures import Figure
 from fairmi.audit.pictures import rate_panels
 from fairmi.audit.predictions import FittedModel, given_predictions
-from fairmi.metrics._comparable import comparable_groups
+from fairmi.metrics._rows import comparable_groups
 from fairmi.plot._style import axes_or_new, look, tidy
 
 

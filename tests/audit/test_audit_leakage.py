@@ -78,11 +78,11 @@ def test_tasks_run_in_other_processes():
 
 @pytest.mark.slow
 def test_probes_are_fitted_once_for_leakage_and_information(monkeypatch):
-    from fairmi.metrics import probes
+    from fairmi.metrics import _cross_fit, probes
 
     fits = []
-    original = probes._fit_predict
-    monkeypatch.setattr(probes, "_fit_predict", lambda *a: fits.append(a) or original(*a))
+    original = _cross_fit.fit_predict
+    monkeypatch.setattr(_cross_fit, "fit_predict", lambda *a: fits.append(a) or original(*a))
     Z = np.random.default_rng(0).normal(size=(N, 1))
     _, group, y = exclusive_or()
     shared, _ = measured(Z, group, y)

@@ -10,11 +10,18 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics import _probe_scores, conditional_leakage_report, leakage_report, leakage_score
-from fairmi.metrics._digits import bits, digits, places
+from fairmi.metrics import (
+    _cross_fit,
+    conditional_leakage_report,
+    conditional_mutual_information_score,
+    leakage_report,
+    leakage_score,
+    mutual_information_score,
+)
 from fairmi.metrics._independence import independence_p_value
+from fairmi.metrics._probe_features import bits, digits, places
 from fairmi.metrics._representation import read_representation
-from fairmi.metrics._target import as_target
+from fairmi.metrics._rows import as_target
 
 
 def planted(leak, n=1_500, seed=0):
@@ -110,7 +117,7 @@ def test_xor_with_the_label_is_found_given_it():
     c, y = rng.integers(2, size=(2, 600))
     Z = np.column_stack([rng.normal(size=600), c ^ y])
     alone = leakage_report(Z, c, probe="boosting", random_state=0)
-    given = conditional_leakage_report(Z, c, y, probe="boosting", random_state=0)
+    given = leakage_report(Z, c, given=y, probe="boosting", random_state=0)
     assert not alone.flagged
     assert given.flagged
     assert given.score > 0.99 > 0.6 > alone.score  # measured 1 and 0.538
@@ -126,7 +133,7 @@ def test_given_a_label_that_tells_all_nothing_is_left():
         y = rng.integers(2, size=150)
         c = y ^ (rng.random(150) < 0.2)
         Z = 2 * y + rng.normal(size=150)
-        found = conditional_leakage_report(Z, c, y, probe="linear", cv=3, random_state=0)
+        found = leakage_report(Z, c, given=y, probe="linear", cv=3, random_state=0)
         p_values.append(found.p_value)
     assert sum(p <= 0.05 for p in p_values) <= 3  # measured 0
     assert leakage_report(Z, c, probe="linear", random_state=0).flagged
@@ -136,11 +143,11 @@ def test_labels_with_too_few_rows_are_left_out():
     rng = np.random.default_rng(13)
     Z, c = rng.normal(size=60), np.arange(60) % 2
     y = np.where(np.arange(60) < 4, "rare", "usual")
-    with pytest.warns(UserWarning, match="y = 'rare' are left out"):
-        found = conditional_leakage_report(Z, c, y, probe="linear", random_state=0)
+    with pytest.warns(UserWarning, match="given = 'rare' are left out"):
+        found = leakage_report(Z, c, given=y, probe="linear", random_state=0)
     assert found.n_rows == 56
-    with pytest.raises(SensitiveFeaturesError, match="no value of y has cv=5 rows"):
-        conditional_leakage_report(Z[:4], c[:4], y[:4], probe="linear")
+    with pytest.raises(SensitiveFeaturesError, match="no value of given has cv=5 rows"):
+        leakage_report(Z[:4], c[:4], given=y[:4], probe="linear")
 
 
 def test_missing_values_are_columns_of_their_own():
@@ -213,7 +220,7 @@ def test_auc_is_that_of_scikit_learn_ties_included(weighted):
     rng = np.random.default_rng(3)
     c, s = rng.integers(2, size=80), rng.integers(6, size=80).astype(float)
     w = rng.random(80) if weighted else np.ones(80)
-    found = _probe_scores.auc(c[:, None], s[:, None], w)
+    found = _cross_fit.auc(c[:, None], s[:, None], w)
     assert found.value == pytest.approx(roc_auc_score(c, s, sample_weight=w))
     centred = w * (c - np.average(c, weights=w))
     assert 0.5 + centred @ found.form[:, 0] == pytest.approx(found.value)
@@ -222,7 +229,7 @@ def test_auc_is_that_of_scikit_learn_ties_included(weighted):
 def test_auc_form_gives_the_auc_of_permuted_targets():
     rng = np.random.default_rng(4)
     c, s = np.eye(3)[rng.integers(3, size=60)], rng.random((60, 3))
-    form = _probe_scores.auc(c, s, np.ones(60)).form
+    form = _cross_fit.auc(c, s, np.ones(60)).form
     mixed = rng.permutation(c)
     expected = roc_auc_score(mixed, s, average="macro")
     assert 0.5 + ((mixed - mixed.mean(axis=0)) * form).sum() == pytest.approx(expected)
@@ -231,9 +238,7 @@ def test_auc_form_gives_the_auc_of_permuted_targets():
 def test_auc_error_is_that_of_many_samples():
     rng = np.random.default_rng(5)
     c = np.repeat([0, 1], [60, 40])[:, None]
-    scores = [
-        _probe_scores.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)
-    ]
+    scores = [_cross_fit.auc(c, c + rng.normal(size=(100, 1)), np.ones(100)) for _ in range(400)]
     spread = np.std([score.value for score in scores])
     # measured 0.048 and 0.05
     assert np.mean([score.standard_error() for score in scores]) == pytest.approx(spread, rel=0.1)
@@ -243,7 +248,7 @@ def test_r2_is_that_of_scikit_learn():
     rng = np.random.default_rng(6)
     c, w = rng.normal(size=50), rng.random(50)
     s = c + rng.normal(size=50)
-    found = _probe_scores.r2(c[:, None], s[:, None], w)
+    found = _cross_fit.r2(c[:, None], s[:, None], w)
     assert found.value == pytest.approx(r2_score(c, s, sample_weight=w))
     correlation = (w * (c - np.average(c, weights=w))) @ found.form[:, 0]
     cov = np.cov(c, s, aweights=w)
@@ -253,7 +258,7 @@ def test_r2_is_that_of_scikit_learn():
 def test_balanced_accuracy_is_that_of_scikit_learn_at_each_groups_share():
     rng = np.random.default_rng(7)
     c, p = rng.integers(2, size=90), rng.random(90)
-    found = _probe_scores.balanced_accuracy(c[:, None], p[:, None], np.ones(90))
+    found = _cross_fit.balanced_accuracy(c[:, None], p[:, None], np.ones(90))
     assert found == pytest.approx(balanced_accuracy_score(c, p > c.mean()))
 
 
@@ -294,9 +299,44 @@ def test_spread_of_a_continuous_attribute_counts():
     assert found.score > 0.15 > found.null_quantile  # measured 0.316 and 0.008
     assert "r2_of_spread" in str(found)
     assert str(found).count("a leak") == 1
-    assert [p.probe for p in found.probes] == ["boosting", "boosting, of the spread"]
+    names = ["boosting", "boosting, of the spread", "boosting, of the skewness"]
+    assert [p.probe for p in found.probes] == names
     nothing = leakage_report(Z, e, probe="boosting", random_state=0)
     assert not nothing.flagged
+
+
+def test_skewness_of_a_continuous_attribute_counts():
+    """Mean and variance are the same everywhere: C leans to the side that Z says."""
+    rng = np.random.default_rng(17)
+    Z, e = rng.normal(size=800), rng.exponential(size=800) - 1
+    found = leakage_report(Z, np.sign(Z) * e, probe="boosting", random_state=0)
+    assert found.flagged
+    assert found.metric == "r2_of_skewness"
+    assert found.score > 0.05
+
+
+def test_a_leak_in_the_last_digits_is_said_to_be_one():
+    """A shift by 0.1 clears the last bits of a sum, which no threshold would use."""
+    rng = np.random.default_rng(18)
+    c = rng.integers(2, size=1_500)
+    found = leakage_report(rng.normal(size=1_500) + 0.1 * c, c, random_state=0)
+    assert found.probe == "digits"
+    assert found.rounded_score < 0.57 < 0.6 < found.score
+    text = f"in the last digits (rounded to six it is {found.rounded_score:.3f})"
+    assert text in str(found)
+    plain = leakage_report(np.round(rng.normal(size=300) + c, 3), c, random_state=0)
+    assert np.isnan(plain.rounded_score)
+
+
+def test_old_names_say_the_new_ones():
+    Z, c, y = np.arange(40) % 3, np.arange(40) % 2, np.arange(40) // 20
+    with pytest.warns(FutureWarning, match="is leakage_report.Z, s, given=y. now"):
+        old = conditional_leakage_report(Z, c, y, probe="linear", random_state=0)
+    assert old == leakage_report(Z, c, given=y, probe="linear", random_state=0)
+    with pytest.warns(FutureWarning, match="is mutual_information_score.Z, C, given=y. now"):
+        assert conditional_mutual_information_score(Z, c, y) == mutual_information_score(
+            Z, c, given=y
+        )
 
 
 def test_text_agrees_with_the_score():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fairmi.metrics import leakage_report
-from fairmi.metrics._clusters import exchange
-from fairmi.metrics._recurring_values import RecurringValues, recurring_p_value
+from fairmi.metrics._independence import RecurringValues, recurring_p_value
 from fairmi.metrics._representation import read_representation
+from fairmi.metrics._rows import exchange
 
 
 def p_value(Z, c, seed=0):

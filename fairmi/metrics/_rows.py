@@ -1,16 +1,142 @@
-"""Rows that belong together, such as the visits of one person: codes, folds, permutations."""
+"""Who the rows are: their group or quantity, their stratum by a label, their cluster."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from fairmi._data.groups import Groups, group_rows, sensitive_frame
+from fairmi._data.kinds import column_kinds, quantities
 from fairmi._data.labels import plain_series
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._representation import Representation
+
+Kind = Literal["categorical", "continuous"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a probe predicts; `values` are codes into `labels`, or floats where continuous."""
+
+    kind: Kind
+    values: np.ndarray
+    labels: tuple[Any, ...]
+
+    @property
+    def continuous(self) -> bool:
+        """Whether probes are regressors."""
+        return self.kind == "continuous"
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Values as (n_rows, n_outputs): the number, the second of two groups, or one-hot."""
+        if self.continuous:
+            return self.values[:, None]
+        if len(self.labels) == 2:
+            return self.values[:, None].astype(np.float64)
+        return np.eye(len(self.labels))[self.values]
+
+    def standardised(self) -> Target:
+        """Return the same target, continuous values at mean 0 and standard deviation 1."""
+        if not self.continuous:
+            return self
+        centred = self.values - self.values.mean()
+        return Target(self.kind, centred / centred.std(), self.labels)
+
+    def rows(self, chosen: np.ndarray) -> Target:
+        """Return the target on some rows; groups that are absent from them are left out."""
+        if self.continuous:
+            return Target(self.kind, self.values[chosen], ())
+        present, codes = np.unique(self.values[chosen], return_inverse=True)
+        return Target(self.kind, codes.reshape(-1), tuple(self.labels[k] for k in present))
+
+
+def as_target(
+    sensitive_features: Any,
+    n_rows: int,
+    *,
+    kind: str = "auto",
+    argument: str = "sensitive_features",
+) -> Target:
+    """Return `sensitive_features` as a target; "auto" tells the kind by `column_kinds`.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is missing, the length differs from `n_rows`, there is nothing to tell apart,
+        or continuous values come in several columns.
+    """
+    frame = sensitive_frame(sensitive_features, argument=argument)
+    if kind == "categorical" or (kind == "auto" and not column_kinds(frame).any()):
+        groups = group_rows(frame, n_rows=n_rows, argument=argument)
+        return Target("categorical", groups.codes, groups.labels)
+    if frame.shape[1] != 1:
+        raise SensitiveFeaturesError(
+            f"{argument} has {frame.shape[1]} columns, one of which is continuous; give this "
+            'column alone, or kind="categorical" to make a group of each combination of values.'
+        )
+    values = quantities(frame, argument=argument)[:, 0]
+    if len(values) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(values)} rows, but Z has {n_rows}; give one for each row of Z."
+        )
+    if n_rows and values.min() == values.max():
+        raise SensitiveFeaturesError(
+            f"{argument} has the single value {values.tolist()[0]!r}; at least two are needed."
+        )
+    return Target("continuous", values, ())
+
+
+def comparable_groups(sensitive_features: Any, n_rows: int) -> Groups:
+    """Return the groups of the rows, of two rows each on average at the least.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If `group_rows` raises it, a column is continuous by the rule of `fit`, or there are more
+        groups than half the rows.
+    """
+    frame = sensitive_frame(sensitive_features)
+    if len(frame) == n_rows:
+        for j in np.flatnonzero(column_kinds(frame)):
+            column = frame.iloc[:, j]
+            raise SensitiveFeaturesError(
+                f"sensitive_features: {column.name!r} has {column.nunique()} distinct values in "
+                f"{n_rows} rows, a quantity by the rule of fit; cut a continuous one into bins, "
+                "as pandas.qcut does, or give codes of groups as text: .astype(str)."
+            )
+    groups = group_rows(sensitive_features, n_rows=n_rows)
+    if 2 * len(groups) > n_rows > 4:
+        raise SensitiveFeaturesError(
+            f"sensitive_features has {len(groups)} distinct values in {n_rows} rows, too many "
+            "groups to compare; cut a continuous one into bins first, as pandas.qcut does."
+        )
+    return groups
+
+
+def strata_of(y: Any, n_rows: int, *, argument: str = "y") -> list[tuple[Any, np.ndarray]]:
+    """Return each value of y with its rows, in order of appearance; (None, all) without y.
+
+    Raises
+    ------
+    ValueError
+        If y has a missing value or another length.
+    """
+    if y is None:
+        return [(None, np.arange(n_rows))]
+    labels = np.asarray(plain_series(y), dtype=object).reshape(-1)
+    codes, values = pd.factorize(labels, use_na_sentinel=True)
+    if len(codes) != n_rows or (codes < 0).any():
+        raise ValueError(
+            f"{argument} has {len(codes)} rows, {int((codes < 0).sum())} of them missing; "
+            f"give a label for each of the {n_rows} rows of Z."
+        )
+    return [(value, np.flatnonzero(codes == k)) for k, value in enumerate(values)]
 
 
 def cluster_codes(clusters: Any, n_rows: int) -> np.ndarray | None:

@@ -1,0 +1,298 @@
+"""Row by row, ln p(c | z) / p(c): by counts, by held-out probes and densities, or by neighbours.
+
+A probe that predicts a number sees what moves its mean. Densities see its spread and shape as
+well; nearest neighbours all of it, in few columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.spatial import cKDTree
+from scipy.special import digamma, ndtri
+from scipy.stats import norm
+
+from fairmi.metrics._cross_fit import Sample
+from fairmi.metrics._rows import Target, cluster_sums
+from fairmi.metrics.probes import PANEL, Probe, Split, choose_probes, fit_predict
+
+NORMAL_95 = 1.959964
+MIXTURE_STEPS = 200
+
+Densities = Callable[[Sequence[Split]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class LogRatios:
+    """Estimates of the rows' log ratios, whose mean less `bias` estimates the information.
+
+    `excess` is the variance of that mean beyond what the spread of `values` tells, and
+    `estimator` the kind of estimate.
+    """
+
+    values: np.ndarray
+    bias: float = 0.0
+    excess: float = 0.0
+    estimator: str = "probe"
+
+    @classmethod
+    def combine(cls, parts: Sequence[LogRatios]) -> LogRatios:
+        """Return the log ratios of all strata, each row counted once."""
+        values = np.concatenate([part.values for part in parts])
+        share = np.array([len(part.values) for part in parts]) / len(values)
+        bias = share @ [part.bias for part in parts]
+        excess = share**2 @ [part.excess for part in parts]
+        kinds = {part.estimator for part in parts}
+        estimator = next(kind for kind in ("nearest", "plugin", "probe") if kind in kinds)
+        return cls(values, float(bias), float(excess), estimator)
+
+    @property
+    def mean(self) -> float:
+        """The estimate; it can be below 0."""
+        return float(self.values.mean() - self.bias)
+
+    def interval(self, clusters: np.ndarray | None = None) -> tuple[float, float]:
+        """Return the 95 % interval, no end below 0; rows of a cluster are one draw together."""
+        sums = cluster_sums(self.values - self.values.mean(), clusters)
+        variance = (sums**2).sum() / len(self.values) ** 2 + self.excess
+        error = NORMAL_95 * float(np.sqrt(variance))
+        return max(self.mean - error, 0.0), max(self.mean + error, 0.0)
+
+
+def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
+    """Return the log ratios of the sample's frequencies, Miller and Madow's bias with them.
+
+    Under independence 2 n times the plain estimate is chi-squared of the degrees of freedom that
+    the bias counts, hence the excess.
+    """
+    c, n = target.values, len(codes)
+    _, cell, by_cell = np.unique(
+        codes * (c.max() + 1) + c, return_inverse=True, return_counts=True
+    )
+    by_z, by_c = np.bincount(codes), np.bincount(c)
+    values = np.log(by_cell[cell.reshape(-1)] * n / (by_z[codes] * by_c[c]))
+    freedom = int(len(by_cell) - (by_z > 0).sum() - (by_c > 0).sum() + 1)
+    return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2), "plugin")
+
+
+def probe_log_ratios(
+    sample: Sample, *, probe: Any, n_jobs: int | None, more: Densities | None = None
+) -> LogRatios:
+    """Return held-out log ratios of a mixture of the probes and of "Z tells nothing".
+
+    Rows of a fold are predicted by probes trained on the others, mixed by the weights that are
+    most likely on the others. `more` gives further ratios q(c | z) / p(c) from the splits.
+    """
+    target, n_rows = sample.target, len(sample)
+    predictions = sample.cross_fitted(choose_probes(probe, target), n_jobs)
+    splits = sample.splits[: len(sample.folds)]
+    held_out = np.empty((len(predictions), *target.columns.shape))
+    for p, by_fold in enumerate(predictions):
+        for fold, prediction in zip(sample.folds, by_fold, strict=True):
+            held_out[p, fold] = prediction
+    further = np.empty((n_rows, 0)) if more is None else more(splits)
+    values = np.empty(n_rows)
+    for train, test in splits:
+        ratio = np.hstack([further, _ratios(held_out, target, train)])
+        values[test] = np.log(ratio[test] @ _mixture(ratio[train]))
+    return LogRatios(values)
+
+
+def _ratios(held_out: np.ndarray, target: Target, train: np.ndarray) -> np.ndarray:
+    """Return q(c | z) / p(c) of each probe, and 1 for none: (n_rows, n_probes + 1)."""
+    columns = target.columns
+    if target.continuous:
+        residual = columns - held_out
+        spread = np.sqrt((residual[:, train] ** 2).mean(axis=1, keepdims=True))
+        ratio = norm.pdf(residual, scale=spread) / norm.pdf(columns)
+    else:
+        if columns.shape[1] == 1:
+            columns = np.hstack([1 - columns, columns])
+            held_out = np.concatenate([1 - held_out, held_out], axis=2)
+        ratio = (held_out * columns / columns.mean(axis=0)).sum(axis=2, keepdims=True)
+    return np.hstack([ratio[:, :, 0].T, np.ones((len(columns), 1))])
+
+
+def _mixture(ratio: np.ndarray) -> np.ndarray:
+    """Return the weights of the most likely mixture, by expectation-maximisation.
+
+    The last, "Z tells nothing", has the weight of a row at least, so that no single row that a
+    sure probe gets wrong costs more than about ln n.
+    """
+    weight = np.full(ratio.shape[1], 1 / ratio.shape[1])
+    for _ in range(MIXTURE_STEPS):
+        weight = weight * (ratio / (ratio @ weight)[:, None]).mean(axis=0)
+    weight = len(ratio) * weight / weight.sum()
+    weight[-1] += 1
+    return weight / weight.sum()
+
+
+def normal_scores(target: Target, rng: np.random.Generator) -> Target:
+    """Return a continuous target made exactly normal by its ranks, ties broken at random.
+
+    The information of Z about it stays: it is a function of the values, plus noise.
+    """
+    shuffled = rng.permutation(len(target.values))
+    rank = np.empty(len(shuffled))
+    rank[shuffled[np.argsort(target.values[shuffled], kind="stable")]] = np.arange(len(shuffled))
+    return Target(target.kind, ndtri((rank + 0.5) / len(rank)), target.labels)
+
+
+BINS = 8
+BIN_PROBES = ("linear", "network")
+SPREAD_PROBE = "network"
+KERNELS = ((20, 0.35), (60, 0.15), (60, 0.35))  # neighbours, and the width of the kernel over c
+MAX_NEIGHBOUR_COLUMNS = 20  # of Z, beyond which neighbours are not near
+
+
+def density_ratios(
+    Z: np.ndarray,
+    values: np.ndarray,
+    scores: np.ndarray,
+    splits: Sequence[Split],
+    *,
+    seed: int,
+    n_jobs: int | None,
+) -> np.ndarray:
+    """Return held-out q(c | z) / p(c), shape (n_rows, n_densities).
+
+    `values` are the attribute's, `scores` the same made normal by ranks, shape (n_rows,).
+    """
+    parts = [
+        _bin_ratios(Z, quantile_bins(values), splits, seed, n_jobs),
+        _spread_ratios(Z, scores, splits, seed, n_jobs),
+    ]
+    if Z.shape[1] <= MAX_NEIGHBOUR_COLUMNS:
+        parts.append(_neighbour_ratios(Z, scores, splits))
+    return np.hstack(parts)
+
+
+def quantile_bins(values: np.ndarray) -> np.ndarray:
+    """Return codes of bins of about equal numbers of rows, (n_rows,).
+
+    A value that half a bin's rows share, such as the nought of a zero-inflated attribute, is a
+    bin by itself.
+    """
+    n = len(values)
+    _, code, count = np.unique(values, return_inverse=True, return_counts=True)
+    code = code.reshape(-1)
+    recurs = (count >= n / (2 * BINS))[code]
+    others = values[~recurs]
+    n_bins = max(1, round(BINS * len(others) / n))
+    rank = np.argsort(np.argsort(others, kind="stable"), kind="stable")
+    bins = code + n_bins
+    bins[~recurs] = rank * n_bins // max(len(others), 1)
+    return np.unique(bins, return_inverse=True)[1].reshape(-1)
+
+
+def _bin_ratios(
+    Z: np.ndarray, bins: np.ndarray, splits: Sequence[Split], seed: int, n_jobs: int | None
+) -> np.ndarray:
+    """Return p(bin | z) / p(bin) by classifiers: a density that is p(c)'s own within a bin."""
+    share = np.bincount(bins) / len(bins)
+    target = Target("categorical", bins, tuple(range(len(share))))
+    ratios = np.ones((len(bins), len(BIN_PROBES)))
+    for p, name in enumerate(BIN_PROBES):
+        by_split = _fit_splits(PANEL[name], Z, target, splits, seed, n_jobs)
+        for (_, test), chance in zip(splits, by_split, strict=True):
+            if chance.shape[1] == 1:
+                chance = np.hstack([1 - chance, chance])
+            ratios[test, p] = chance[np.arange(len(test)), bins[test]] / share[bins[test]]
+    return ratios
+
+
+def _fit_splits(
+    probe: Probe,
+    Z: np.ndarray,
+    target: Target,
+    splits: Sequence[Split],
+    seed: int,
+    n_jobs: int | None,
+) -> list[np.ndarray]:
+    return Parallel(n_jobs=n_jobs)(
+        delayed(fit_predict)(probe, Z, target, split, None, seed) for split in splits
+    )
+
+
+def _spread_ratios(
+    Z: np.ndarray, scores: np.ndarray, splits: Sequence[Split], seed: int, n_jobs: int | None
+) -> np.ndarray:
+    """Return q(|c| | z) / p(|c|) by a probe of |c|, made normal: a density with either sign alike.
+
+    It sees how far the attribute lies from its median, in any number of columns of Z.
+    """
+    least = 1 / (2 * len(scores))
+    folded = ndtri(np.clip(2 * norm.cdf(np.abs(scores)) - 1, least, 1 - least))
+    target = Target("continuous", folded, ())
+    by_split = _fit_splits(PANEL[SPREAD_PROBE], Z, target, splits, seed, n_jobs)
+    residual = folded.copy()
+    for (_, test), prediction in zip(splits, by_split, strict=True):
+        residual[test] -= prediction[:, 0]
+    ratios = np.ones((len(folded), 1))
+    for train, test in splits:
+        spread = np.sqrt((residual[train] ** 2).mean())
+        ratios[test, 0] = norm.pdf(residual[test], scale=spread) / norm.pdf(folded[test])
+    return ratios
+
+
+def _neighbour_ratios(Z: np.ndarray, scores: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
+    """Return kernel densities over the scores of the nearest rows, over that of a normal."""
+    ratios = np.ones((len(scores), len(KERNELS)))
+    for train, test in splits:
+        spread = Z[train].std(axis=0)
+        unit = np.where(spread > 0, spread, 1.0)
+        wanted = min(max(k for k, _ in KERNELS), len(train))
+        rows = cKDTree(Z[train] / unit).query(Z[test] / unit, k=range(1, wanted + 1))[1]
+        distance = scores[test, None] - scores[train][rows]
+        for j, (k, width) in enumerate(KERNELS):
+            density = norm.pdf(distance[:, :k], scale=width).mean(axis=1)
+            ratios[test, j] = density / norm.pdf(scores[test], scale=np.hypot(1, width))
+    return ratios
+
+
+NEAREST = 5
+MAX_COLUMNS = 3
+MAX_ROWS = 20_000
+CHOICE_ERROR = 0.005  # of taking it where Z and C are independent
+
+
+def nearest_log_ratios(Z: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> LogRatios:
+    """Return the terms of Kraskov, Stögbauer and Grassberger's estimate, a row each.
+
+    Columns of Z are made normal by their ranks as `scores` (n_rows,) are, ties broken at random,
+    which leaves the information as it is. Rows share neighbours, so that the mean varies more
+    than independent terms would: its standard error was 1.1 to 1.4 times theirs in simulations of
+    independent normals (100 to 1,000 rows, one to three columns). Its variance is doubled.
+
+    References
+    ----------
+    A. Kraskov, H. Stögbauer, P. Grassberger, Estimating mutual information, Physical Review E 69
+    (2004), doi:10.1103/PhysRevE.69.066138.
+    """
+    n = len(scores)
+    z = np.column_stack([_normal(column, rng) for column in Z.T])
+    c = scores[:, None]
+    both = np.hstack([z, c])
+    radius = cKDTree(both).query(both, k=NEAREST + 1, p=np.inf)[0][:, -1]
+    radius = np.nextafter(radius, 0.0)
+    near_z, near_c = (
+        cKDTree(x).query_ball_point(x, radius, p=np.inf, return_length=True) for x in (z, c)
+    )
+    values = digamma(NEAREST) + digamma(n) - digamma(near_z) - digamma(near_c)
+    return LogRatios(values, excess=float(values.var() / n), estimator="nearest")
+
+
+def _normal(column: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    rank = np.empty(len(column))
+    rank[np.lexsort((rng.random(len(column)), column))] = np.arange(len(column))
+    return ndtri((rank + 0.5) / len(column))
+
+
+def is_larger(found: LogRatios, other: LogRatios) -> bool:
+    """Whether an estimate exceeds another, and nought by more than independence would have."""
+    error = np.sqrt(found.values.var() / len(found.values) + found.excess)
+    return bool(found.mean > max(other.mean, norm.isf(CHOICE_ERROR) * error))
