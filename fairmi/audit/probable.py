@@ -23,7 +23,7 @@ from fairmi._data.probabilities import (
 from fairmi._data.tables import check_indexes
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.periods import UNKNOWN
-from fairmi.metrics._clusters import cluster_codes
+from fairmi.metrics._rows import cluster_codes
 
 __all__ = ["ProbableDisparities", "ProbableDisparity", "probable_disparities"]
 
