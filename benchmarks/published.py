@@ -1,14 +1,14 @@
 """The paper's procedure on coloured digits as published: what it reaches over λ and over steps.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/published.py --digits mnist.npz --side 14 --rows 20000
-     --lams 2 1.5 3 1 0 --output benchmarks/results/published.csv
+     --lams 2 --output benchmarks/results/published.csv
      --picture benchmarks/results/published.png
 
 K = 40 critic steps a batch, batches of 128, a rate of 1e-4, the network of `digits.py`. After each
 epoch a row is written and the training is saved under --folder, from where the same command goes
 on. λ and the step to stop at are chosen on held-out rows that are coloured as in training, by
 weights under which colour tells nothing (`shift_weights`); the test part is read, and chooses
-nothing. "claim" is the critic's own estimate of I(Z; colour), "found" what a fresh probe finds of
+nothing. "claim" is the critic's own estimate of I(Z; colour), "probe" what a fresh probe finds of
 the channel that it finds most of, both in nats.
 """
 
@@ -99,7 +99,7 @@ class Run:
                 "weighted": np.average(right, weights=weights),
                 "random": (self.predict(test) == test.y).mean(),
                 "claim": claim,
-                "found": found(self.represent(held_out).numpy(), held_out.bins),
+                "probe": probed(self.represent(held_out).numpy(), held_out.bins),
                 "task loss": loss,
                 "seconds": self.seconds,
             }
@@ -150,17 +150,17 @@ def indicators(bins: pd.DataFrame) -> Tensor:
     return torch.from_numpy(np.concatenate(parts, axis=1))
 
 
-def found(z: np.ndarray, bins: pd.DataFrame) -> float:
+def probed(z: np.ndarray, bins: pd.DataFrame) -> float:
     """Return the nats that boosting on half of the rows finds of a channel on the other half."""
     half, values = len(z) // 2, []
     for channel in COLUMNS:
         c = bins[channel].to_numpy()
         shares = np.bincount(c[:half], minlength=N_BINS) / half
         probe = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-        told = probe.fit(z[:half], c[:half]).predict_proba(z[half:])
+        shares_of_rows = probe.fit(z[:half], c[:half]).predict_proba(z[half:])
         known = np.isin(c[half:], probe.classes_)
         column = np.searchsorted(probe.classes_, c[half:][known])
-        likely = told[known][np.arange(known.sum()), column]
+        likely = shares_of_rows[known][np.arange(known.sum()), column]
         values.append(np.log(likely / shares[c[half:][known]]).mean())
     return float(max(values))
 
@@ -187,7 +187,7 @@ def picture(table: pd.DataFrame, path: Path) -> None:
         "as in training": (0, "#4477aa", "held-out, coloured as in training"),
         "random": (0, "#ee6677", "test, random colours"),
         "claim": (1, "#4477aa", "the critic's claim"),
-        "found": (1, "#ee6677", "a fresh probe's finding"),
+        "probe": (1, "#ee6677", "a fresh probe's finding"),
     }
     for place, lam in enumerate(lams):
         for number, (_, run) in enumerate(first[first["lam"] == lam].groupby("seed")):

@@ -2,9 +2,10 @@
 What a critic claims, and what a probe finds
 ============================================
 
-In the published procedure Z can take any value. Its critic then claims that Z tells almost nothing
-of the sensitive feature, while a fresh probe still recovers it. `MIDebiasedClassifier` passes Z
-through a channel of few levels, so that the claim comes near to the truth.
+In the published procedure Z can take any value. On a table its critic then claims that Z tells
+almost nothing of the sensitive feature, while a fresh probe still recovers it.
+`MIDebiasedClassifier` passes Z through a channel of few levels, so that the claim comes near to
+the truth.
 """
 
 import warnings

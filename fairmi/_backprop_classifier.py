@@ -42,10 +42,10 @@ _DEFAULT_STEPS = 3_000
 class MIBackpropClassifier(NetworkClassifier):
     """The procedure of the paper as published, on a table or on images, to compare with.
 
-    What it reaches hangs on λ and on when it stops: on coloured digits λ of 1.5 to 3 debias,
-    smaller ones do little, larger ones leave a constant; see `keep_best`. Its Z are 64 units of
-    any value, and what its critic claims is no evidence: on tables a fresh probe finds most of the
-    sensitive feature in Z. There, use `MIDebiasedClassifier` or `MIBoostingClassifier`.
+    What it reaches hangs on λ and on when it stops: coloured digits it debiases in part at λ = 2,
+    and what it has reached it can lose again with more steps; see `keep_best`. Its Z are 64 units
+    of any value, and what its critic claims is no evidence: on tables a fresh probe finds most of
+    the sensitive feature in Z. There, use `MIDebiasedClassifier` or `MIBoostingClassifier`.
 
     Parameters
     ----------
