@@ -163,6 +163,38 @@ def _information(case: Case, n: int, seed: int) -> tuple[float, float, float]:
     return report.score, *report.interval
 
 
+INTERVALS = ("400 rows", "1 % of 1,000 rows", "lognormal weights", "80 clusters of Pareto sizes")
+
+
+def independent(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Return Z, C that don't depend on each other, and the options that the rows ask for."""
+    if kind == "80 clusters of Pareto sizes":
+        owner = np.repeat(np.arange(80), np.ceil(3 * rng.pareto(1.5, 80)).astype(int).clip(1, 300))
+        Z = rng.normal(size=(80, 3))[owner] + 0.3 * rng.normal(size=(len(owner), 3))
+        return Z, rng.permutation(np.arange(80) % 2)[owner], {"clusters": owner}
+    n = 1_000 if kind == "1 % of 1,000 rows" else 400
+    C = rng.permutation(np.arange(n) < 10) if n == 1_000 else rng.integers(2, size=n)
+    weights = {"sample_weight": rng.lognormal(size=n)} if kind == "lognormal weights" else {}
+    return rng.normal(size=(n, 3)), C.astype(int), weights
+
+
+def intervals(probe: str, repetitions: int, jobs: int) -> Iterator[Row]:
+    """Return how often the interval of a score leaves out 0.5 without a leak; 5 % are wanted."""
+    for kind in INTERVALS:
+        task = delayed(partial(_interval, kind, probe))
+        drawn = np.array(Parallel(jobs)(task(seed) for seed in range(20 * repetitions)))
+        measures = ("interval leaves out 0.5", "no interval", "p-value at most 0.05")
+        for measure, value in zip(measures, drawn.mean(axis=0), strict=True):
+            yield Row("intervals", f"{probe}, {kind}", 0, len(drawn), measure, float(value))
+
+
+def _interval(kind: str, probe: str, seed: int) -> tuple[bool, bool, bool]:
+    Z, C, options = independent(kind, np.random.default_rng([seed, INTERVALS.index(kind)]))
+    report = leakage_report(Z, C, probe=probe, random_state=seed, **options)
+    low, high = report.interval
+    return low > 0.5 or high < 0.5, report.no_interval != "", report.p_value <= 0.05
+
+
 CLUSTERS = ("10 near-twin rows", "every row twice", "1 to 9 rows", "blocks of random walks")
 
 
@@ -317,6 +349,8 @@ TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     "certificates": certificates,
     "adult_certificates": adult_certificates,
     "many_groups": many_groups,
+    "intervals_linear": partial(intervals, "linear"),
+    "intervals_panel": partial(intervals, "panel"),
     "clusters": clusters,
     "audits": audits,
 }

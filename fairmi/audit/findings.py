@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairmi.audit.measures import (
+    BESIDE_SCORE,
     FOUND,
     HOLDS,
     NOT_MEASURED,
@@ -273,8 +274,9 @@ def _way(excess: Figure) -> str:
 def _leakage(audit: Figures, attribute: str) -> Finding | None:
     """Say what a probe recovers, and where it recovers nothing, what information there is."""
     probed = audit.section("leakage", attribute)
-    scores = [f for f in probed if f.measure not in ("balanced_accuracy", "p_value")]
+    scores = [f for f in probed if f.measure not in BESIDE_SCORE]
     p_values = {(f.subject, f.given): f for f in probed if f.measure == "p_value"}
+    rounded = {(f.subject, f.given): f for f in probed if f.measure == "rounded_score"}
     nats = audit.section("information", attribute)
     if not scores:
         return None
@@ -291,6 +293,9 @@ def _leakage(audit: Figures, attribute: str) -> Finding | None:
                 f"{name_of(score.measure)} {number(score.value)} ({interval(score)}; p-value "
                 f"{p_text(p.value)})."
             )
+            if (subject, score.given) in rounded:
+                coarse = number(rounded[subject, score.given].value)
+                sentences.append(f"That is in the last digits; rounded to six it is {coarse}.")
         elif informative:
             sentences.append(
                 f"Its {subject} tell {with_interval(informative[0])} nats of {attribute}"

@@ -154,7 +154,7 @@ def _probe_figures(
 
 
 def _leakage_figures(leak: LeakageReport, where: Figure) -> list[Figure]:
-    """Return score, balanced accuracy and p-value, with one verdict: that of the test.
+    """Return the score and what stands beside it, with one verdict: that of the test.
 
     Where the score alone exceeds chance, it is unclear.
     """
@@ -163,7 +163,7 @@ def _leakage_figures(leak: LeakageReport, where: Figure) -> list[Figure]:
         verdict = FOUND
     where = replace(where, n=leak.n_rows, verdict=verdict)
     low, high = leak.interval
-    return [
+    figures = [
         replace(
             where,
             measure=leak.metric,
@@ -175,6 +175,9 @@ def _leakage_figures(leak: LeakageReport, where: Figure) -> list[Figure]:
         replace(where, measure="balanced_accuracy", value=leak.balanced_accuracy),
         replace(where, measure="p_value", value=leak.p_value),
     ]
+    if not np.isnan(leak.rounded_score):
+        figures.append(replace(where, measure="rounded_score", value=leak.rounded_score))
+    return figures
 
 
 def _information_figure(nats: MutualInformationReport, where: Figure) -> Figure:

@@ -236,10 +236,14 @@ def rates_of_criteria(*, labelled: bool = True) -> dict[str, tuple[str, ...]]:
     return dict(sorted(compared.items(), key=lambda item: order.index(item[0])))
 
 
+# Figures of leakage that stand beside the score of the best probe.
+BESIDE_SCORE = ("balanced_accuracy", "p_value", "rounded_score")
+
 NAMES = {
     "roc_auc": "ROC AUC",
     "roc_auc_ovr": "mean ROC AUC over groups",
     "p_value": "p-value of independence",
+    "rounded_score": "score of values rounded to six digits",
     "mutual_information": "mutual information, nats",
     "expected_calibration_error": "expected calibration error",
     "mean_score_excess": "mean score less outcome",
@@ -267,6 +271,10 @@ MEANINGS = {
         "How likely such signs of a leak are where there is none. Up to 0.01 is taken for a leak."
     ),
     "balanced_accuracy": "Mean share of each group's rows that the best probe recognises.",
+    "rounded_score": (
+        "The score where the values are rounded to six digits. It stands here where the last "
+        "digits alone tell: sums of floats leave traces there, which no threshold would use."
+    ),
     "mutual_information": "How much is told of the sensitive feature. 0: nothing.",
     "demographic_parity_bound": (
         "No classifier that sees only these values, whoever trains it (or no threshold on them), "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fairmi.audit import measures
 from fairmi.audit.findings import Figures, interval, number, p_text
-from fairmi.audit.measures import Figure, name_of
+from fairmi.audit.measures import BESIDE_SCORE, Figure, name_of
 
 MAX_PARTS = 15  # parts of the rows shown, of those within which groups are compared
 
@@ -154,7 +154,7 @@ def _leaks(audit: Figures, attribute: str) -> Layout:
     """Lay out what was examined, the score of the best probe, and the test beside it."""
     figures = audit.section("leakage", attribute)
     by_measure = {(f.subject, f.given, f.measure): f for f in figures}
-    scores = [f for f in figures if f.measure not in ("balanced_accuracy", "p_value")]
+    scores = [f for f in figures if f.measure not in BESIDE_SCORE]
     rows: list[tuple[Cell, ...]] = [
         (
             f.subject,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fairmi._data.groups import group_rows
-from fairmi.audit.leakage import leakage_tasks
+from fairmi.audit.findings import _leakage as findings_leakage
+from fairmi.audit.leakage import _leakage_figures, leakage_tasks
 from fairmi.audit.measures import Figure
 from fairmi.audit.predictions import given_predictions
-from fairmi.metrics.information import mutual_information_report
+from fairmi.metrics import leakage_report, mutual_information_report
 
 N = 400
 
@@ -90,3 +92,18 @@ def test_probes_are_fitted_once_for_leakage_and_information(monkeypatch):
     assert len(fits) == probed * 8 * 3  # 5 folds, and 3 by those before alone; all rows, 2 labels
     alone = mutual_information_report(Z, group, n_permutations=0, random_state=0)
     assert shared["mutual_information", ""].value == pytest.approx(alone.score)
+
+
+def test_a_leak_in_the_last_digits_is_told_with_both_figures():
+    rng = np.random.default_rng(3)
+    c = rng.integers(2, size=200)
+    report = leakage_report(rng.normal(size=200) + c, c, probe="linear", random_state=0)
+    report = replace(report, score=0.62, p_value=0.001, rounded_score=0.528)
+    where = Figure("leakage", "", np.nan, attribute="sex", subject="scores")
+    figures = _leakage_figures(report, where)
+    sections = SimpleNamespace(
+        section=lambda name, attribute: figures if name == "leakage" else []
+    )
+    text = findings_leakage(sections, "sex").text
+    assert "ROC AUC 0.62" in text
+    assert "That is in the last digits; rounded to six it is 0.528." in text
