@@ -234,7 +234,7 @@ def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -
     repeated = count[value] > 1
     cells = np.unique(value * (codes.max() + 1) + codes, return_counts=True)[1]
     times = int(np.gcd.reduce(cells))
-    if len(cells) >= 4 and float(times) ** len(cells) >= 10_000:
+    if len(cells) >= 4 and len(cells) * np.log(times) >= np.log(9_999):
         return _text(n_rows, n_rows)
     many = max(20, n_rows * (0.5 if one_column else 0.2))
     if len(count) < len(value) / 4 or repeated.sum() < many:

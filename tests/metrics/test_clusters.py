@@ -8,6 +8,7 @@ import pytest
 
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import (
+    certify,
     leakage_report,
     leakage_score,
     mutual_information_report,
@@ -213,6 +214,16 @@ def test_few_or_unlike_rows_get_no_interval_but_a_reason():
     owner = np.append(np.zeros(200, int), np.arange(1, 201))
     found = leakage_report(Z, owner % 2, probe="linear", clusters=owner, random_state=0)
     assert "the weight of 2 equal clusters" in found.no_interval
+
+
+def test_rows_that_are_all_given_several_times_over_get_a_warning():
+    rng = np.random.default_rng(8)
+    Z, group = rng.integers(3, size=300), rng.integers(2, size=300)
+    assert certify(Z, group).bound < 0.3
+    with pytest.warns(UserWarning, match="3000 of 3000 rows equal another row"):
+        certify(np.repeat(Z, 10), np.repeat(group, 10))
+    with pytest.warns(UserWarning, match="6000 of 6000 rows equal another row"):
+        certify(np.repeat(rng.normal(size=3_000), 2), np.arange(6_000) // 2 % 2)
 
 
 def test_the_best_of_seven_probes_gets_a_wider_interval():
