@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -186,6 +187,8 @@ def split_rows(
     return folds
 
 
+# A user's set_config(transform_output=...) is not for the pipelines of probes.
+@config_context(transform_output="default")
 def fit_predict(
     probe: Probe,
     Z: np.ndarray,
