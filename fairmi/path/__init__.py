@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fairmi.path._path import fairness_path
-from fairmi.path._result import FairnessPath
+from fairmi.path._path import FairnessPath, fairness_path
 from fairmi.path._search import MIDebiasedClassifierCV
 
 __all__ = ["FairnessPath", "MIDebiasedClassifierCV", "fairness_path"]

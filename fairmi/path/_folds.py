@@ -1,4 +1,8 @@
-"""A path in each fold: fit on the one part of the rows, measure on the other."""
+"""A path in each fold: fit on the one part of the rows, predict and score the other.
+
+Unfairness is measured on the held-out predictions of all folds together: the mean of a difference
+over folds is above 0 by chance for a fair classifier, the more the fewer rows a fold has.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._threads import one_thread_if_few
+from fairmi.path._path import fit_models, last_step
+
+_N_BLOCKS = 20  # of rows, each left out in turn for a standard error
+_N_SHUFFLES = 20  # of the groups, to see what a fair classifier shows
+_FAR, _LEAST = 3.0, 0.01  # standard errors, and a difference that is none
 
 
 @dataclass(frozen=True)
@@ -34,129 +42,191 @@ class FitRows:
 
 
 @dataclass(frozen=True)
-class Measures:
-    """The scorers of a search by name: of what is maximised, and of what is bounded."""
+class Predictions:
+    """Labels in the shape of an estimator, for a scorer of fairness."""
 
-    score_name: str
-    score: Any
-    unfairness_name: str
-    unfairness: Any
+    labels: np.ndarray
+    classes_: np.ndarray
 
-    @property
-    def names(self) -> tuple[str, str]:
-        """Names of the two, in the order of `of`."""
-        return self.score_name, self.unfairness_name
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the labels."""
+        return self.labels
 
-    def of(self, model: Any, rows: FitRows) -> tuple[float, float, float]:
-        """Return score, unfairness where the group is known, and number of classes predicted.
 
-        All are NaN where the model's fit diverged.
-        """
-        if model.stopped_ == "diverged":
-            return np.nan, np.nan, np.nan
-        known = rows.take(np.flatnonzero(rows.codes >= 0))
-        weights = [
-            {} if r.weights is None else {"sample_weight": r.weights} for r in (rows, known)
+@dataclass(frozen=True)
+class Judged:
+    """What the models of all λ make of some rows.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_lams,)
+        NaN where a fit diverged.
+    labels : ndarray of shape (n_lams, n_rows)
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The measure of unfairness on labels of many rows, each λ's by itself.
+
+    Parameters
+    ----------
+    measure : FairnessScorer
+    known : ndarray of shape (n_all_rows,)
+        Rows whose group is known; all that follows, and all labels, are of these alone.
+    y, codes, weights : ndarray of shape (n_rows,)
+        Weights may be None.
+    classes : ndarray
+    """
+
+    measure: Any
+    known: np.ndarray
+    y: np.ndarray
+    codes: np.ndarray
+    weights: np.ndarray | None
+    classes: np.ndarray
+
+    def value(self, labels: np.ndarray, rows: Any = slice(None), codes: Any = None) -> float:
+        """Return the unfairness of labels (n_rows,) of some rows, or with the groups `codes`."""
+        weights = {} if self.weights is None else {"sample_weight": self.weights[rows]}
+        groups = (self.codes if codes is None else codes)[rows]
+        said = Predictions(labels[rows], self.classes)
+        return abs(self.measure(said, None, self.y[rows], sensitive_features=groups, **weights))
+
+    def without_blocks(self, labels: np.ndarray) -> np.ndarray:
+        """Return the values with each of 20 blocks of rows left out in turn."""
+        block = np.random.default_rng(0).permutation(len(self.y)) % _N_BLOCKS
+        return np.array([self.value(labels, block != k) for k in range(_N_BLOCKS)])
+
+    def floor(self, labels: np.ndarray) -> float:
+        """Return what a fair classifier of as many labels exceeds in one draw of ten."""
+        rng = np.random.default_rng(0)
+        shuffled = [
+            self.value(labels, codes=rng.permutation(self.codes)) for _ in range(_N_SHUFFLES)
         ]
-        unfairness = self.unfairness(
-            model, known.X, known.y, sensitive_features=known.codes, **weights[1]
-        )
-        n_classes = len(np.unique(model.predict(rows.X)))
-        return self.score(model, rows.X, rows.y, **weights[0]), abs(unfairness), n_classes
+        return float(np.quantile(shuffled, 0.9))
 
 
-def fit_models(estimator: Any, lams: Sequence[float], rows: FitRows) -> list[Any]:
-    """Return the models of all λ, fitted to the rows.
+def jackknife_error(values: np.ndarray) -> float:
+    """Return the standard error of a measure from its values with each block left out."""
+    n = len(values)
+    return float(np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum()))
+
+
+def judge(models: Sequence[Any], rows: FitRows, score: Any) -> Judged:
+    """Return scores and labels that fitted models have on rows."""
+    weights = {} if rows.weights is None else {"sample_weight": rows.weights}
+    scores = [
+        np.nan
+        if last_step(model).stopped_ == "diverged"
+        else score(model, rows.X, rows.y, **weights)
+        for model in models
+    ]
+    return Judged(np.array(scores), np.stack([model.predict(rows.X) for model in models]))
+
+
+def fit_and_judge(
+    estimator: Any, lams: Sequence[float], rows: FitRows, score: Any
+) -> tuple[list[Any], Judged]:
+    """Return the models of all λ, and what they make of the rows of the fit."""
+    with one_thread_if_few(len(rows.codes)):
+        models = _fitted(estimator, lams, rows)
+        return models, judge(models, rows, score)
+
+
+def judge_fold(
+    estimator: Any,
+    lams: Sequence[float],
+    rows: FitRows,
+    score: Any,
+    split: tuple[np.ndarray, np.ndarray],
+) -> Judged:
+    """Return what models fitted to the first part of a split make of the second, on one thread."""
+    fitted, held_out = (rows.take(part) for part in split)
+    with threadpool_limits(1):
+        return judge(_fitted(estimator, lams, fitted), held_out, score)
+
+
+def check_folds(
+    splits: Sequence[tuple[np.ndarray, np.ndarray]], y: np.ndarray, codes: np.ndarray
+) -> None:
+    """Raise ValueError where the training rows of a fold lack a class, or have one group alone."""
+    classes = np.unique(y)
+    for k, (train, _) in enumerate(splits):
+        lacking = np.setdiff1d(classes, y[train]).tolist()
+        groups = np.unique(codes[train][codes[train] >= 0])
+        what = f"no row of class {lacking[0]!r}" if lacking else "rows of one group alone"
+        if lacking or len(groups) < 2:
+            raise ValueError(
+                f"The training rows of fold {k} of cv have {what}, so that it can't be trained; "
+                "give fewer folds, or folds that are even in it, such as "
+                "StratifiedKFold(shuffle=True)."
+            )
+
+
+def far_from_folds(
+    refit: Judged, held_out: Judged, index: np.ndarray, pooled: Pooled, right: np.ndarray
+) -> np.ndarray:
+    """Return whether each λ's refit is far from what its folds promised, (n_lams,).
+
+    Both are compared on the same rows: the held-out labels, and those of the refit. Far is one
+    class where folds predicted several; or fewer right, or more unfairness, by more than three
+    standard errors of the difference and 0.01. Rows that a model was fitted to flatter it, so that
+    a fault seen on them is one.
+
+    Parameters
+    ----------
+    refit, held_out : Judged
+        On all n rows, and on the held-out ones.
+    index : ndarray of shape (n_held_out,)
+        Where these lie.
+    pooled : Pooled
+        Of the held-out rows whose group is known.
+    right : ndarray of shape (n,)
+        The true labels.
+    """
+    y = right[index]
+    far = ~np.isfinite(refit.scores)
+    for k, (of_fold, of_refit) in enumerate(
+        zip(held_out.labels, refit.labels[:, index], strict=True)
+    ):
+        gain = (of_refit == y).astype(float) - (of_fold == y)
+        few = gain.mean() < -(_FAR * gain.std() / np.sqrt(len(gain)) + _LEAST)
+        promised = of_fold[pooled.known]
+        more = pooled.value(of_refit[pooled.known]) - pooled.value(promised)
+        # Labels that fit y better on these rows show more of what y tells of the group.
+        error = jackknife_error(pooled.without_blocks(promised))
+        unfair = more > _FAR * error + _LEAST
+        collapsed = len(np.unique(refit.labels[k])) == 1 < len(np.unique(of_fold))
+        far[k] |= few or unfair or collapsed
+    return far
+
+
+def finer_lams(lams: np.ndarray, unfairness: np.ndarray, n_more: int) -> np.ndarray:
+    """Return values of λ between those whose unfairness differs most, (n_more,)."""
+    at, values, added = lams.tolist(), unfairness.tolist(), []
+    for _ in range(n_more):
+        k = int(np.argmax(np.nan_to_num(np.abs(np.diff(values)))))
+        low, high = at[k], at[k + 1]
+        middle = float(np.sqrt(low * high)) if low else high / 2
+        added.append(middle)
+        at.insert(k + 1, middle)
+        values.insert(k + 1, (values[k] + values[k + 1]) / 2)
+    return np.array(added)
+
+
+def _fitted(estimator: Any, lams: Sequence[float], rows: FitRows) -> list[Any]:
+    """Return the models of all λ.
 
     Raises
     ------
     KeyboardInterrupt
         If the fit was interrupted: what is stopped is never scored.
     """
-    models = estimator.fit_path(
-        rows.X, rows.y, lams=lams, sensitive_features=rows.sensitive, sample_weight=rows.weights
-    )
-    if any(model.stopped_ == "interrupted" for model in models):
+    models = fit_models(estimator, lams, rows.X, rows.y, rows.sensitive, rows.weights)
+    if any(last_step(model).stopped_ == "interrupted" for model in models):
         raise KeyboardInterrupt
     return models
-
-
-def fit_and_score(
-    estimator: Any, lams: Sequence[float], rows: FitRows, measures: Measures
-) -> tuple[list[Any], list[tuple[float, float, float]]]:
-    """Return the models of all λ, and the measures of each on the rows of the fit."""
-    with one_thread_if_few(len(rows.codes)):
-        models = fit_models(estimator, lams, rows)
-        return models, [measures.of(model, rows) for model in models]
-
-
-def score_fold(
-    estimator: Any,
-    lams: Sequence[float],
-    rows: FitRows,
-    measures: Measures,
-    split: tuple[np.ndarray, np.ndarray],
-) -> list[tuple[float, float, float]]:
-    """Return the measures of each λ on the second part of a split, fitted to the first.
-
-    On one thread, as folds run side by side.
-    """
-    fitted, held_out = (rows.take(part) for part in split)
-    with threadpool_limits(1):
-        models = fit_models(estimator, lams, fitted)
-        return [measures.of(model, held_out) for model in models]
-
-
-def results_of(lams: np.ndarray, values: np.ndarray, names: tuple[str, str]) -> dict[str, Any]:
-    """Return the values (n_folds, n_lams, 3) of the measures as GridSearchCV names them."""
-    results: dict[str, Any] = {
-        "param_lam": lams,
-        "params": [{"lam": float(lam)} for lam in lams],
-    }
-    for k, name in enumerate(names):
-        for fold, of_fold in enumerate(values[..., k]):
-            results[f"split{fold}_test_{name}"] = of_fold
-        results[f"mean_test_{name}"] = values[..., k].mean(axis=0)
-        results[f"std_test_{name}"] = values[..., k].std(axis=0)
-    return results
-
-
-def frontier_of(lams: np.ndarray, results: dict[str, Any], names: tuple[str, str]) -> pd.DataFrame:
-    """Return mean and standard error over folds of the measures of `results_of`."""
-    frame = pd.DataFrame({"lam": lams})
-    for name in names:
-        values = np.array([results[k] for k in results if _is_split(k, name)])
-        n_folds = len(values)
-        frame[f"mean_{name}"] = values.mean(axis=0)
-        spread = values.std(axis=0, ddof=1) if n_folds > 1 else np.full(len(lams), np.nan)
-        frame[f"se_{name}"] = spread / np.sqrt(n_folds)
-    return frame
-
-
-def broken_promises(values: np.ndarray, refit: np.ndarray, n_held_out: int) -> np.ndarray:
-    """Return whether each λ's refit is far from what its folds promised, (n_lams,).
-
-    Far is one class where folds predicted several; or a score below that of the worst fold, or an
-    unfairness above that of the worst one, by more than the folds' spread and a margin for chance.
-    Rows that a model was fitted to flatter it, so that a fault seen on them is one.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_folds, n_lams, 3)
-        Score, unfairness and number of classes predicted on held-out rows.
-    refit : ndarray of shape (n_lams, 3)
-        The same on the rows of the refit.
-    n_held_out : int
-        Rows of the smallest fold: two standard errors of a rate, and of a difference of rates of
-        two groups of one size, are the margins.
-    """
-    margins = np.array([1.0, 2.0, 0.0]) / np.sqrt(n_held_out)
-    spread = np.maximum(values.max(axis=0) - values.min(axis=0), margins)
-    low = refit[:, 0] < values[..., 0].min(axis=0) - spread[:, 0]
-    unfair = refit[:, 1] > values[..., 1].max(axis=0) + spread[:, 1]
-    one_class = (refit[:, 2] == 1) & (np.median(values[..., 2], axis=0) > 1)
-    return low | unfair | one_class | ~np.isfinite(refit).all(axis=1)
-
-
-def _is_split(key: str, name: str) -> bool:
-    return key.startswith("split") and key.endswith(f"_test_{name}")

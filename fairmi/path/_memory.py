@@ -11,6 +11,8 @@ from typing import Any
 import joblib
 from sklearn.utils.validation import check_memory
 
+from fairmi.path._path import last_step
+
 _PACKAGES = ("fairmi", "numpy", "scikit-learn", "torch")
 
 
@@ -36,6 +38,7 @@ class KeptJobs:
         self.key: str | None = None
         if memory is None:
             return
+        estimator = last_step(estimator)
         if not isinstance(estimator.random_state, Integral):
             raise ValueError(
                 f"memory={memory!r} keeps finished folds, which only a fit that can be repeated "
@@ -53,7 +56,7 @@ class KeptJobs:
             memory = os.fspath(memory)
         self.run = check_memory(memory).cache(run, ignore=["job", "arguments"])
         try:
-            self.key = joblib.hash((estimator, given, [version(name) for name in _PACKAGES]))
+            self.key = joblib.hash((given, [version(name) for name in _PACKAGES]))
         except Exception as error:  # whatever pickling an object of the user's raises
             raise ValueError(
                 f"memory={memory!r} needs to tell by a hash whether a fold is the same, and an "

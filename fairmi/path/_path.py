@@ -1,17 +1,80 @@
-"""Every λ of an estimator, from one training where it can."""
+"""Every λ of an estimator, from one training where it can, and what that gives: a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
-from fairmi._network_classifier import MIDebiasedClassifier
+from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi.exceptions import warn_again
-from fairmi.path._result import FairnessPath
+
+_HEADERS = ("λ", "task loss", "penalty", "epochs", "stopped", "warnings")
+
+
+class FairnessPath(NamedTuple):
+    """The values of λ of a path, and the fitted classifier of each: a pair that unpacks.
+
+    Task loss and penalty are the last ones of training, in nats, which is no evidence of what is
+    left: measure that on rows that were held out.
+
+    Attributes
+    ----------
+    lams : ndarray of shape (n_lams,)
+        The values of λ.
+    models : list of classifiers
+        The fitted classifier of each.
+    """
+
+    lams: np.ndarray
+    models: list[Any]
+
+    def __repr__(self) -> str:
+        rows = [_HEADERS, *map(_cells, self.models)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True)) for row in rows
+        ]
+        return "\n".join([f"{self._title()}:", *(line.rstrip() for line in lines)])
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        head = "".join(f"<th>{escape(name)}</th>" for name in _HEADERS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(model)) + "</tr>"
+            for model in self.models
+        )
+        return (
+            f"<table><caption>{escape(self._title())}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+    def _title(self) -> str:
+        return f"{len(self.models)} fits of {type(self.models[0]).__name__}"
+
+
+# A pickle names the public place of a class, which stays where its file moves.
+FairnessPath.__module__ = "fairmi.path"
+
+
+def _cells(model: Any) -> tuple[str, ...]:
+    """Return what a row of the table says of a model."""
+    model = last_step(model)
+    last = model.history_[-1] if model.history_ else {}
+    figures = [last.get(name, np.nan) for name in ("task_loss", "penalty")]
+    return (
+        f"{model.lam:.3g}",
+        *("-" if np.isnan(value) else f"{value:.4f}" for value in figures),
+        str(model.n_iter_),
+        model.stopped_ or "-",
+        ", ".join(dict.fromkeys(kind for kind, _ in model.warnings_)) or "-",
+    )
 
 
 def fairness_path(
@@ -36,9 +99,9 @@ def fairness_path(
     Parameters
     ----------
     X, y, sensitive_features, sample_weight : as in `MIDebiasedClassifier.fit`
-    estimator : classifier, default=None
-        A classifier of fairmi whose `lam` is replaced; None is `MIDebiasedClassifier()`. It stays
-        as it is. Callbacks are told the means over the models.
+    estimator : classifier or Pipeline, default=None
+        A classifier of fairmi whose `lam` is replaced, or a Pipeline that ends in one; None is
+        `MIBoostingClassifier()`. It stays as it is. Callbacks are told the means over the models.
     lams : int or sequence of float, default=10
         Values of λ >= 0. An int n gives 0 and n - 1 values at equal ratios, from no debiasing to
         full: from 0.25 to 16 for networks, to 64 for trees.
@@ -47,7 +110,7 @@ def fairness_path(
     -------
     FairnessPath
         A pair, shown as a table of the fits: `lams`, ndarray of shape (n_lams,), the values of λ,
-        and `models`, a list of the fitted classifier of each.
+        and `models`, a list of the fitted classifier of each, or a Pipeline that ends in it.
 
     Raises
     ------
@@ -85,16 +148,31 @@ def fairness_path(
     """
     chosen = check_estimator(estimator)
     values = check_lams(lams, chosen)
-    models = chosen.fit_path(
-        X,
-        y,
-        lams=values.tolist(),
-        sensitive_features=sensitive_features,
-        sample_weight=sample_weight,
-    )
-    warned = dict.fromkeys(pair for model in models for pair in model.warnings_)
+    models = fit_models(chosen, values.tolist(), X, y, sensitive_features, sample_weight)
+    warned = dict.fromkeys(pair for model in models for pair in last_step(model).warnings_)
     warn_again(warned, stacklevel=2)
     return FairnessPath(values, models)
+
+
+def fit_models(
+    estimator: Any, lams: Sequence[float], X: Any, y: Any, sensitive: Any, weights: Any
+) -> list[Any]:
+    """Return the fitted model of each λ; what stands before it in a Pipeline is fitted once."""
+    last, before = last_step(estimator), []
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        steps = clone(estimator[:-1])
+        X = steps.fit_transform(X, y)
+        before = steps.steps
+    models = last.fit_path(X, y, lams=lams, sensitive_features=sensitive, sample_weight=weights)
+    if not isinstance(estimator, Pipeline):
+        return models
+    name = estimator.steps[-1][0]
+    return [Pipeline([*before, (name, model)]) for model in models]
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the last step of a Pipeline, and any other estimator as it is."""
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
 def check_estimator(estimator: Any) -> Any:
@@ -106,12 +184,11 @@ def check_estimator(estimator: Any) -> Any:
         If it has no path.
     """
     if estimator is None:
-        return MIDebiasedClassifier()
-    if isinstance(estimator, type) or not hasattr(estimator, "fit_path"):
+        return MIBoostingClassifier()
+    if isinstance(estimator, type) or not hasattr(last_step(estimator), "fit_path"):
         raise TypeError(
             f"estimator={estimator!r} has no fit_path; give a classifier of fairmi such as "
-            "MIDebiasedClassifier(), not a class or a pipeline (put the pipeline's last step here "
-            "and this in its place)."
+            "MIBoostingClassifier(), or a Pipeline that ends in one, not a class."
         )
     return estimator
 
@@ -127,7 +204,7 @@ def check_lams(lams: Any, estimator: Any) -> np.ndarray:
     if isinstance(lams, Integral):
         if lams < 2:
             raise ValueError(f"lams={lams!r} makes no path; give 2 or more, or values of λ.")
-        low, high = estimator.lam_range
+        low, high = last_step(estimator).lam_range
         return np.concatenate([[0.0], np.geomspace(low, high, int(lams) - 1)])
     try:
         values = np.asarray(lams, dtype=np.float64)

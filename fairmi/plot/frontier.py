@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline
 
 from fairmi.audit.pictures import GREY, VERMILION
 from fairmi.metrics.scorers import make_fairness_scorer
@@ -76,29 +77,36 @@ class FairnessFrontierDisplay:
         cls,
         search: Any,
         *,
-        unfairness: str = "demographic_parity_difference",
-        score: str = "accuracy",
+        unfairness: str | None = None,
+        score: str | None = None,
         ax: Any = None,
     ) -> FairnessFrontierDisplay:
-        """Draw the candidates of a fitted search, by their means over splits.
+        """Draw the candidates of a fitted search, as it measured them on held-out rows.
 
         Of a `MIDebiasedClassifierCV` λ = 0 and the chosen λ are named.
 
         Parameters
         ----------
-        search : MIDebiasedClassifierCV, GridSearchCV or its like
-            Fitted with several scorers, `unfairness` and `score` among them.
-        unfairness, score : str
-            Keys of its `scoring`. The sign of the unfairness does not matter.
+        search : MIDebiasedClassifierCV, GridSearchCV or its like, or a Pipeline that ends in one
+            Fitted; of several scorers, `unfairness` and `score` among them.
+        unfairness, score : str, default=None
+            Keys of its `scoring`. None are those of a MIDebiasedClassifierCV, and of another
+            "demographic_parity_difference" and "accuracy". The sign of the unfairness does not
+            matter.
         ax : matplotlib Axes, default=None
             Where to draw; new axes if None.
         """
+        search = search[-1] if isinstance(search, Pipeline) else search
         results = require(search, "cv_results_")
+        chosen, lams = (getattr(search, name, None) for name in ("best_index_", "lams_"))
+        if lams is not None:
+            _, mean, _, pooled, *_ = search.frontier_.columns
+            score, unfairness = score or mean.removeprefix("mean_"), unfairness or pooled
+        unfairness = unfairness or "demographic_parity_difference"
+        score = score or "accuracy"
         means, errors = zip(
             *(_over_splits(results, key) for key in (unfairness, score)), strict=True
         )
-        chosen = getattr(search, "best_index_", None)
-        lams = getattr(search, "lams_", None)
         return cls(
             np.abs(means[0]),
             means[1],
@@ -222,7 +230,9 @@ class _Said:
 
 
 def _over_splits(results: Mapping[str, Any], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean over splits and its standard error."""
+    """Return the mean over splits, or the value on all together, and its standard error."""
+    if f"pooled_test_{name}" in results:
+        return results[f"pooled_test_{name}"], results[f"se_test_{name}"]
     key = f"mean_test_{name}"
     if key not in results:
         present = sorted(k.removeprefix("mean_test_") for k in results if "mean_test_" in k)
@@ -254,7 +264,7 @@ def _names_of_path(lams: Any, chosen: int | None) -> list[str]:
 def _bound(search: Any, unfairness: str) -> float | None:
     """Return the bound under which a search chose, if it is one on that unfairness."""
     if hasattr(search, "bound_"):
-        return float(search.bound_) if search.metric == unfairness else None
+        return float(search.bound_) if unfairness in search.frontier_ else None
     rule = getattr(search, "refit", None)
     bounded = getattr(rule, "unfairness", None) == unfairness
     return float(rule.bound) if bounded and rule is not None else None

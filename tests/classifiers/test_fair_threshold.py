@@ -110,9 +110,9 @@ def test_estimated_groups_are_never_asked_for_at_prediction(forms):
     table, new = (part[NUMBERS] for part in (X, NEW))
     model = FairThresholdClassifier(bound=0.03, random_state=0, **forms)
     model.fit(table, Y, sensitive_features=X["s"])
-    assert gap(model.with_bound(1.0), new) > 0.12  # measured MEASURE
+    assert gap(model.with_bound(1.0), new) > 0.12  # measured 0.172
     assert model.unfairness_ <= 0.03 + 1 / 700
-    assert gap(model, new) < 0.08  # measured MEASURE
+    assert gap(model, new) < 0.08  # measured 0.029 and 0.038
     assert len(np.unique(model.predict(new))) == 2
 
 
@@ -126,7 +126,7 @@ def test_dropped_columns_need_not_be_there():
     ).fit(X[[*NUMBERS, "s"]], Y)
     without = model.predict(NEW[NUMBERS])
     np.testing.assert_array_equal(model.predict(NEW[[*NUMBERS, "s"]]), without)
-    assert parity_difference(without == "yes", NEW["s"]) < 0.1  # measured MEASURE
+    assert parity_difference(without == "yes", NEW["s"]) < 0.1  # measured 0.030
 
 
 @pytest.mark.parametrize("constraint", ["equalized_odds", "equal_opportunity"])
@@ -210,10 +210,10 @@ def test_rows_of_unknown_group_are_masked():
     unknown = NEW.assign(s=None).astype(kinds)
     p = model.estimator_.predict_proba(unknown)
     np.testing.assert_allclose(model.decision_function(unknown), p[:, 1] - p[:, 0], atol=1e-12)
-    assert gap(model, NEW.astype(kinds)) < 0.1  # measured MEASURE
+    assert gap(model, NEW.astype(kinds)) < 0.1  # measured 0.053
     model.set_params(estimator=LOGISTIC, group_estimator=LOGISTIC, sensitive_columns=None)
     model.fit(table[NUMBERS], Y, sensitive_features=table["s"])
-    assert gap(model, NEW[NUMBERS]) < 0.1  # measured MEASURE
+    assert gap(model, NEW[NUMBERS]) < 0.1  # measured 0.063
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import matplotlib as mpl
 import matplotlib.colors as colors
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
 
 from fairmi.metrics.scorers import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
@@ -119,17 +121,22 @@ def test_no_name_runs_through_the_frame(name, size):
 
 def test_a_path_names_no_penalty_the_chosen_one_and_the_bound():
     lams = np.array([0.0, 0.25, 2.0, 16.0])
-    keys = ("accuracy", GAP)
-    scores = {"accuracy": [0.86, 0.87, 0.85, 0.83], GAP: [0.2, 0.15, 0.04, 0.01]}
-    results = {f"{part}_test_{k}": scores[k] for k in keys for part in ("mean", "split0")}
-    results["params"] = [{"lam": lam} for lam in lams]
-    path = SimpleNamespace(cv_results_=results, lams_=lams, best_index_=2, bound_=0.05, metric=GAP)
-    display = FairnessFrontierDisplay.from_estimator(path)
+    figures = {"roc_auc": [0.86, 0.87, 0.85, 0.83], GAP: [0.2, 0.15, 0.04, 0.01]}
+    results = {f"{part}_test_roc_auc": figures["roc_auc"] for part in ("mean", "split0")}
+    results |= {f"{part}_test_{GAP}": figures[GAP] for part in ("pooled", "se")}
+    frontier = pd.DataFrame(columns=["lam", "mean_roc_auc", "se_roc_auc", GAP, f"se_{GAP}"])
+    path = SimpleNamespace(
+        cv_results_=results | {"params": [{"lam": lam} for lam in lams]},
+        lams_=lams,
+        best_index_=2,
+        bound_=0.05,
+        frontier_=frontier,
+    )
+    display = FairnessFrontierDisplay.from_estimator(Pipeline([("search", path)]))
+    assert display.ax_.get_ylabel() == "roc auc"
     assert {text.get_text() for text in display.ax_.texts} == {"λ = 0", "λ = 2"}
     assert drawn(display) == ["frontier", "bound 0.05", "chosen", "candidates"]
     assert inside(display)
-    path.metric = "equalized_odds_difference"
-    assert FairnessFrontierDisplay.from_estimator(path).bound is None
 
 
 def test_a_search_under_a_bound_shows_it(search):
