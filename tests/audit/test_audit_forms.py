@@ -217,6 +217,13 @@ def test_every_form_says_the_same(first, n):
             shown = in_card[table.full_title][1:]
             assert len(shown) == len(table.rows)
             for row, cells in zip(table.rows, shown, strict=True):
+                columns = dict(zip(table.header, cells, strict=True))
+                of_row = [value for value in row if isinstance(value, Figure)]
+                for word in {"difference", "leak", "information"} & set(columns):
+                    assert columns[word] == of_row[0].verdict
+                if "by chance" in columns and of_row:
+                    assert columns["by chance"] == number(of_row[0].by_chance)
+                    assert number(of_row[0].by_chance) in block
                 for value, cell in zip(row, cells, strict=True):
                     if not isinstance(value, Figure):
                         assert cell == " ".join(value.split())
