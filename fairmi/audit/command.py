@@ -56,7 +56,9 @@ def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=seed, default=0, help="of draws and probes (0)")
     add_jobs(parser)
     parser.add_argument(
-        "--verbose", action="store_true", help="show progress where that is no terminal too"
+        "--verbose",
+        action="store_true",
+        help="show progress even where it does not go to a terminal",
     )
     parser.set_defaults(run=run_audit)
     return parser

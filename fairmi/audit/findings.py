@@ -290,8 +290,7 @@ def _leakage(audit: Figures, attribute: str) -> Finding | None:
             p = p_values[subject, score.given]
             sentences.append(
                 f"From its {subject} a fresh probe tells {attribute}{known_words(score)}: "
-                f"{name_of(score.measure)} {number(score.value)} ({interval(score)}; p-value "
-                f"{p_text(p.value)})."
+                f"{name_of(score.measure)} {with_interval(score)}, p-value {p_text(p.value)}."
             )
             if (subject, score.given) in rounded:
                 coarse = number(rounded[subject, score.given].value)

@@ -15,7 +15,7 @@ import pandas as pd
 from fairmi._data.groups import Groups
 from fairmi.audit.comparisons import attribute_name
 from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
-from fairmi.audit.predictions import Predictions
+from fairmi.audit.predictions import Predictions, recoded
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics._rows import Target
@@ -25,6 +25,7 @@ from fairmi.metrics.leakage import SIGNIFICANCE, LeakageReport, leakage_of
 from fairmi.metrics.probes import split_rows
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
+MAX_PROBED = 10_000  # rows: of more, probes and tests take a random sample
 
 Task = Callable[[], list[Figure]]
 
@@ -41,8 +42,18 @@ def leakage_tasks(
     them, and most intersections are small.
     """
     name = attribute_name(groups)
-    probed, strata, notes = _probed(predictions, groups)
+    sample = _sample(predictions, groups, seed)
+    some = predictions if sample is None else predictions.rows(sample)
+    codes = groups.codes if sample is None else recoded(groups.codes[sample])
+    probed, strata, notes = _probed(some, codes, groups)
     features = _features(groups)
+    if probed and sample is not None:
+        notes.append(
+            f"What is told of {name} was examined on {len(sample):,} of {len(groups.codes):,} "
+            f"rows, drawn at random (seed {seed}): probes, information and their tests are of "
+            "these, and so are their intervals and what chance explains. All other figures are of "
+            "all rows."
+        )
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where = Figure("leakage", "", np.nan, attribute=name, subject=subject)
@@ -50,15 +61,16 @@ def leakage_tasks(
         options: dict[str, Any] = {"kind": "categorical", "cv": FOLDS, "random_state": seed}
         # A linear probe finds all that predictions tell.
         probe = "linear" if subject == "predictions" else "panel"
-        rows = (Z, groups.codes, predictions.clusters)
+        drawn = Z if sample is None else Z.rows(sample)
+        rows = (codes, some.clusters, None)
         if probed:
-            tasks.append(partial(_probe_figures, *rows, None, probe, options, where))
+            tasks.append(partial(_probe_figures, drawn, *rows, probe, options, where))
         if strata:
             of = np.concatenate(strata)
             known = replace(where, given="label")
-            owners = None if predictions.clusters is None else predictions.clusters[of]
-            some = (Z.rows(of), groups.codes[of], owners, predictions.true[of])
-            tasks.append(partial(_probe_figures, *some, probe, options, known))
+            owners = None if some.clusters is None else some.clusters[of]
+            rows = (codes[of], owners, some.true[of])
+            tasks.append(partial(_probe_figures, drawn.rows(of), *rows, probe, options, known))
         labels = predictions.true if predictions.labelled else None
         tasks.append(
             partial(
@@ -68,18 +80,42 @@ def leakage_tasks(
     return tasks, notes
 
 
-def _probed(predictions: Predictions, groups: Groups) -> tuple[bool, list[np.ndarray], list[str]]:
+def _sample(predictions: Predictions, groups: Groups, seed: int) -> np.ndarray | None:
+    """Return the rows that probes are to see, in order, or None for all of them.
+
+    Of many rows a random sample, of whole clusters where there are some; groups of which it has
+    too few rows for the folds have no part in it.
+    """
+    n_rows = len(groups.codes)
+    if n_rows <= MAX_PROBED:
+        return None
+    rng = np.random.default_rng(seed)
+    if predictions.clusters is None:
+        drawn = np.sort(rng.choice(n_rows, MAX_PROBED, replace=False))
+    else:
+        sizes = np.bincount(predictions.clusters)
+        order = rng.permutation(len(sizes))
+        n_clusters = max(2, int(np.searchsorted(np.cumsum(sizes[order]), MAX_PROBED, "right")))
+        drawn = np.flatnonzero(np.isin(predictions.clusters, order[:n_clusters]))
+    codes = groups.codes[drawn]
+    clusters = None if predictions.clusters is None else predictions.clusters[drawn]
+    return drawn[(_owners(codes, clusters) >= FOLDS)[codes]]
+
+
+def _probed(
+    predictions: Predictions, codes: np.ndarray, groups: Groups
+) -> tuple[bool, list[np.ndarray], list[str]]:
     """Return whether all rows can be probed, the rows of each label that can, and notes."""
     notes: list[str] = []
     name = attribute_name(groups)
     probed = len(groups.names) == 1
-    if probed and not _can_be_dealt(groups.codes, predictions.clusters):
+    if probed and (len(np.unique(codes)) < 2 or not _can_be_dealt(codes, predictions.clusters)):
         probed = False
         unit = "rows" if predictions.clusters is None else "clusters"
         notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
     if not probed or not predictions.labelled:
         return probed, [], notes
-    strata = _rows_by_label(predictions, groups)
+    strata = _rows_by_label(predictions, codes)
     if len(strata) < len(predictions.classes):
         notes.append(
             f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
@@ -106,17 +142,16 @@ def _owners(groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
     return np.bincount(np.unique(np.column_stack([groups, clusters]), axis=0)[:, 0])
 
 
-def _rows_by_label(predictions: Predictions, groups: Groups) -> list[np.ndarray]:
+def _rows_by_label(predictions: Predictions, groups: np.ndarray) -> list[np.ndarray]:
     """Return the rows of each label, without groups that are too few there for the folds."""
     strata = []
     for k in range(len(predictions.classes)):
         rows = np.flatnonzero(predictions.true == k)
         clusters = None if predictions.clusters is None else predictions.clusters[rows]
-        enough = _owners(groups.codes[rows], clusters) >= FOLDS
-        rows = rows[enough[groups.codes[rows]]]
+        enough = _owners(groups[rows], clusters) >= FOLDS
+        rows = rows[enough[groups[rows]]]
         clusters = None if predictions.clusters is None else predictions.clusters[rows]
-        codes = np.unique(groups.codes[rows], return_inverse=True)[1].reshape(-1)
-        if enough.sum() > 1 and _can_be_dealt(codes, clusters):
+        if enough.sum() > 1 and _can_be_dealt(recoded(groups[rows]), clusters):
             strata.append(rows)
     return strata
 
@@ -199,7 +234,8 @@ def _features(groups: Groups) -> pd.DataFrame:
     """Return a column of categories for each feature: intersections without a row count too."""
     labels = groups.labels if len(groups.names) > 1 else [(label,) for label in groups.labels]
     columns = (
-        pd.Categorical([labels[k][j] for k in groups.codes]) for j in range(len(groups.names))
+        pd.Categorical([label[j] for label in labels]).take(groups.codes)
+        for j in range(len(groups.names))
     )
     return pd.DataFrame(dict(enumerate(columns)))
 

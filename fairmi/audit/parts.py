@@ -117,12 +117,12 @@ def _condition(name: str, column: pd.Series) -> Condition:
     numeric = pd.api.types.is_any_real_numeric_dtype(column)
     if numeric and column.nunique() > MAX_VALUES:
         return _binned(name, column.to_numpy(dtype=float, na_value=np.nan))
-    values = column.astype(object).where(column.notna(), "missing").map(str)
-    counts = values.value_counts()
-    kept = sorted(counts.index[:MAX_STRATA])
-    position = {value: code for code, value in enumerate(kept)}
-    codes = np.array([position.get(value, -1) for value in values], dtype=np.int64)
-    return Condition(tuple(f"{name} = {value}" for value in kept), codes)
+    codes, distinct = pd.factorize(column)  # each value is spelt out once, not in every row
+    spelt = np.array([*map(str, distinct.astype(object)), "missing"], dtype=object)
+    values = pd.Series(spelt[codes])
+    common = sorted(values.value_counts().index[:MAX_STRATA])
+    names = tuple(f"{name} = {value}" for value in common)
+    return Condition(names, pd.Categorical(values, categories=common).codes.astype(np.int64))
 
 
 def _binned(name: str, values: np.ndarray) -> Condition:

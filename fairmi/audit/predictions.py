@@ -56,6 +56,19 @@ class Predictions:
     clusters: np.ndarray | None = None
     labelled: bool = True
 
+    def rows(self, of: np.ndarray) -> Predictions:
+        """Return labels, predictions and clusters of some of the rows, without what is probed."""
+        clusters = None if self.clusters is None else recoded(self.clusters[of])
+        return replace(
+            self,
+            true=self.true[of],
+            predicted=self.predicted[of],
+            shares=self.shares[of],
+            scores=None,
+            representation=None,
+            clusters=clusters,
+        )
+
     @property
     def random(self) -> bool:
         """Whether the classifier decides at random on some rows."""
@@ -83,6 +96,11 @@ class Predictions:
             "predictions": np.eye(len(self.classes))[self.predicted],
         }
         return {name: values for name, values in everything.items() if values is not None}
+
+
+def recoded(codes: np.ndarray) -> np.ndarray:
+    """Return the codes of those that occur: 0, 1, ... in their order."""
+    return np.unique(codes, return_inverse=True)[1].reshape(-1)
 
 
 def given_predictions(
@@ -162,10 +180,10 @@ def check_labels(values: Any, argument: str) -> np.ndarray:
     if labels.dtype == object:
         labels = np.array(labels.tolist())
     if labels.dtype.kind in "fc" and type_of_target(labels) == "continuous":
-        odd = labels[labels != np.floor(labels)][0]
+        fraction = labels[labels != np.floor(labels)][0]
         raise ValueError(
-            f"{argument} has numbers that are no classes, such as {odd:.3g}; cut them into "
-            f"classes first, as in {argument} > 0.5."
+            f"{argument} has numbers that are no classes, such as {fraction:.3g}; cut them "
+            f"into classes first, as in {argument} > 0.5."
         )
     return labels
 
@@ -206,8 +224,10 @@ def check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray 
             f"give ({n_rows}, {n_classes})" + (f" or ({n_rows},)." if n_classes == 2 else ".")
         )
     if not np.isfinite(scores).all():
-        odd = int((~np.isfinite(scores)).any(axis=1).sum())
-        raise ValueError(f"y_score has a missing or infinite value in {odd} rows; drop these.")
+        n_missing = int((~np.isfinite(scores)).any(axis=1).sum())
+        raise ValueError(
+            f"y_score has a missing or infinite value in {n_missing} rows; drop these."
+        )
     probabilities = bool((scores >= 0).all() and (scores <= 1).all())
     if scores.shape[1] == 1:
         return (np.hstack([1 - scores, scores]) if probabilities else scores), probabilities

@@ -262,7 +262,7 @@ SECTIONS = (
         "with the label, more may be told. 'By chance' is the largest score that they are likely "
         "to reach where there is nothing to find. A leak is found where a test says so (p-value "
         "up to 0.01), and unclear where the score alone is beyond chance. Intervals here are of "
-        "95 %.",
+        "95 %; scores of few independent rows have none.",
         _leaks,
     ),
     Section(

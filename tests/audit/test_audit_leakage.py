@@ -10,7 +10,7 @@ import pytest
 
 from fairmi._data.groups import group_rows
 from fairmi.audit.findings import _leakage as findings_leakage
-from fairmi.audit.leakage import _leakage_figures, leakage_tasks
+from fairmi.audit.leakage import _leakage_figures, _sample, leakage_tasks
 from fairmi.audit.measures import Figure
 from fairmi.audit.predictions import given_predictions
 from fairmi.metrics import leakage_report, mutual_information_report
@@ -107,3 +107,29 @@ def test_a_leak_in_the_last_digits_is_told_with_both_figures():
     text = findings_leakage(sections, "sex").text
     assert "ROC AUC 0.62" in text
     assert "That is in the last digits; rounded to six it is 0.528." in text
+
+
+@pytest.mark.parametrize("each", [1, 4])
+def test_of_many_rows_probes_see_a_sample_that_is_said(monkeypatch, each):
+    """Counts are of all rows; clusters stay whole, and a group too rare for the folds is out."""
+    monkeypatch.setattr("fairmi.audit.leakage.MAX_PROBED", 400)
+    rng = np.random.default_rng(0)
+    group, y = (np.repeat(v, each) for v in rng.integers(2, size=(2, 2000 // each)))
+    group[:each] = 2
+    clusters = None if each == 1 else np.repeat(np.arange(2000 // each), each)
+    predictions = replace(given_predictions(y, group > 0), clusters=clusters)
+    groups = group_rows(group)
+    tasks, notes = leakage_tasks(predictions, groups, 0.95, 7)
+    figures = [figure for task in tasks for figure in task()]
+    probed = [f.n for f in figures if f.section != "certificate"]
+    assert set(probed) <= set(range(396, 401))
+    assert {f.n for f in figures if f.section == "certificate"} == {2000 // each}
+    (auc,) = (f for f in figures if f.measure == "roc_auc" and not f.given)
+    assert auc.value > 0.95
+    assert "of 2,000 rows, drawn at random (seed 7)" in notes[0]
+    sample = _sample(predictions, groups, 7)
+    assert (sample == _sample(predictions, groups, 7)).all()
+    assert (sample != _sample(predictions, groups, 8)[: len(sample)]).any()
+    if each > 1:
+        assert set(np.bincount(clusters[sample])) <= {0, each}
+    assert 2 not in group[sample]
