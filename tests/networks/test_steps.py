@@ -1,0 +1,104 @@
+"""A training step beside a slow version; the channel's noise; whether a critic sees."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from fairmi import MIDebiasedClassifier
+from fairmi.dependence import HSIC, SensitiveBatch
+from fairmi.networks.config import network_config
+from fairmi.networks.model import Channel
+from fairmi.networks.penalty_term import PenaltyTerm
+from fairmi.networks.reducer import Reducer
+from fairmi.networks.rows import TrainingRows
+from fairmi.networks.trainer import Schedule, Trainer
+
+N, RATE, DECAY = 64, 0.01, 0.3
+RANDOM = np.random.default_rng(0)
+X = torch.tensor(RANDOM.normal(size=(N, 3)).astype(np.float32))
+S = torch.tensor(RANDOM.integers(2, size=N))
+Y = ((X[:, 0] + S) > 0.5).long()
+LAMS = (0.5, 8.0)
+
+
+def trainer():
+    """Of models of several λ, which share a hidden layer; nothing in it is drawn at random."""
+    parameters = MIDebiasedClassifier(
+        hidden_layer_sizes=(4,), n_levels=None, n_components=2, dropout=0.0, max_iter=3,
+        batch_size=N, learning_rate=RATE, weight_decay=DECAY, n_estimators=1,
+    ).get_params()  # fmt: skip
+    config = network_config(
+        parameters, lams=LAMS, n_rows=6_000, n_inputs=3, n_classes=2, factors=(1.0,),
+        penalty=HSIC(), device=torch.device("cpu"), seed=0,
+    )  # fmt: skip
+    rows = TrainingRows(X, Y, torch.ones(1, N), (SensitiveBatch.of_groups(S),))
+    return Trainer(rows, config)
+
+
+def slow_step(state, number):
+    """Each model by itself, plain AdamW: the loss of a model of λ counts by 1 / (1 + λ)."""
+    networks, schedule = state.networks, Schedule((number - 1) / 3)
+    hidden, last = networks.encoder.layers
+    head = networks.head.layers[0]
+    loss = 0.0
+    for m, lam in enumerate(state.config.model_lams):
+        shared = m % len(hidden.weight)
+        h = (X @ hidden.weight[shared] + hidden.bias[shared]).relu()
+        z = torch.tanh(h @ last.weight[m] + last.bias[m])
+        scores = (z @ head.weight[m] + head.bias[m])[:, 0]
+        task = torch.nn.functional.binary_cross_entropy_with_logits(scores, Y.float())
+        value = HSIC().value(None, z[None], SensitiveBatch.of_groups(S), None)[0]
+        loss = loss + (task + lam * schedule.penalty * value) / (1 + lam)
+    optimizer = state.plain
+    optimizer.zero_grad()
+    loss.backward()
+    for group in optimizer.param_groups:
+        group["lr"] = RATE * schedule.learning_rate
+    optimizer.step()
+
+
+def test_a_step_is_that_of_a_slow_version():
+    """Of models that share a layer, where each λ has its weight in the loss."""
+    state = trainer()
+    assert len(state.config.model_lams) > len(LAMS)  # those of auxiliary models too
+    slow, before = copy.deepcopy(state), copy.deepcopy(state)
+    first, *others = slow.networks.parameters()
+    slow.plain = torch.optim.AdamW(
+        [{"params": [first], "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}],
+        fused=False,
+    )
+    for number in (1, 2, 3):
+        state.step(state.rows.batch(torch.arange(N)))
+        slow_step(slow, number)
+    tensors = (part.networks.parameters() for part in (state, slow, before))
+    for new, expected, old in zip(*tensors, strict=True):
+        assert (new - expected).norm() < 1e-3 * (expected - old).norm()
+
+
+@pytest.mark.parametrize("n_levels", [2, 5])
+def test_noise_of_the_channel_is_centred(n_levels):
+    """Rounding under noise as wide as a step has the unit itself as its mean."""
+    channel = Channel(n_levels, torch.Generator().manual_seed(0))
+    units = torch.linspace(-0.9, 0.9, 7).expand(20_000, 7)[None]
+    means = channel(units, 1.0).mean(1)[0]
+    # A standard error is .007 at most.
+    torch.testing.assert_close(means, units[0, 0], rtol=0, atol=0.03)
+
+
+def test_a_critic_sees_what_is_there_and_not_what_chance_shows():
+    """HSIC of a batch is above 0 where nothing is told; only shuffled rows say so."""
+    draws = torch.Generator().manual_seed(0)
+    groups = torch.arange(200) % 2
+    sensitive = SensitiveBatch.of_groups(groups)
+    term = PenaltyTerm(
+        HSIC(), sensitive, Channel(None, draws), draws, n_models=1, n_repeats=1, n_components=1,
+        reducer=Reducer(),
+    )  # fmt: skip
+    noise = torch.randn(20, 1, 200, 1, generator=draws)
+    assert term.sees(noise[0] + 2 * groups[:, None], sensitive, 0)
+    # One of ten by chance: 2 of 20 expected.
+    assert sum(term.sees(z, sensitive, 0) for z in noise) <= 6
