@@ -73,6 +73,7 @@ def test_a_leak_is_what_the_test_calls_one(score, p, verdict):
     leak = SimpleNamespace(
         score=score, p_value=p, null_quantile=0.55, n_rows=9, interval=(0.4, 0.8)
     )
+    leak.rounded_score = np.nan
     leak.metric, leak.balanced_accuracy = "roc_auc", 0.5
     figures = _leakage_figures(leak, Figure("leakage", "", np.nan))
     assert [f.verdict for f in figures] == [verdict] * 3
@@ -144,6 +145,7 @@ def random_report(seed):
             p_value=rng.choice([0.001, 0.3]),
             null_bound=0.01,
             n_rows=n,
+            rounded_score=rng.choice([np.nan, 0.51]),
         )
         probed += _leakage_figures(leak, where)
         leak.score = rng.choice([0.001, 0.2])
