@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from fairmi.compare._methods import METHODS, PARITY, PLAIN, PREDICTED_GROUP, Method, Trial
+from fairmi.compare._methods import METHODS, PARITY, PLAIN, Method, Trial
 from fairmi.compare._report import Comparison
 from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
 from fairmi.compare._run import Setting, Split, compared
@@ -19,7 +19,6 @@ from fairmi.compare._run import Setting, Split, compared
 __all__ = [
     "DATASETS",
     "METHODS",
-    "PREDICTED_GROUP",
     "Comparison",
     "Method",
     "Trial",
@@ -65,7 +64,7 @@ def compare(
     bound : float, default=0.05
         The demographic parity difference under which a setting is chosen and recommended.
     methods : sequence of Method, default=None
-        What is compared. None takes METHODS, and PREDICTED_GROUP too where `without_sensitive`.
+        What is compared; None takes METHODS.
     without_sensitive : bool, default=False
         Whether to drop the columns of X that tell the sensitive feature by themselves, for all
         methods. Those of METHODS that need the group at prediction are still given it.
@@ -97,7 +96,7 @@ def compare(
     if minutes is not None and minutes <= 0:
         raise ValueError(f"minutes must be greater than 0, got {minutes!r}.")
     if methods is None:
-        methods = METHODS + PREDICTED_GROUP if without_sensitive else METHODS
+        methods = METHODS
     notes: list[str] = []
     if named and X == "adult":
         train, rows = adult_rows("train"), adult_rows("test")
@@ -139,7 +138,7 @@ def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
     ValueError
         If a name is no method's.
     """
-    known = {method.name: method for method in METHODS + PREDICTED_GROUP}
+    known = {method.name: method for method in METHODS}
     for name in names:
         if name not in known:
             raise ValueError(f"methods has {name!r}; give some of {', '.join(map(repr, known))}.")

@@ -15,7 +15,6 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 Settings = Sequence[Mapping[str, Any]]
 
 _N_FOLDS = 5
-_PULLS = np.linspace(-0.5, 0.5, 501)
 _CUTS = np.linspace(0.05, 0.95, 91)
 _SHARES = np.linspace(0, 1, 1_001)
 _N_BINS = 16
@@ -299,55 +298,6 @@ class GivenScores(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
-
-
-class GroupPredicted(CrossFitted):
-    """The most accurate rule within a bound that knows a row's group by its probability alone.
-
-    A row is selected where 2 p - 1 > pull * (q / share_1 - (1 - q) / share_0), p being the
-    probability of class 1, q that of group 1, and the shares those of the two groups: the
-    Lagrangian of accuracy under a bound on the demographic parity difference (A. Menon and
-    R. Williamson, The cost of fairness in binary classification, FAT* 2018).
-    """
-
-    def __init__(
-        self, model: BaseEstimator, encoder: BaseEstimator | None = None, *, tol: float
-    ) -> None:
-        super().__init__(model, encoder)
-        self.tol = tol
-
-    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        """Return the scores of class 1 and, by the same model, those of group 1."""
-        encoder, scored = super().share(X, y, s, settings)
-        return encoder, scored, cross_fitted(self.model, self._encode(X), s == s.max())
-
-    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        """Choose the pull: the most accurate within the bound, or else the least unfair."""
-        *shared, group = shared
-        self.group_model, self._share = group.model, (s == s.max()).mean()
-        self._side = self._lean(group.scores)
-        return super().finish(X, y, s, shared)
-
-    def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        """What is gained by selecting a row, less what that costs of parity."""
-        q = self.group_model.predict_proba(self._encode(X))[:, 1]
-        return 2 * self._probabilities(X) - 1 - self.pull * self._lean(q)
-
-    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Labels, without a look at `s`."""
-        return (self.scores(X, s) > 0).astype(int)
-
-    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
-        """Try all pulls on the scores of the training rows."""
-        first = s == s.max()
-        labels = [2 * p - 1 > pull * self._side for pull in _PULLS]
-        right = np.array([(of == y).mean() for of in labels])
-        unfair = np.array([abs(of[first].mean() - of[~first].mean()) for of in labels])
-        within = unfair <= max(self.tol, unfair.min())
-        self.pull = _PULLS[np.where(within, right, -1).argmax()]
-
-    def _lean(self, q: np.ndarray) -> np.ndarray:
-        return q / self._share - (1 - q) / (1 - self._share)
 
 
 class Transported(CrossFitted):

@@ -36,7 +36,6 @@ from fairmi.compare._contenders import (
     Debiased,
     Decorrelated,
     GridThresholds,
-    GroupPredicted,
     OnBound,
     OnPath,
     Randomised,
@@ -367,27 +366,5 @@ METHODS: tuple[Method, ...] = (
         None,
         {"lam": (8.0,)},
         cost=5.0,
-    ),
-)
-
-# Where the sensitive feature is not among the features, a rule can go by its probability.
-PREDICTED_GROUP = (
-    Method(
-        "Predicted group, logistic",
-        lambda trial, tol: GroupPredicted(_logistic(), TableEncoder(), tol=tol),
-        {"tol": _TOLERANCES},
-        {"tol": (0.02,)},
-        shares=True,
-        two_groups=True,
-        cost=1.7,
-    ),
-    Method(
-        "Predicted group, boosting",
-        lambda trial, tol: GroupPredicted(_boosting(trial.seed), tol=tol),
-        {"tol": _TOLERANCES},
-        {"tol": (0.02,)},
-        shares=True,
-        two_groups=True,
-        cost=3.4,
     ),
 )

@@ -201,7 +201,7 @@ def _mark_settings(axes: Axes, line: pd.DataFrame, color: str) -> None:
 
     left, right = axes.get_xlim()
     for point in line.iloc[:: max(1, len(line) // 4)].itertuples():
-        if getattr(point, _X) < left + 0.13 * (right - left):
+        if getattr(point, _X) < left + 0.12 * (right - left):
             continue  # its text would lie on the axis
         axes.annotate(
             str(point.setting).replace("lam=", "λ = "),

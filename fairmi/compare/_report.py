@@ -27,7 +27,7 @@ _FOOTNOTES = (
     ),
     "plain: standardised numbers and one-hot categories in place of fairmi's TableEncoder.",
     (
-        "Thresholds, quantile transport and predicted groups learn their rule from scores "
+        "Thresholds and quantile transport learn their rule from scores "
         "of rows that the model did not learn (5 folds); their fit times are those of all of it. "
         "Fit times are seconds of the processor."
     ),
