@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from fairmi._data.columns import sensitive_columns_of, without_dropped
 from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
 from fairmi._data.random_state import seed_of
-from fairmi._data.saved_format import of_this_format, with_format
+from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
 from fairmi._data.tables import Header, check_table, read_columns
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, safe_indexing
@@ -505,14 +505,27 @@ default="demographic_parity"
         Raises
         ------
         ValueError
-            If it was saved in another format.
+            If it was saved in another format, or something in it doesn't fit.
         """
         state = of_this_format(state, type(self))
         if _PLAN in state:
+            check_header({**state, "history_": [], "stopped_": None})
             state[_PLAN] = plan_from_plain(state[_PLAN])
-            state["_cells"] = Cells(**state["_cells"])
+            cells = state["_cells"] = Cells(**state["_cells"])
             decisions = [dict(of) for of in state["_decisions"]]
             state["_decisions"] = {of.pop("bound"): Decision(**of) for of in decisions}
+            n_groups, n_classes = len(state["sensitive_values_"]), len(state["classes_"])
+            shape = (len(cells.groups), 1 if n_classes == 2 else n_classes)
+            fits = all(
+                of.multipliers.shape == (len(of.shares), *shape)
+                for of in state["_decisions"].values()
+            )
+            in_range = (cells.groups >= 0) & (cells.groups < n_groups) & (cells.strata < n_classes)
+            if not fits or not in_range.all() or not (cells.shares > 0).all():
+                raise ValueError(
+                    "_decisions or _cells of this FairThresholdClassifier don't go with its "
+                    "groups and classes; fit it anew and save it."
+                )
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

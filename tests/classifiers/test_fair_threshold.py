@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -96,6 +97,12 @@ def test_a_saved_model_decides_alike_and_keeps_no_row(fitted, tmp_path):
     )
     with pytest.raises(ValueError, match=r"rules of the bounds .*0\.05.*, not of 0\.3; call path"):
         loaded.with_bound(0.3)
+    for name, value in (("_cells", {"groups": [0, 7]}), ("_decisions", {"shares": np.ones(3)})):
+        state = copy.deepcopy(fitted.__getstate__())
+        part = state[name] if name == "_cells" else state[name][0]
+        part.update({key: np.asarray(of) for key, of in value.items()})
+        with pytest.raises(ValueError, match="don't go with its groups and classes"):
+            FairThresholdClassifier().__setstate__(state)
 
 
 @pytest.mark.parametrize(
