@@ -6,6 +6,7 @@ from fairmi.dependence.bounds import CLUB, MINE, NWJ, SMILE, BarberAgakov, Donsk
 from fairmi.dependence.distances import (
     HGR,
     HSIC,
+    MMD,
     CharacteristicFunction,
     CrossSample,
     SlicedInfomin,
@@ -19,6 +20,7 @@ __all__ = [
     "HGR",
     "HSIC",
     "MINE",
+    "MMD",
     "NWJ",
     "PENALTIES",
     "SMILE",

@@ -9,11 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence.layers import StackedMLP
-from fairmi.dependence.pairs import (
-    centred,
-    row_shares,
-    stratum_shares,
-)
+from fairmi.dependence.pairs import centred, row_shares, stratum_means, stratum_shares
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
@@ -61,6 +57,58 @@ class HSIC(Penalty):
         both = hsic(of_z, of_c, weights, member)
         alone = hsic(of_z, of_z, weights, member) * hsic(of_c, of_c, weights, member)
         return both / torch.sqrt(alone + torch.finfo(z.dtype).eps)
+
+
+class MMD(Penalty):
+    """The kernel two-sample distance of groups: its share of all that Z varies, between 0 and 1.
+
+    The mean over groups, by their shares, of MMD^2(P(Z | c), P(Z)) with a Gaussian kernel k, which
+    of two groups of shares p and q is p q MMD^2 of the one from the other, over the variance of Z
+    in the same kernel, 1 - E k(Z, Z'). Values of C have a Gaussian kernel in place of groups,
+    which gives HSIC. Within strata the distance is the mean over strata.
+
+    Source: Gretton et al., *A Kernel Two-Sample Test*, JMLR 13, 2012; as a penalty on a
+    representation, Louizos et al., *The Variational Fair Autoencoder*, arXiv 1511.00830.
+    Deviations: several groups, each beside all rows; the V-statistic of a batch;
+    the variance of Z below, so that its scale does not matter.
+
+    Parameters
+    ----------
+    bandwidth : float, default=0.5
+        Width of the kernel, as a share of the root mean square distance of two rows of a batch.
+
+    Examples
+    --------
+    >>> from fairmi.dependence import PENALTIES
+    >>> PENALTIES["mmd"]().bandwidth
+    0.5
+    """
+
+    is_information = False
+    max_rows = 1024
+
+    def __init__(self, bandwidth: float = 0.5) -> None:
+        self.bandwidth = bandwidth
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the squared distance for each model, (M,), at Z (M, B, D) of a batch."""
+        member = sensitive.membership(z.dtype)
+        weights = sensitive.weights.to(z.dtype)
+        columns = sensitive.columns(z.dtype)
+        if sensitive.groups is None:
+            of_c = gaussian_kernel(columns[None], weights, self.bandwidth)
+        else:
+            # HSIC whose kernel of C is 1 / share of the group is the mean distance of groups.
+            of_rows = columns.expand(len(weights), -1, -1)
+            shares = stratum_means(of_rows, row_shares(weights, member), member)
+            smallest = torch.finfo(z.dtype).tiny
+            of_c = (columns / shares[:, sensitive.strata].clamp_min(smallest)) @ columns.T
+        of_z = gaussian_kernel(z, weights, self.bandwidth)
+        parts = row_shares(weights, torch.ones_like(member[:, :1])).expand(z.shape[:2])
+        varies = 1 - torch.einsum("mij,mi,mj->m", of_z, parts, parts)
+        return hsic(of_z, of_c, weights, member) / (varies + torch.finfo(z.dtype).eps)
 
 
 def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:

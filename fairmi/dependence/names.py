@@ -11,6 +11,7 @@ from fairmi.dependence.bounds import CLUB, MINE, NWJ, SMILE, BarberAgakov, Donsk
 from fairmi.dependence.distances import (
     HGR,
     HSIC,
+    MMD,
     CharacteristicFunction,
     CrossSample,
     SlicedInfomin,
@@ -28,6 +29,7 @@ PENALTIES: dict[str, type] = {
     "csad": CrossSample,
     "characteristic_function": CharacteristicFunction,
     "hsic": HSIC,
+    "mmd": MMD,
     "sliced_infomin": SlicedInfomin,
 }
 

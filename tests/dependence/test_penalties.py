@@ -13,14 +13,14 @@ from sklearn.base import clone
 from torch import nn
 
 from fairmi import MIDebiasedClassifier
-from fairmi.dependence import HGR, HSIC, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
+from fairmi.dependence import HGR, HSIC, MMD, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
 from fairmi.dependence.distances import correlation, gaussian_kernel, hsic
 from fairmi.exceptions import CollapseWarning
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer
 
-NAMES = ["hgr", "csad", "characteristic_function", "hsic", "sliced_infomin"]
+NAMES = ["hgr", "csad", "characteristic_function", "hsic", "mmd", "sliced_infomin"]
 KINDS = ["groups", "values"]
 
 
@@ -155,6 +155,51 @@ def test_hsic_is_its_definition():
     ones = torch.ones(1, 9, dtype=torch.float64)
     found = hsic(torch.as_tensor(k)[None], torch.as_tensor(m)[None], ones, ones.T)
     assert float(found) == pytest.approx(expected)
+
+
+def test_mmd_of_two_groups_is_its_definition():
+    """p q |mean embedding of the one - of the other|^2 over the variance, by loops over pairs."""
+    draws = torch.Generator().manual_seed(0)
+    z, groups = torch.randn(1, 9, 2, generator=draws), torch.arange(9) % 3 // 2
+    kernel = gaussian_kernel(z, torch.ones(1, 9), 0.5)[0]
+    means = {
+        (a, b): np.mean(
+            [kernel[i, j] for i in range(9) for j in range(9) if (groups[i], groups[j]) == (a, b)]
+        )
+        for a in (0, 1)
+        for b in (0, 1)
+    }
+    distance = means[0, 0] + means[1, 1] - 2 * means[0, 1]
+    expected = (6 * 3 / 81) * distance / (1 - float(kernel.mean()))
+    value = MMD().value(nn.Identity(), z, SensitiveBatch.of_groups(groups), draws)
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
+class Same(DonskerVaradhan):
+    """As its parent."""
+
+
+class Halved(DonskerVaradhan):
+    """Another value, which levels would not give."""
+
+    def value(self, critic, z, sensitive, generator):
+        return super().value(critic, z, sensitive, generator) / 2
+
+
+def test_a_derived_class_behaves_as_its_parent():
+    """It is read at levels too, unless its value is another."""
+    assert Same.reads_levels
+    assert not Halved.reads_levels
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    y, s = (x[:, 0] > 0).astype(int), (x[:, 1] > 0).astype(int)
+    parent, derived = (
+        MIDebiasedClassifier(penalty=penalty, max_iter=2, random_state=0)
+        .fit(x, y, sensitive_features=s)
+        .parameters_
+        for penalty in (DonskerVaradhan(), Same())
+    )
+    for name, weights in parent.items():
+        np.testing.assert_array_equal(weights, derived[name])
 
 
 def test_normalised_hsic_of_z_with_itself_is_1_at_any_scale():
