@@ -292,7 +292,7 @@ def _normal(column: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return ndtri((rank + 0.5) / len(column))
 
 
-def is_larger(found: LogRatios, other: LogRatios) -> bool:
+def is_larger(nearest: LogRatios, other: LogRatios) -> bool:
     """Whether an estimate exceeds another, and nought by more than independence would have."""
-    error = np.sqrt(found.values.var() / len(found.values) + found.excess)
-    return bool(found.mean > max(other.mean, norm.isf(CHOICE_ERROR) * error))
+    error = np.sqrt(nearest.values.var() / len(nearest.values) + nearest.excess)
+    return bool(nearest.mean > max(other.mean, norm.isf(CHOICE_ERROR) * error))

@@ -109,9 +109,9 @@ class DifferenceLimit:
         edges = np.linspace(t, 1.0, 33)
         low, high = edges[:-1], edges[1:]
         while len(low):
-            kept = self._probability(low, high - t, min_in_b) > self.error
-            low, high = low[kept], high[kept]
-            if kept.any() and high[0] - low[0] < self._step / 4:
+            possible = self._probability(low, high - t, min_in_b) > self.error
+            low, high = low[possible], high[possible]
+            if possible.any() and high[0] - low[0] < self._step / 4:
                 return True
             if (self._probability(low, low - t, min_in_b) > self.error).any():  # a p that has it
                 return True
@@ -127,10 +127,10 @@ class DifferenceLimit:
         if len(p) > size:
             order = np.argsort(p)  # near ones together: windows are narrow where p is small
             parts = [order[k : k + size] for k in range(0, len(p), size)]
-            found = np.empty(len(p))
+            probability = np.empty(len(p))
             for part in parts:
-                found[part] = self._probability(p[part], q[part], min_in_b)
-            return found
+                probability[part] = self._probability(p[part], q[part], min_in_b)
+            return probability
         a, mass_a = _window(self.n_a, p, half_a)
         b, mass_b = _window(self.n_b, q, half_b)
         # tail[:, k] is P(B >= b[:, k]), the mass outside the window included

@@ -47,10 +47,10 @@ class DigitSelector(TransformerMixin, BaseEstimator):
 
     def transform(self, Z: np.ndarray) -> np.ndarray:
         """Return the chosen digits, shape (n_rows, at most 32)."""
-        found = [digits(Z[:, j], k) for j, k in self.chosen_]
+        decimal = [digits(Z[:, j], k) for j, k in self.chosen_]
         binary = {j: bits(Z[:, j], self.whole_[j]) for j in {j for j, _ in self.chosen_bits_}}
-        found += [binary[j][:, k] for j, k in self.chosen_bits_]
-        return np.column_stack([np.zeros(len(Z)), *found]).astype(np.float64)
+        bit = [binary[j][:, k] for j, k in self.chosen_bits_]
+        return np.column_stack([np.zeros(len(Z)), *decimal, *bit]).astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

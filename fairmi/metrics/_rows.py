@@ -211,23 +211,20 @@ def exchange(codes: np.ndarray | None, target: np.ndarray) -> Callable[[Any], np
 
 def warn_of_repeated_rows(Z: Representation, values: np.ndarray, *, stacklevel: int = 5) -> None:
     """Warn where rows that are equal look like one person's; `values` are of the attribute."""
-    text = repeated_rows(Z, np.unique(values, return_inverse=True)[1].reshape(-1))
+    codes = np.unique(values, return_inverse=True)[1].reshape(-1)
+    text = repeated_values(Z.codes, codes, one_column=len(Z.columns) == 1)
     if text:
         warnings.warn(text, UserWarning, stacklevel=stacklevel)
 
 
-def repeated_rows(Z: Representation, codes: np.ndarray) -> str:
-    """Describe rows that are equal to another and share its group code; "" where these are few."""
-    return repeated_values(Z.codes, codes, one_column=len(Z.columns) == 1)
-
-
 def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -> str:
-    """Describe rows of equal `value`, a code of each row's values, as `repeated_rows` does.
+    """Describe rows that equal another and share its group code; "" where these are few.
 
-    They are many where a fifth of the rows (half, of one column), and 20, equal another row,
-    nearly all of these share their group, more than chance would have, and yet a value has fewer
-    than four rows on average. Or each value of each group has a multiple of k rows, as chance
-    has it once in 10,000 times at most: all rows were given k times over.
+    `value` is a code of each row's values. They are many where a fifth of the rows (half, of one
+    column), and 20, equal another row, nearly all of these share their group, more than chance
+    would have, and yet a value has fewer than four rows on average. Or each value of each group
+    has a multiple of k rows, as chance has it once in 10,000 times at most: all rows were given k
+    times over.
     """
     n_rows = len(value)
     count = np.bincount(value)

@@ -97,10 +97,10 @@ class Certificate:
 
     def __repr__(self) -> str:
         a, b = self.pair
-        given = "" if self.given is None else f", given={self.given!r}"
+        label = "" if self.given is None else f", given={self.given!r}"
         return (
             f"Certificate(bound={self.bound:.4f}, distance={self.distance:.4f}, pair=({a!r}, "
-            f"{b!r}){given}, confidence={self.confidence:g}, constraint={self.constraint!r}, "
+            f"{b!r}){label}, confidence={self.confidence:g}, constraint={self.constraint!r}, "
             f"against={self.against!r})"
         )
 
@@ -127,7 +127,7 @@ class Certificate:
     def __str__(self) -> str:
         a, b = self.pair
         odds = self.constraint == "equalized_odds"
-        given = f" at y = {self.given!r}" if odds else ""
+        label = f" at y = {self.given!r}" if odds else ""
         if self.missing:
             more = f" and {len(self.missing) - MAX_NAMED} more" * (len(self.missing) > MAX_NAMED)
             return (
@@ -147,7 +147,7 @@ class Certificate:
             f"At {percent(self.confidence)} confidence, if these {n_rows} rows took no part in "
             f"training, no {who} on this Z differs between groups{within} by more than "
             f"{self.bound:.4f} in its rate of any decision ({chosen}widest pair {a!r}, {b!r}"
-            f"{given}; {self.n_values} values; {self.method})."
+            f"{label}; {self.n_values} values; {self.method})."
         )
 
 

@@ -525,6 +525,9 @@ def _probe_leakage(
     n_units = sample.effective_units()
     interval = np.nan, np.nan
     if n_units >= MIN_UNITS:
+        # A fold's errors are taken from its own score, and so have one row of each group fewer.
+        in_fold = max(n_units / sample.cv, 2.0)
+        spread *= float(np.sqrt(in_fold / (in_fold - 1)))
         # Of n_scores intervals each has its share of the error, so that the largest score's holds.
         error = float(t.ppf(1 - 0.025 / n_scores, n_units - 1)) * spread
         interval = value - error, min(value + error, 1.0)

@@ -283,19 +283,17 @@ class FairnessScorer:
         return True
 
     def __repr__(self) -> str:
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             "aggregate": self.aggregate,
             "sensitive_columns": self.sensitive_columns and list(self.sensitive_columns),
         }
         if self.greater_is_better != _usual_direction(self.name, self.aggregate):
-            given["greater_is_better"] = self.greater_is_better
+            options["greater_is_better"] = self.greater_is_better
         if self.response_method != RESPONSES[0]:
-            given["response_method"] = self.response_method
-        given["pos_label"] = self.pos_label
-        options = "".join(
-            f", {key}={value!r}" for key, value in given.items() if value is not None
-        )
-        return f"make_fairness_scorer({self.name!r}{options})"
+            options["response_method"] = self.response_method
+        options["pos_label"] = self.pos_label
+        text = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
+        return f"make_fairness_scorer({self.name!r}{text})"
 
 
 def label_codes(
