@@ -208,7 +208,7 @@ def audit(
     ... )
     >>> (odds,) = [f for f in report.figures if f.measure == "equalized_odds_difference"]
     >>> print(f"{odds.value:.2f} ({odds.low:.2f} to {odds.high:.2f}): {odds.verdict}")
-    0.17 (0.06 to 0.29): found
+    0.17 (0.06 to 0.28): found
     """
     check_indexes(
         X=X,
