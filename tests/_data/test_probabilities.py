@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 
 from fairmi import (
     FairReweighing,
@@ -14,6 +15,7 @@ from fairmi import (
     MIDebiasedClassifierCV,
 )
 from fairmi._data.sensitive import plan_sensitive
+from fairmi.audit.saved import SKOPS_TRUSTED_TYPES
 from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError
 from fairmi.metrics import leakage_report
 
@@ -54,8 +56,10 @@ def test_one_hot_probabilities_give_the_model_of_hard_groups_to_the_last_bit(con
     assert soft.sensitive_kinds_ == {"group": "probabilities"}
     for ours, theirs in zip(soft.history_, hard.history_, strict=True):
         assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
-    again = pickle.loads(pickle.dumps(soft))
-    np.testing.assert_array_equal(again.predict(X), soft.predict(X))
+    from_skops = skops.io.loads(skops.io.dumps(soft), trusted=list(SKOPS_TRUSTED_TYPES))
+    for again in (pickle.loads(pickle.dumps(soft)), from_skops):
+        np.testing.assert_array_equal(again.predict(X), soft.predict(X))
+        assert again.sensitive_kinds_ == soft.sensitive_kinds_
 
 
 def test_one_hot_beside_a_hard_feature_are_the_intersections_of_hard_groups():
