@@ -3,6 +3,7 @@ r"""Decisions under a bound: accuracy at an equal difference, in splits of Adult
     python benchmarks/decisions.py --output benchmarks/results/decisions.csv
     python benchmarks/decisions.py --constraint equalized_odds
     python benchmarks/decisions.py --official
+    python benchmarks/decisions.py --chance
 
 Each of five splits of the training part is learned from the other four. With --official the whole
 part is learned from and the test part measured on: once, when all choices are made. Accuracy is
@@ -103,6 +104,27 @@ def summary(rows: pd.DataFrame, at: Sequence[float]) -> None:
     )
 
 
+def chance(n_draws: int = 2_000) -> None:
+    """Print how often labels that tell nothing of two groups exceed a bound, by two measures."""
+    rng = np.random.default_rng(0)
+
+    def difference(labels: np.ndarray, groups: np.ndarray) -> float:
+        return abs(labels[groups == 1].mean() - labels[groups == 0].mean())
+
+    for n, bound in ((300, 0.05), (1_000, 0.05), (4_300, 0.02), (10_000, 0.02), (26_000, 0.01)):
+        together, in_folds = np.empty(n_draws), np.empty(n_draws)
+        fold = np.arange(n) % 5
+        for draw in range(n_draws):
+            groups, labels = rng.integers(2, size=n), rng.random(n) < 0.24
+            together[draw] = difference(labels, groups)
+            each = [difference(labels[fold == k], groups[fold == k]) for k in range(5)]
+            in_folds[draw] = np.mean(each)
+        shares = (
+            f"mean of folds {(in_folds > bound).mean():.2f}, all {(together > bound).mean():.2f}"
+        )
+        print(f"{n} rows, bound {bound}: {shares}; one in ten {np.quantile(together, 0.9):.3f}")
+
+
 def main() -> None:
     """Run the methods that the command line names."""
     made = parser(__doc__)
@@ -121,10 +143,14 @@ def main() -> None:
         "--splits", type=int, default=5, help="how many of the five, or seeds of --official"
     )
     made.add_argument("--official", action="store_true", help="measure on the test part, once")
+    made.add_argument("--chance", action="store_true", help="what fair labels show by chance")
     made.add_argument("--at", type=float, nargs="+", default=list(AT))
     made.add_argument("--jobs", type=int, default=1)
     options: argparse.Namespace = made.parse_args()
     print_machine()
+    if options.chance:
+        chance()
+        return
     train = adult_rows("train")
     if options.official:
         parts = [Parts(train, adult_rows("test"))] * options.splits

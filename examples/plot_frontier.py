@@ -27,8 +27,8 @@ model.fit(X, y, sensitive_features=sex)
 model.frontier_.round(3)
 
 # %%
-# The picture of the same table. Accuracy and the demographic parity difference (the difference
-# between the groups' shares of positive predictions) are means over held-out rows.
+# The picture of the same table. Accuracy is a mean over folds; the demographic parity difference
+# (between the groups' shares of positive predictions) is that of all held-out rows together.
 FairnessFrontierDisplay.from_estimator(model)
 plt.show()
 
