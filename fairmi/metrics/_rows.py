@@ -223,7 +223,7 @@ def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -
     `value` is a code of each row's values. They are many where a fifth of the rows (half, of one
     column), and 20, equal another row, nearly all of these share their group, more than chance
     would have, and yet a value has fewer than four rows on average. Or each value of each group
-    has a multiple of k rows, as chance has it once in 10,000 times at most: all rows were given k
+    has a multiple of k rows, as chance has it once in 1,000 times at most: all rows were given k
     times over.
     """
     n_rows = len(value)
@@ -231,7 +231,8 @@ def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -
     repeated = count[value] > 1
     cells = np.unique(value * (codes.max() + 1) + codes, return_counts=True)[1]
     times = int(np.gcd.reduce(cells))
-    if len(cells) >= 4 and len(cells) * np.log(times) >= np.log(9_999):
+    free = len(cells) - len(np.unique(codes))  # the sizes of groups may be chosen ones
+    if (free - 1) * np.log(times) >= np.log(999):
         return _text(n_rows, n_rows)
     many = max(20, n_rows * (0.5 if one_column else 0.2))
     if len(count) < len(value) / 4 or repeated.sum() < many:

@@ -26,7 +26,7 @@ from fairmi.metrics._limits import (
 from fairmi.metrics._representation import read_representation
 
 samples = st.lists(
-    st.tuples(st.integers(0, 3), st.sampled_from("abc")), min_size=4, max_size=40
+    st.tuples(st.integers(0, 3), st.sampled_from("abc")), min_size=6, max_size=40
 ).filter(lambda rows: len({group for _, group in rows}) > 1)
 
 
