@@ -38,6 +38,19 @@ from fairmi.audit.report import as_card, as_line, harmless
 from fairmi.audit.tables import tables_of
 from fairmi.exceptions import SmallGroupWarning
 
+
+class Unprinted(dict):
+    """Holds what hypothesis would print at length, and warn of its length."""
+
+    def __repr__(self):
+        return "reports"
+
+
+@pytest.fixture(scope="module")
+def reports(report):
+    return Unprinted(report=report)
+
+
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
@@ -308,9 +321,10 @@ NASTY = st.text(
 @given(model=NASTY, attribute=NASTY.filter(bool), group=NASTY, note=NASTY.filter(str.strip))
 @example(model="M(a='`<img src=x>`')", attribute="a\x7f", group="😀", note="https://e.org")
 @example(model="- a", attribute="1. b", group="# c", note="---")
-def test_no_name_is_markup_in_the_card(report, model, attribute, group, note):
+def test_no_name_is_markup_in_the_card(reports, model, attribute, group, note):
     """The same markup whatever things are called, and every name there to be read."""
 
+    (report,) = reports.values()
     groups_of = lambda group: {"": "", report.figures[4].group: group}  # noqa: E731
 
     def card(model, attribute, group, note):
