@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -319,7 +319,8 @@ def diagnosed_rows(rows: TrainingRows) -> Batch:
 
 def check_layer_sizes(sizes: Any) -> None:
     """Raise ValueError where a hidden layer's size is not a positive integer."""
-    for size in sizes if isinstance(sizes, Iterable) else [sizes]:
+    # As networks read them: a number is one layer, and so is an object that is no sequence.
+    for size in sizes if isinstance(sizes, list | tuple) else np.atleast_1d(sizes):
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."

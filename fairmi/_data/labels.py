@@ -26,15 +26,17 @@ def check_labels(name: str, X: Any, y: Any, argument: str = "y", table: str = "X
     `name` is the estimator's.
     """
     y = _check_column(name, X, y, argument, table)
-    if type_of_target(y) == "continuous":
+    try:
+        is_quantity = type_of_target(y) == "continuous"
+        if not is_quantity:
+            check_classification_targets(y)
+    except (ValueError, TypeError) as error:
+        raise naming(argument, error) from error
+    if is_quantity:
         raise ValueError(
             f"{argument}: Unknown label type: continuous. It holds numbers such as {y[0]:g}, and "
             f"{name} needs classes; give these, or take a regressor, as MIBoostingRegressor."
         )
-    try:
-        check_classification_targets(y)
-    except (ValueError, TypeError) as error:
-        raise naming(argument, error) from error
     return y
 
 
@@ -108,6 +110,8 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
         given = plain(sample_weight, argument="sample_weight")
         weights = check_sample_weight(given, X, ensure_non_negative=True)
         # A single number for all rows, or an older scikit-learn, lets these pass.
+        if weights.dtype.kind not in "biuf":
+            raise ValueError(f"Sample weights of type {weights.dtype}; give real numbers >= 0.")
         assert_all_finite(weights, input_name="sample_weight")
         if not weights.any():
             raise ValueError(

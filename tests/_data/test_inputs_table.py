@@ -116,7 +116,8 @@ def answer(table, sensitive):
         taken += " and parts of the calendar" * (len(parts) < len(encoder.columns_))
     if sensitive is not S:
         taken = ", ".join(dict.fromkeys(given.plan.kinds.values()))
-    told = " ".join(f"Warning: {warning.message}" for warning in caught)
+    texts = [text for _, text in given.notes] + [str(warning.message) for warning in caught]
+    told = " ".join(f"Warning: {text}" for text in texts)
     return f"taken: {taken}. {told}".strip()
 
 

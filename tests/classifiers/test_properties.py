@@ -28,7 +28,10 @@ def problems(draw):
         {
             "a": random.integers(0, 9, n_rows).astype(float),
             "b": random.normal(size=n_rows).astype(np.float32).astype(float),
-            "c": np.array(["x", "y", "z"], dtype=object)[random.integers(3, size=n_rows)],
+            # Each in several rows: a category of one row is not learned.
+            "c": random.permutation(
+                np.array(["x", "y", "z"], dtype=object)[np.arange(n_rows) % 3]
+            ),
         }
     )
     if draw(st.booleans()):
