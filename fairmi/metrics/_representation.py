@@ -109,11 +109,19 @@ class Column:
             read = objects
         else:
             read = read_objects(objects).values
-        if read.dtype == object:
-            floats = pd.get_dummies(pd.Series(read), dummy_na=True).to_numpy(np.float64)
-        else:
-            floats = read[:, None]
+        floats = _indicators(pd.Series(read)) if read.dtype == object else read[:, None]
         return _told_apart(floats, objects)
+
+
+def _indicators(values: pd.Series) -> np.ndarray:
+    """Return an indicator column for each value, and one for what is missing."""
+    if values.isna().all():
+        return np.ones((len(values), 1))
+    try:
+        return pd.get_dummies(values, dummy_na=True).to_numpy(np.float64)
+    except ValueError:  # pandas 2 sorts periods of unlike lengths, which have no order
+        text = values.map(repr, na_action="ignore")
+        return pd.get_dummies(text, dummy_na=True).to_numpy(np.float64)
 
 
 @dataclass(frozen=True)

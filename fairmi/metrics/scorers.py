@@ -267,6 +267,10 @@ class FairnessScorer:
             request.score.add_request(param=param, alias=alias)
         return request
 
+    def _get_metadata_request(self) -> MetadataRequest:
+        """Return the same where scikit-learn 1.6 tunes a threshold."""
+        return self.get_metadata_routing()
+
     def set_score_request(self, **requests: bool | str | None) -> FairnessScorer:
         """Change what is asked for: `sensitive_features` or `sample_weight`, True or an alias."""
         unknown = set(requests) - {"sensitive_features", "sample_weight"}
