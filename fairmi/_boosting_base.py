@@ -24,7 +24,7 @@ from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
 from fairmi._threads import threads_for
-from fairmi.boosting.base import fitted_base
+from fairmi.boosting.base import fitted_base, setting_of
 from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
 from fairmi.boosting.rounds import RoundReporter, TreePenalty
 from fairmi.boosting.training import (
@@ -184,9 +184,10 @@ class BoostingEstimator(RepresentationEstimator):
         task, base, base_scores = self._task(given), None, None
         if self.base is not None:
             y = given.classes[given.codes] if len(given.classes) else given.codes
-            base, base_scores = fitted_base(
-                self.base, given.features, y, given.task_weights, seed, self._base_scores
-            )
+            with setting_of(self.base):
+                base, base_scores = fitted_base(
+                    self.base, given.features, y, given.task_weights, seed, self._base_scores
+                )
         rows = tree_rows(given, task, x, columns["n_categories"], base_scores, self.max_bins, seed)
         config = boosting_config(
             self.get_params(deep=False),
@@ -241,7 +242,10 @@ class BoostingEstimator(RepresentationEstimator):
     def _raw_scores(self, X: Any) -> np.ndarray:
         """Return the scores (n, K) of base and trees for a checked table."""
         scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
-        return scores if self.base_ is None else scores + self._base_scores(self.base_, X)
+        if self.base_ is None:
+            return scores
+        with setting_of(self.base_):
+            return scores + self._base_scores(self.base_, X)
 
     def _channel(self) -> Channel:
         return Channel.from_spec(self.channel_, self._n_features_out)

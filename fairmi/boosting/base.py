@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -177,11 +178,17 @@ def check_base(base: Any) -> None:
         )
 
 
-# A user's set_config(transform_output=...) is for what they transform, not for a base inside.
-_AS_ARRAYS = config_context(transform_output="default")
+def setting_of(base: Any) -> AbstractContextManager[None]:
+    """Return the setting of scikit-learn under which a base is fitted and predicts.
+
+    A user's set_config(transform_output=...) is for what they transform, not for the steps of a
+    base inside. A frozen base was fitted under their setting, and goes on under it.
+    """
+    if isinstance(base, FrozenEstimator):
+        return nullcontext()
+    return config_context(transform_output="default")
 
 
-@_AS_ARRAYS
 def fitted_base(
     base: Any,
     X: Any,
@@ -236,7 +243,6 @@ def fitted_base(
     return fitted, scores
 
 
-@_AS_ARRAYS
 def scores_of_base(base: Any, X: Any) -> np.ndarray:
     """Return log odds (n, 1) for two classes, else a score for each class, (n, K)."""
     if hasattr(base, "predict_proba"):

@@ -8,12 +8,18 @@ import polars as pl
 import pytest
 import sklearn
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fairmi import MIBoostingClassifier, MIDebiasedClassifier, MIDebiasedClassifierCV
+from fairmi import (
+    MIBoostingClassifier,
+    MIBoostingRegressor,
+    MIDebiasedClassifier,
+    MIDebiasedClassifierCV,
+)
 from fairmi.audit import audit
 from fairmi.metrics import certify, leakage_report, mutual_information_report
 from fairmi.preprocessing import TableEncoder
@@ -68,6 +74,25 @@ def test_predictions_are_those_of_the_default(name, library):
         z = expected.transform(TABLE)
         assert isinstance(z, FRAMES[library])
     np.testing.assert_array_equal(z, expected.transform(TABLE))
+
+
+def test_a_frozen_base_goes_on_under_the_setting_that_it_was_fitted_under():
+    X = TABLE[["pay"]]
+    with sklearn.config_context(transform_output="pandas"):  # so that names reach the last step
+        base = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
+        model = clone(TREES).set_params(base=FrozenEstimator(base), lam=0)
+        fitted = model.fit(X, Y, sensitive_features=S)
+        np.testing.assert_allclose(fitted.predict_proba(X), base.predict_proba(X))
+
+
+def test_a_regressor_s_base_predicts_as_it_was_fitted():
+    X, y = TABLE[["pay"]], TABLE["pay"] + RANDOM.normal(size=N)
+    model = MIBoostingRegressor(
+        max_iter=3, random_state=0, base=make_pipeline(StandardScaler(), LinearRegression())
+    ).fit(X, y, sensitive_features=S)
+    with sklearn.config_context(transform_output="pandas"):
+        within = model.predict(X)
+    np.testing.assert_array_equal(within, model.predict(X))
 
 
 @pytest.mark.slow
