@@ -475,7 +475,8 @@ class FairnessMonitor:
         title = f"{measure.replace('_', ' ')}: {labels[a]} less {labels[b]}"
         ax.set(xlabel="time", ylabel=title)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False)
+        # On white, so that the line of the tolerance does not cross its words.
+        ax.legend(framealpha=1, edgecolor="none")
         return ax
 
     def __repr__(self) -> str:

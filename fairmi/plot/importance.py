@@ -86,7 +86,7 @@ class GapImportanceDisplay:
         ax.invert_yaxis()
         title = measure.replace("_", " ")
         gap = "" if measure in ("probe_auc", "accuracy", "minus_squared_error") else "gap in "
-        ax.set_xlabel(f"{gap}{title} that goes where the columns are permuted")
+        ax.set_xlabel(f"{gap}{title}\nthat goes where the columns are permuted")
         ax.axvline(0, color="#666666", lw=1)
         tidy(ax)
         ax.legend(title=f"{gap}{title}", frameon=False)
