@@ -191,5 +191,6 @@ def _lines_of_table(
             in_time.add(method.name)
     slow = [method.name for method, _ in lines if method.name not in in_time]
     if slow:
-        notes.append(f"Left out as too slow for {minutes:g} minutes: {', '.join(slow)}.")
+        unit = "minute" if minutes == 1 else "minutes"
+        notes.append(f"Left out as too slow for {minutes:g} {unit}: {', '.join(slow)}.")
     return [line for line in lines if line[0].name in in_time], notes
