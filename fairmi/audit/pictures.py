@@ -33,7 +33,6 @@ PALE_INK = "#555555"  # small text
 GREY = "#666666"  # axes, and the edge of what chance explains
 GRID = "#DDDDDD"  # lines that carry nothing, and the inside of an edged area
 BROWN = "#A6761D"
-PALE_GREY = "#7F7F7F"
 
 # Dashes and marks tell apart in grey what colours do on a screen.
 DASHES = ("none", "7 3", "2 3", "9 3 2 3")

@@ -294,10 +294,6 @@ class Quantity:
         """Return predictions, (n, 1)."""
         return np.exp(scores) if self.has_log_link else scores
 
-    def link(self, predictions: np.ndarray) -> np.ndarray:
-        """Return the scores that stand for predictions, (n, 1)."""
-        return np.log(predictions) if self.has_log_link else predictions
-
     def derivatives(
         self, scores: np.ndarray, target: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
