@@ -233,12 +233,14 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
                 trunk = self._trunk(encoded, device, goes_on=False)
                 config = self._config(given, encoded, device, seed, trunk)
                 check_size(config.architecture, 1)
-                rows, _ = training_rows(
+                rows = training_rows(
                     encoded,
+                    encoded.codes,
                     given.plan.n_groups,
                     constraint=self.constraint,
                     group_weight=self.group_weight,
-                    n_classes=len(given.classes),
+                    labels=encoded.codes,
+                    n_labels=len(given.classes),
                     device=device,
                 )
                 training = Backprop(rows, config, trunk)

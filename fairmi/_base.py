@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
     TransformerMixin,
 )
 from sklearn.utils.validation import check_is_fitted
@@ -21,8 +22,8 @@ from fairmi._data.fit_input import FitInput, RowOptions
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import plan_from_plain, plan_to_plain
 from fairmi._data.tables import Header, check_table
-from fairmi._sklearn_compat import DocLinkMixin
-from fairmi.core.task import Classes
+from fairmi._sklearn_compat import DocLinkMixin, Interval, StrOptions
+from fairmi.core.task import Classes, Quantity
 from fairmi.exceptions import (
     CollapseWarning,
     ConvergenceWarning,
@@ -33,6 +34,8 @@ from fairmi.exceptions import (
 
 Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
 
+LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
+_BINS_OF_Y = 4
 _FEW_STEPS = 200
 # Penalties that estimate I(Z; C), by name: the measures themselves load torch, which trees do
 # without.
@@ -108,6 +111,9 @@ class RepresentationEstimator(
         )
 
     def _represent(self, X: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def _scores(self, Z: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
     def _store(self, given: FitInput, learned: dict[str, Any], notes: Sequence[Note] = ()) -> Self:
@@ -205,8 +211,61 @@ class RepresentationClassifier(ClassifierMixin, RepresentationEstimator):
         scores = self._scores(self._representation(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def _scores(self, Z: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+
+class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
+    """What regressors share: a loss and its settings, and which y these can be fitted to."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "loss": [StrOptions(set(LOSSES))],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "power": [Interval(Real, 1, 2, closed="both")],
+        "constraint": [StrOptions({"demographic_parity", "conditional"})],
+        "n_y_bins": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+    }
+
+    loss: str
+    quantile: float
+    power: float
+    constraint: str
+    n_y_bins: int | str
+
+    def _quantity(self) -> Quantity:
+        return Quantity(self.loss, float(self.quantile), float(self.power))
+
+    def _bins_of_y(self) -> int:
+        return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
+
+    def _check_y(self, y: np.ndarray) -> None:
+        """Raise ValueError where the loss has no value at y, or y has fewer rows than bins."""
+        loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
+        if not loss.in_y_true_range(y):
+            what = "of 0 or more" if loss.interval_y_true.low_inclusive else "above 0"
+            raise ValueError(
+                f"loss={self.loss!r} needs y {what}, but its smallest value is {y.min():g}; take "
+                'loss="squared_error", or another y.'
+            )
+        if self._quantity().has_log_link and not y.any():
+            raise ValueError(f"loss={self.loss!r} has no score for a y that is 0 in all rows.")
+        if self.constraint == "conditional" and len(y) < 2 * n_bins:
+            raise ValueError(
+                f"y has {len(y)} rows, too few for n_y_bins={n_bins}; lower it, or take "
+                'constraint="demographic_parity".'
+            )
+
+    def _nothing_explained(self, what: str) -> list[Note]:
+        """Say that a model, or its base, explains nothing, and what may help."""
+        other = "" if self.loss == "absolute_error" else ', as loss="absolute_error"'
+        message = (
+            f"{what} explains nothing of y, so that all predictions are about one value. If "
+            "few values of y are far from all others, take a loss that they don't rule"
+            f"{other}; else X tells nothing of y."
+        )
+        return [(CollapseWarning, message)]
+
+    def _one_value(self) -> list[Note]:
+        """Say that one value is predicted for all rows."""
+        message = "The fit collapsed: one value is predicted for every training row"
+        return [(CollapseWarning, f"{message}; lower lam={self.lam!r}.")]
 
 
 def check_callbacks(callbacks: Any) -> None:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.base import RegressorMixin
 
-from fairmi._base import Callbacks
+from fairmi._base import Callbacks, RepresentationRegressor
 from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput, read_quantity_input
-from fairmi._sklearn_compat import Interval, StrOptions
+from fairmi._sklearn_compat import Interval
 from fairmi.boosting.penalties import READ_OFF_A_TABLE
 from fairmi.boosting.training import TrainedTrees, TreeRows
 from fairmi.core.membership import Comparison, Membership, compare, quantile_bins
 from fairmi.core.task import Quantity
-from fairmi.exceptions import CollapseWarning, Note, warn_of
+from fairmi.exceptions import Note, warn_of
 
-_LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
-_BINS_OF_Y = 4
-# Share of the loss of a constant below which a base explains nothing.
-_NOTHING = 1e-3
 _TINY = 1e-9
 
 
-class MIBoostingRegressor(RegressorMixin, BoostingEstimator):
+class MIBoostingRegressor(RepresentationRegressor, BoostingEstimator):
     """Boosted trees that predict a number and tell little of the sensitive features.
 
     A base, boosting without a penalty, gives each row a score F on the scale of the link; further
@@ -136,11 +131,7 @@ warnings_, history_, base_, columns_, trees_, channel_
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BoostingEstimator._parameter_constraints,
-        "loss": [StrOptions(set(_LOSSES))],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "power": [Interval(Real, 1, 2, closed="both")],
-        "constraint": [StrOptions({"demographic_parity", "conditional"})],
-        "n_y_bins": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
+        **RepresentationRegressor._parameter_constraints,
         "n_sensitive_bins": [Interval(Integral, 2, None, closed="left")],
         "n_predictions": [None, Interval(Integral, 2, None, closed="left")],
     }
@@ -271,33 +262,10 @@ warnings_, history_, base_, columns_, trees_, channel_
             return predictions * self.balance_
         return predictions + self.balance_
 
-    def _quantity(self) -> Quantity:
-        return Quantity(self.loss, float(self.quantile), float(self.power))
-
     def _read(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
         given = read_quantity_input(self._row_options(), X, y, sensitive_features, sample_weight)
         self._check_y(given.codes)
         return given
-
-    def _check_y(self, y: np.ndarray) -> None:
-        """Raise ValueError where the loss has no value at y, or y has fewer rows than bins."""
-        loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
-        if not loss.in_y_true_range(y):
-            what = "of 0 or more" if loss.interval_y_true.low_inclusive else "above 0"
-            raise ValueError(
-                f"loss={self.loss!r} needs y {what}, but its smallest value is {y.min():g}; take "
-                'loss="squared_error", or another y.'
-            )
-        if self._quantity().has_log_link and not y.any():
-            raise ValueError(f"loss={self.loss!r} has no score for a y that is 0 in all rows.")
-        if self.constraint == "conditional" and len(y) < 2 * n_bins:
-            raise ValueError(
-                f"y has {len(y)} rows, too few for n_y_bins={n_bins}; lower it, or take "
-                'constraint="demographic_parity".'
-            )
-
-    def _bins_of_y(self) -> int:
-        return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
 
     def _task(self, given: FitInput) -> Quantity:
         return self._quantity()
@@ -360,21 +328,9 @@ warnings_, history_, base_, columns_, trees_, channel_
     def _warnings(
         self, rows: TreeRows, trained: TrainedTrees, predicted: np.ndarray, lam: float
     ) -> list[Note]:
-        explained, of_constant = self._quantity().explained(
-            trained.base_scores, rows.y, rows.weights
-        )
-        if explained <= _NOTHING * of_constant:
-            other = "" if self.loss == "absolute_error" else ', as loss="absolute_error"'
-            message = (
-                "The base explains nothing of y, so that all predictions are about one value. If "
-                "few values of y are far from all others, take a loss that they don't rule"
-                f"{other}; else X tells nothing of y."
-            )
-            return [(CollapseWarning, message)]
-        if lam > 0 and np.ptp(predicted) == 0:
-            message = "The fit collapsed: one value is predicted for every training row"
-            return [(CollapseWarning, f"{message}; lower lam={self.lam!r}.")]
-        return []
+        if self._quantity().is_flat(trained.base_scores, rows.y, rows.weights):
+            return self._nothing_explained("The base")
+        return self._one_value() if lam > 0 and np.ptp(predicted) == 0 else []
 
 
 def _means_of_levels(

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier, notes_of_collapse
+from fairmi._base import RepresentationClassifier, RepresentationEstimator, notes_of_collapse
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import as_array_rows, check_array_rows
@@ -132,8 +132,8 @@ def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractCon
     return own_draws(seed, device)
 
 
-class NetworkClassifier(RepresentationClassifier):
-    """A classifier whose state is an encoding of columns, and networks."""
+class NetworkEstimator(RepresentationEstimator):
+    """An estimator whose state is an encoding of columns, and networks."""
 
     # What to do where the critic sees little of what is left.
     _against_blindness: ClassVar[str] = (
@@ -192,9 +192,12 @@ class NetworkClassifier(RepresentationClassifier):
             from fairmi.networks.rows import item_rows
 
             return None, item_rows(given, device_of(self.device))
-        if encoder is None:
-            encoder = TableEncoder().fit(given.features, given.codes, given.task_weights)
+        encoder = self._table_encoder(given) if encoder is None else encoder
         return encoder, encode_rows(given, encoder)
+
+    def _table_encoder(self, given: FitInput) -> TableEncoder:
+        """Return an encoding of a table, learned from these rows."""
+        return TableEncoder().fit(given.features, given.codes, given.task_weights)
 
     def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
         """Return the trunk of a fit, None without an encoder of the user's."""
@@ -215,6 +218,15 @@ class NetworkClassifier(RepresentationClassifier):
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return self._networks().scores_of(Z)
 
+    def _trivial(
+        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+    ) -> list[Note]:
+        """Say that a fit ended in a trivial solution, and what to change, if it did.
+
+        `scores` (B, K) are those of the rows of a batch; else as `_diagnosed`.
+        """
+        raise NotImplementedError
+
     def _diagnosed(
         self,
         batch: Batch,
@@ -230,18 +242,7 @@ class NetworkClassifier(RepresentationClassifier):
         networks = self._networks()
         x, features = batch.x.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x))
-        scores = networks.mean_scores(z)
-        weights = batch.task_weights[0].cpu().numpy()
-        y, cost_of_y = batch.y.cpu().numpy(), _cost_of_y(batch, lams)
-        notes = notes_of_collapse(
-            Classes(len(self.classes_)),
-            scores,
-            y,
-            weights,
-            self.lam,
-            cost_of_y=cost_of_y,
-            n_steps=n_steps,
-        )
+        notes = self._trivial(networks.mean_scores(z), batch, n_steps, lams)
         if self.constraint != "demographic_parity" or not claims:
             return notes
         groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
@@ -300,6 +301,23 @@ class NetworkClassifier(RepresentationClassifier):
     def _n_features_out(self) -> int:
         several = self.architecture_["n_models"] > 1
         return int(self.architecture_["n_outputs" if several else "n_components"])
+
+
+class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
+    """Networks whose scores are those of classes."""
+
+    def _trivial(
+        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+    ) -> list[Note]:
+        return notes_of_collapse(
+            Classes(len(self.classes_)),
+            scores,
+            batch.y.cpu().numpy(),
+            batch.task_weights[0].cpu().numpy(),
+            self.lam,
+            cost_of_y=_cost_of_y(batch, lams),
+            n_steps=n_steps,
+        )
 
 
 def _cost_of_y(batch: Batch, lams: Sequence[float]) -> float:

@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import (
-    Callbacks,
-    check_callbacks,
-    check_lam,
-    check_path_lams,
-    check_started,
-    measures_information,
-    notes_of_stop,
-)
-from fairmi._data.fit_input import FitInput, read_fit_input, read_stream_input
+from fairmi._base import Callbacks, measures_information
+from fairmi._data.fit_input import Earlier, FitInput, read_fit_input, read_stream_input
 from fairmi._data.labels import prior_offsets
-from fairmi._data.random_state import seed_of
-from fairmi._network_base import (
-    NetworkClassifier,
-    check_layer_sizes,
-    diagnosed_rows,
-    few_threads,
-    own_randomness,
-)
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
-from fairmi.core.task import log_odds
-from fairmi.exceptions import warn_of
-from fairmi.networks.config import NetworkConfig, network_config
-from fairmi.preprocessing import TableEncoder
+from fairmi._data.tables import Header
+from fairmi._debiased_base import DebiasedNetworks, UserRows
+from fairmi._network_base import NetworkClassifier
+from fairmi._sklearn_compat import StrOptions
+from fairmi.core.task import Classes, Scaled, log_odds
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
-if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    import torch
 
-    from fairmi.networks.own_encoder import Trunk
-    from fairmi.networks.rows import TrainingRows
-    from fairmi.networks.trainer import TrainedNetworks, Trainer
-
-_AUTO = StrOptions({"auto"})
-
-
-class MIDebiasedClassifier(NetworkClassifier):
+class MIDebiasedClassifier(NetworkClassifier, DebiasedNetworks):
     """Classifier on a representation that keeps what predicts y and drops what tells the group.
 
     An encoder maps X to a representation Z of few units, each rounded to few levels; a head
@@ -223,39 +195,11 @@ default="demographic_parity"
     True
     """
 
-    # What a stream goes on from, as plain data: see `fairmi.networks.stream_state`.
-    _stream: dict[str, Any] | None = None
-
-    __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "lam": [Interval(Real, 0, None, closed="left"), dict],
+        **DebiasedNetworks._parameter_constraints,
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
-        "group_weight": [None, StrOptions({"auto", "balanced"})],
-        "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "prior_correction": ["boolean"],
-        "encoder": [None, callable],
-        "hidden_layer_sizes": ["array-like", Integral],
-        "n_components": [_AUTO, Interval(Integral, 1, None, closed="left")],
-        "n_levels": [None, Interval(Integral, 2, None, closed="left")],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
-        "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [_AUTO, Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [_AUTO, Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [_AUTO, Interval(Real, 0, None, closed="left")],
-        "dropout": [_AUTO, Interval(Real, 0, 1, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [None, list, tuple],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -317,112 +261,6 @@ default="demographic_parity"
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train on X, y and the sensitive features; a second fit starts anew.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
-            Numeric, boolean, categorical and text columns, missing values included. With an
-            `encoder` of your own an array, a memory-mapped file or a
-            `fairmi.datasets.LazyArray` of shape (n_rows, ...) is read as it is, a batch at a time:
-            bytes (uint8) as floats from 0 to 1, floats as float32, other integers as int64.
-        y : array-like of shape (n_rows,)
-            Two or more classes, any labels.
-        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
-(n_rows, n_sensitive), default=None
-            Groups, or continuous values: numbers of more than 20 distinct values, or floats of
-            more than two that are too rare for groups (one row, or fewer than 5 on average).
-            Several categorical columns make a group of each combination. May be None only where
-            `sensitive_columns` names columns of X.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
-            says; a weight of 2 is a row given twice, and of 0 a row left out.
-
-        Returns
-        -------
-        MIDebiasedClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        SensitiveFeaturesError
-            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
-            sensitive feature is missing in a row, or has fewer than two groups of two rows.
-        ValueError
-            If X, y, weights or a parameter can't be used; the message names it and the fix.
-        StoppedFitError, KeyboardInterrupt
-            If a loss became non-finite before the first whole epoch; if the fit was interrupted,
-            once the state so far is the model.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If a loss became non-finite or the fit was interrupted; the last good state is kept.
-        SmallGroupWarning
-            If a row is the only one of its group; it trains the task alone.
-        CollapseWarning
-            If one class alone is predicted; if λ is so large that a constant prediction has a
-            lower loss than y itself, and the fitted model is no better than one; or if Z tells
-            much that the critic doesn't see.
-        """
-        self._check_parameters()
-        goes_on = self.warm_start and hasattr(self, "parameters_")
-        with few_threads(self.encoder):
-            given, encoder = self._read(X, y, sensitive_features, sample_weight, goes_on=goes_on)
-            warn_of(given.notes, stacklevel=2)
-            lam, factors = given.plan.weigh(self.lam)
-            encoder, rows = self._encoded(given, encoder)
-            trained, data = self._trained(given, rows, (lam,), factors, goes_on=goes_on)
-            check_started(trained.stopped(0), len(trained.history(0)))
-            self._take(given, encoder, data, trained, 0)
-        return self._warn(given)
-
-    def fit_path(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        lams: Sequence[float],
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> list[Self]:
-        """Return fitted copies at many λ, all from one training; this estimator stays as it is.
-
-        See `fairmi.path.fairness_path`, which calls it and gives the warnings of the models.
-
-        Parameters
-        ----------
-        X, y, sensitive_features, sample_weight : as in `fit`
-        lams : sequence of float
-            Values of λ >= 0, in place of `lam`.
-
-        Returns
-        -------
-        list of MIDebiasedClassifier
-            One for each of `lams`; what each would have warned of is in `warnings_`.
-
-        Raises
-        ------
-        SensitiveFeaturesError, ValueError
-            As `fit`; also if `lam` is a dict.
-        """
-        self._check_parameters()
-        values = check_path_lams(self.lam, lams)
-        with few_threads(self.encoder):
-            given, encoder = self._read(X, y, sensitive_features, sample_weight)
-            encoder, rows = self._encoded(given, encoder)
-            trained, data = self._trained(given, rows, values, (1.0,), goes_on=False)
-            models = [clone(self).set_params(lam=lam) for lam in values]
-            return [m._take(given, encoder, data, trained, k) for k, m in enumerate(models)]
-
     def partial_fit(
         self,
         X: Any,
@@ -462,181 +300,34 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
-        from fairmi.networks.reducer import check_alone
-
-        self._check_parameters()
-        check_alone("partial_fit")
-        first = not hasattr(self, "parameters_")
-        given = read_stream_input(
-            self._row_options(),
-            X,
-            y,
-            sensitive_features,
-            sample_weight,
-            classes=classes,
-            earlier=None if first else (self._header(), self.classes_, self._sensitive_plan),
-            sensitive_values=sensitive_values,
-        )
-        warn_of(given.notes, stacklevel=2)
-        with few_threads(self.encoder):
-            self._train_part(given, first=first)
+        rows = UserRows(X, y, sensitive_features, sample_weight)
+        given = self._train_part(rows, classes=classes, sensitive_values=sensitive_values)
         return self._warn(given)
 
-    def _train_part(self, given: FitInput, *, first: bool) -> None:
-        """Train on the rows of one part of a stream, and become what was learned."""
-        from fairmi.networks.loop import epoch_dict
-        from fairmi.networks.model import device_of
-        from fairmi.networks.stream_state import stream_state
+    def _read_rows(self, rows: UserRows, earlier: Header | None = None) -> FitInput:
+        known = None if earlier is None else (earlier, self.classes_)
+        return read_fit_input(self._row_options(), *rows, earlier=known)
 
-        lam, factors = given.plan.weigh(self.lam)
-        encoder, rows = self._encoded(given, None if first else self.encoder_)
-        counts = None if first else self.sensitive_counts_
-        totals = rows.totals + (0 if self._stream is None else self._stream["totals"])
-        step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
-        device, seed = device_of(self.device), seed_of(self.random_state)
-        with own_randomness(self.encoder, seed + step, device):
-            trunk = self._trunk(rows, device, goes_on=not first)
-            config = self._config(given, rows, (lam,), factors, None, device, seed, trunk)
-            data, counts = self._training_rows(given, rows, device, counts, totals)
-            trainer = self._stream_trainer(data, config, trunk)
-            record = trainer.feed(data, config, step, epoch + 1)
-        learned: dict[str, Any] = {"encoder_": encoder, "architecture_": config.architecture}
-        if trunk is not None:
-            learned["trunk_"] = trunk.finished()
-        if record is None:
-            learned |= self._unfed(data, config, counts)
-            self._store(given, learned, notes_of_stop("diverged", learned["n_iter_"]))
-            return
-        learned |= {
-            "parameters_": trainer.networks.arrays(slice(None)),
-            "sensitive_counts_": counts,
-            "history_": [*getattr(self, "history_", ()), epoch_dict(record, slice(None))],
-            "n_iter_": record.epoch,
-            "t_": trainer.step_count,
-            "stopped_": None,
-        }
-        self._store(given, learned, [])
-        self._stream = stream_state(trainer) | {"totals": totals}
-
-    def finish(self) -> Self:
-        """End a stream: drop critic and optimisers, which make a saved model three times as large.
-
-        Returns
-        -------
-        MIDebiasedClassifier
-            The estimator. A further `partial_fit` starts with fresh ones.
-        """
-        check_is_fitted(self, "classes_")
-        self._stream = None
-        return self
-
-    def _stream_trainer(
-        self, data: TrainingRows, config: NetworkConfig, trunk: Trunk | None
-    ) -> Trainer:
-        """Return a trainer that goes on from the stream so far, or starts from the weights."""
-        from fairmi.networks.stream_state import go_on_from
-        from fairmi.networks.trainer import Trainer
-
-        if not hasattr(self, "parameters_"):
-            return Trainer(data, config, trunk=trunk)
-        _check_architecture(config.architecture, self.architecture_)
-        trainer = Trainer(data, config, self.parameters_, trunk)
-        if self._stream is not None:
-            go_on_from(trainer, self._stream)
-        return trainer
-
-    def _unfed(
-        self, data: TrainingRows, config: NetworkConfig, counts: np.ndarray
-    ) -> dict[str, Any]:
-        """Return what is kept of a part of a stream on which the networks diverged."""
-        from fairmi.networks.trainer import Trainer
-
-        names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
-        kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        if not kept:
-            start = Trainer(data, config).networks.arrays(slice(None))
-            kept = dict(zip(names, (start, np.zeros_like(counts), [], 0, 0), strict=True))
-        return kept | {"stopped_": "diverged"}
-
-    def _read(
+    def _read_part(
         self,
-        X: Any,
-        y: Any,
-        sensitive_features: Any,
-        sample_weight: Any,
-        *,
-        goes_on: bool = False,
-    ) -> tuple[FitInput, TableEncoder | None]:
-        """Return the rows of a fit, and an encoder of them if one is known."""
-        from fairmi.networks.reducer import active_reducer, read_shard
+        rows: UserRows,
+        earlier: Earlier | None,
+        **known: Any,
+    ) -> FitInput:
+        known = {"classes": None, **known}
+        return read_stream_input(self._row_options(), *rows, earlier=earlier, **known)
 
-        given = (self._row_options(), X, y, sensitive_features, sample_weight)
-        if active_reducer().n_shards > 1:
-            return read_shard(self, *given, reducer=active_reducer())
-        earlier = (self._header(), self.classes_) if goes_on else None
-        return read_fit_input(*given, earlier=earlier), self.encoder_ if goes_on else None
+    def _task(self, given: FitInput, rows: EncodedRows) -> Classes:
+        return Classes(len(given.classes))
 
-    def _check_parameters(self) -> None:
-        from fairmi.dependence.names import penalty_of
+    def _learned_rows(
+        self, task: Classes | Scaled, rows: EncodedRows
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        assert isinstance(task, Classes)
+        return rows.codes, rows.codes, task.n_classes
 
-        self._validate_params()
-        check_layer_sizes(self.hidden_layer_sizes)
-        check_callbacks(self.callbacks)
-        check_lam(self.lam)
-        penalty_of(self.penalty)
-
-    def _config(
-        self,
-        given: FitInput,
-        rows: EncodedRows,
-        lams: tuple[float, ...],
-        factors: tuple[float, ...],
-        n_rows: int | None,
-        device: torch.device,
-        seed: int,
-        trunk: Trunk | None,
-    ) -> NetworkConfig:
-        from fairmi.dependence.names import penalty_of
-        from fairmi.networks.reducer import active_reducer
-
-        n_classes, odds = len(given.classes), 0.0
-        if n_classes == 2:  # shards differ, and settings must not
-            odds = active_reducer().of_first(lambda: log_odds(given.codes, given.task_weights))
-        return network_config(
-            self.get_params(deep=False),
-            lams=lams,
-            n_rows=n_rows,
-            n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
-            n_classes=n_classes,
-            own_encoder=trunk is not None,
-            log_odds=odds,
-            factors=factors,
-            penalty=penalty_of(self.penalty),
-            device=device,
-            seed=seed,
-        )
-
-    def _training_rows(
-        self,
-        given: FitInput,
-        rows: EncodedRows,
-        device: torch.device,
-        counts: np.ndarray | None = None,
-        totals: np.ndarray | None = None,
-    ) -> tuple[TrainingRows, np.ndarray]:
-        from fairmi.networks.rows import training_rows
-
-        return training_rows(
-            rows,
-            given.plan.n_groups,
-            constraint=self.constraint,
-            group_weight=self.group_weight,
-            n_classes=len(given.classes),
-            device=device,
-            offsets=self._offsets(given, rows),
-            earlier_counts=counts,
-            totals=totals,
-        )
+    def _log_odds(self, given: FitInput) -> float:
+        return log_odds(given.codes, given.task_weights) if len(given.classes) == 2 else 0.0
 
     def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
         if not self.prior_correction:
@@ -644,93 +335,9 @@ default="demographic_parity"
         attributes, n_classes = rows.sensitive.attributes, len(given.classes)
         return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
 
-    def _trained(
-        self,
-        given: FitInput,
-        rows: EncodedRows,
-        lams: tuple[float, ...],
-        factors: tuple[float, ...],
-        *,
-        goes_on: bool,
-    ) -> tuple[TrainedNetworks, tuple[TrainingRows, np.ndarray]]:
-        from fairmi.networks.loop import Reporter
-        from fairmi.networks.model import device_of
-        from fairmi.networks.reducer import active_reducer
-        from fairmi.networks.trainer import train_networks
-
-        reducer = active_reducer()
-        device, seed = device_of(self.device), reducer.of_first(lambda: seed_of(self.random_state))
-        with own_randomness(self.encoder, seed, device):
-            trunk = self._trunk(rows, device, goes_on=goes_on)
-            n_rows = reducer.total(len(rows.codes))
-            config = self._config(given, rows, lams, factors, n_rows, device, seed, trunk)
-            if goes_on:
-                _check_architecture(config.architecture, self.architecture_)
-            data, counts = self._training_rows(given, rows, device)
-            with Reporter(
-                list(self.callbacks or ()),
-                show=bool(self.verbose),
-                n_epochs=config.max_iter,
-                n_rows=data.n_rows,
-                models=config.asked,
-            ) as report:
-                start = self.parameters_ if goes_on else None
-                trained = train_networks(
-                    data, config, lambda record: reducer.any(report(record)), start, trunk
-                )
-                return trained, (data, counts)
-
-    def _take(
-        self,
-        given: FitInput,
-        encoder: TableEncoder | None,
-        data: tuple[TrainingRows, np.ndarray],
-        trained: TrainedNetworks,
-        place: int,
-    ) -> Self:
-        """Become the model of one λ of a training."""
-        rows, counts = data
-        history, config = trained.history(place), trained.config
-        stopped = trained.stopped(place)
-        learned: dict[str, Any] = {
-            "encoder_": encoder,
-            "architecture_": config.architecture,
-            "parameters_": trained.parameters(place),
-            "sensitive_counts_": counts,
-            "history_": history,
-            "n_iter_": len(history),
-            "t_": len(history) * trained.trainer.n_batches,
-            "stopped_": stopped,
-        }
-        if trained.trunk is not None:
-            learned["trunk_"] = trained.trunk.finished()
-        self._stream = None
-        self._store(given, learned, notes_of_stop(stopped, len(history)))
-        batch = diagnosed_rows(rows)
-        lams = [config.lams[place] * factor for factor in config.factors]
-        lams = lams if measures_information(self.penalty) else []
-        self._note(self._diagnosed(batch, trained.claims(batch, place), self.t_, lams))
-        reducer = trained.trainer.reducer
-        if reducer.n_shards > 1:
-            from fairmi.networks.reducer import learned_of
-
-            # Parameters are equal; times and warnings are those of the first.
-            for name, value in reducer.of_first(lambda: learned_of(self)).items():
-                setattr(self, name, value)
-        return self
+    def _lams_in_nats(self, lams: Sequence[float]) -> list[float]:
+        return list(lams) if measures_information(self.penalty) else []
 
 
 # Saved models name the public place of a class, which stays where its file moves.
 MIDebiasedClassifier.__module__ = "fairmi"
-
-
-def _check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
-    """Raise ValueError where a fit that goes on would need other networks than there are."""
-    for name, value in wanted.items():
-        if name != "dropout" and value != fitted[name]:
-            parameter = "n_estimators" if name == "n_models" else name
-            raise ValueError(
-                f"This fit goes on from networks of {parameter}={fitted[name]!r}, but the "
-                f"parameters now ask for {value!r}; set them back, or fit anew with "
-                "warm_start=False."
-            )

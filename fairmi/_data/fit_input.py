@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -71,6 +72,10 @@ class RowOptions:
             reads_probabilities=reads_probabilities,
             **{field: parameters[field] for field in own if field in parameters},
         )
+
+
+Earlier = tuple[Header, np.ndarray, SensitivePlan]
+"""Columns, classes and plan of the rows as which later ones are read."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +174,28 @@ def read_fit_input(
 
 
 def read_quantity_input(
-    options: RowOptions, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
+    options: RowOptions,
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    sample_weight: Any,
+    *,
+    earlier: tuple[Header, SensitivePlan | None] | None = None,
+    sensitive_values: Any = None,
 ) -> FitInput:
-    """Read and check what a user gave to `fit` of a regressor, as `read_fit_input` does."""
-    rows = _rows(options, X, y, sensitive_features, sample_weight, None, check_y=check_numbers)
-    return _input(rows, np.zeros(0), *_plan(options, rows))
+    """Read and check what a user gave to `fit` or `partial_fit` of a regressor.
+
+    `earlier` are the columns of the fit that this one goes on from, and its plan where this is a
+    later part of a stream. `sensitive_values` are all groups. Raises as `read_fit_input` does.
+    """
+    header, plan = (None, None) if earlier is None else earlier
+    check = check_numbers if plan is None else partial(check_numbers, may_be_constant=True)
+    rows = _rows(options, X, y, sensitive_features, sample_weight, header, check_y=check)
+    if plan is None:
+        return _input(rows, np.zeros(0), *_plan(options, rows, values=sensitive_values))
+    if sensitive_values is not None:
+        check_same_groups(sensitive_values, plan.groups)
+    return _input(rows, np.zeros(0), plan, [])
 
 
 def read_stream_input(
@@ -184,7 +206,7 @@ def read_stream_input(
     sample_weight: Any,
     *,
     classes: Any,
-    earlier: tuple[Header, np.ndarray, SensitivePlan] | None,
+    earlier: Earlier | None,
     sensitive_values: Any = None,
 ) -> FitInput:
     """Read and check what a user gave to `partial_fit`.

@@ -35,18 +35,24 @@ def check_labels(name: str, X: Any, y: Any, argument: str = "y", table: str = "X
     if is_quantity:
         raise ValueError(
             f"{argument}: Unknown label type: continuous. It holds numbers such as {y[0]:g}, and "
-            f"{name} needs classes; give these, or take a regressor, as MIBoostingRegressor."
+            f"{name} needs classes; give these, or take {_other_of(name, 'Regressor')}."
         )
     return y
 
 
-def check_numbers(name: str, X: Any, y: Any) -> np.ndarray:
+def _other_of(name: str, kind: str) -> str:
+    """Return the regressor, or classifier, that is the counterpart of an estimator."""
+    return f"{'MIDebiased' if name.startswith('MIDebiased') else 'MIBoosting'}{kind}"
+
+
+def check_numbers(name: str, X: Any, y: Any, *, may_be_constant: bool = False) -> np.ndarray:
     """Return y as a 1-d float64 array of finite numbers, as long as X.
 
     Raises
     ------
     ValueError
-        If y has no numbers, one value alone, or a value that is missing or infinite.
+        If y has no numbers, a value that is missing or infinite, or one value alone where it may
+        not.
     """
     y = _check_column(name, X, y, "y", "X")
     if y.dtype.kind not in "iuf":
@@ -55,11 +61,11 @@ def check_numbers(name: str, X: Any, y: Any) -> np.ndarray:
         except (TypeError, ValueError):
             raise ValueError(
                 f"y holds {y[0]!r}, which is no number, and {name} predicts numbers; for classes "
-                "take a classifier, as MIBoostingClassifier."
+                f"take {_other_of(name, 'Classifier')}."
             ) from None
     y = y.astype(np.float64)
     assert_all_finite(y, input_name="y")
-    if (y == y[0]).all():
+    if (y == y[0]).all() and not may_be_constant:
         raise ValueError(
             f"y has the one value {y[0]:g} in all of n_samples={len(y)} rows; a regressor needs "
             "at least two values."

@@ -238,11 +238,16 @@ def quantile_bins(values: np.ndarray, weights: np.ndarray, n_bins: int) -> tuple
 
     Equal values share a bin, so that few values make fewer bins than `n_bins`.
     """
+    ends = quantile_ends(values, weights, n_bins)
+    return np.searchsorted(ends, values), len(ends) + 1
+
+
+def quantile_ends(values: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the largest value of each bin but the last, as `quantile_bins` has them."""
     order = np.argsort(values, kind="stable")
     ranks = np.cumsum(weights[order]) / weights.sum()
     ends = values[order][np.searchsorted(ranks, np.arange(1, n_bins) / n_bins)]
-    ends = np.unique(ends[ends < values.max()])
-    return np.searchsorted(ends, values), len(ends) + 1
+    return np.unique(ends[ends < values.max()])
 
 
 def check_group_weight(group_weight: str | None, n_groups: Sequence[int]) -> None:

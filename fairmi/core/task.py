@@ -133,6 +133,7 @@ class Classes:
 
     n_classes: int
     refits_leaves: ClassVar[bool] = False
+    explained: ClassVar[float] = 1.0  # λ is in nats
 
     @property
     def n_scores(self) -> int:
@@ -235,6 +236,8 @@ class Classes:
 _SPREAD, _LEAST_SPREAD = 1.2, 0.01
 # Share of the loss of a constant that counts as explained at least.
 _LEAST_EXPLAINED = 0.01
+# Share of it below which nothing is explained.
+_NOTHING = 1e-3
 _N_KNOTS = 101  # of the distribution of residuals
 
 
@@ -329,6 +332,11 @@ class Quantity:
         )
         return of_constant - self.loss(scores, target, weights), of_constant + float(optimal)
 
+    def is_flat(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> bool:
+        """Whether scores explain nothing of y."""
+        explained, of_constant = self.explained(scores, y, weights)
+        return explained <= _NOTHING * of_constant
+
     def most_folds(self, y: np.ndarray) -> int:
         """Return the number of rows."""
         return len(y)
@@ -363,6 +371,70 @@ class Quantity:
         tau = 0.5 if self.name == "absolute_error" else self.quantile
         factor = 2.0 if self.name == "absolute_error" else 1.0  # |u| is twice its pinball loss
         return _of_shifts(base_scores, y, weights, tau, factor * share)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A quantity in units of its own, in which the best constant is a score of 0.
+
+    So scores of every table have about the same size. Losses are shares of that constant's.
+
+    Attributes
+    ----------
+    quantity : Quantity
+    centre, scale : float
+        y = `centre` + `scale` * (y in these units); on a log link the centre is 0.
+    of_constant : float
+        Loss of the constant, less that of a perfect prediction.
+    optimal : float
+        What a perfect prediction adds to its loss to be 0.
+    explained : float
+        Share of the constant's loss that X is taken to explain: what λ is measured in.
+    """
+
+    quantity: Quantity
+    centre: float
+    scale: float
+    of_constant: float
+    optimal: float
+    explained: float = 1.0
+
+    @classmethod
+    def of(cls, quantity: Quantity, y: np.ndarray, weights: np.ndarray) -> Scaled:
+        """Return the units in which values (n,) of these weights have a spread of about 1."""
+        (start,) = quantity.start(y, weights)
+        centre, scale = (0.0, float(np.exp(start))) if quantity.has_log_link else (start, 1.0)
+        if quantity.name == "squared_error":
+            scale = float(np.sqrt(np.average((y - centre) ** 2, weights=weights)))
+        elif quantity.refits_leaves:  # few values far from all others must not set the unit
+            low, high = np.quantile(y, [0.1, 0.9])
+            scale = float(high - low) / 2 or float(np.average(np.abs(y - centre), weights=weights))
+        scaled = (y - centre) / scale
+        none = np.zeros((len(y), 1))
+        _, of_constant = quantity.explained(none, scaled, weights)
+        loss = quantity.loss(none, quantity.target(scaled), weights)
+        return cls(quantity, float(centre), scale, of_constant, of_constant - loss)
+
+    @property
+    def n_scores(self) -> int:
+        """Scores K of a row."""
+        return self.quantity.n_scores
+
+    def scaled(self, y: np.ndarray) -> np.ndarray:
+        """Return values (n,) in these units."""
+        return (y - self.centre) / self.scale
+
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
+        """Return predictions (n,) in units of y, of scores (n, 1)."""
+        return self.quantity.mean(scores)[:, 0] * self.scale + self.centre
+
+    def share_explained(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+        """Return the share of the constant's loss that scores (n, 1) take away from y (n,)."""
+        none, target = np.zeros_like(scores), self.quantity.target(self.scaled(y))
+        gain = self.quantity.loss(none, target, weights) - self.quantity.loss(
+            scores, target, weights
+        )
+        return float(gain / self.of_constant)
 
 
 def _of_shifts(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fairmi.core.task import telling_share
+from fairmi.core.task import Classes, Scaled, telling_share
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,8 @@ class NetworkConfig:
     the task needs. `log_odds` are those of the second class of two.
     """
 
+    task: Classes | Scaled
     n_inputs: int
-    n_outputs: int
     hidden_layer_sizes: tuple[int, ...]
     n_components: int
     n_levels: int | None
@@ -77,7 +77,7 @@ class NetworkConfig:
             "hidden_layer_sizes": self.hidden_layer_sizes,
             "n_components": self.n_components,
             "n_levels": self.n_levels,
-            "n_outputs": self.n_outputs,
+            "n_outputs": self.task.n_scores,
             "dropout": self.dropout,
         }
         # An open Z is bounded: units of any size run away from their critic.
@@ -111,7 +111,7 @@ def network_config(
     lams: tuple[float, ...],
     n_rows: int | None,
     n_inputs: int,
-    n_classes: int,
+    task: Classes | Scaled,
     own_encoder: bool = False,
     log_odds: float = 0.0,
     **resolved: Any,
@@ -125,7 +125,8 @@ def network_config(
     lams : tuple of float
     n_rows : int or None
         Distinct rows; None for a stream.
-    n_inputs, n_classes : int
+    n_inputs : int
+    task : Classes or Scaled
     own_encoder : bool
         Whether a trunk of the user's comes before the networks: all models share it.
     log_odds : float
@@ -143,7 +144,7 @@ def network_config(
     batch_size = int(parameters["batch_size"])
     n_telling = None if n_rows is None else n_rows * telling_share(log_odds)
     automatic: dict[str, Any] = {
-        "n_components": _OPEN_UNITS if is_open else min(n_classes - 1, _MAX_UNITS),
+        "n_components": _OPEN_UNITS if is_open else min(_telling_units(task), _MAX_UNITS),
         "dropout": _by_rows(_DROPOUT, n_telling),
         "learning_rate": _OWN_RATE if own_encoder else _RATE,
         "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
@@ -162,14 +163,19 @@ def network_config(
         **chosen,
         **resolved,
         log_odds=log_odds,
+        task=task,
         n_inputs=n_inputs,
-        n_outputs=1 if n_classes == 2 else n_classes,
         lams=lams,
         auxiliary_lams=_auxiliary(lams) if many and not own_encoder else (),
         shares_layers=many or own_encoder,
     )
     check_size(config.architecture, len(config.lams) * config.n_estimators)
     return config
+
+
+def _telling_units(task: Classes | Scaled) -> int:
+    """Return how many units hold all that a prediction needs."""
+    return task.n_classes - 1 if isinstance(task, Classes) else task.n_scores
 
 
 def layer_sizes(sizes: Any) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,15 +15,6 @@ from fairmi.networks.reducer import Reducer
 
 _CRITIC_DECAY = 1e-3
 _N_SHUFFLES = 9
-
-
-@dataclass(frozen=True)
-class LevelProbabilities:
-    """Where the units of a batch lie and which levels they may take: see Channel."""
-
-    bounded: Tensor
-    low: Tensor
-    counts: Tensor
 
 
 class PenaltyTerm:
@@ -66,70 +56,50 @@ class PenaltyTerm:
         if self.level_critic is not None and sensitive.log_prior is not None:
             self.level_critic.log_prior = sensitive.log_prior
 
-    def level_probabilities(
-        self, bounded: Tensor, sensitive: SensitiveBatch, width: float
-    ) -> LevelProbabilities | None:
-        """Return the levels that noise of `width` lets a batch take, where the penalty reads them.
+    def observe(self, bounded: Tensor, sensitive: SensitiveBatch, width: float) -> None:
+        """Take the units (M, B, D) of a batch before the channel, whose noise has a `width`."""
+        self.bounded, self.sensitive, self.width = bounded.detach(), sensitive, width
+        if self.table is not None:
+            self.low, above = self.channel.level_probabilities(bounded, width)
+            self.counts = self.reducer.total(self.table.count(self.low, above, sensitive))
 
-        `bounded` (M, B, D) are the units before the channel.
-        """
-        if self.table is None:
-            return None
-        low, above = self.channel.level_probabilities(bounded, width)
-        counts = self.reducer.total(self.table.count(low, above, sensitive))
-        return LevelProbabilities(bounded, low, counts)
-
-    def train_critic(
-        self,
-        bounded: Tensor,
-        levels: LevelProbabilities | None,
-        sensitive: SensitiveBatch,
-        *,
-        n_steps: int,
-        rate: float,
-        width: float,
-    ) -> None:
-        """Take `n_steps` of the critic on a batch, each with fresh noise of `width`."""
+    def train_critic(self, n_steps: int, rate: float) -> None:
+        """Take `n_steps` of the critic on the batch, each with fresh noise."""
         if self.optimizer is None:
             return
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if self.level_critic is not None and levels is not None:
-            self.level_critic.train(self.optimizer, levels.counts[:, 0], n_steps)
+        if self.level_critic is not None:
+            self.level_critic.train(self.optimizer, self.counts[:, 0], n_steps)
             return
         for _ in range(n_steps):
-            loss = self._critic_loss(bounded, sensitive, width)
+            z = self.channel(self.bounded, self.width)
+            loss = self.penalty.critic_loss(self.critic, z, self.sensitive, self.generator)
             self.optimizer.zero_grad()
-            loss.sum().backward()
+            self._checked(loss, "critic_loss").sum().backward()
             self.reducer.average_gradients(self.trained)
             self.optimizer.step()
 
-    def value(
-        self,
-        z: Tensor,
-        levels: LevelProbabilities | None,
-        sensitive: SensitiveBatch,
-        table_share: float,
-        table_rows: float,
-    ) -> Tensor:
-        """Return what the encoder minimises, (M,), at Z (M, B, D); count the batch's levels.
+    def value(self, z: Tensor, table_share: float, table_rows: float) -> Tensor:
+        """Return what the encoder minimises, (M,), at the batch's Z (M, B, D); count its levels.
 
         The table has `table_share` of the value, and looks back on `table_rows` rows.
         """
+        sensitive = self.sensitive
         if self.level_critic is not None:
             value = with_gradient(
                 z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive)
             )
         else:
             value = self._value_alone(z, sensitive)
-        if self.table is None or levels is None:
+        if self.table is None:
             return value
         if table_share:
-            position = self.channel.position(levels.bounded.detach())
-            of_table, slope = self.table.value(levels.low, position, sensitive)
+            position = self.channel.position(self.bounded)
+            of_table, slope = self.table.value(self.low, position, sensitive)
             of_table = with_gradient(z, of_table, slope * self.channel.steps_per_unit)
             value = value.lerp(of_table, table_share)
-        self.table.update(levels.counts, z.shape[1] * self.reducer.n_shards, table_rows)
+        self.table.update(self.counts, z.shape[1] * self.reducer.n_shards, table_rows)
         return value
 
     def sees(self, z: Tensor, sensitive: SensitiveBatch, model: int) -> bool:
@@ -153,13 +123,6 @@ class PenaltyTerm:
             of_table, _ = self.table.value(low, self.channel.position(z), sensitive)
             value = torch.maximum(value, of_table)
         return value
-
-    def _critic_loss(self, bounded: Tensor, sensitive: SensitiveBatch, width: float) -> Tensor:
-        z = self.channel(bounded, width)
-        return self._checked(
-            self.penalty.critic_loss(self.critic, z, sensitive, self.generator),
-            "critic_loss",
-        )
 
     def _value_alone(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
         for parameter in self.trained:

@@ -15,12 +15,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input, read_stream_input
+from fairmi._data.fit_input import Earlier, FitInput
 from fairmi.preprocessing import TableEncoder
 
 if TYPE_CHECKING:  # loaded where there are several processes: trees ask for these too
     from torch import Tensor, nn
+
 
 _T = TypeVar("_T")
 
@@ -126,13 +128,15 @@ def check_alone(what: str) -> None:
     if active_reducer().n_shards > 1:
         raise ValueError(
             f"{what} trains on the rows of one process; call it outside of data_parallel(), which "
-            "is for MIDebiasedClassifier.fit and fit_path."
+            "is for fit and fit_path of MIDebiasedClassifier and MIDebiasedRegressor."
         )
 
 
 @contextmanager
 def data_parallel() -> Iterator[None]:
-    """Let `MIDebiasedClassifier.fit` and `fit_path` train on the rows of all processes together.
+    """Let `fit` and `fit_path` of `MIDebiasedClassifier` train on the rows of all processes.
+
+    So do those of `MIDebiasedRegressor`.
 
     Each process of torch.distributed's default group gives its own rows to the same `fit`. The
     first one's rows set the encoding of X, the classes and the groups, as the first part of a
@@ -173,58 +177,28 @@ def data_parallel() -> Iterator[None]:
 
 
 def read_shard(
-    estimator: Any,
-    options: RowOptions,
-    X: Any,
-    y: Any,
-    sensitive_features: Any,
-    sample_weight: Any,
-    *,
     reducer: Reducer,
+    read_first: Callable[[], tuple[FitInput, TableEncoder]],
+    read_more: Callable[[Earlier], FitInput],
 ) -> tuple[FitInput, TableEncoder]:
     """Return the checked rows of this process, and the encoding that all have in common.
 
-    Raises
-    ------
-    ValueError
-        Of a setting that can't be trained by several processes, and as `fit` in any of them.
+    The first process reads its rows, and learns the encoding, by `read_first`; the others read
+    theirs alike by `read_more`. An error in one is raised in all.
     """
-    reducer.agreed(lambda: _check_shard(estimator))
-    given: list[FitInput] = []
+    own: list[FitInput] = []
 
-    def first() -> tuple[Any, ...]:
-        read = read_fit_input(options, X, y, sensitive_features, sample_weight)
-        given.append(read)
-        encoder = TableEncoder().fit(read.features, read.codes, read.task_weights)
-        return read.classes, read.plan, read.header, encoder
+    def first() -> tuple[Earlier, TableEncoder]:
+        rows, encoder = read_first()
+        own.append(rows)
+        return (rows.header, rows.classes, rows.plan), encoder
 
-    classes, plan, header, encoder = reducer.of_first(first)
-
-    def others() -> None:
-        if not given:
-            arguments = (options, X, y, sensitive_features, sample_weight)
-            earlier = (header, classes, plan)
-            given.append(read_stream_input(*arguments, classes=None, earlier=earlier))
-
-    reducer.agreed(others)
-    return given[0], encoder
+    earlier, encoder = reducer.of_first(first)
+    reducer.agreed(lambda: own.extend([] if own else [read_more(earlier)]))
+    return own[0], encoder
 
 
-def learned_of(estimator: Any) -> dict[str, Any]:
+def learned_of(estimator: BaseEstimator) -> dict[str, Any]:
     """Return what a fit stored in an estimator: all but its parameters."""
     parameters = estimator.get_params(deep=False)
     return {name: value for name, value in vars(estimator).items() if name not in parameters}
-
-
-def _check_shard(estimator: Any) -> None:
-    for name, refused, instead in (
-        ("encoder", estimator.encoder is not None, "encoder=None"),
-        ("class_weight", isinstance(estimator.class_weight, str), "a dict of weights"),
-        ("prior_correction", estimator.prior_correction, "False"),
-        ("warm_start", estimator.warm_start, "False"),
-    ):
-        if refused:
-            raise ValueError(
-                f"{name}={getattr(estimator, name)!r} can't be trained by several processes; "
-                f"give {instead}, or fit outside of data_parallel()."
-            )

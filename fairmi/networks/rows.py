@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from fairmi._data.fit_input import FitInput
-from fairmi.core.membership import Comparison, check_group_weight, compare
+from fairmi.core.membership import Comparison, check_group_weight, compare, strata_of
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.own_encoder import tensor_of
 from fairmi.networks.reducer import active_reducer
@@ -102,8 +102,9 @@ class SpreadTable:
 class Batch:
     """B rows as a training step reads them.
 
-    `x` (B, P); `y` (B,) codes of classes; `task_weights` (1, B); `sensitive` has one record for
-    each attribute that is penalised by itself; `offsets` (B, K), if any, are added to the scores.
+    `x` (B, P); `y` (B,) codes of classes, or numbers; `task_weights` (1, B); `sensitive` has one
+    record for each attribute that is penalised by itself; `offsets` (B, K), if any, are added to
+    the scores.
     """
 
     x: Tensor
@@ -119,6 +120,8 @@ class TrainingRows:
 
     A sparse `x` stays sparse, a large one stays bin positions, and rows of any shape stay where
     they are; all give dense batches. A row whose weight is 0 does not count in that term.
+    `counts` (S, sum of G) has the summed weights of the groups of each attribute in turn, those
+    of a stream's rows so far included.
     """
 
     x: Tensor | csr_array | RowReader
@@ -126,6 +129,7 @@ class TrainingRows:
     task_weights: Tensor
     sensitive: tuple[SensitiveBatch, ...]
     offsets: Tensor | None = None
+    counts: np.ndarray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -157,26 +161,29 @@ class TrainingRows:
 
 def training_rows(
     rows: EncodedRows,
+    y: np.ndarray,
     n_groups: tuple[int, ...],
     *,
     constraint: str,
     group_weight: str | None,
-    n_classes: int,
+    labels: np.ndarray,
+    n_labels: int,
     device: torch.device,
     offsets: np.ndarray | None = None,
     earlier_counts: np.ndarray | None = None,
     totals: np.ndarray | None = None,
-) -> tuple[TrainingRows, np.ndarray]:
+) -> TrainingRows:
     """Return the rows as tensors on the device, and the summed weights of their groups.
 
     Parameters
     ----------
     rows : EncodedRows
+    y : ndarray of shape (N,)
+        Codes of classes, int64, or numbers.
     n_groups : tuple of int
         Groups of each sensitive attribute, 0 for one of values.
-    constraint, group_weight
-        As in `MIDebiasedClassifier`.
-    n_classes : int
+    constraint, group_weight, labels, n_labels
+        As in `core.membership.compare`.
     device : torch.device
     offsets : ndarray of shape (N, K)
         Added to the scores in the task loss.
@@ -185,12 +192,6 @@ def training_rows(
     totals : ndarray of shape (3,)
         Rows of a stream so far and their summed weights in task and penalty, by which weights are
         scaled; those of these rows alone where it is no stream.
-
-    Returns
-    -------
-    rows : TrainingRows
-    counts : ndarray of shape (S, sum of G)
-        `earlier_counts` and those of these rows.
 
     Raises
     ------
@@ -201,7 +202,7 @@ def training_rows(
     reducer = active_reducer()
     n_rows, *sums = reducer.total(rows.totals) if totals is None else totals
     scale = n_rows / np.maximum(sums, _TINY)
-    n_strata = n_classes if constraint == "equalized_odds" else 1
+    _, n_strata, _ = strata_of(constraint, labels, n_labels)
     ends = np.cumsum(n_groups)
     counts = np.zeros((n_strata, ends[-1])) if earlier_counts is None else earlier_counts.copy()
     sensitive = []
@@ -217,20 +218,20 @@ def training_rows(
             members,
             rows.penalty_weights * scale[1],
             constraint=constraint,
-            labels=rows.codes,
-            n_labels=n_classes,
+            labels=labels,
+            n_labels=n_labels,
             group_weight=group_weight,
             total=total,
         )
         sensitive.append(_sensitive_batch(compared, device))
-    training = TrainingRows(
+    return TrainingRows(
         x=_inputs(rows, device),
-        y=_tensor(rows.codes, device, torch.int64),
+        y=_tensor(y, device, torch.int64 if y.dtype.kind in "iu" else torch.float32),
         task_weights=_tensor(rows.task_weights * scale[0], device, torch.float32)[None],
         sensitive=tuple(sensitive),
         offsets=None if offsets is None else _tensor(offsets, device, torch.float32),
+        counts=counts,
     )
-    return training, counts
 
 
 def _sensitive_batch(compared: Comparison, device: torch.device) -> SensitiveBatch:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi.core.task import Classes, Quantity, Scaled
 from fairmi.networks.config import NetworkConfig, n_batches
 from fairmi.networks.loop import (
     EpochRecord,
@@ -21,7 +21,8 @@ from fairmi.networks.loop import (
     timed_epoch,
 )
 from fairmi.networks.model import Networks, networks_of
-from fairmi.networks.penalty_term import LevelProbabilities, PenaltyTerm
+from fairmi.networks.own_encoder import Trunk
+from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import Batch, TrainingRows
 
@@ -95,80 +96,26 @@ _CRITIC_LEARNING_RATE = 3e-3
 Parameters = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class TrainedNetworks:
-    """What one training made: models for each λ of its configuration."""
+class Trainer:
+    """One training of the models of each λ: networks, critics, optimisers, and what they came to.
 
-    trainer: Trainer
-    outcome: Outcome
-
-    @property
-    def config(self) -> NetworkConfig:
-        """How they were trained."""
-        return self.trainer.config
-
-    @property
-    def trunk(self) -> Any:
-        """The trunk that all models share, None without one."""
-        return getattr(self.trainer.networks, "trunk", None)
-
-    def parameters(self, place: int) -> dict[str, np.ndarray]:
-        """Return the weights of the models of one λ."""
-        return self.trainer.networks.arrays(self.config.models_of(place))
-
-    def stopped(self, place: int) -> str | None:
-        """Return why the models of one λ ended before the last epoch, if they did."""
-        return next(filter(None, self.outcome.stopped[self.config.models_of(place)]), None)
-
-    def history(self, place: int) -> list[dict[str, float]]:
-        """Return the epochs of one λ, up to where one of its models diverged if one did."""
-        models = self.config.models_of(place)
-        members = range(*models.indices(len(self.outcome.stopped)))
-        return [
-            epoch_dict(record, models)
-            for record in self.outcome.history
-            if all(record.is_finite(member) for member in members)
-        ]
-
-    def claims(self, rows: Batch, place: int) -> tuple[float | None, ...]:
-        """Return what the penalty says is left of each sensitive attribute in Z of one λ.
-
-        In nats; of a penalty that is no information, infinity where it tells `rows` from shuffled
-        ones, else 0. None where it is not penalised.
-        """
-        model = self.config.models_of(place).start
-        kept = self.outcome.kept[model]
-        return () if kept is None else self.trainer.claims(rows, kept, model)
-
-
-def train_networks(
-    rows: TrainingRows,
-    config: NetworkConfig,
-    on_epoch: Callable[[EpochRecord], bool],
-    start: Parameters | None = None,
-    trunk: Any = None,
-) -> TrainedNetworks:
-    """Train networks on rows, from fresh weights or from `start`, on a `trunk` if there is one.
+    They start at fresh weights or at `start`, on a `trunk` of the user's if there is one.
 
     Sources: Ragonesi et al., arXiv 2003.06430 (the loss); Caruana, doi 10.1023/A:1007379606734
     (hidden layers that tasks share). Deviations from the former: docs/method.md.
     """
-    trainer = Trainer(rows, config, start, trunk)
-    outcome = run_epochs(trainer, config.max_iter, on_epoch, config.asked)
-    return TrainedNetworks(trainer, outcome)
 
-
-class Trainer:
-    """The state of one training: networks, critics, optimisers, steps taken."""
+    outcome: Outcome
 
     def __init__(
         self,
         rows: TrainingRows,
         config: NetworkConfig,
         start: Parameters | None = None,
-        trunk: Any = None,
+        trunk: Trunk | None = None,
     ) -> None:
         self.rows: TrainingRows | None = rows
+        self.trunk = trunk
         self.config, self.reducer = config, active_reducer()
         self.networks, self.generator = _networks(config, start, trunk)
         self.lams = torch.tensor(config.model_lams, device=rows.y.device)
@@ -191,6 +138,10 @@ class Trainer:
         self.step_count = 0
         if self.reducer.rank:  # after the start, which all have in common
             self.generator.manual_seed(config.seed + self.reducer.rank)
+
+    def train(self, on_epoch: Callable[[EpochRecord], bool]) -> None:
+        """Train for all epochs, or until `on_epoch` returns True."""
+        self.outcome = run_epochs(self, self.config.max_iter, on_epoch, self.config.asked)
 
     def feed(
         self, rows: TrainingRows, config: NetworkConfig, step_count: int, number: int
@@ -222,13 +173,20 @@ class Trainer:
 
     def step(self, batch: Batch) -> Tensor:
         """Train the critics, then encoder and head on a batch; return losses (2, M)."""
-        schedule = self._schedule()
+        config, schedule = self.config, self._schedule()
         self.step_count += 1
         bounded = self.networks.bounded(batch.x)
-        levels = self._train_critics(bounded, batch, schedule)
+        rate = _CRITIC_LEARNING_RATE * max(schedule.learning_rate, 0.1)
+        for term, sensitive in zip(self.terms, batch.sensitive, strict=True):
+            term.observe(bounded, sensitive, schedule.noise_width)
+            term.train_critic(config.n_critic_steps, rate)
         z = self.networks.channel(bounded, schedule.noise_width)
-        task = task_loss(self.networks.head(z), batch)
-        value = self._penalty(z, levels, batch, schedule)
+        task = task_loss(self.networks.head(z), batch, config.task)
+        values = [
+            factor * term.value(z, schedule.table, schedule.table_rows)
+            for factor, term in zip(config.factors, self.terms, strict=True)
+        ]
+        value = torch.stack(values).sum(0)
         loss = task + self.lams * schedule.penalty * value
         self.optimizer.zero_grad()
         if self.n_steps is None:
@@ -238,14 +196,40 @@ class Trainer:
         # λ first.
         (loss / (1 + self.lams)).sum().backward()
         self.reducer.average_gradients(self.networks.parameters())
-        _set_learning_rate(self.optimizer, self.config.learning_rate * schedule.learning_rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * schedule.learning_rate
         self.optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
-    def claims(self, rows: Batch, kept: EpochRecord, model: int) -> tuple[float | None, ...]:
-        """As `TrainedNetworks.claims`, of a model whose state is that of the epoch `kept`."""
+    def parameters(self, place: int) -> dict[str, np.ndarray]:
+        """Return the weights of the models of one λ of the configuration."""
+        return self.networks.arrays(self.config.models_of(place))
+
+    def stopped(self, place: int) -> str | None:
+        """Return why the models of one λ ended before the last epoch, if they did."""
+        return next(filter(None, self.outcome.stopped[self.config.models_of(place)]), None)
+
+    def history(self, place: int) -> list[dict[str, float]]:
+        """Return the epochs of one λ, up to where one of its models diverged if one did."""
+        models = self.config.models_of(place)
+        members = range(*models.indices(len(self.outcome.stopped)))
+        return [
+            epoch_dict(record, models)
+            for record in self.outcome.history
+            if all(record.is_finite(member) for member in members)
+        ]
+
+    def claims(self, rows: Batch, place: int) -> list[float | None]:
+        """Return what the penalty says is left of each sensitive attribute in Z of one λ.
+
+        In nats; of a penalty that is no information, infinity where it tells `rows` from shuffled
+        ones, else 0. None where it is not penalised; empty where nothing was learned.
+        """
+        model = self.config.models_of(place).start
+        kept, lam = self.outcome.kept[model], self.config.model_lams[model]
+        if kept is None:
+            return []
         claims: list[float | None] = []
-        lam = self.config.model_lams[model]
         for term, sensitive, factor in zip(
             self.terms, rows.sensitive, self.config.factors, strict=True
         ):
@@ -257,41 +241,12 @@ class Trainer:
                 with torch.no_grad():
                     z = self.networks.represent(rows.x)
                 claims.append(math.inf if term.sees(z, sensitive, model) else 0.0)
-        return tuple(claims)
+        return claims
 
     def _schedule(self) -> Schedule | StreamSchedule:
         if self.n_steps is None:
             return StreamSchedule(self.step_count)
         return Schedule(self.step_count / self.n_steps)
-
-    def _penalty(
-        self,
-        z: Tensor,
-        levels: Iterable[LevelProbabilities | None],
-        batch: Batch,
-        schedule: Schedule | StreamSchedule,
-    ) -> Tensor:
-        parts = zip(self.config.factors, self.terms, levels, batch.sensitive, strict=True)
-        share, rows_back = schedule.table, schedule.table_rows
-        values = [f * term.value(z, at, rows, share, rows_back) for f, term, at, rows in parts]
-        return torch.stack(values).sum(0)
-
-    def _train_critics(
-        self, bounded: Tensor, batch: Batch, schedule: Schedule | StreamSchedule
-    ) -> list[LevelProbabilities | None]:
-        found = []
-        for term, sensitive in zip(self.terms, batch.sensitive, strict=True):
-            levels = term.level_probabilities(bounded, sensitive, schedule.noise_width)
-            term.train_critic(
-                bounded.detach(),
-                levels,
-                sensitive,
-                n_steps=self.config.n_critic_steps,
-                rate=_CRITIC_LEARNING_RATE * max(schedule.learning_rate, 0.1),
-                width=schedule.noise_width,
-            )
-            found.append(levels)
-        return found
 
 
 def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tensor]:
@@ -300,14 +255,17 @@ def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tens
     yield from torch.tensor_split(order, number)
 
 
-def task_loss(scores: Tensor, batch: Batch) -> Tensor:
-    """Return the weighted mean cross-entropy in nats for each model, (M,).
+def task_loss(scores: Tensor, batch: Batch, task: Classes | Scaled | None = None) -> Tensor:
+    """Return the weighted mean loss for each model, (M,), of scores (M, B, K).
 
-    One output per row is the score of the second class; else there is one for each class.
+    That is the cross-entropy in nats, where one score is that of the second class of two; of a
+    quantity the share of the loss of the best constant.
     """
     if batch.offsets is not None:
         scores = scores + batch.offsets
-    if scores.shape[2] == 1:
+    if isinstance(task, Scaled):
+        losses = quantity_losses(task.quantity, scores[..., 0], batch.y)
+    elif scores.shape[2] == 1:
         target = batch.y.to(scores.dtype).expand(scores.shape[:2])
         losses = nn.functional.binary_cross_entropy_with_logits(
             scores[..., 0], target, reduction="none"
@@ -317,11 +275,35 @@ def task_loss(scores: Tensor, batch: Batch) -> Tensor:
         losses = nn.functional.cross_entropy(scores.transpose(1, 2), target, reduction="none")
     weights = batch.task_weights
     total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
-    return (losses * weights).sum(1) / total
+    mean = (losses * weights).sum(1) / total
+    return (mean + task.optimal) / task.of_constant if isinstance(task, Scaled) else mean
+
+
+def quantity_losses(quantity: Quantity, scores: Tensor, y: Tensor) -> Tensor:
+    """Return the losses (M, B) of scores (M, B): those of `Quantity.loss`, row by row."""
+    name, power = quantity.name, quantity.power
+    if name == "tweedie":
+        name = {1.0: "poisson", 2.0: "gamma"}.get(power, name)
+    if name == "squared_error":
+        return (y - scores) ** 2 / 2
+    if name in ("absolute_error", "quantile"):
+        tau, error = quantity.quantile, y - scores
+        return (
+            error.abs()
+            if name == "absolute_error"
+            else torch.maximum(tau * error, (tau - 1) * error)
+        )
+    if name == "poisson":
+        return scores.exp() - y * scores
+    if name == "gamma":
+        return scores + y * (-scores).exp()
+    return ((2 - power) * scores).exp() / (2 - power) - y * ((1 - power) * scores).exp() / (
+        1 - power
+    )
 
 
 def _networks(
-    config: NetworkConfig, start: Parameters | None, trunk: Any
+    config: NetworkConfig, start: Parameters | None, trunk: Trunk | None
 ) -> tuple[Networks, Generator]:
     generator = torch.Generator(config.device).manual_seed(config.seed)
     networks = networks_of(config.architecture, generator, trunk)
@@ -342,8 +324,3 @@ def _adamw(networks: Networks, rate: float, decay: float) -> torch.optim.AdamW:
     rest = [p for p in weights if id(p) not in known]
     groups = [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate, fused=True)
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate

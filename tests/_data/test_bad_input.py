@@ -16,7 +16,9 @@ from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 from fairmi._data.groups import group_rows
 from fairmi.dependence import DonskerVaradhan
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.networks.trainer import train_networks
+from fairmi.networks.trainer import Trainer
+
+TRAIN = Trainer.train
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -38,7 +40,7 @@ def no_training(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("training started")
 
-    monkeypatch.setattr("fairmi.networks.trainer.train_networks", refuse)
+    monkeypatch.setattr(Trainer, "train", refuse)
     monkeypatch.setattr("fairmi.networks.loop.run_epochs", refuse)
 
 
@@ -397,7 +399,7 @@ def fitted():
     tables = {"array": X, "frame": FRAME, "sparse": csr_array(X)}
     model = MIDebiasedClassifier(max_iter=1, random_state=0)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="ignore"):
-        patch.setattr("fairmi.networks.trainer.train_networks", train_networks)
+        patch.setattr(Trainer, "train", TRAIN)
         return {k: clone(model).fit(v, Y, sensitive_features=S) for k, v in tables.items()}
 
 

@@ -56,7 +56,8 @@ def penalised(n_strata):
 def test_penalty_read_at_levels_is_that_of_the_rows(n_strata):
     term, batch, bounded = penalised(n_strata)
     z = term.channel(bounded, 0.5)
-    found = term.value(z, None, batch, 0.0, 50_000)
+    term.observe(bounded, batch, 0.5)
+    found = term.value(z, 0.0, 50_000)
     of_rows = term.penalty.value(term.critic, z, batch, seeded())
     torch.testing.assert_close(found, of_rows)
     share = torch.tensor([1.0, -2.0])
@@ -69,7 +70,8 @@ def test_penalty_read_at_levels_is_that_of_the_rows(n_strata):
 @pytest.mark.parametrize("n_strata", [1, 2])
 def test_steps_on_levels_are_those_of_a_graph(n_strata):
     term, batch, bounded = penalised(n_strata)
-    counts = term.level_probabilities(bounded, batch, 0.5).counts[:, 0]
+    term.observe(bounded, batch, 0.5)
+    counts = term.counts[:, 0]
     before = [p.detach().clone() for p in term.critic.parameters()]
     term.level_critic.train(term.optimizer, counts, 3)
     after = [p.detach().clone() for p in term.critic.parameters()]
@@ -107,6 +109,6 @@ def test_diverged_model_leaves_those_beside_it_alone():
     with torch.no_grad():
         bounded[0] = torch.nan
     z = term.channel(bounded, 0.5)
-    levels = term.level_probabilities(bounded, batch, 0.5)
-    term.train_critic(bounded.detach(), levels, batch, n_steps=1, rate=1e-3, width=0.5)
-    assert term.value(z, levels, batch, 0.5, 50_000)[1].isfinite()
+    term.observe(bounded, batch, 0.5)
+    term.train_critic(1, 1e-3)
+    assert term.value(z, 0.5, 50_000)[1].isfinite()

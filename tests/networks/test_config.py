@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from fairmi import MIDebiasedClassifier
+from fairmi.core.task import Classes
 from fairmi.networks.config import network_config
 
 
 def config_of(n_rows, **parameters):
     given = MIDebiasedClassifier(**parameters).get_params(deep=False)
     resolved = {"factors": (1.0,), "penalty": None, "device": torch.device("cpu"), "seed": 0}
-    return network_config(given, lams=(1.0,), n_rows=n_rows, n_inputs=10, n_classes=2, **resolved)
+    return network_config(
+        given, lams=(1.0,), n_rows=n_rows, n_inputs=10, task=Classes(2), **resolved
+    )
 
 
 @pytest.mark.parametrize(

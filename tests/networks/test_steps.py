@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fairmi import MIDebiasedClassifier
+from fairmi.core.task import Classes
 from fairmi.dependence import HSIC, SensitiveBatch
 from fairmi.networks.config import network_config
 from fairmi.networks.model import Channel
@@ -32,7 +33,7 @@ def trainer():
         batch_size=N, learning_rate=RATE, weight_decay=DECAY, n_estimators=1,
     ).get_params()  # fmt: skip
     config = network_config(
-        parameters, lams=LAMS, n_rows=6_000, n_inputs=3, n_classes=2, factors=(1.0,),
+        parameters, lams=LAMS, n_rows=6_000, n_inputs=3, task=Classes(2), factors=(1.0,),
         penalty=HSIC(), device=torch.device("cpu"), seed=0,
     )  # fmt: skip
     rows = TrainingRows(X, Y, torch.ones(1, N), (SensitiveBatch.of_groups(S),))
