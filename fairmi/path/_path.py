@@ -19,7 +19,7 @@ _HEADERS = ("λ", "task loss", "penalty", "epochs", "stopped", "warnings")
 
 
 class FairnessPath(NamedTuple):
-    """The values of λ of a path, and the fitted classifier of each: a pair that unpacks.
+    """The values of λ of a path, and the fitted model of each: a pair that unpacks.
 
     Task loss and penalty are the last ones of training, in nats, which is no evidence of what is
     left: measure that on rows that were held out.
@@ -28,8 +28,8 @@ class FairnessPath(NamedTuple):
     ----------
     lams : ndarray of shape (n_lams,)
         The values of λ.
-    models : list of classifiers
-        The fitted classifier of each.
+    models : list of estimators
+        The fitted model of each.
     """
 
     lams: np.ndarray
@@ -86,7 +86,7 @@ def fairness_path(
     estimator: Any = None,
     lams: int | Sequence[float] = 10,
 ) -> FairnessPath:
-    """Fit a classifier at each of many λ, sharing what they have in common.
+    """Fit a classifier or regressor at each of many λ, sharing what they have in common.
 
     Of `MIDebiasedClassifier` all models start from the same weights and see the same minibatches,
     dropout and channel noise, so that neighbours on the path differ by λ, not by luck. On fewer
@@ -98,10 +98,11 @@ def fairness_path(
 
     Parameters
     ----------
-    X, y, sensitive_features, sample_weight : as in `MIDebiasedClassifier.fit`
-    estimator : classifier or Pipeline, default=None
-        A classifier of fairmi whose `lam` is replaced, or a Pipeline that ends in one; None is
-        `MIBoostingClassifier()`. It stays as it is. Callbacks are told the means over the models.
+    X, y, sensitive_features, sample_weight : as in `fit` of the estimator
+    estimator : estimator or Pipeline, default=None
+        A classifier or regressor of fairmi whose `lam` is replaced, or a Pipeline that ends in
+        one; None is `MIBoostingClassifier()`. It stays as it is. Callbacks are told the means over
+        the models.
     lams : int or sequence of float, default=10
         Values of λ >= 0. An int n gives 0 and n - 1 values at equal ratios, from no debiasing to
         full: from 0.25 to 16 for networks, to 64 for trees.
@@ -110,19 +111,19 @@ def fairness_path(
     -------
     FairnessPath
         A pair, shown as a table of the fits: `lams`, ndarray of shape (n_lams,), the values of λ,
-        and `models`, a list of the fitted classifier of each, or a Pipeline that ends in it.
+        and `models`, a list of the fitted model of each, or a Pipeline that ends in it.
 
     Raises
     ------
     SensitiveFeaturesError, ValueError
-        As `MIDebiasedClassifier.fit`; also for `lams` that are not finite numbers >= 0.
+        As `fit` of the estimator; also for `lams` that are not finite numbers >= 0.
     TypeError
         If `estimator` has no `fit_path`.
 
     Warns
     -----
     ConvergenceWarning, CollapseWarning
-        As `MIDebiasedClassifier.fit`, for each model.
+        As `fit` of the estimator, for each model.
 
     References
     ----------
@@ -187,7 +188,7 @@ def check_estimator(estimator: Any) -> Any:
         return MIBoostingClassifier()
     if isinstance(estimator, type) or not hasattr(last_step(estimator), "fit_path"):
         raise TypeError(
-            f"estimator={estimator!r} has no fit_path; give a classifier of fairmi such as "
+            f"estimator={estimator!r} has no fit_path; give an estimator of fairmi such as "
             "MIBoostingClassifier(), or a Pipeline that ends in one, not a class."
         )
     return estimator
