@@ -19,10 +19,9 @@ from fairmi._base import (
     notes_of_stop,
 )
 from fairmi._data.fit_input import FitInput
-from fairmi._data.random_state import seed_of
 from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
 from fairmi.boosting.base import fitted_base, setting_of
 from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
@@ -197,7 +196,7 @@ class BoostingEstimator(RepresentationEstimator):
         )
         compared = self._compared(rows)
         if not (isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE):
-            check_certain(given.sensitive, f"penalty={self.penalty!r}")
+            check_certain(given.members, f"penalty={self.penalty!r}")
 
         def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:
             each = [lam * factor for factor in factors]

@@ -310,7 +310,7 @@ default="demographic_parity"
                 n_labels=int(rows.y.max()) + 1,
                 group_weight=self.group_weight,
             ).scaled()
-            for members in rows.attributes
+            for members in rows.members
         ]
 
     def _completed(

@@ -289,7 +289,7 @@ warnings_, history_, base_, columns_, trees_, channel_
                 n_labels=n_labels,
                 group_weight=self.group_weight,
             ).scaled()
-            for members in rows.attributes
+            for members in rows.members
         ]
 
     def _binned(self, members: Membership, weights: np.ndarray) -> Membership:

@@ -22,7 +22,6 @@ from fairmi._base import (
     notes_of_stop,
 )
 from fairmi._data.fit_input import Earlier, FitInput
-from fairmi._data.random_state import seed_of
 from fairmi._data.tables import Header
 from fairmi._network_base import (
     NetworkEstimator,
@@ -31,7 +30,7 @@ from fairmi._network_base import (
     few_threads,
     own_randomness,
 )
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi.core.task import Classes, Scaled
 from fairmi.exceptions import warn_of
 from fairmi.networks.config import NetworkConfig, network_config

@@ -334,7 +334,7 @@ default="demographic_parity"
     def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
         if not self.prior_correction:
             return None
-        attributes, n_classes = rows.sensitive.attributes, len(given.classes)
+        attributes, n_classes = rows.members, len(given.classes)
         return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
 
     def _lams_in_nats(self, lams: Sequence[float]) -> list[float]:

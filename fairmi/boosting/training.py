@@ -112,7 +112,7 @@ class TreeRows:
     y: np.ndarray
     task: Task
     weights: np.ndarray
-    attributes: tuple[Membership, ...]
+    members: tuple[Membership, ...]
     penalty_weights: np.ndarray
     base_scores: np.ndarray | None
 
@@ -141,7 +141,7 @@ def tree_rows(
     """
     rng = np.random.default_rng(seed)
     binned = bin_rows(x, n_categories, given.task_weights, max_bins, rng)
-    told_apart = [given.codes, given.sensitive.columns]
+    told_apart = [given.codes, *(part.columns for part in given.members)]
     if base_scores is not None:
         told_apart.append(base_scores)
     both = np.column_stack([given.task_weights, given.penalty_weights])
@@ -151,7 +151,7 @@ def tree_rows(
         y=given.codes[kept],
         task=task,
         weights=mean_one(weights[:, 0]),
-        attributes=given.sensitive.take(kept).attributes,
+        members=tuple(part.take(kept) for part in given.members),
         penalty_weights=weights[:, 1],
         base_scores=None if base_scores is None else base_scores[kept],
     )

@@ -339,13 +339,13 @@ class BoundedSearch(
             X = clone(estimator[:-1]).fit_transform(X, y)
         read = read_quantity_input if is_regressor(self) else read_fit_input
         given = read(last._row_options(), X, y, sensitive_features, sample_weight)
-        attribute = given.sensitive.attributes[0]
+        attribute = given.members[0]
         if not attribute.n_groups:
             raise SensitiveFeaturesError(
                 f"The sensitive features are continuous, and metric={self.metric!r} compares "
                 "groups; use fairmi.path.fairness_path, and measure its models by what fits."
             )
-        check_certain(given.sensitive, f"metric={self.metric!r} of a search")
+        check_certain(given.members, f"metric={self.metric!r} of a search")
         codes = np.full(n_rows(X), -1)
         codes[given.positions] = np.where(attribute.known, attribute.codes, -1)
         return codes
