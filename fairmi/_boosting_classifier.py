@@ -107,7 +107,7 @@ default="demographic_parity"
         Share of the columns that a split may choose among.
     max_bins : int, default=255
         Bins of a column, 2 to 255. Of more categories the rarest share one.
-    n_encodings : int, default=3
+    n_encodings : int, default=2
         Models whose mean is the base, where there are columns of more than two categories: these
         are read as such, as numbers in order of frequency, and in random orders. More take longer
         to fit and predict; numbers alone have one. Not of a given `base`.
@@ -209,7 +209,7 @@ default="demographic_parity"
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
-        n_encodings: int = 3,
+        n_encodings: int = 2,
         callbacks: Callbacks = None,
         verbose: bool | int = False,
         random_state: int | RandomState | None = None,

@@ -163,7 +163,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
-        n_encodings: int = 3,
+        n_encodings: int = 2,
         callbacks: Callbacks = None,
         verbose: bool | int = False,
         random_state: int | RandomState | None = None,
