@@ -22,7 +22,6 @@ from sklearn.base import (
     clone,
     is_regressor,
 )
-from sklearn.metrics import d2_pinball_score, d2_tweedie_score, get_scorer, make_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
@@ -56,7 +55,7 @@ from fairmi.path._folds import (
     judge_fold,
 )
 from fairmi.path._memory import KeptJobs
-from fairmi.path._path import check_estimator, check_lams, last_step
+from fairmi.path._path import check_estimator, check_lams, last_step, named_scorer
 
 _MIN_TO_REFINE = 6  # values of λ, of which a third is put where neighbours differ
 
@@ -66,8 +65,7 @@ class BoundedSearch(
 ):
     """An estimator of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
-    A subclass has the kind of y: which estimators it takes, which classes there are, and what the
-    score is.
+    A subclass has the kind of y: which estimators it takes, and which classes there are.
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
@@ -118,10 +116,6 @@ class BoundedSearch(
     def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Return y (n,) as it is compared with predictions, and its classes, if it has any."""
 
-    @abstractmethod
-    def _scorer(self) -> tuple[str, Callable[..., float]]:
-        """Return the name of the score, and its scorer."""
-
     def fit(
         self,
         X: Any,
@@ -170,7 +164,7 @@ class BoundedSearch(
         if isinstance(self.lams, int | np.integer) and self.lams >= _MIN_TO_REFINE:
             n_finer = int(self.lams) // 3
             lams = check_lams(int(self.lams) - n_finer, estimator)
-        (_, score), measure = self._scorer(), make_fairness_scorer(self.metric)
+        (_, score), measure = self._named_scorer(), make_fairness_scorer(self.metric)
         codes = self._group_codes(estimator, X, y, sensitive_features, sample_weight)
         rows = FitRows(X, y, sensitive_features, sample_weight, codes)
         labels, classes = self._labels(y)
@@ -209,7 +203,7 @@ class BoundedSearch(
         return candidates_of(lams.tolist(), models, refit, folds)
 
     def _results(self, candidates: Sequence[Candidate], held_out: HeldOut) -> dict[str, Any]:
-        name, metric = self._scorer()[0], held_out.measure.name
+        name, metric = self._named_scorer()[0], held_out.measure.name
         scores = np.stack([candidate.scores for candidate in candidates], axis=1)
         results: dict[str, Any] = {
             "param_lam": self.lams_,
@@ -302,7 +296,7 @@ class BoundedSearch(
     def frontier_(self) -> pd.DataFrame:
         """Score and unfairness of each λ on held-out rows, with standard errors."""
         check_is_fitted(self, "models_")
-        score, metric = self._scorer()[0], make_fairness_scorer(self.metric).name
+        score, metric = self._named_scorer()[0], make_fairness_scorer(self.metric).name
         results = self.cv_results_
         return pd.DataFrame(
             {
@@ -329,6 +323,9 @@ class BoundedSearch(
     def _model(self) -> Any:
         check_is_fitted(self, "model_")
         return self.model_
+
+    def _named_scorer(self) -> tuple[str, Callable[..., float]]:
+        return named_scorer(self.scoring, self._checked_estimator())
 
     def _group_codes(
         self, estimator: Any, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
@@ -486,9 +483,6 @@ class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
         labels = np.asarray(y)
         return labels, np.unique(labels)
 
-    def _scorer(self) -> tuple[str, Callable[..., float]]:
-        return _named_scorer(self.scoring)
-
 
 class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
     """A regressor of fairmi with λ chosen by cross-validation under a bound on unfairness.
@@ -589,26 +583,6 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
 
     def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
         return np.asarray(y, dtype=np.float64).ravel(), None
-
-    def _scorer(self) -> tuple[str, Callable[..., float]]:
-        if self.scoring != "auto":
-            return _named_scorer(self.scoring)
-        last = last_step(self._checked_estimator())
-        if last.loss == "squared_error":
-            return _named_scorer("r2")
-        if last.loss in _POWERS:
-            return "d2", make_scorer(d2_tweedie_score, power=_POWERS[last.loss] or last.power)
-        alpha = last.quantile if last.loss == "quantile" else 0.5
-        return "d2", make_scorer(d2_pinball_score, alpha=alpha)
-
-
-# Of the variance of the losses with a log link; None is that of the estimator.
-_POWERS = {"poisson": 1, "gamma": 2, "tweedie": None}
-
-
-def _named_scorer(scoring: str | Callable[..., float]) -> tuple[str, Callable[..., float]]:
-    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
-    return name, get_scorer(scoring)
 
 
 # Saved models name the public place of a class, which stays where its file moves.

@@ -156,8 +156,32 @@ def test_bad_input_is_named_before_training(found, y, s, error, message, monkeyp
         found.fit(X, y, sensitive_features=s)
 
 
-def test_a_path_of_a_regressor_is_what_fits_give():
-    lams, models = fairness_path(X, Y, sensitive_features=S, estimator=trees(), lams=[0.0, 4.0])
+def test_a_path_of_a_regressor_is_what_fits_give_and_is_measured():
+    path = fairness_path(X, Y, sensitive_features=S, estimator=trees(), lams=[0.0, 4.0])
+    lams, models = path
     alone = trees(lam=4.0).fit(X, Y, sensitive_features=S)
     np.testing.assert_array_equal(models[1].predict(X), alone.predict(X))
     assert lams.tolist() == [model.lam for model in models]
+    frontier = path.frontier(X, Y, sensitive_features=S)
+    assert frontier.columns.tolist() == ["lam", "r2", "ks_difference"]
+    predicted = models[1].predict(X)
+    assert frontier.r2[1] == r2_score(Y, predicted)
+    ks = ks_2samp(predicted[S == 0], predicted[S == 1]).statistic
+    assert frontier.ks_difference[1] == pytest.approx(ks)
+    weight = np.where(X[:, 0] > 0, 2.0, 1.0)
+    other = {"metric": "wasserstein", "scoring": "neg_mean_absolute_error"}
+    frontier = path.frontier(X, Y, sensitive_features=S, sample_weight=weight, **other)
+    assert (frontier.wasserstein.diff()[1:] < 0).all()
+    errors = np.average(np.abs(Y - predicted), weights=weight)
+    assert frontier.neg_mean_absolute_error[1] == pytest.approx(-errors)
+
+
+def test_a_path_of_a_classifier_is_measured_by_its_labels():
+    y = Y > 0
+    estimator = MIBoostingClassifier(max_iter=5, random_state=0)
+    path = fairness_path(X, y, sensitive_features=S, estimator=estimator, lams=[0.0, 4.0])
+    frontier = path.frontier(X, y, sensitive_features=S)
+    predicted = path.models[1].predict(X)
+    assert frontier.accuracy[1] == (predicted == y).mean()
+    gap = abs(predicted[S == 0].mean() - predicted[S == 1].mean())
+    assert frontier.demographic_parity_difference[1] == pytest.approx(gap)
