@@ -14,12 +14,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, ndtri, xlog1py, xlogy
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import gammaln, ndtri
 
 PRECISION = 0.02  # of the limit's distance from the estimate: what it is rounded up by, about
 FULL_PRECISION_ROWS = 10_000  # beyond, precision falls so that the cost stays
 OUTSIDE = 1e-5  # of the error: the binomial mass that is not summed, but added whole
-ENTRIES = 1_000_000  # of the tables held at once
+ENTRIES = 200_000  # of the tables held at once
+STRIDE = 64
 MAX_WORK = 20_000_000  # values times rows, beyond which parts of values count as sets
 
 
@@ -78,15 +80,33 @@ class DifferenceLimit:
         return float(precision * deviations * np.sqrt((1 / self.n_a + 1 / self.n_b) / 4))
 
     def _min_in_b(self, rank: float) -> np.ndarray:
-        """Return for A = 0, 1, ... n_a the smallest B with rank(A, B) <= rank; else n_b + 1."""
-        p = np.arange(self.n_a + 1) / self.n_a
-        low, high = np.zeros(self.n_a + 1, np.int64), np.full(self.n_a + 1, self.n_b + 1)
+        """Return for A = 0, 1, ... n_a the smallest B with rank(A, B) <= rank; else n_b + 1.
+
+        It doesn't fall in A: so first those of some A are looked for, then the others between.
+        """
+        some = np.minimum(np.arange(0, self.n_a + STRIDE, STRIDE), self.n_a)
+        least = self._search(some, np.zeros_like(some), np.full_like(some, self.n_b + 1), rank)
+        every = np.arange(self.n_a + 1)
+        before = every // STRIDE
+        return self._search(every, least[before], least[(every + STRIDE - 1) // STRIDE], rank)
+
+    def _search(self, a: np.ndarray, low: np.ndarray, high: np.ndarray, rank: float) -> np.ndarray:
+        """Return the smallest such B from `low` to `high` of each A in `a`, by halving."""
+        margins_a, margins_b = self._margins
+        p, margin = a / self.n_a, margins_a[a]
         while (low < high).any():
             middle = (low + high) // 2
-            within = self.rank(p, np.minimum(middle / self.n_b, 1.0)) <= rank + 1e-12
+            b = np.minimum(middle, self.n_b)
+            within = p - b / self.n_b + np.hypot(margin, margins_b[b]) <= rank + 1e-12
             within |= middle > self.n_b
             low, high = np.where(within, low, middle + 1), np.where(within, middle, high)
         return low
+
+    @cached_property
+    def _margins(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wilson's margins of A / n_a and of 1 - B / n_b, for all A and all B."""
+        p, q = (np.arange(n + 1) / n for n in (self.n_a, self.n_b))
+        return _wilson_margin(p, self.n_a, self.z), _wilson_margin(1 - q, self.n_b, self.z)
 
     def _largest_on_grid(self, rank: float, min_in_b: np.ndarray) -> float:
         """Return the largest such t for a few pairs (p, q): a lower bound."""
@@ -107,13 +127,13 @@ class DifferenceLimit:
         none is left (no p has it) or one is narrower than a quarter step (taken as a yes).
         """
         edges = np.linspace(t, 1.0, 33)
+        if (self._probability(edges, edges - t, min_in_b) > self.error).any():
+            return True
         low, high = edges[:-1], edges[1:]
         while len(low):
             possible = self._probability(low, high - t, min_in_b) > self.error
             low, high = low[possible], high[possible]
             if possible.any() and high[0] - low[0] < self._step / 4:
-                return True
-            if (self._probability(low, low - t, min_in_b) > self.error).any():  # a p that has it
                 return True
             middle = (low + high) / 2
             low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
@@ -133,12 +153,12 @@ class DifferenceLimit:
             return probability
         a, mass_a = _window(self.n_a, p, half_a)
         b, mass_b = _window(self.n_b, q, half_b)
-        # tail[:, k] is P(B >= b[:, k]), the mass outside the window included
-        tail = np.cumsum(mass_b[:, ::-1], axis=1)[:, ::-1]
-        outside = np.clip(1 - tail[:, :1], 0, None)
-        tail = np.hstack([tail, np.zeros_like(outside)]) + outside
-        least = min_in_b[np.clip(a, 0, self.n_a)]
-        place = np.clip(least - b[:, :1], 0, b.shape[1])
+        # tail[:, k] is P(B >= b + k), the mass outside the window included
+        tail = np.zeros((len(q), mass_b.shape[1] + 1))
+        np.cumsum(mass_b[:, ::-1], axis=1, out=tail[:, -2::-1])
+        tail += np.clip(1 - tail[:, :1], 0, None)
+        least = min_in_b[np.clip(a[:, None] + np.arange(mass_a.shape[1]), 0, self.n_a)]
+        place = np.clip(least - b[:, None], 0, mass_b.shape[1])
         reached = np.where(least <= 0, 1.0, np.take_along_axis(tail, place, axis=1))
         return (mass_a * reached).sum(axis=1) + np.clip(1 - mass_a.sum(axis=1), 0, None)
 
@@ -291,20 +311,24 @@ def _half_window(n: int, p: np.ndarray, spare: float) -> int:
     """Return a number of counts, either side of n * p, beyond which is about `spare` at most."""
     z = -float(ndtri(spare / 2))
     spread = np.sqrt(n * np.max(p * (1 - p), initial=0.0))
-    return int(z * spread + z**2 / 2) + 2
+    return min(int(z * spread + z**2 / 2) + 2, n)
 
 
 @lru_cache(maxsize=8)
 def _log_ways(n: int) -> np.ndarray:
-    """Return the logarithms of the binomial coefficients of n."""
+    """Return the logarithms of the binomial coefficients of n, and around them of none at all."""
     log_factorial = gammaln(np.arange(1.0, n + 2))
-    return log_factorial[n] - log_factorial - log_factorial[::-1]
+    ways = log_factorial[n] - log_factorial - log_factorial[::-1]
+    return np.pad(ways, n, constant_values=-np.inf)
 
 
 def _window(n: int, p: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts around n * p and their binomial masses, each of shape (len(p), width)."""
-    count = np.rint(n * p).astype(np.int64)[:, None] + np.arange(-half, half + 1)
-    inside = np.clip(count, 0, n)
-    share = np.clip(p, 0.0, 1.0)[:, None]
-    mass = np.exp(_log_ways(n)[inside] + xlogy(inside, share) + xlog1py(n - inside, -share))
-    return count, np.where(count == inside, mass, 0.0)
+    """Return the first of some counts around n * p, (len(p),), and their masses, (len(p), width)."""
+    first = np.rint(n * p).astype(np.int64) - half
+    # The logarithm of nought times no count is nought.
+    log_p, log_q = (np.log(np.clip(share, 1e-300, 1.0))[:, None] for share in (p, 1 - p))
+    count = first[:, None] + np.arange(2 * half + 1.0)
+    log_mass = sliding_window_view(_log_ways(n), 2 * half + 1)[first + n]
+    log_mass += count * log_p
+    log_mass += (n - count) * log_q
+    return first, np.exp(log_mass, out=log_mass)
