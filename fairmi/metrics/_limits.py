@@ -7,11 +7,10 @@ of groups by an approximate limit, `DifferenceLimit` turns a rank into an exact 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,7 +20,7 @@ PRECISION = 0.02  # of the limit's distance from the estimate: what it is rounde
 FULL_PRECISION_ROWS = 10_000  # beyond, precision falls so that the cost stays
 OUTSIDE = 1e-5  # of the error: the binomial mass that is not summed, but added whole
 ENTRIES = 200_000  # of the tables held at once
-STRIDE = 64
+STRIDE = 64  # of the counts whose limits are looked for first
 MAX_WORK = 20_000_000  # values times rows, beyond which parts of values count as sets
 
 
@@ -165,14 +164,15 @@ class DifferenceLimit:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The counts of each value, (n_values,), in two groups, and where they were compared.
+    """What sets are compared of two groups, the smaller one first, and where.
 
-    With `thresholds` values are in order, counts are those of rows up to each, and half-lines
-    alone are sets.
+    `counts_a` and `counts_b` are of each value, (n_values,), where any values make a set; values
+    without a row of the smaller group are left out, since they can only lower a rank. With
+    `thresholds` they are of each set that could be the best, (n_sets,).
     """
 
     pair: tuple[int, int]
-    stratum: Any
+    stratum: Hashable
     counts_a: np.ndarray = field(repr=False)
     counts_b: np.ndarray = field(repr=False)
     limit: DifferenceLimit
@@ -181,28 +181,24 @@ class Comparison:
     @cached_property
     def distance(self) -> float:
         """The largest difference of the groups' shares of a set."""
-        shares = self.counts_a / self.limit.n_a - self.counts_b / self.limit.n_b
-        if self.thresholds:
-            return float(np.abs(shares).max())
-        return float(np.abs(shares).sum() / 2)
+        n_a, n_b = self.limit.n_a, self.limit.n_b
+        apart = self.counts_a * n_b - self.counts_b * n_a  # whole numbers, which are exact
+        return float(apart.max() if self.thresholds else apart.clip(0).sum()) / (n_a * n_b)
 
     @cached_property
     def rank(self) -> float:
         """The largest `DifferenceLimit.rank` of a set, rounded up."""
         a, b = self.counts_a, self.counts_b
         n_a, n_b = self.limit.n_a, self.limit.n_b
-        if self.thresholds:
-            p, q = np.append(a, 0) / n_a, np.append(b, 0) / n_b
-            return float(np.maximum(self.limit.rank(p, q), self.limit.rank(1 - p, 1 - q)).max())
-        a, b = a[a > 0], b[a > 0]  # other values can only lower a rank
-        least = _min_in_b if a.size * n_a <= MAX_WORK else _min_in_b_or_below
-        return float(self.limit.rank(np.arange(n_a + 1) / n_a, least(a, b) / n_b).max())
+        if not self.thresholds:
+            least = _min_in_b if a.size * n_a <= MAX_WORK else _min_in_b_or_below
+            a, b = np.arange(n_a + 1), least(a, b, n_b)
+        return float(self.limit.rank(a / n_a, b / n_b).max())
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Rows of the smaller group and of the larger."""
-        sizes = self.limit.n_a, self.limit.n_b
-        return min(sizes), max(sizes)
+        return self.limit.n_a, self.limit.n_b
 
     def cannot_exceed(self, t: float, rank: float) -> bool:
         """Whether the limit of a rank, or of a lower one, is t at most, by Hoeffding's inequality.
@@ -233,20 +229,40 @@ def compare_groups(
     group: np.ndarray,
     n_groups: int,
     *,
-    stratum: Any,
+    stratum: Hashable,
     thresholds: bool,
     error: float,
 ) -> Iterator[Comparison]:
     """Compare all pairs of groups with rows by one column of codes of values, (n_rows,)."""
-    n_values = int(codes.max(initial=0)) + 1
-    flat = np.bincount(group * n_values + codes, minlength=n_groups * n_values)
-    counts = flat.reshape(n_groups, n_values)
-    sizes = counts.sum(axis=1).tolist()
+    sizes = np.bincount(group, minlength=n_groups).tolist()
     if thresholds:
-        counts = counts.cumsum(axis=1)
-    for a, b in combinations([g for g in range(n_groups) if sizes[g]], 2):
+        by_group = [np.sort(codes[group == g]) for g in range(n_groups)]
+    else:
+        n_values = int(codes.max(initial=0)) + 1
+        flat = np.bincount(group * n_values + codes, minlength=n_groups * n_values)
+        counts = flat.reshape(n_groups, n_values)
+        by_group = [np.flatnonzero(of_group) for of_group in counts]
+    for pair in combinations([g for g in range(n_groups) if sizes[g]], 2):
+        a, b = sorted(pair, key=sizes.__getitem__)
         limit = DifferenceLimit(sizes[a], sizes[b], error)
-        yield Comparison((a, b), stratum, counts[a], counts[b], limit, thresholds)
+        if thresholds:
+            of_sets = _half_lines(by_group[a], by_group[b])
+        else:
+            of_sets = counts[a, by_group[a]], counts[b, by_group[a]]
+        yield Comparison(pair, stratum, *of_sets, limit, thresholds)
+
+
+def _half_lines(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of two groups in each half-line that could be the best one for group a.
+
+    That is one which ends at a value of a. `a` and `b` are the ordered values of all rows.
+    """
+    ends = np.concatenate([a[:1], a[1:][np.diff(a) > 0]])
+    of_a, of_b = (
+        np.r_[0, rows.searchsorted(ends, "right"), len(rows) - rows.searchsorted(ends, "left")]
+        for rows in (a, b)
+    )
+    return of_a, of_b
 
 
 def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
@@ -276,19 +292,19 @@ def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
     return largest, widest
 
 
-def _min_in_b(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the fewest rows in b of a set that has 0, 1, ... rows in a; b's sum where none has.
+def _min_in_b(a: np.ndarray, b: np.ndarray, n_b: int) -> np.ndarray:
+    """Return the fewest rows in b of a set that has 0, 1, ... rows in a; `n_b` where none has.
 
     Value by value, as in a knapsack.
     """
-    min_in_b = np.full(a.sum() + 1, b.sum())
+    min_in_b = np.full(a.sum() + 1, n_b)
     min_in_b[0] = 0
     for in_a, in_b in zip(a, b, strict=True):
         min_in_b[in_a:] = np.minimum(min_in_b[in_a:], min_in_b[:-in_a] + in_b)
     return min_in_b
 
 
-def _min_in_b_or_below(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _min_in_b_or_below(a: np.ndarray, b: np.ndarray, n_b: int) -> np.ndarray:
     """Return a lower bound on the same: parts of values count as sets (Neyman and Pearson)."""
     order = np.argsort(-a / (a + b), kind="stable")
     total_a, total_b = (np.concatenate([[0], np.cumsum(n[order])]) for n in (a, b))
@@ -323,7 +339,7 @@ def _log_ways(n: int) -> np.ndarray:
 
 
 def _window(n: int, p: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first of some counts around n * p, (len(p),), and their masses, (len(p), width)."""
+    """Return the first of counts around n * p, (len(p),), and their masses (len(p), width)."""
     first = np.rint(n * p).astype(np.int64) - half
     # The logarithm of nought times no count is nought.
     log_p, log_q = (np.log(np.clip(share, 1e-300, 1.0))[:, None] for share in (p, 1 - p))
