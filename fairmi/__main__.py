@@ -72,18 +72,35 @@ def add_compare_command(subparsers: Any) -> None:
         ),
     )
     parser.add_argument(
-        "data", type=data_to_compare, help="adult, german, or a CSV or Parquet file of rows"
+        "data",
+        type=data_to_compare,
+        help="adult, german, wages, visits, or a CSV or Parquet file of rows",
     )
-    parser.add_argument("--target", metavar="COLUMN", help="of a file: the labels")
+    parser.add_argument("--target", metavar="COLUMN", help="of a file: the labels, or numbers")
     parser.add_argument(
         "--sensitive", nargs="+", metavar="COLUMN", help="of a file: the sensitive columns"
     )
     parser.add_argument("--positive", metavar="LABEL", help="of a file: the label that matters")
     parser.add_argument(
+        "--loss",
+        choices=("auto", "squared_error", "poisson"),
+        default="auto",
+        help="of a file: predict a number, or a count (poisson), not a label",
+    )
+    parser.add_argument(
+        "--clusters", metavar="COLUMN", help="of a file: whose rows belong together"
+    )
+    parser.add_argument(
         "--bound",
         type=float,
-        default=0.05,
-        help="demographic parity difference that is allowed (0.05)",
+        default=None,
+        help="demographic parity difference that is allowed (0.05); KS of numbers (0.1)",
+    )
+    parser.add_argument(
+        "--data",
+        dest="folder",
+        metavar="DIR",
+        help="folder of wages and visits, which are not packaged (FAIRMI_DATA)",
     )
     parser.add_argument(
         "--minutes",
@@ -113,18 +130,20 @@ def add_compare_command(subparsers: Any) -> None:
 
 
 def data_to_compare(text: str) -> str:
-    """Return "adult", "german" or the path of a table."""
-    if text in ("adult", "german") or text.endswith((".csv", ".csv.gz", ".parquet", ".pq")):
+    """Return the name of a data set, or the path of a table."""
+    if text in ("adult", "german", "wages", "visits") or text.endswith(
+        (".csv", ".csv.gz", ".parquet", ".pq")
+    ):
         return text
     raise argparse.ArgumentTypeError(
-        f"{text!r} is neither adult, german nor a CSV or Parquet file"
+        f"{text!r} is neither adult, german, wages, visits nor a CSV or Parquet file"
     )
 
 
 def run_compare(options: argparse.Namespace) -> str:
     """Compare as the options say, save what they ask for, and return the table as text."""
     # Loads torch, which the other commands do without.
-    from fairmi.compare import DATASETS, compare, methods_named
+    from fairmi.compare import DATASETS, compare
     from fairmi.compare._rows import read_table
 
     if options.output is not None and find_spec("matplotlib") is None:
@@ -132,27 +151,30 @@ def run_compare(options: argparse.Namespace) -> str:
             "--output saves a picture, which needs matplotlib: pip install matplotlib"
         )
     settings = {
-        "methods": None if options.methods is None else methods_named(options.methods),
-        "bound": options.bound,
+        "methods": options.methods,
+        "bound": "auto" if options.bound is None else options.bound,
         "minutes": options.minutes,
         "fast": options.fast,
         "without_sensitive": options.without_sensitive,
         "n_jobs": options.n_jobs,
     }
     if options.data in DATASETS:
-        comparison = compare(options.data, **settings)
+        comparison = compare(options.data, folder=options.folder, **settings)
     else:
         if options.target is None or options.sensitive is None:
             raise ValueError("--target and --sensitive name columns of the file; give both.")
         table = read_table(Path(options.data))
-        for column in (options.target, *options.sensitive):
+        clusters = [options.clusters] if options.clusters else []
+        for column in (options.target, *options.sensitive, *clusters):
             if column not in table:
                 raise ValueError(f"{options.data} has no column {column!r}; it has {list(table)}.")
         comparison = compare(
-            table.drop(columns=options.target),
+            table.drop(columns=[options.target, *clusters]),
             table[options.target],
             sensitive_features=options.sensitive,
             positive=options.positive,
+            loss=options.loss,
+            clusters=table[clusters[0]] if clusters else None,
             **settings,
         )
     saved = comparison.save(options.output) if options.output else []

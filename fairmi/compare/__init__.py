@@ -1,24 +1,34 @@
-"""The comparison of fairmi with its peers: on Adult, on German, or on a table of one's own."""
+"""The comparison of fairmi with its peers: on Adult, German, or a table of one's own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from time import process_time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from fairmi.compare._methods import METHODS, PARITY, PLAIN, Method, Trial
+from fairmi.compare._methods import METHODS, PLAIN, Method, Trial
+from fairmi.compare._numbers import NUMBER_METHODS
 from fairmi.compare._report import Comparison
-from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
-from fairmi.compare._run import Setting, Split, compared
+from fairmi.compare._rows import (
+    LOSSES,
+    LabelledRows,
+    adult_rows,
+    german_rows,
+    table_rows,
+    visits_rows,
+    wages_rows,
+)
+from fairmi.compare._run import Setting, Split, compared, fits
 
 __all__ = [
     "DATASETS",
     "METHODS",
+    "NUMBER_METHODS",
     "Comparison",
     "Method",
     "Trial",
@@ -26,7 +36,7 @@ __all__ = [
     "methods_named",
 ]
 
-DATASETS = ("adult", "german")
+DATASETS = ("adult", "german", "wages", "visits")
 _FAST_ROWS = 8_000
 _N_FOLDS = 5
 _REFERENCE = "Gradient boosting"
@@ -40,10 +50,13 @@ def compare(
     *,
     sensitive_features: Any = None,
     positive: Any = None,
-    bound: float = 0.05,
-    methods: Sequence[Method] | None = None,
+    loss: str = "auto",
+    clusters: Any = None,
+    bound: float | str = "auto",
+    methods: Sequence[Method | str] | None = None,
     without_sensitive: bool = False,
     minutes: float | None = None,
+    folder: str | Path | None = None,
     fast: bool = False,
     n_jobs: int = 2,
 ) -> Comparison:
@@ -51,26 +64,38 @@ def compare(
 
     Parameters
     ----------
-    X : {"adult", "german"}, DataFrame, or array of shape (n_rows, n_columns)
+    X : {"adult", "german", "wages", "visits"}, DataFrame, or array of shape (n_rows, n_columns)
         Adult: the official training and test part, sex sensitive. German: 20 folds (4 times 5),
-        age over 25 sensitive. A table of one's own: 5 folds. Where there are folds a row is
+        age over 25 sensitive. Wages and visits to a doctor, which are numbers: each half learned
+        from the other, three times. A table of one's own: 5 folds. Where there are folds a row is
         predicted by models that did not see it, and unfairness is that of all rows together.
     y : array of shape (n_rows,), default=None
-        Labels of a table of one's own: two, or more where `positive` names one of them.
+        Of a table of one's own: labels, two, or more where `positive` names one of them; or
+        numbers to predict.
     sensitive_features : str, list of str, or array of shape (n_rows,), default=None
         The groups of a table of one's own, or the names of the columns of X that hold them.
     positive : label, default=None
         The label whose prediction the groups should get alike; None is the second of two.
-    bound : float, default=0.05
-        The demographic parity difference under which a setting is chosen and recommended.
-    methods : sequence of Method, default=None
-        What is compared; None takes METHODS.
+    loss : {"auto", "squared_error", "poisson"}, default="auto"
+        What is predicted: numbers, or counts ("poisson"). "auto" takes y with more than ten
+        numbers as numbers, and others as labels.
+    clusters : array of shape (n_rows,), default=None
+        Whose rows belong together, such as those of one person: they stay in one fold, and are
+        drawn together for intervals.
+    bound : float or "auto", default="auto"
+        The unfairness under which a setting is chosen and recommended: a demographic parity
+        difference ("auto": 0.05), or, of numbers, a KS between groups ("auto": 0.1).
+    methods : sequence of Method or str, default=None
+        What is compared, by itself or by name; None takes METHODS, or NUMBER_METHODS.
     without_sensitive : bool, default=False
         Whether to drop the columns of X that tell the sensitive feature by themselves, for all
         methods. Those of METHODS that need the group at prediction are still given it.
     minutes : float, default=None
         About how long a comparison on a table of one's own may take: the slowest methods are left
         out, and the report names them. None leaves out nothing.
+    folder : path, default=None
+        Where cps_wages.csv.gz and doctor_visits.csv.gz lie, which are not packaged. None reads the
+        environment variable FAIRMI_DATA, or else ../shared/data.
     fast : bool, default=False
         Fewer rows, settings and folds: to see that it runs, not to read figures from.
     n_jobs : int, default=2
@@ -91,67 +116,101 @@ def compare(
         raise ValueError(f"X must be a table, or one of {DATASETS}, got {X!r}.")
     if not named and (y is None or sensitive_features is None):
         raise ValueError("y and sensitive_features must be given with a table X.")
-    if not 0 < bound < 1:
+    if bound != "auto" and not (isinstance(bound, int | float) and 0 < bound < 1):
         raise ValueError(f"bound must be between 0 and 1, got {bound!r}.")
     if minutes is not None and minutes <= 0:
         raise ValueError(f"minutes must be greater than 0, got {minutes!r}.")
-    if methods is None:
-        methods = METHODS
-    notes: list[str] = []
-    if named and X == "adult":
-        train, rows = adult_rows("train"), adult_rows("test")
-        train = train.take(np.arange(min(_FAST_ROWS, len(train)))) if fast else train
-        lines = [(m, m.settings(fast=fast)) for m in methods]
-    elif named:
-        rows = german_rows()
-        lines = [(m, m.settings(fast=fast, folds=True)) for m in methods]
+    if loss not in ("auto", *LOSSES):
+        raise ValueError(f'loss must be "auto" or one of {LOSSES}, got {loss!r}.')
+    if named:
+        rows, positive = _rows_named(X, folder), None
     else:
-        rows, positive = table_rows(X, y, sensitive_features, positive)
-        lines, notes = _lines_of_table(rows, methods, minutes, fast, n_jobs)
+        rows, positive = table_rows(X, y, sensitive_features, positive, loss, clusters)
+    train = adult_rows("train") if named and X == "adult" else None
+    if fast and train is not None:
+        train = train.take(np.arange(min(_FAST_ROWS, len(train))))
+    elif fast and named:
+        rows = rows.first(_FAST_ROWS)
     sensitive = ", ".join(rows.sensitive_columns)
-    if without_sensitive and not sensitive:
-        raise ValueError(
-            "without_sensitive needs sensitive_features to be names of columns of X; leave the "
-            "column out of X yourself where they are not."
-        )
     if without_sensitive:
+        if not sensitive:
+            raise ValueError(
+                "without_sensitive needs sensitive_features to be names of columns of X; leave "
+                "the column out of X yourself where they are not."
+            )
         rows = rows.without_sensitive()
-        train = train.without_sensitive() if named and X == "adult" else rows
-    if named and X == "adult":
+        train = None if train is None else train.without_sensitive()
+    every = METHODS if rows.loss is None else NUMBER_METHODS
+    chosen = [
+        m if isinstance(m, Method) else methods_named([m], every)[0] for m in methods or every
+    ]
+    notes: list[str] = []
+    if train is not None:
         splits = [Split(train, rows, np.arange(len(rows)))]
+        lines = [(m, m.settings(fast=fast)) for m in chosen]
+    elif named:
+        splits = list(
+            _folds(rows, 2 if rows.loss else _N_FOLDS, 1 if fast else 3 if rows.loss else 4)
+        )
+        lines = [(m, m.settings(fast=fast, folds=True)) for m in chosen]
     else:
-        splits = _folds(rows, 4 if named and not fast else 1)
+        splits = list(_folds(rows, _N_FOLDS, 1))
+        lines, notes = _lines_of_table(rows, chosen, minutes, fast, n_jobs)
+    limit = rows.reading.bound if bound == "auto" else float(bound)
     lines = [(method, settings) for method, settings in lines if settings]
-    table, draws = compared(splits, rows, lines, bound=bound, n_jobs=n_jobs)
-    about = X if named else f"{len(rows):,} rows, positive label {positive}"
-    in_folds = bound if len(splits) > 1 else None
+    table, draws = compared(splits, rows, lines, bound=limit, n_jobs=n_jobs)
+    what = f"positive label {positive}" if rows.loss is None else "numbers to predict"
+    about = X if named else f"{len(rows):,} rows, {what}"
+    in_folds = limit if train is None else None
     return Comparison(
         about, table, draws, sensitive, fast, without_sensitive, in_folds, tuple(notes)
     )
 
 
-def methods_named(names: Sequence[str]) -> tuple[Method, ...]:
-    """Return the methods of those names.
+def _rows_named(name: str, folder: str | Path | None) -> LabelledRows:
+    if name == "adult":
+        return adult_rows("test")
+    if name == "german":
+        return german_rows()
+    place = Path(folder or os.environ.get("FAIRMI_DATA") or Path("..") / "shared" / "data")
+    if not place.is_dir():
+        raise ValueError(
+            f"{name} is not packaged, and {place} is no folder; name the one that has it by "
+            "folder (--data) or FAIRMI_DATA."
+        )
+    return (wages_rows if name == "wages" else visits_rows)(place)
+
+
+def methods_named(names: Sequence[str], methods: Sequence[Method] = METHODS) -> tuple[Method, ...]:
+    """Return the methods of those names, of METHODS or of others.
 
     Raises
     ------
     ValueError
         If a name is no method's.
     """
-    known = {method.name: method for method in METHODS}
+    known = {method.name: method for method in methods}
     for name in names:
         if name not in known:
             raise ValueError(f"methods has {name!r}; give some of {', '.join(map(repr, known))}.")
     return tuple(known[name] for name in names)
 
 
-def _folds(rows: LabelledRows, n_repeats: int) -> list[Split]:
-    """Splits that are even in label and group; each repeat measures every row once."""
-    folds = RepeatedStratifiedKFold(n_splits=_N_FOLDS, n_repeats=n_repeats, random_state=0)
-    return [
-        Split(rows.take(train), rows.take(test), test, number // _N_FOLDS)
-        for number, (train, test) in enumerate(folds.split(rows.X, rows.strata))
-    ]
+def _folds(rows: LabelledRows, n_folds: int, n_repeats: int) -> Iterator[Split]:
+    """Yield splits that are even in label and group; each repeat measures every row once."""
+    if rows.clusters is None:
+        folds = RepeatedStratifiedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=0)
+        parts = list(folds.split(rows.X, rows.strata))
+    else:
+        parts = [
+            part
+            for repeat in range(n_repeats)
+            for part in StratifiedGroupKFold(n_folds, shuffle=True, random_state=repeat).split(
+                rows.X, rows.strata, rows.clusters
+            )
+        ]
+    for number, (train, test) in enumerate(parts):
+        yield Split(rows.take(train), rows.take(test), test, number // n_folds)
 
 
 def _lines_of_table(
@@ -178,11 +237,10 @@ def _lines_of_table(
         lines.append((method, grid))
     if minutes is None:
         return lines, notes
-    (reference,) = (method for method in METHODS if method.name == _REFERENCE)
+    (reference,) = methods_named([_REFERENCE], METHODS if rows.loss is None else NUMBER_METHODS)
     with threadpool_limits(1):
-        start = process_time()
-        reference.build(PARITY).fit(rows.X, rows.y, rows.s)
-        ratio = (process_time() - start) / reference.cost
+        (fit,) = fits(reference, [{}], rows)
+    ratio = fit.seconds / reference.cost
     left = 60 * minutes * (n_jobs if n_jobs > 0 else os.cpu_count() or 1)
     in_time = set()
     for method, _ in sorted(lines, key=lambda line: line[0].cost):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -46,8 +45,8 @@ class Contender:
         return self
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Labels, 0 or 1; only some methods look at `s`, and those that draw labels at `draw`."""
-        return np.asarray(self.model.predict(self._encode(X))).ravel().astype(int)
+        """Labels, 0 or 1, or numbers; only some methods look at `s`, and lotteries at `draw`."""
+        return np.asarray(self.model.predict(self._encode(X))).ravel()
 
     def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray | None:
         """Scores of class 1 that rank the rows, or None where the method has none."""
@@ -102,12 +101,10 @@ class OnBound(WithSensitive):
 
     def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
         """Return the model of one bound, which has those of all."""
-        told = [
-            k for k in X if len(set(zip(X[k], s, strict=True))) == X[k].nunique() == len(set(s))
-        ]
-        if not told:
+        columns = columns_of_group(X, s)
+        if not columns:
             return self.model.fit(X, y, sensitive_features=s)
-        return self.model.set_params(sensitive_columns=told[:1]).fit(X, y)
+        return self.model.set_params(sensitive_columns=columns[:1]).fit(X, y)
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
         """Take the rule of the own bound."""
@@ -173,14 +170,6 @@ class Decorrelated(Contender):
         return np.column_stack([X, s[:, None] == self._groups])
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A fitted model, and its scores of the training rows, each by a model of other rows."""
-
-    model: BaseEstimator
-    scores: np.ndarray
-
-
 class CrossFitted(Contender):
     """A model whose scores a rule turns to labels; subclasses learn and apply the rule.
 
@@ -188,16 +177,15 @@ class CrossFitted(Contender):
     """
 
     def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        """Return the fitted encoder and the model with its scores of rows it did not learn."""
+        """Return the fitted encoder, and the model with its scores of rows it did not learn."""
         if self.encoder is not None:
             self.encoder.fit(X, y)
-        return self.encoder, cross_fitted(self.model, self._encode(X), y)
+        return self.encoder, *cross_fitted(self.model, self._encode(X), y)
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
         """Learn the rule."""
-        self.encoder, scored = shared
-        self.model = scored.model
-        self.learn_rule(scored.scores, y, s)
+        self.encoder, self.model, scores = shared
+        self.learn_rule(scores, y, s)
         return self
 
     def _probabilities(self, X: pd.DataFrame) -> np.ndarray:
@@ -300,6 +288,28 @@ class GivenScores(ClassifierMixin, BaseEstimator):
         return True
 
 
+class Transport:
+    """The Wasserstein barycentre of the groups' distributions, and each group's way to it.
+
+    A row of group c moves from v to the sum over groups d of share_d * Q_d(F_c(v)): one
+    distribution is left, and no other is reached by less squared change (Chzhen, Denis, Hebiri,
+    Oneto, Pontil, *Fair Regression with Wasserstein Barycenters*, arXiv 2006.07286).
+    """
+
+    def __init__(self, values: np.ndarray, s: np.ndarray) -> None:
+        groups, counts = np.unique(s, return_counts=True)
+        self.quantiles = {g: np.quantile(values[s == g], _SHARES) for g in groups}
+        self.common = np.average([self.quantiles[g] for g in groups], axis=0, weights=counts)
+
+    def __call__(self, values: np.ndarray, s: np.ndarray, strength: float = 1.0) -> np.ndarray:
+        """Return values on their way there: a strength of 1 arrives."""
+        moved = np.empty(len(values))
+        for group, own in self.quantiles.items():
+            rows = s == group
+            moved[rows] = np.interp(np.interp(values[rows], own, _SHARES), _SHARES, self.common)
+        return (1 - strength) * values + strength * moved
+
+
 class Transported(CrossFitted):
     """Each group's scores moved to the groups' average distribution, then put into few bins.
 
@@ -316,24 +326,13 @@ class Transported(CrossFitted):
 
     def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
         """Learn each group's quantiles, the common ones, and the bins."""
-        groups, counts = np.unique(s, return_counts=True)
-        self.quantiles = {g: np.quantile(p[s == g], _SHARES) for g in groups}
-        every = np.stack([self.quantiles[g] for g in groups])
-        self.common = np.average(every, axis=0, weights=counts)
-        moved = self.transport(p, s)
+        self.transport = Transport(p, s)
+        moved = self.transport(p, s, self.strength)
         cuts = np.unique(np.quantile(moved, _SHARES))
         cut = max(cuts, key=lambda at: ((moved > at) == y).mean())
         inner = np.linspace(0, 1, _N_BINS + 1)[1:-1]
         self.edges = np.unique(np.append(inner, cut))
         self.first_selected = int(np.searchsorted(self.edges, cut)) + 1
-
-    def transport(self, p: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """Scores on their way to the common distribution."""
-        moved = np.empty(len(p))
-        for group, quantiles in self.quantiles.items():
-            rows = s == group
-            moved[rows] = np.interp(np.interp(p[rows], quantiles, _SHARES), _SHARES, self.common)
-        return (1 - self.strength) * p + self.strength * moved
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
         """Labels by bin."""
@@ -341,7 +340,7 @@ class Transported(CrossFitted):
 
     def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
         """The bin of each row, counted from 0."""
-        moved = self.transport(self._probabilities(X), s)
+        moved = self.transport(self._probabilities(X), s, self.strength)
         return np.searchsorted(self.edges, moved, side="left")
 
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
@@ -349,11 +348,16 @@ class Transported(CrossFitted):
         return self.scores(X, s)[:, None].astype(np.float64)
 
 
-def cross_fitted(model: BaseEstimator, X: Any, y: np.ndarray) -> Scored:
-    """Fit a model on all rows, and score each by a model of the four other fifths.
+def cross_fitted(model: BaseEstimator, X: Any, y: np.ndarray) -> tuple[BaseEstimator, np.ndarray]:
+    """Return a model of all rows, and a score of each by a model of the four other fifths.
 
     The fifths are drawn from the model's own seed, so that seeds of a benchmark differ in both.
     """
     folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=model.random_state or 0)
     p = cross_val_predict(clone(model), X, y, cv=folds, method="predict_proba")
-    return Scored(clone(model).fit(X, y), p[:, 1].astype(np.float64))
+    return clone(model).fit(X, y), p[:, 1].astype(np.float64)
+
+
+def columns_of_group(X: pd.DataFrame, s: np.ndarray) -> list[str]:
+    """Return the columns of which each value is one group, and each group one value."""
+    return [k for k in X if len(set(zip(X[k], s, strict=True))) == X[k].nunique() == len(set(s))]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations
 from typing import Self
 
 import numpy as np
+import pandas as pd
+from scipy.special import xlogy
 from sklearn.metrics import roc_auc_score
 
 from fairmi.metrics.probes import MIN_TO_HOLD_BACK, PANEL, Task
@@ -19,7 +22,75 @@ METRICS = (
     "demographic_parity_difference",
     "equalized_odds_difference",
 )
-_BLOCK = 100  # draws whose weights are sorted at once: bounds the memory of roc_auc
+_BLOCK = 100  # draws whose weights are sorted at once: bounds the memory
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a comparison reads off predictions, and its words.
+
+    Attributes
+    ----------
+    score, unfairness : str
+        The columns that lines are drawn of: the higher and the lower, the better.
+    heads : dict of str to str
+        The head of each measured column in the printed table, in order.
+    score_words, unfairness_words : str
+        What sentences call them.
+    axis : str
+        What the picture writes below unfairness.
+    levels : tuple of float
+        The unfairness at which the methods are ranked.
+    bound : float
+        The unfairness under which one is recommended, unless it is said.
+    constant : str
+        The method that predicts alike for all.
+    """
+
+    score: str
+    unfairness: str
+    heads: dict[str, str]
+    score_words: str
+    unfairness_words: str
+    axis: str
+    levels: tuple[float, ...]
+    bound: float
+    constant: str
+
+
+CLASSES = Reading(
+    score="accuracy",
+    unfairness="demographic_parity_difference",
+    heads=dict(zip(METRICS, ("accuracy", "bal.", "AUC", "DP diff.", "EO diff."), strict=True)),
+    score_words="accuracy",
+    unfairness_words="DP difference",
+    axis="demographic parity difference (0: equal shares selected; fairer to the left)",
+    levels=(0.01, 0.02, 0.03, 0.05, 0.1, 0.15),
+    bound=0.05,
+    constant="Majority class",
+)
+_HEADS_OF_NUMBERS = {
+    "ks_difference": "KS",
+    "wasserstein": "W1",
+    "mean_difference": "mean diff.",
+}
+NUMBERS = Reading(
+    score="r2",
+    unfairness="ks_difference",
+    heads={"r2": "R²"} | _HEADS_OF_NUMBERS,
+    score_words="R²",
+    unfairness_words="KS",
+    axis="KS between groups (0: predictions are distributed alike; fairer to the left)",
+    levels=(0.05, 0.1, 0.15, 0.2, 0.3),
+    bound=0.1,
+    constant="Mean for all",
+)
+COUNTS = replace(NUMBERS, score="d2", heads={"d2": "D²"} | _HEADS_OF_NUMBERS, score_words="D²")
+
+
+def reading_of(table: pd.DataFrame) -> Reading:
+    """Return what the columns of a comparison's table are."""
+    return next(reading for reading in (CLASSES, NUMBERS, COUNTS) if reading.score in table)
 
 
 @lru_cache(maxsize=2)
@@ -79,14 +150,75 @@ def weighted_metrics(
     return dict(zip(METRICS, values, strict=True))
 
 
+def number_metrics(
+    y: np.ndarray, predicted: np.ndarray, codes: np.ndarray, weights: np.ndarray, loss: str
+) -> dict[str, np.ndarray]:
+    """Return what is measured of predicted numbers, under each row of `weights`.
+
+    Parameters
+    ----------
+    y, predicted : ndarray of shape (n_rows,)
+    codes : ndarray of int of shape (n_rows,)
+        The group of each row.
+    weights : ndarray of shape (n_draws, n_rows)
+    loss : {"squared_error", "poisson"}
+        Of which the score is the share that is explained: R² or D².
+
+    Returns
+    -------
+    metrics : dict of str to ndarray of shape (n_draws,)
+        The score, KS, Wasserstein distance and difference of means of the widest pair of groups.
+    """
+    order = np.argsort(predicted, kind="stable")
+    y, predicted, codes = y[order], predicted[order], codes[order]
+    last_of_ties = np.append(predicted[1:] > predicted[:-1], True)
+    steps = np.diff(predicted[last_of_ties])
+    members = codes == np.arange(codes.max() + 1)[:, None]
+    counts = loss == "poisson"
+    lost = losses(y, predicted, loss)
+    blocks = []
+    for w in _in_order(weights, order):
+        mean = (w @ y) / w.sum(axis=1)
+        of_constant = (
+            2 * (w @ xlogy(y, y) - (w @ y) * np.log(mean)) if counts else w @ y**2 - mean * (w @ y)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            below = np.stack([np.cumsum(w * own, axis=1) for own in members])
+            means = np.stack([(w * own) @ predicted for own in members]) / below[..., -1]
+            below = below[..., last_of_ties] / below[..., -1:]
+        apart = [np.abs(below[a] - below[b]) for a, b in combinations(range(len(members)), 2)]
+        blocks.append(
+            (
+                1 - w @ lost / of_constant,
+                np.fmax.reduce([of_pair.max(axis=1) for of_pair in apart]),
+                np.fmax.reduce([of_pair[:, :-1] @ steps for of_pair in apart]),
+                np.fmax.reduce(means) - np.fmin.reduce(means),
+            )
+        )
+    values = map(np.concatenate, zip(*blocks, strict=True))
+    return dict(zip((COUNTS if counts else NUMBERS).heads, values, strict=True))
+
+
+def losses(y: np.ndarray, predicted: np.ndarray, loss: str) -> np.ndarray:
+    """Return the squared error, or Poisson's deviance, of each row."""
+    if loss == "poisson":
+        return 2 * (xlogy(y, y / predicted) - y + predicted)
+    return (y - predicted) ** 2
+
+
+def _in_order(weights: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield a few draws at a time, their columns in that order, in double precision."""
+    for block in np.array_split(weights, max(1, len(weights) // _BLOCK)):
+        yield block[:, order].astype(np.float64)
+
+
 def roc_auc(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The area under the ROC curve under each row of `weights`; ties count one half."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
     positive = y[order] == 1
     areas = []
-    for block in np.array_split(weights, max(1, len(weights) // _BLOCK)):
-        ranked = block[:, order].astype(np.float64)
+    for ranked in _in_order(weights, order):
         positives = np.add.reduceat(ranked * positive, starts, axis=1)
         negatives = np.add.reduceat(ranked * ~positive, starts, axis=1)
         below = np.cumsum(negatives, axis=1) - negatives / 2

@@ -51,10 +51,11 @@ _TOLERANCES = (0.001, 0.01, 0.02, 0.05, 0.1)
 
 @dataclass(frozen=True)
 class Trial:
-    """What a fit is asked for beside its setting: the constraint, and the seed."""
+    """What a fit is asked for beside its setting: constraint, seed, and the loss of numbers."""
 
     constraint: str = "demographic_parity"
     seed: int = 0
+    loss: str | None = None
 
 
 PARITY = Trial()

@@ -1,4 +1,4 @@
-"""The frontier: accuracy over unfairness, one line a method, its name beside it."""
+"""The frontier: score over unfairness, one line a method, its name beside it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from fairmi.audit import pictures as palette
+from fairmi.compare._measures import CLASSES, reading_of
 from fairmi.compare._run import CHOSEN
-from fairmi.compare._standings import LEVELS, MAJORITY, accuracy_within
+from fairmi.compare._standings import score_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +37,7 @@ _STYLES = {
     "ExponentiatedGradient, boosting": (palette.BLUE, "s"),
     "Logistic regression": (palette.BLACK, "x"),
     "Gradient boosting": (palette.BLACK, "*"),
+    "Barycentre, our base": (palette.GREEN, "P"),
 }
 _OTHERS = (
     (palette.PALE_INK, "h"),
@@ -45,8 +47,7 @@ _OTHERS = (
     (palette.BROWN, "8"),
     (palette.GREEN, "p"),
 )
-_PLAIN = "plain encoding"
-_X, _Y = "demographic_parity_difference", "accuracy"
+_PROBE = "probe_auc"
 
 
 def draw_frontier(
@@ -54,13 +55,14 @@ def draw_frontier(
 ) -> Figure:
     """Draw a comparison's table as lines of accuracy over demographic parity difference.
 
-    A line goes through those settings of a method that no other of its settings betters.
+    A line goes through those settings of a method that no other of its settings betters. Of
+    numbers it is R² or D² over KS, and, beside it, over what a probe recovers of the group.
 
     Parameters
     ----------
     table : DataFrame
-        Columns `method`, `setting`, `reads_group`, `accuracy` and `demographic_parity_difference`;
-        where it has the ends of intervals, their median width is said under the picture.
+        Columns `method`, `setting`, `reads_group`, score and unfairness; where it has the ends of
+        intervals, their median width is said under the picture.
     title : str
     methods : sequence of str, default=None
         The lines to draw; None takes ours, and the strongest peers, seven in all. What else the
@@ -72,27 +74,36 @@ def draw_frontier(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
-    axes = figure.add_subplot()
+    reading = reading_of(table)
+    x, y = reading.unfairness, reading.score
     chosen = strongest(table) if methods is None else [*methods]
-    drawn = _unbettered(table[table["method"].isin(chosen)])
+    table = table[table["setting"] != CHOSEN]
+    shown = table[table["method"].isin(chosen)]
     styles = _styles(chosen)
-    for name in chosen:
-        _draw_line(axes, name, drawn[drawn["method"] == name], *styles[name])
-    notes = ["demographic parity difference (0: equal shares selected; fairer to the left)"]
-    axes.set_ylabel("accuracy")
-    axes.set_title(title, loc="left")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    panels = [x] if reading is CLASSES else [_PROBE, x]  # names stand beside the last one
+    figure = Figure(figsize=(8 if len(panels) == 1 else 11, 4.8), layout="constrained")
+    for axes, across in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylabel(reading.score_words)
+        drawn = _unbettered(shown.dropna(subset=[across]), across, y)
+        for name in chosen:
+            _draw_line(axes, name, drawn[drawn["method"] == name], across, y, *styles[name])
+        notes = [reading.axis if across == x else "probe AUC of predictions (0.5: nothing left)"]
+        if len(drawn):
+            notes += _frame_the_bulk(axes, drawn, across, y)
+        axes.set_xlabel("\n".join(notes))
     if len(drawn):
-        notes += _frame_the_bulk(axes, drawn)
-        _write_names(axes, drawn, styles)
+        _write_names(axes, drawn, x, y, styles)
+    figure.axes[0].set_title(title, loc="left")
     ours = next((name for name in chosen if name.startswith("fairmi")), None)
     if ours is not None:
-        _mark_settings(axes, drawn[drawn["method"] == ours], styles[ours][0])
-    if {f"{_X}_low", f"{_Y}_low"} <= set(drawn):
-        reach = [(drawn[f"{k}_high"] - drawn[f"{k}_low"]).median() / 2 for k in (_Y, _X)]
-        notes.append(f"95 % intervals: accuracy ± {reach[0]:.3f}, difference ± {reach[1]:.3f}")
+        _mark_settings(axes, drawn[drawn["method"] == ours], x, y, styles[ours][0])
+    if {f"{x}_low", f"{y}_low"} <= set(drawn):
+        reach = [(drawn[f"{k}_high"] - drawn[f"{k}_low"]).median() / 2 for k in (y, x)]
+        notes.append(
+            f"95 % intervals: {reading.score_words} ± {reach[0]:.3f}, difference ± {reach[1]:.3f}"
+        )
     n_left = table["method"].nunique() - len(chosen)
     if n_left > 0:
         notes.append(f"{n_left} more methods are in the table")
@@ -101,23 +112,24 @@ def draw_frontier(
 
 
 def strongest(table: pd.DataFrame, most: int = MOST_LINES) -> list[str]:
-    """Names of our methods, then of the peers, that are most accurate over all levels."""
-    lowest = table[_Y].min()
+    """Names of our methods, then of the peers, that score highest over all levels."""
+    reading = reading_of(table)
+    lowest = table[reading.score].min()
     scores = {}
     for name, points in table.groupby("method", sort=False):
-        if name != MAJORITY and not str(name).endswith(_PLAIN):
+        if name != reading.constant:
             points = points.reset_index(drop=True)
-            at_levels = (accuracy_within(points, at) for at in LEVELS)
+            at_levels = (score_within(points, at) for at in reading.levels)
             scores[str(name)] = sum(lowest if value is None else value for value in at_levels)
     ranked = sorted(scores, key=lambda name: -scores[name])
     ours = [name for name in ranked if name.startswith("fairmi")][:_MOST_OURS]
     return (ours + [name for name in ranked if not name.startswith("fairmi")])[:most]
 
 
-def _unbettered(table: pd.DataFrame) -> pd.DataFrame:
+def _unbettered(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """The settings of each method that are on its frontier, by unfairness."""
-    line = table[table["setting"] != CHOSEN].sort_values([_X, _Y], ascending=[True, False])
-    return line[line[_Y] >= line.groupby("method")[_Y].cummax()]
+    line = table.sort_values([x, y], ascending=[True, False])
+    return line[line[y] >= line.groupby("method")[y].cummax()]
 
 
 def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -130,11 +142,13 @@ def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return known
 
 
-def _draw_line(axes: Axes, name: str, line: pd.DataFrame, color: str, marker: str) -> None:
+def _draw_line(
+    axes: Axes, name: str, line: pd.DataFrame, x: str, y: str, color: str, marker: str
+) -> None:
     ours = name.startswith("fairmi")
     axes.plot(
-        line[_X],
-        line[_Y],
+        line[x],
+        line[y],
         color=color,
         marker=marker,
         markersize=6 if ours else 5,
@@ -144,15 +158,15 @@ def _draw_line(axes: Axes, name: str, line: pd.DataFrame, color: str, marker: st
     )
 
 
-def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> list[str]:
+def _frame_the_bulk(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[str]:
     """Frame the bulk of the points, so that lines stay apart, and return what lies outside.
 
     On the worse side the frame reaches one spread of the middle half of the points beyond it.
     """
-    low, high = points[_Y].quantile([0.25, 0.75])
-    left, right = points[_X].quantile([0.25, 0.75])
-    inside = (points[_Y] >= low - (high - low)) & (points[_X] <= right + (right - left))
-    for values, set_limits in ((points[_X], axes.set_xlim), (points[_Y], axes.set_ylim)):
+    low, high = points[y].quantile([0.25, 0.75])
+    left, right = points[x].quantile([0.25, 0.75])
+    inside = (points[y] >= low - (high - low)) & (points[x] <= right + (right - left))
+    for values, set_limits in ((points[x], axes.set_xlim), (points[y], axes.set_ylim)):
         least, greatest = values[inside].min(), values[inside].max()
         margin = 0.07 * max(greatest - least, 0.01)
         room = 3 * margin if set_limits == axes.set_ylim else margin  # for names of settings
@@ -162,14 +176,16 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame) -> list[str]:
     return [f"outside the frame: {outside}"] if outside else []
 
 
-def _write_names(axes: Axes, points: pd.DataFrame, styles: dict[str, tuple[str, str]]) -> None:
+def _write_names(
+    axes: Axes, points: pd.DataFrame, x: str, y: str, styles: dict[str, tuple[str, str]]
+) -> None:
     """Write each name right of the frame, at the height of its line's end or near it."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     ends = {}
     for name, line in points.groupby("method", sort=False):
-        seen = line[line[_X].between(left, right) & line[_Y].between(bottom, top)]
-        last = (seen if len(seen) else line).sort_values(_X).iloc[-1]
-        ends[str(name)] = (last[_X], float(np.clip(last[_Y], bottom, top)))
+        seen = line[line[x].between(left, right) & line[y].between(bottom, top)]
+        last = (seen if len(seen) else line).sort_values(x).iloc[-1]
+        ends[str(name)] = (last[x], float(np.clip(last[y], bottom, top)))
     names = sorted(ends, key=lambda name: ends[name][1])
     heights = np.array([ends[name][1] for name in names])
     gap = (top - bottom) / 16  # a line of small text
@@ -195,17 +211,17 @@ def _write_names(axes: Axes, points: pd.DataFrame, styles: dict[str, tuple[str, 
         )
 
 
-def _mark_settings(axes: Axes, line: pd.DataFrame, color: str) -> None:
+def _mark_settings(axes: Axes, line: pd.DataFrame, x: str, y: str, color: str) -> None:
     """Write a few settings of a method, on white, so that no line crosses them."""
     from matplotlib.patheffects import withStroke
 
     left, right = axes.get_xlim()
-    for point in line.iloc[:: max(1, len(line) // 4)].itertuples():
-        if getattr(point, _X) < left + 0.12 * (right - left):
+    for _, point in line.iloc[:: max(1, len(line) // 4)].iterrows():
+        if point[x] < left + 0.12 * (right - left):
             continue  # its text would lie on the axis
         axes.annotate(
-            str(point.setting).replace("lam=", "λ = "),
-            (getattr(point, _X), getattr(point, _Y)),
+            str(point["setting"]).replace("lam=", "λ = "),
+            (point[x], point[y]),
             xytext=(-22, 30),  # above a frontier there is nothing
             textcoords="offset points",
             ha="right",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fairmi.compare._measures import CLASSES, Reading, reading_of
 from fairmi.compare._picture import draw_frontier
 from fairmi.compare._standings import advice, standings_text
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH = 99
-_FOOTNOTES = (
+_REACH = "±: half the width of the 95 % interval; the CSV file has its ends. "
+_NOTES_OF_LABELS = (
     (
-        "±: half the width of the 95 % interval; the CSV file has its ends. bal.: balanced "
-        "accuracy. AUC: of ROC. probe: ROC AUC of gradient boosting that learns the group from "
-        "the representation, on unseen rows; 0.5 means that nothing is left of it."
+        f"{_REACH}bal.: balanced accuracy. AUC: of ROC. probe: ROC AUC of gradient boosting that "
+        "learns the group from the representation, on unseen rows; 0.5 means that nothing is left "
+        "of it."
     ),
     "plain: standardised numbers and one-hot categories in place of fairmi's TableEncoder.",
     (
@@ -32,13 +34,27 @@ _FOOTNOTES = (
         "Fit times are seconds of the processor."
     ),
 )
+_NOTES_OF_NUMBERS = (
+    (
+        f"{_REACH}KS: the largest difference between the groups' distributions of predictions. "
+        "W1: Wasserstein distance between them, and mean diff. that of their means, in units of "
+        "y; of more than two groups the widest pair's. probe: ROC AUC of gradient boosting that "
+        "learns the group from predictions, on unseen rows; KS alone misleads, and 0.5 means that "
+        "nothing is left."
+    ),
+    (
+        "The barycentre learns its rule from predictions of rows that the model did not learn "
+        "(5 folds). Fit times are seconds of the processor, fairmi's and the barycentre's those "
+        "of all settings, which train together."
+    ),
+)
 _SPLIT_NOTE = (
     "Adversarial: of its candidates those that no other betters on a held-out fifth of the "
     "training rows; not fitted again."
 )
 _CHOSEN_NOTE = (
-    "chosen in the folds: the setting that the other four folds choose, the fairest within a "
-    "standard error of the most accurate within the bound."
+    "chosen in the folds: the setting that the other folds choose, the fairest within a "
+    "standard error of the best within the bound."
 )
 _GERMAN_NOTE = (
     "So as to end within minutes, less is tried here than on Adult: 2 settings of 12 of "
@@ -52,6 +68,14 @@ _PACKAGES = ("fairmi", "fairlearn", "scikit-learn", "torch", "numpy", "pandas")
 _ABOUT = {
     "adult": "Adult: official training and test part, sex sensitive.",
     "german": "German credit: 5 folds, 4 times, age over 25 years sensitive.",
+    "wages": (
+        "Log wages of 1988: each half learned from the other, 3 times; who is African American is "
+        "sensitive."
+    ),
+    "visits": (
+        "Visits to a doctor: each half of the persons learned from the other, 3 times; sex "
+        "sensitive."
+    ),
 }
 
 
@@ -62,15 +86,15 @@ class Comparison:
     Attributes
     ----------
     dataset : str
-        "adult", "german", or what a table of one's own is.
+        "adult", "german", "wages", "visits", or what a table of one's own is.
     table : DataFrame
         A row for each method and setting: `method`, `setting`, each metric with the ends of its
         95 % interval (`_low`, `_high`), `probe_auc`, `fit_seconds`, the fit's `notes`,
         `reads_group`, whether the method is given the group at prediction, and `draws`, whether
         its labels are drawn at random.
-    accuracy_draws : ndarray of shape (n_rows_of_table, 1 + n_draws), default=None
-        Accuracy in the sample and in bootstrap draws of the rows, the same draws for all methods:
-        what the error of a difference comes from.
+    score_draws : ndarray of shape (n_rows_of_table, 1 + n_draws), default=None
+        Accuracy, R² or D² in the sample and in bootstrap draws of the rows, the same draws for all
+        methods: what the error of a difference comes from.
     sensitive : str
         The columns that tell the sensitive feature by themselves.
     fast : bool
@@ -85,7 +109,7 @@ class Comparison:
 
     dataset: str
     table: pd.DataFrame
-    accuracy_draws: np.ndarray | None = None
+    score_draws: np.ndarray | None = None
     sensitive: str = ""
     fast: bool = False
     without_sensitive: bool = False
@@ -93,7 +117,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        standings = standings_text(self.table, self.accuracy_draws)
+        standings = standings_text(self.table, self.score_draws)
         texts = (*standings, "", *self._footnotes(), "", *self._advice())
         wrapped = [line for text in texts for line in _wrap(text)]
         return "\n".join([self.header, "", _as_text(self.table), "", *wrapped]).rstrip()
@@ -104,7 +128,7 @@ class Comparison:
         packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
         own = f"{self.dataset}: 5 folds; each row is predicted by models that did not see it."
         lines = [
-            _ABOUT.get(self.dataset, own) + " Intervals (95 %) by bootstrap over the rows.",
+            _ABOUT.get(self.dataset, own) + " Intervals (95 %) by bootstrap.",
             self._features(),
             f"{_processor()}, Python {platform.python_version()}, {packages}; one thread a fit.",
         ]
@@ -129,15 +153,16 @@ class Comparison:
             of_data.append(_CHOSEN_NOTE)
         if self.dataset == "german" and not self.fast:
             of_data.append(_GERMAN_NOTE)
-        return [*_FOOTNOTES, *of_data, *self.notes, *_notes(self.table)]
+        own = _NOTES_OF_LABELS if reading_of(self.table) is CLASSES else _NOTES_OF_NUMBERS
+        return [*own, *of_data, *self.notes, *_notes(self.table)]
 
     def _advice(self) -> list[str]:
-        if self.bound is None or self.accuracy_draws is None:
+        if self.bound is None or self.score_draws is None:
             return []
-        return [advice(self.table, self.accuracy_draws, self.bound)]
+        return [advice(self.table, self.score_draws, self.bound)]
 
     def plot(self) -> Figure:
-        """Draw the frontier, accuracy over unfairness, and return matplotlib's Figure."""
+        """Draw the frontier, score over unfairness, and return matplotlib's Figure."""
         title = self.dataset.title() if self.dataset in _ABOUT else self.dataset
         if self.without_sensitive:
             title += f" without {self.sensitive}"
@@ -158,7 +183,8 @@ class Comparison:
 
 
 def _as_text(table: pd.DataFrame) -> str:
-    heads = ("", "accuracy", "bal.", "AUC", "DP diff.", "EO diff.", "probe", "fit, s")
+    reading = reading_of(table)
+    heads = ("", *reading.heads.values(), "probe", "fit, s")
     lines: list[tuple[str, ...]] = [heads]
     for name, rows in table.groupby("method", sort=False):
         short = str(name).replace(", plain encoding", ", plain")
@@ -166,7 +192,7 @@ def _as_text(table: pd.DataFrame) -> str:
             lines.append((short,))
         for _, row in rows.iterrows():
             label = f"  {row['setting']}" if row["setting"] else short
-            lines.append((label, *_cells(row)))
+            lines.append((label, *_cells(row, reading)))
     # A name that stands alone on its line may be longer than the first column.
     widths = [max(len(line[k]) for line in lines if len(line) > 1) for k in range(len(heads))]
     return "\n".join(
@@ -178,16 +204,13 @@ def _as_text(table: pd.DataFrame) -> str:
     )
 
 
-def _cells(row: pd.Series) -> tuple[str, ...]:
-    return (
-        _with_reach(row, "accuracy"),
-        _short(row["balanced_accuracy"], ".3f"),
-        _short(row["roc_auc"], ".3f"),
-        _with_reach(row, "demographic_parity_difference"),
-        _with_reach(row, "equalized_odds_difference"),
-        _short(row["probe_auc"], ".3f"),
-        f"{row['fit_seconds']:.1f}",
-    )
+def _cells(row: pd.Series, reading: Reading) -> tuple[str, ...]:
+    plain = ("balanced_accuracy", "roc_auc", "mean_difference")
+    figures = [
+        _short(row[name], ".3f") if name in plain else _with_reach(row, name)
+        for name in reading.heads
+    ]
+    return (*figures, _short(row["probe_auc"], ".3f"), f"{row['fit_seconds']:.1f}")
 
 
 def _with_reach(row: pd.Series, name: str) -> str:

@@ -10,23 +10,31 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairmi.compare._measures import CLASSES, COUNTS, NUMBERS, Reading
+from fairmi.core.membership import quantile_bins
 from fairmi.datasets import load_adult, load_german
 
+LOSSES = ("squared_error", "poisson")
+_MOST_CLASSES = 10  # a column of more numbers is a quantity
+_BINS_OF_Y = 4
 _RARE = 10  # rows of a label in a group, below which no fold is promised some
 _MAX_CATEGORIES = 250  # scikit-learn's boosting takes 255
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """A table, labels 0 or 1, and the sensitive value of each row.
+    """A table, labels 0 or 1 or numbers, and the sensitive value of each row.
 
-    `sensitive_columns` are those of X that tell the sensitive value by themselves.
+    `sensitive_columns` are those of X that tell the sensitive value by themselves; `loss` is that
+    of numbers, one of LOSSES; rows of one of `clusters`, a person's, stay in one fold.
     """
 
     X: pd.DataFrame
     y: np.ndarray
     s: np.ndarray
     sensitive_columns: tuple[str, ...] = ()
+    loss: str | None = None
+    clusters: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -34,7 +42,8 @@ class LabelledRows:
     def take(self, rows: np.ndarray) -> LabelledRows:
         """Those rows of the sample."""
         X = self.X.iloc[rows].reset_index(drop=True)
-        return replace(self, X=X, y=self.y[rows], s=self.s[rows])
+        clusters = None if self.clusters is None else self.clusters[rows]
+        return replace(self, X=X, y=self.y[rows], s=self.s[rows], clusters=clusters)
 
     def first(self, n_rows: int | None) -> LabelledRows:
         """So many rows in random order; None is all, as they are."""
@@ -53,10 +62,18 @@ class LabelledRows:
 
     @property
     def strata(self) -> np.ndarray:
-        """Group and label of each row in one code, to split evenly by; rare ones go by label."""
-        cells = self.codes * 2 + self.y
+        """Group and label (or bin of y) in one code, to split evenly by; rare ones by label."""
+        label = self.y
+        if self.loss is not None:
+            label, _ = quantile_bins(self.y, np.ones(len(self)), _BINS_OF_Y)
+        cells = self.codes * (label.max() + 1) + label
         rare = np.bincount(cells)[cells] < _RARE
-        return np.where(rare, -1 - self.y, cells)
+        return np.where(rare, -1 - label, cells)
+
+    @property
+    def reading(self) -> Reading:
+        """What is read off predictions of these rows."""
+        return CLASSES if self.loss is None else COUNTS if self.loss == "poisson" else NUMBERS
 
 
 def adult_rows(subset: Literal["train", "test"], sensitive: str = "sex") -> LabelledRows:
@@ -68,6 +85,28 @@ def german_rows() -> LabelledRows:
     """The German credit data, age over 25 years being sensitive."""
     german: Any = load_german()
     return replace(_rows(german, "good", ["age_over_25"]), sensitive_columns=("age",))
+
+
+def wages_rows(folder: Path) -> LabelledRows:
+    """Log wages of 28,155 men in 1988, who is African American being sensitive (CPS1988).
+
+    Source: H. Bierens and D. Ginther, "Integrated Conditional Moment Testing of Quantile
+    Regression Models", Empirical Economics 2001.
+    """
+    table = read_table(folder / "cps_wages.csv.gz")
+    wage = np.log(table.pop("wage"))
+    return table_rows(table, wage, "ethnicity", loss="squared_error")[0]
+
+
+def visits_rows(folder: Path) -> LabelledRows:
+    """Visits to a doctor by year, of 6,127 persons in up to five years, sex sensitive (rwm5yr).
+
+    Source: J. Hilbe, *Negative Binomial Regression*, 2011.
+    """
+    table = read_table(folder / "doctor_visits.csv.gz").drop(columns="hospvis")
+    y, persons = table.pop("docvis"), table.pop("id")
+    table = table[[name for name in table if not name.startswith("edlevel")]]
+    return table_rows(table, y, "female", loss="poisson", clusters=persons)[0]
 
 
 def _rows(bunch: Bunch, positive: str, sensitive: list[str]) -> LabelledRows:
@@ -85,7 +124,12 @@ def _rows(bunch: Bunch, positive: str, sensitive: list[str]) -> LabelledRows:
 
 
 def table_rows(
-    X: Any, y: Any, sensitive_features: Any, positive: Any = None
+    X: Any,
+    y: Any,
+    sensitive_features: Any,
+    positive: Any = None,
+    loss: str = "auto",
+    clusters: Any = None,
 ) -> tuple[LabelledRows, Any]:
     """A user's table, checked and in a form that every method can read, and its positive label.
 
@@ -101,12 +145,16 @@ def table_rows(
         Groups, or the names of the columns of X that hold them; several are combined.
     positive : label, default=None
         None is the second of two labels in order. A label's text will do.
+    loss : {"auto", "squared_error", "poisson"}, default="auto"
+        "auto" reads more than ten numbers as numbers, unless `positive` is given.
+    clusters : array of shape (n_rows,), default=None
+        Whose rows belong together.
 
     Raises
     ------
     ValueError
-        If lengths differ, a label or group is missing, or a group or label is too rare to be in
-        every fold.
+        If lengths differ, a label or group is missing, a group or label is too rare to be in
+        every fold, or y are not numbers that the loss can do with.
     """
     frame = X.to_pandas() if hasattr(X, "to_pandas") else pd.DataFrame(X)
     frame = frame.reset_index(drop=True).rename(columns=str)
@@ -117,7 +165,10 @@ def table_rows(
         raise ValueError(f"sensitive_features has {names}, but X has {list(frame)}.")
     groups = frame[list(columns)] if columns else pd.DataFrame(np.asarray(sensitive_features))
     labels = pd.DataFrame({"y": np.asarray(y).ravel()})
-    for argument, values in (("y", labels), ("sensitive_features", groups)):
+    checked = {"y": labels, "sensitive_features": groups}
+    if clusters is not None:
+        checked["clusters"] = pd.DataFrame({"clusters": np.asarray(clusters).ravel()})
+    for argument, values in checked.items():
         if len(values) != len(frame):
             raise ValueError(f"{argument} has {len(values)} rows, but X has {len(frame)}.")
         n_missing = int(values.isna().any(axis=1).sum())
@@ -134,9 +185,41 @@ def table_rows(
             f"{counts.iloc[-1]} rows; at least two groups of {_RARE} rows are needed: join rare "
             "ones, and cut numbers into bins, as pandas.cut does."
         )
+    owners = None if clusters is None else pd.factorize(checked["clusters"]["clusters"])[0]
+    if loss == "auto" and positive is None and _is_quantity(labels["y"]):
+        loss = "squared_error"
+    if loss != "auto":
+        numbers = _numbers(labels["y"], loss)
+        return LabelledRows(frame.apply(_readable), numbers, s, columns, loss, owners), None
     label = _positive_label(labels["y"], positive)
-    rows = LabelledRows(frame.apply(_readable), (labels["y"] == label).to_numpy().astype(int), s)
-    return replace(rows, sensitive_columns=columns), label
+    ones = (labels["y"] == label).to_numpy().astype(int)
+    return LabelledRows(frame.apply(_readable), ones, s, columns, None, owners), label
+
+
+def _is_quantity(y: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(y) and y.nunique() > _MOST_CLASSES
+
+
+def _numbers(y: pd.Series, loss: str) -> np.ndarray:
+    """Return y as numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are none, not finite, all alike, or below 0 where counts are asked for.
+    """
+    numbers = pd.to_numeric(y, errors="coerce").to_numpy(float)
+    if not np.isfinite(numbers).all():
+        wrong = y[~np.isfinite(numbers)].iloc[0]
+        raise ValueError(f"loss={loss!r} needs y of finite numbers, but it has {wrong}.")
+    if np.ptp(numbers) == 0:
+        raise ValueError(f"y is {numbers[0]:g} in all rows: there is nothing to predict.")
+    if loss == "poisson" and numbers.min() < 0:
+        raise ValueError(
+            f'loss="poisson" needs y of 0 or more, but its smallest value is {numbers.min():g}; '
+            'take loss="squared_error".'
+        )
+    return numbers
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -148,7 +231,7 @@ def read_table(path: Path) -> pd.DataFrame:
         If it is no file, or can't be read.
     """
     if not path.is_file():
-        raise ValueError(f"{path} is not a file; give adult, german, or a CSV or Parquet file.")
+        raise ValueError(f"{path} is not a file; give a CSV or Parquet file.")
     try:
         parquet = path.suffix in (".parquet", ".pq")
         return pd.read_parquet(path) if parquet else pd.read_csv(path)
@@ -170,7 +253,8 @@ def _positive_label(labels: pd.Series, positive: Any) -> Any:
         if len(counts) != 2:
             raise ValueError(
                 f"y has {len(counts)} values, such as {list(counts.index[:5])}; say which one is "
-                "positive (--positive), to set it against the others."
+                "positive (--positive), to set it against the others, or, where they are numbers "
+                "to predict, the loss (--loss)."
             )
         label = sorted(counts.index, key=lambda value: (str(type(value)), value))[-1]
     else:

@@ -12,14 +12,15 @@ import joblib
 import numpy as np
 import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupKFold, train_test_split
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from fairmi.compare._contenders import Contender
 from fairmi.compare._measures import (
-    METRICS,
     bootstrap_weights,
+    losses,
+    number_metrics,
     percentile_interval,
     probe_auc,
     weighted_metrics,
@@ -31,6 +32,10 @@ Setting = dict[str, Any]
 CHOSEN = "chosen in the folds"
 _VALIDATION_SHARE = 0.2
 _MAX_DRAWS, _CELLS_OF_DRAWS = 1_000, 30_000_000
+
+
+Point = tuple[float, float, float]
+"""Score and unfairness of predictions, and the standard error of the score."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class Fit:
 class Predicted:
     """What a fit made of the test rows, and what was measured beside.
 
-    `validation` is (accuracy, demographic parity difference) on validation rows, where the method
-    is screened by them.
+    `labels` are numbers where a number is predicted; `validation` is what `read_point` says of
+    validation rows, where the method is screened by them.
     """
 
     labels: np.ndarray
@@ -68,7 +73,7 @@ class Predicted:
     probe_auc: float
     seconds: float
     notes: tuple[str, ...]
-    validation: tuple[float, float] | None = None
+    validation: Point | None = None
 
 
 def fits(
@@ -76,6 +81,7 @@ def fits(
 ) -> Iterator[Fit]:
     """Fit a method at each setting; what they share is fitted once, and its time counts in all."""
     rows = (train.X, train.y, train.s)
+    trial = replace(trial, loss=train.loss)
     shared, shared_seconds = None, 0.0
     for k, setting in enumerate(settings):
         contender = method.build(trial, **setting)
@@ -110,18 +116,33 @@ def predict_split(
         train, validation = train.take(learned), train.take(held_out)
     outcomes = []
     for fit in fits(method, settings, train):
-        contender, told = fit.contender, float("nan")
+        contender, told, scores = fit.contender, float("nan"), None
         with _recorded_warnings():
-            labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
-            Z, Z_test = (contender.represent(part.X, part.s) for part in (train, test))
-            if Z is not None and Z_test is not None:
-                told = probe_auc(Z, train.s, Z_test, test.s)
+            labels = contender.predict(test.X, test.s)
+            if test.loss is None:
+                scores = contender.scores(test.X, test.s)
+                Z, Z_test = (contender.represent(part.X, part.s) for part in (train, test))
+                if Z is not None and Z_test is not None:
+                    told = probe_auc(Z, train.s, Z_test, test.s)
+            else:
+                told = _probe_of_numbers(labels, test)
             outcome = Predicted(labels, scores, told, fit.seconds, fit.notes)
             if validation is not None:
                 seen = contender.predict(validation.X, validation.s)
-                outcome = replace(outcome, validation=accuracy_and_parity(validation, seen))
+                outcome = replace(outcome, validation=read_point(validation, seen))
         outcomes.append(outcome)
     return outcomes
+
+
+def _probe_of_numbers(predicted: np.ndarray, rows: LabelledRows) -> float:
+    """What a probe makes of predictions: each half's by one of the other, for they are new there.
+
+    Predictions of training rows lie further apart, and a probe of these would not fit the others.
+    """
+    owners = np.arange(len(rows)) if rows.clusters is None else rows.clusters
+    halves = GroupKFold(2, shuffle=True, random_state=0).split(predicted, groups=owners)
+    Z = predicted[:, None]
+    return float(np.mean([probe_auc(Z[a], rows.s[a], Z[b], rows.s[b]) for a, b in halves]))
 
 
 def compared(
@@ -143,7 +164,7 @@ def compared(
         A row for each method and setting; where there are several splits, also one with the
         setting that the other folds choose.
     draws : ndarray of shape (n_rows_of_table, 1 + n_draws)
-        Accuracy in the sample and in each bootstrap draw, which all rows of the table share.
+        Score in the sample and in each bootstrap draw, which all rows of the table share.
     """
     crossed = len(splits) > 1
     jobs, owners = [], []
@@ -155,7 +176,7 @@ def compared(
             owners += [m] * len(parts)
     # The slowest come last in the table: they start first, so that no process waits for one.
     outcomes = run_jobs(jobs[::-1], n_jobs, "fits")[::-1]
-    described, measured = [], []
+    described, to_measure = [], []
     for m, (method, settings) in enumerate(lines):
         flat = [
             o for part, owner in zip(outcomes, owners, strict=True) if owner == m for o in part
@@ -164,46 +185,61 @@ def compared(
         of_splits = [flat[k : k + len(settings)] for k in range(0, len(flat), len(settings))]
         for words, of_setting in _points(method, settings, splits, of_splits, rows, bound):
             described.append((method, words, of_setting))
-            labels, scores = _put_together(splits, of_setting, len(rows))
-            measured.append((method.name, _measure, (rows.y, rows.codes, labels, scores)))
-    metrics = run_jobs(measured, n_jobs, "intervals")
+            labels, scores = _put_together(splits, of_setting, rows)
+            to_measure.append(
+                (method.name, _measure, (replace(rows, X=rows.X[[]]), labels, scores))
+            )
+    metrics = run_jobs(to_measure, n_jobs, "intervals")
     table = [_row(*what, values) for what, values in zip(described, metrics, strict=True)]
-    return pd.DataFrame(table), np.array([values["accuracy"] for values in metrics])
+    return pd.DataFrame(table), np.array([values[rows.reading.score] for values in metrics])
 
 
-def choose_setting(points: Sequence[tuple[float, float]], bound: float, n_rows: int) -> int:
-    """Return the position of the point (accuracy, unfairness) that serves best.
+def choose_setting(points: Sequence[Point], bound: float) -> int:
+    """Return the position of the point that serves best.
 
-    Those within `bound` come into question, and of them the fairest whose accuracy is within a
-    standard error of the best: what accuracy tells apart less than that is chance (the rule of
+    Those within `bound` come into question, and of them the fairest whose score is within a
+    standard error of the best: what scores tell apart less than that is chance (the rule of
     Breiman et al., *Classification and Regression Trees*, 1984). Where none is within the bound,
     it is the least unfair one.
     """
-    within = [k for k, (_, unfairness) in enumerate(points) if unfairness <= bound]
+    within = [k for k, (_, unfairness, _) in enumerate(points) if unfairness <= bound]
     if not within:
         return min(range(len(points)), key=lambda k: points[k][1])
-    best = max(points[k][0] for k in within)
-    error = (best * (1 - best) / n_rows) ** 0.5
+    best, _, error = max(points[k] for k in within)
     return min((k for k in within if points[k][0] >= best - error), key=lambda k: points[k][1])
 
 
-def unbettered(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Positions of the points (accuracy, unfairness) that no other point betters in both."""
+def unbettered(points: Sequence[tuple[float, ...]]) -> list[int]:
+    """Positions of the points (score, unfairness) that no other point betters in both."""
     return [
         k
-        for k, (accuracy, unfairness) in enumerate(points)
+        for k, (score, unfairness, *_) in enumerate(points)
         if not any(
-            other[0] >= accuracy and other[1] <= unfairness and other != points[k]
+            other[0] >= score and other[1] <= unfairness and other[:2] != points[k][:2]
             for other in points
         )
     ]
 
 
-def accuracy_and_parity(rows: LabelledRows, labels: np.ndarray) -> tuple[float, float]:
-    """Accuracy and demographic parity difference of labels of the rows."""
-    weights = bootstrap_weights(len(rows), 0)
-    metrics = weighted_metrics(rows.y, labels, None, rows.codes, weights)
-    return float(metrics["accuracy"][0]), float(metrics["demographic_parity_difference"][0])
+def read_point(rows: LabelledRows, predicted: np.ndarray) -> Point:
+    """Return score and unfairness of predictions of the rows, and the score's standard error."""
+    metrics = measured(rows, predicted, None, bootstrap_weights(len(rows), 0))
+    reading = rows.reading
+    score, unfairness = (float(metrics[k][0]) for k in (reading.score, reading.unfairness))
+    if rows.loss is None:
+        return score, unfairness, (score * (1 - score) / len(rows)) ** 0.5
+    # Of the mean loss, as a share of a constant's: the score's own but for the latter's error.
+    lost = losses(rows.y, predicted, rows.loss)
+    return score, unfairness, float((1 - score) * lost.std() / lost.mean() / len(rows) ** 0.5)
+
+
+def measured(
+    rows: LabelledRows, predicted: np.ndarray, scores: np.ndarray | None, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return all that is measured of predictions of the rows, under each row of `weights`."""
+    if rows.loss is not None:
+        return number_metrics(rows.y, predicted, rows.codes, weights, rows.loss)
+    return weighted_metrics(rows.y, predicted.astype(int), scores, rows.codes, weights)
 
 
 def run_jobs(
@@ -274,18 +310,18 @@ def _chosen_by_others(
     ]
     seen = rows.take(np.concatenate([split.place for split, _ in others]))
     points = [
-        accuracy_and_parity(seen, np.concatenate([outcomes[k].labels for _, outcomes in others]))
+        read_point(seen, np.concatenate([outcomes[k].labels for _, outcomes in others]))
         for k in range(len(of_splits[0]))
     ]
-    return choose_setting(points, bound, len(seen))
+    return choose_setting(points, bound)
 
 
 def _put_together(
-    splits: Sequence[Split], outcomes: Sequence[Predicted], n_rows: int
+    splits: Sequence[Split], outcomes: Sequence[Predicted], rows: LabelledRows
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Labels and scores of all rows, (n_repeats, n_rows)."""
-    shape = (max(split.repeat for split in splits) + 1, n_rows)
-    labels, scores = np.empty(shape, dtype=np.int64), np.empty(shape)
+    """Predictions and scores of all rows, (n_repeats, n_rows)."""
+    shape = (max(split.repeat for split in splits) + 1, len(rows))
+    labels, scores = np.empty(shape, dtype=rows.y.dtype), np.empty(shape)
     for split, outcome in zip(splits, outcomes, strict=True):
         labels[split.repeat, split.place] = outcome.labels
         if outcome.scores is not None:
@@ -294,16 +330,19 @@ def _put_together(
 
 
 def _measure(
-    y: np.ndarray, codes: np.ndarray, labels: np.ndarray, scores: np.ndarray | None
+    rows: LabelledRows, labels: np.ndarray, scores: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Each metric in the sample and in each draw, its mean over repeats."""
-    n_draws = max(100, min(_MAX_DRAWS, _CELLS_OF_DRAWS // len(y)))
-    weights = bootstrap_weights(len(y), n_draws)
+    n_draws = max(100, min(_MAX_DRAWS, _CELLS_OF_DRAWS // len(rows)))
+    if rows.clusters is None:
+        weights = bootstrap_weights(len(rows), n_draws)
+    else:
+        weights = bootstrap_weights(int(rows.clusters.max()) + 1, n_draws)[:, rows.clusters]
     repeats = [
-        weighted_metrics(y, labels[k], None if scores is None else scores[k], codes, weights)
+        measured(rows, labels[k], None if scores is None else scores[k], weights)
         for k in range(len(labels))
     ]
-    return {name: np.mean([repeat[name] for repeat in repeats], axis=0) for name in METRICS}
+    return {name: np.mean([repeat[name] for repeat in repeats], axis=0) for name in repeats[0]}
 
 
 def _row(
@@ -311,9 +350,9 @@ def _row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method.name, "setting": words}
     row |= {"reads_group": method.reads_group, "draws": method.draws}
-    for name in METRICS:
-        row[name] = float(metrics[name][0])
-        low, high = percentile_interval(metrics[name][1:])
+    for name, values in metrics.items():
+        row[name] = float(values[0])
+        low, high = percentile_interval(values[1:])
         # The draws of a difference's size lie above it where it is nearly 0.
         row[f"{name}_low"], row[f"{name}_high"] = min(low, row[name]), max(high, row[name])
     row["probe_auc"] = float(np.mean([outcome.probe_auc for outcome in outcomes]))

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fairmi.path._path import FairnessPath, fairness_path
-from fairmi.path._search import MIDebiasedClassifierCV, MIDebiasedRegressorCV
+from fairmi.path._search import MIDebiasedClassifierCV
 
-__all__ = ["FairnessPath", "MIDebiasedClassifierCV", "MIDebiasedRegressorCV", "fairness_path"]
+__all__ = ["FairnessPath", "MIDebiasedClassifierCV", "fairness_path"]
