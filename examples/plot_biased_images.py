@@ -75,7 +75,6 @@ for name, (lam, corrected) in settings.items():
         lam={"red": lam, "green": lam, "blue": lam},
         constraint="equalized_odds",
         prior_correction=corrected,
-        n_levels=None,
         n_critic_steps=1,
         max_iter=20,
         batch_size=64,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         StoppedFitError,
     )
     from fairmi.networks.reducer import data_parallel
-    from fairmi.path import MIDebiasedClassifierCV, fairness_path
+    from fairmi.path import MIDebiasedClassifierCV, MIDebiasedRegressorCV, fairness_path
 
 __version__ = "0.2.0"
 
@@ -39,6 +39,7 @@ _LAZY = {
     "MIBoostingRegressor": "fairmi._boosting_regressor",
     "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
+    "MIDebiasedRegressorCV": "fairmi.path",
     "SensitiveFeaturesError": "fairmi.exceptions",
     "SmallGroupWarning": "fairmi.exceptions",
     "StoppedFitError": "fairmi.exceptions",
@@ -72,6 +73,7 @@ __all__ = [
     "MIBoostingRegressor",
     "MIDebiasedClassifier",
     "MIDebiasedClassifierCV",
+    "MIDebiasedRegressorCV",
     "SensitiveFeaturesError",
     "SmallGroupWarning",
     "StoppedFitError",

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 
 from fairmi._base import Callbacks, check_callbacks, check_lam, check_started, notes_of_stop
 from fairmi._data.fit_input import FitInput, read_fit_input
-from fairmi._data.random_state import seed_of
 from fairmi._network_base import (
     NetworkClassifier,
     check_layer_sizes,
@@ -22,7 +21,7 @@ from fairmi._network_base import (
     few_threads,
     own_randomness,
 )
-from fairmi._sklearn_compat import Interval, StrOptions
+from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi.exceptions import warn_of
 from fairmi.networks.config import check_size, layer_sizes, n_batches
 from fairmi.preprocessing import TableEncoder

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._data.columns import without_dropped
 from fairmi._data.fit_input import FitInput, RowOptions
 from fairmi._data.saved_format import check_header, of_this_format, with_format
-from fairmi._data.sensitive import plan_from_plain, plan_to_plain
+from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table
 from fairmi._sklearn_compat import DocLinkMixin, Interval, StrOptions
 from fairmi.core.task import Classes, Quantity
@@ -153,7 +153,7 @@ class RepresentationEstimator(
         """Return plain data alone, and the user's own parameters."""
         state = dict(super().__getstate__())
         if _PLAN in state:
-            state[_PLAN] = plan_to_plain(state[_PLAN])
+            state[_PLAN] = state[_PLAN].to_plain()
         return with_format(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -168,7 +168,7 @@ class RepresentationEstimator(
         check_header(state)
         state.pop("training_fingerprint_", None)  # of 0.2: it gave training rows away
         if _PLAN in state:
-            state[_PLAN] = plan_from_plain(state[_PLAN])
+            state[_PLAN] = SensitivePlan.from_plain(state[_PLAN])
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

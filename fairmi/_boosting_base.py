@@ -19,10 +19,9 @@ from fairmi._base import (
     notes_of_stop,
 )
 from fairmi._data.fit_input import FitInput
-from fairmi._data.random_state import seed_of
 from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
 from fairmi.boosting.base import fitted_base, setting_of
 from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
@@ -74,6 +73,7 @@ class BoostingEstimator(RepresentationEstimator):
         "l2_regularization": [Interval(Real, 0, None, closed="left")],
         "max_features": [Interval(Real, 0, 1, closed="right")],
         "max_bins": [Interval(Integral, 2, 255, closed="both")],
+        "n_encodings": [_POSITIVE],
         "callbacks": [None, list, tuple],
         "verbose": ["verbose"],
         "base": [None, HasMethods(["fit", "predict"])],
@@ -84,6 +84,7 @@ class BoostingEstimator(RepresentationEstimator):
     group_weight: str | None
     base: Any
     max_bins: int
+    n_encodings: int
     verbose: bool | int
     random_state: Any
     trees_: dict[str, np.ndarray]
@@ -180,7 +181,8 @@ class BoostingEstimator(RepresentationEstimator):
         """Yield what each λ of one training learns, by name of attribute."""
         check_group_weight(self.group_weight, given.plan.n_groups)
         seed = seed_of(self.random_state)
-        columns, x = learn_columns(given.features, self.max_bins)
+        n_encodings = self.n_encodings if self.base is None else 1
+        columns, x = learn_columns(given.features, self.max_bins, n_encodings, seed)
         task, base, base_scores = self._task(given), None, None
         if self.base is not None:
             y = given.classes[given.codes] if len(given.classes) else given.codes
@@ -188,7 +190,7 @@ class BoostingEstimator(RepresentationEstimator):
                 base, base_scores = fitted_base(
                     self.base, given.features, y, given.task_weights, seed, self._base_scores
                 )
-        rows = tree_rows(given, task, x, columns["n_categories"], base_scores, self.max_bins, seed)
+        rows = tree_rows(given, task, x, columns, base_scores, self.max_bins, seed)
         config = boosting_config(
             self.get_params(deep=False),
             n_rows=len(rows.y),
@@ -197,7 +199,7 @@ class BoostingEstimator(RepresentationEstimator):
         )
         compared = self._compared(rows)
         if not (isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE):
-            check_certain(given.sensitive, f"penalty={self.penalty!r}")
+            check_certain(given.members, f"penalty={self.penalty!r}")
 
         def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:
             each = [lam * factor for factor in factors]

@@ -107,6 +107,10 @@ default="demographic_parity"
         Share of the columns that a split may choose among.
     max_bins : int, default=255
         Bins of a column, 2 to 255. Of more categories the rarest share one.
+    n_encodings : int, default=2
+        Models whose mean is the base, where there are columns of more than two categories: these
+        are read as such, as numbers in order of frequency, and in random orders. More take longer
+        to fit and predict; numbers alone have one. Not of a given `base`.
     callbacks : list of callable, default=None
         Called before each round's trees with a record of `history_`; one that returns True ends
         the fit.
@@ -205,6 +209,7 @@ default="demographic_parity"
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
+        n_encodings: int = 2,
         callbacks: Callbacks = None,
         verbose: bool | int = False,
         random_state: int | RandomState | None = None,
@@ -228,6 +233,7 @@ default="demographic_parity"
         self.l2_regularization = l2_regularization
         self.max_features = max_features
         self.max_bins = max_bins
+        self.n_encodings = n_encodings
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
@@ -310,7 +316,7 @@ default="demographic_parity"
                 n_labels=int(rows.y.max()) + 1,
                 group_weight=self.group_weight,
             ).scaled()
-            for members in rows.attributes
+            for members in rows.members
         ]
 
     def _completed(

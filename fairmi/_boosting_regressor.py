@@ -82,7 +82,7 @@ default="squared_error"
         rows. Fewer make a tighter certificate and coarser predictions. None rounds nothing. At
         λ = 0 nothing is rounded.
     learning_rate, max_iter, max_leaf_nodes, min_samples_leaf, l2_regularization, max_features, \
-max_bins
+max_bins, n_encodings
         As in `MIBoostingClassifier`.
     callbacks, verbose, random_state
         As in `MIBoostingClassifier`.
@@ -163,6 +163,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
+        n_encodings: int = 2,
         callbacks: Callbacks = None,
         verbose: bool | int = False,
         random_state: int | RandomState | None = None,
@@ -191,6 +192,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         self.l2_regularization = l2_regularization
         self.max_features = max_features
         self.max_bins = max_bins
+        self.n_encodings = n_encodings
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
@@ -289,7 +291,7 @@ warnings_, history_, base_, columns_, trees_, channel_
                 n_labels=n_labels,
                 group_weight=self.group_weight,
             ).scaled()
-            for members in rows.attributes
+            for members in rows.members
         ]
 
     def _binned(self, members: Membership, weights: np.ndarray) -> Membership:

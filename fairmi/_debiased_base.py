@@ -22,7 +22,6 @@ from fairmi._base import (
     notes_of_stop,
 )
 from fairmi._data.fit_input import Earlier, FitInput
-from fairmi._data.random_state import seed_of
 from fairmi._data.tables import Header
 from fairmi._network_base import (
     NetworkEstimator,
@@ -31,7 +30,7 @@ from fairmi._network_base import (
     few_threads,
     own_randomness,
 )
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi.core.task import Classes, Scaled
 from fairmi.exceptions import warn_of
 from fairmi.networks.config import NetworkConfig, network_config
@@ -80,11 +79,11 @@ class DebiasedNetworks(NetworkEstimator):
         "encoder": [None, callable],
         "hidden_layer_sizes": ["array-like", Integral],
         "n_components": [_AUTO, _POSITIVE],
-        "n_levels": [None, Interval(Integral, 2, None, closed="left")],
+        "n_levels": [None, _AUTO, Interval(Integral, 2, None, closed="left")],
         "n_estimators": [_POSITIVE],
         "n_critic_steps": [_POSITIVE],
         "max_iter": [_AUTO, _POSITIVE],
-        "batch_size": [_POSITIVE],
+        "batch_size": [_AUTO, _POSITIVE],
         "learning_rate": [_AUTO, Interval(Real, 0, None, closed="neither")],
         "weight_decay": [_AUTO, Interval(Real, 0, None, closed="left")],
         "dropout": [_AUTO, Interval(Real, 0, 1, closed="left")],

@@ -21,11 +21,17 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from fairmi._data.columns import sensitive_columns_of, without_dropped
 from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
-from fairmi._data.random_state import seed_of
 from fairmi._data.saved_format import check_header, of_this_format, with_format
-from fairmi._data.sensitive import plan_from_plain, plan_to_plain
+from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table, read_columns
-from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, safe_indexing
+from fairmi._sklearn_compat import (
+    DocLinkMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    safe_indexing,
+    seed_of,
+)
 from fairmi.decisions.boosting import FEW_ROWS, AveragedBoosting
 from fairmi.decisions.rule import (
     Cells,
@@ -430,7 +436,7 @@ default="demographic_parity"
             return np.asarray(self.group_estimator_.predict_proba(X), dtype=np.float64)
         frame = sensitive_columns_of(X, self.sensitive_columns)
         argument = f"sensitive_columns={self.sensitive_columns!r}"
-        (read,) = self._sensitive_plan.rows(frame, n_rows=len(frame), argument=argument).attributes
+        (read,) = self._sensitive_plan.rows(frame, n_rows=len(frame), argument=argument)
         return _one_hot(np.where(read.known, read.codes, -1), read.n_groups)
 
     def _decision(self, bound: Any) -> Decision:
@@ -491,7 +497,7 @@ default="demographic_parity"
         """Return plain data and the fitted classifiers; nothing of single rows."""
         state = dict(super().__getstate__())
         if _PLAN in state:
-            state[_PLAN] = plan_to_plain(state[_PLAN])
+            state[_PLAN] = state[_PLAN].to_plain()
             state["_rows"] = None
             state["_cells"] = dict(vars(state["_cells"]))
             state["_decisions"] = [
@@ -510,7 +516,7 @@ default="demographic_parity"
         state = of_this_format(state, type(self))
         if _PLAN in state:
             check_header({**state, "history_": [], "stopped_": None})
-            state[_PLAN] = plan_from_plain(state[_PLAN])
+            state[_PLAN] = SensitivePlan.from_plain(state[_PLAN])
             cells = state["_cells"] = Cells(**state["_cells"])
             decisions = [dict(of) for of in state["_decisions"]]
             state["_decisions"] = {of.pop("bound"): Decision(**of) for of in decisions}
@@ -557,7 +563,7 @@ def row_draws(X: Any, salt: int) -> np.ndarray:
 
 def _group_codes(given: FitInput) -> np.ndarray:
     """Return the code of each row's group, (n,), -1 where it is unknown."""
-    (attribute,) = given.sensitive.attributes
+    (attribute,) = given.members
     if not attribute.n_groups:
         raise SensitiveFeaturesError(
             "The sensitive features are continuous, and a bound on decisions compares groups; cut "

@@ -82,10 +82,11 @@ default="demographic_parity"
     n_components : int or "auto", default="auto"
         Units of Z. "auto" gives one less than there are classes, at most 8: for two classes one
         unit is enough to hold all that a fair prediction needs. Of an open channel it gives 64.
-    n_levels : int or None, default=17
+    n_levels : int, None or "auto", default="auto"
         Values that each unit can take; fewer make a tighter certificate and coarser scores. None
         opens the channel: units of any value from -1 to 1 hold what few levels can't, without a
-        certificate. The critic's claim tells even less there.
+        certificate. The critic's claim tells even less there. "auto" gives 17, and None for an
+        `encoder` of your own and three classes or more.
     n_estimators : int, default=1
         Networks that train side by side from different starts. Z is then the mean of their
         scores. A few make fairer predictions at the same accuracy, above all on small tables, but
@@ -95,11 +96,12 @@ default="demographic_parity"
         Steps of the critic for each step of the encoder.
     max_iter : int or "auto", default="auto"
         Epochs. "auto" gives 15, as many more as make 200 steps on a small table, or as few as make
-        15,000 on one of more than 256,000 rows.
-    batch_size : int, default=256
-        Rows of a step.
+        15,000 on one of more than 256,000 rows. For an `encoder` of your own the steps are 80 for
+        each class, and 400, at least.
+    batch_size : int or "auto", default="auto"
+        Rows of a step. "auto" gives 256, and 128 for an `encoder` of your own.
     learning_rate : float or "auto", default="auto"
-        Largest step of the optimiser. "auto" gives 0.01, and 0.001 for an `encoder` of your own.
+        Largest step of the optimiser. "auto" gives 0.01, and 0.002 for an `encoder` of your own.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay (AdamW) of the layer that reads X, or of the matrices of `encoder`.
         "auto" gives 0.3 up to 1,000 distinct rows, 0.6 from 30,000 on, and between them a value by
@@ -219,11 +221,11 @@ default="demographic_parity"
         encoder: Any = None,
         hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
-        n_levels: int | None = 17,
+        n_levels: int | str | None = "auto",
         n_estimators: int = 1,
         n_critic_steps: int = 3,
         max_iter: int | str = "auto",
-        batch_size: int = 256,
+        batch_size: int | str = "auto",
         learning_rate: float | str = "auto",
         weight_decay: float | str = "auto",
         dropout: float | str = "auto",
@@ -332,7 +334,7 @@ default="demographic_parity"
     def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
         if not self.prior_correction:
             return None
-        attributes, n_classes = rows.sensitive.attributes, len(given.classes)
+        attributes, n_classes = rows.members, len(given.classes)
         return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
 
     def _lams_in_nats(self, lams: Sequence[float]) -> list[float]:

@@ -140,7 +140,7 @@ class FairReweighing(BaseEstimator):
         self.sensitive_values_ = self._plan.labels
         members = self._plan.rows(
             frame, n_rows=len(labels), argument="sensitive_features", hides=bool(notes)
-        ).attributes[0]
+        )[0]
         self.cell_weights_ = _cell_weights(members, codes, len(self.classes_), given)
         warn_of(notes + self._notes_of_empty_cells(), stacklevel=2)
         self.sample_weight_ = given * _row_weights(self.cell_weights_, members, codes)
@@ -168,7 +168,7 @@ class FairReweighing(BaseEstimator):
         frame = sensitive_frame(sensitive_features)
         rows = self._plan.rows(frame, n_rows=len(labels), argument="sensitive_features")
         codes = np.searchsorted(self.classes_, labels)
-        return _row_weights(self.cell_weights_, rows.attributes[0], codes)
+        return _row_weights(self.cell_weights_, rows[0], codes)
 
     def _notes_of_empty_cells(self) -> list[Note]:
         empty = np.argwhere(self.cell_weights_ == 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
+import numpy as np
 from sklearn._loss import (
     AbsoluteError,
     HalfGammaLoss,
@@ -13,6 +15,7 @@ from sklearn._loss import (
     PinballLoss,
 )
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -44,6 +47,7 @@ __all__ = [
     "effective_n_threads",
     "regression_loss",
     "safe_indexing",
+    "seed_of",
     "validate_params",
 ]
 
@@ -77,3 +81,10 @@ def regression_loss(name: str, *, quantile: float, power: float) -> Any:
     if name == "tweedie":
         return HalfTweedieLoss(power=power)
     return losses[name]()
+
+
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed; None draws one from the system, and no global generator is touched."""
+    if random_state is None:
+        return secrets.randbits(31)
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -95,19 +95,17 @@ class BestUnderBound:
         unfair = np.abs(_mean(cv_results, self.unfairness))
         if self.rule == "one_standard_error":
             unfair = unfair + _standard_error(cv_results, self.unfairness)
-        usable = np.isfinite(score) & np.isfinite(unfair)
-        if not usable.any():
+        try:
+            best = best_within(unfair, score, self.bound)
+        except ValueError as error:
             raise ValueError(
                 f"No candidate has both a {self.maximize!r} and a {self.unfairness!r} that are "
                 "numbers; see the warnings of the failed fits or scorers, or search with "
                 'error_score="raise".'
-            )
-        feasible = usable & (unfair <= self.bound)
-        if feasible.any():
-            return _first(feasible, -score, unfair)
-        closest = _first(usable, unfair, -score)
-        self._warn(cv_results, closest, unfair[closest], score[closest])
-        return closest
+            ) from error
+        if unfair[best] > self.bound:
+            self._warn(cv_results, best, unfair[best], score[best])
+        return best
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same choice, or the key of the score that it maximises.
@@ -158,6 +156,20 @@ def _standard_error(cv_results: Mapping[str, Any], name: str) -> np.ndarray:
     return splits.std(axis=0, ddof=1) / np.sqrt(len(splits))
 
 
-def _first(allowed: np.ndarray, first: np.ndarray, then: np.ndarray) -> int:
-    """Index of the allowed candidate that is lowest in `first`, and among equals in `then`."""
-    return int(np.lexsort((then, first, ~allowed))[0])
+def best_within(unfairness: np.ndarray, score: np.ndarray, bound: float) -> int:
+    """Return the index of the best score within the bound; of the closest where none is.
+
+    Ties go to the fairer one, and of two that are as close to the better one.
+
+    Raises
+    ------
+    ValueError
+        If no candidate has two numbers.
+    """
+    usable = np.isfinite(score) & np.isfinite(unfairness)
+    if not usable.any():
+        raise ValueError("No candidate has both a score and an unfairness that are numbers.")
+    within = usable & (unfairness <= bound)
+    if within.any():
+        return int(np.lexsort((unfairness, -score, ~within))[0])
+    return int(np.lexsort((-score, unfairness, ~usable))[0])

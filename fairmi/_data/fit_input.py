@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from fairmi._data.columns import kept_columns, sensitive_columns_of, take_columns
+from fairmi._data.columns import (
+    kept_columns,
+    notes_of_columns,
+    sensitive_columns_of,
+    take_columns,
+)
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.kinds import notes_of_columns
 from fairmi._data.labels import (
     check_classes,
     check_labels,
@@ -22,17 +26,18 @@ from fairmi._data.labels import (
     class_weights,
 )
 from fairmi._data.probabilities import names_probabilities
-from fairmi._data.sensitive import SensitivePlan, SensitiveRows, check_same_groups, plan_sensitive
+from fairmi._data.sensitive import SensitivePlan, plan_sensitive
 from fairmi._data.tables import (
     Header,
+    Table,
     as_array_rows,
     check_array_rows,
     check_finite_rows,
     check_indexes,
     check_table,
-    n_rows,
 )
 from fairmi._sklearn_compat import safe_indexing
+from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
 
 
@@ -84,9 +89,9 @@ class FitInput:
 
     `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`, or
     numbers where there are none, `task_weights` and `penalty_weights` (n,) the weights in either
-    term, `sensitive` the sensitive features as `plan` reads them, `positions` (n,) says which of
-    the rows given these are, `header` has the columns of X, of which the encoder reads those at
-    the positions `kept`, and `notes` what its user should be warned of.
+    term, `members` who is in which group, by attribute, as `plan` reads it, `positions` (n,) says
+    which of the rows given these are, `header` has the columns of X, of which the encoder reads
+    those at the positions `kept`, and `notes` what its user should be warned of.
     """
 
     features: Any
@@ -94,7 +99,7 @@ class FitInput:
     classes: np.ndarray
     task_weights: np.ndarray
     penalty_weights: np.ndarray
-    sensitive: SensitiveRows
+    members: tuple[Membership, ...]
     plan: SensitivePlan
     positions: np.ndarray
     header: Header
@@ -102,51 +107,12 @@ class FitInput:
     notes: list[Note]
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Checked rows, n of each; `argument` is what an error calls `sensitive`."""
-
-    features: Any
-    y: np.ndarray
-    weights: np.ndarray  # in the task and in the penalty, (n, 2)
-    sensitive: pd.DataFrame
-    argument: str
-    positions: np.ndarray
-    header: Header
-    kept: list[int]
-    notes: list[Note]
-
-    def with_weight(self) -> _Rows:
-        """Return the rows whose weights are not both 0."""
-        counts = (self.weights != 0).any(axis=1)
-        if counts.all():
-            return self
-        rows = np.flatnonzero(counts)
-        return replace(
-            self,
-            features=safe_indexing(self.features, rows),
-            y=self.y[rows],
-            weights=self.weights[rows],
-            sensitive=self.sensitive.iloc[rows].reset_index(drop=True),
-            positions=self.positions[rows],
-        )
-
-    def with_class_weight(self, class_weight: Any, classes: np.ndarray) -> _Rows:
-        """Return the rows, each weighed in the task by its class too."""
-        if class_weight is None:
-            return self
-        codes = np.searchsorted(classes, self.y)
-        weights = self.weights.copy()
-        weights[:, 0] *= class_weights(class_weight, classes, codes, weights[:, 0])[codes]
-        return replace(self, weights=weights)
-
-
 def read_fit_input(
     options: RowOptions,
-    X: Any,
-    y: Any,
-    sensitive_features: Any,
-    sample_weight: Any,
+    X: object,
+    y: object,
+    sensitive_features: object,
+    sample_weight: object,
     *,
     earlier: tuple[Header, np.ndarray] | None = None,
 ) -> FitInput:
@@ -166,22 +132,25 @@ def read_fit_input(
         If anything is malformed; the message names argument, value and fix.
     """
     header, known = (None, None) if earlier is None else earlier
-    rows = _rows(options, X, y, sensitive_features, sample_weight, header)
-    classes = np.unique(rows.y)
-    check_classes(classes, options.constraint, known)
-    rows = rows.with_class_weight(options.class_weight, classes)
-    return _input(rows, classes, *_plan(options, rows))
+
+    def classes_of(labels: np.ndarray) -> np.ndarray:
+        classes = np.unique(labels)
+        check_classes(classes, options.constraint, known)
+        return classes
+
+    given = (X, y, sensitive_features, sample_weight)
+    return _read(options, *given, classes_of=classes_of, header=header)
 
 
 def read_quantity_input(
     options: RowOptions,
-    X: Any,
-    y: Any,
-    sensitive_features: Any,
-    sample_weight: Any,
+    X: object,
+    y: object,
+    sensitive_features: object,
+    sample_weight: object,
     *,
     earlier: tuple[Header, SensitivePlan | None] | None = None,
-    sensitive_values: Any = None,
+    sensitive_values: object = None,
 ) -> FitInput:
     """Read and check what a user gave to `fit` or `partial_fit` of a regressor.
 
@@ -189,25 +158,29 @@ def read_quantity_input(
     later part of a stream. `sensitive_values` are all groups. Raises as `read_fit_input` does.
     """
     header, plan = (None, None) if earlier is None else earlier
-    check = check_numbers if plan is None else partial(check_numbers, may_be_constant=True)
-    rows = _rows(options, X, y, sensitive_features, sample_weight, header, check_y=check)
-    if plan is None:
-        return _input(rows, np.zeros(0), *_plan(options, rows, values=sensitive_values))
-    if sensitive_values is not None:
-        check_same_groups(sensitive_values, plan.groups)
-    return _input(rows, np.zeros(0), plan, [])
+    if plan is not None and sensitive_values is not None:
+        plan.check_same_groups(sensitive_values)
+    return _read(
+        options,
+        *(X, y, sensitive_features, sample_weight),
+        classes_of=lambda labels: np.zeros(0),
+        header=header,
+        plan=plan,
+        groups=sensitive_values,
+        check_y=partial(check_numbers, may_be_constant=plan is not None),
+    )
 
 
 def read_stream_input(
     options: RowOptions,
-    X: Any,
-    y: Any,
-    sensitive_features: Any,
-    sample_weight: Any,
+    X: object,
+    y: object,
+    sensitive_features: object,
+    sample_weight: object,
     *,
-    classes: Any,
+    classes: object,
     earlier: Earlier | None,
-    sensitive_values: Any = None,
+    sensitive_values: object = None,
 ) -> FitInput:
     """Read and check what a user gave to `partial_fit`.
 
@@ -215,67 +188,88 @@ def read_stream_input(
     `classes`. `sensitive_values` are all groups. Raises as `read_fit_input` does.
     """
     header, before, plan = (None, None, None) if earlier is None else earlier
-    rows = _rows(options, X, y, sensitive_features, sample_weight, header)
-    if isinstance(options.class_weight, str):
-        raise ValueError(
-            f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
-            "give a dict of weights, one for each class."
-        )
-    known = check_stream_classes(classes, rows.y, before)
-    rows = rows.with_class_weight(options.class_weight, known)
-    if plan is not None:
-        if sensitive_values is not None:
-            check_same_groups(sensitive_values, plan.groups)
-        return _input(rows, known, plan, [])
-    check_classes(known, options.constraint, None)
-    return _input(rows, known, *_plan(options, rows, values=sensitive_values))
+
+    def classes_of(labels: np.ndarray) -> np.ndarray:
+        if isinstance(options.class_weight, str):
+            raise ValueError(
+                f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
+                "give a dict of weights, one for each class."
+            )
+        known = check_stream_classes(classes, labels, before)
+        if plan is None:
+            check_classes(known, options.constraint, None)
+        elif sensitive_values is not None:
+            plan.check_same_groups(sensitive_values)
+        return known
+
+    given = (X, y, sensitive_features, sample_weight)
+    return _read(
+        options, *given, classes_of=classes_of, header=header, plan=plan, groups=sensitive_values
+    )
 
 
-def _rows(
+def _read(
     options: RowOptions,
-    X: Any,
-    y: Any,
-    sensitive: Any,
-    weights: Any,
-    header: Header | None,
+    X: object,
+    y: object,
+    sensitive_features: object,
+    sample_weight: object,
     *,
+    classes_of: Callable[[np.ndarray], np.ndarray],
+    header: Header | None = None,
+    plan: SensitivePlan | None = None,
+    groups: object = None,
     check_y: Callable[[str, Any, Any], np.ndarray] = check_labels,
-) -> _Rows:
-    """Return checked rows; `header` has the columns that X must have, None where it may be any."""
-    check_indexes(X=X, y=y, sensitive_features=sensitive, sample_weight=weights)
-    X, found = _checked_features(options, X, header)
-    y = check_y(options.name, X, y)
-    weights = check_weights(weights, X)
-    if found.item_shape is not None and options.sensitive_columns is not None:
-        raise SensitiveFeaturesError(
-            f"sensitive_columns={options.sensitive_columns!r} are columns of a table, but X is "
-            "an array that encoder reads as it is; give sensitive_features beside it, or X as a "
-            "DataFrame."
-        )
-    kept, frame, argument = _split_off_sensitive(
-        X, sensitive, options.sensitive_columns, drop=options.drop_sensitive
-    )
-    features = X if len(kept) == X.shape[1] else take_columns(X, kept)
-    # Columns of arrays and sparse tables are numbers.
-    notes = (
-        notes_of_columns(features) if header is None and isinstance(features, pd.DataFrame) else []
-    )
-    ones = np.ones_like(weights)
-    both = [ones if options.weighted == other else weights for other in ("penalty", "task")]
-    return _Rows(
+) -> FitInput:
+    """Return the checked rows of a fit.
+
+    `classes_of` returns the classes of labels, checked. `header` has the columns that X must have,
+    None where it may be any; `plan` says how sensitive features are read, None where it is to be
+    learned, of these `groups`, if they are named.
+    """
+    check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
+    table, new_header = _checked_features(options, X, header)
+    labels = check_y(options.name, table, y)
+    weights = check_weights(sample_weight, table)
+    kept, frame, argument = _split_off_sensitive(options, table, new_header, sensitive_features)
+    features = table if len(kept) == table.shape[1] else take_columns(table, kept)
+    notes: list[Note] = []
+    if header is None and isinstance(features, pd.DataFrame):  # else columns are numbers
+        notes = notes_of_columns(features)
+    task = weights if options.weighted != "penalty" else np.ones_like(weights)
+    penalty = weights if options.weighted != "task" else np.ones_like(weights)
+    rows = np.flatnonzero((task != 0) | (penalty != 0))
+    if len(rows) < len(labels):
+        features, frame = safe_indexing(features, rows), frame.iloc[rows].reset_index(drop=True)
+        labels, task, penalty = labels[rows], task[rows], penalty[rows]
+    classes = classes_of(labels)
+    codes = np.searchsorted(classes, labels) if len(classes) else labels
+    if options.class_weight is not None:
+        task = task * class_weights(options.class_weight, classes, codes, task)[codes]
+    hides = False
+    if plan is None:
+        plan, of_plan = _plan(options, frame, penalty, argument, groups)
+        notes += of_plan
+        # Groups that a plan of these rows doesn't know are those of one row.
+        hides = any(kind is SmallGroupWarning for kind, _ in of_plan)
+    return FitInput(
         features=features,
-        y=y,
-        weights=np.column_stack(both),
-        sensitive=frame,
-        argument=argument,
-        positions=np.arange(len(y)),
-        header=found,
+        codes=codes,
+        classes=classes,
+        task_weights=task,
+        penalty_weights=penalty,
+        members=plan.rows(frame, n_rows=len(labels), argument=argument, hides=hides),
+        plan=plan,
+        positions=rows,
+        header=new_header,
         kept=kept,
         notes=notes,
-    ).with_weight()
+    )
 
 
-def _checked_features(options: RowOptions, X: Any, header: Header | None) -> tuple[Any, Header]:
+def _checked_features(
+    options: RowOptions, X: object, header: Header | None
+) -> tuple[Table, Header]:
     rows = as_array_rows(X) if options.own_rows else None
     if rows is not None and (header is None or header.item_shape is not None):
         check_array_rows(rows, None if header is None else header.item_shape)
@@ -286,7 +280,11 @@ def _checked_features(options: RowOptions, X: Any, header: Header | None) -> tup
 
 
 def _plan(
-    options: RowOptions, rows: _Rows, *, values: Any = None
+    options: RowOptions,
+    frame: pd.DataFrame,
+    weights: np.ndarray,
+    argument: str,
+    groups: object,
 ) -> tuple[SensitivePlan, list[Note]]:
     kinds = options.sensitive_kinds
     if names_probabilities(kinds) and not options.reads_probabilities:
@@ -296,86 +294,57 @@ def _plan(
             "and FairReweighing take probabilities."
         )
     return plan_sensitive(
-        rows.sensitive,
-        rows.weights[:, 1],
+        frame,
+        weights,
         missing=options.missing_sensitive,
-        argument=rows.argument,
+        argument=argument,
         kinds=kinds,
         separate=options.separate,
-        values=values,
-    )
-
-
-def _input(rows: _Rows, classes: np.ndarray, plan: SensitivePlan, notes: list[Note]) -> FitInput:
-    task_weights, penalty_weights = np.ascontiguousarray(rows.weights.T)
-    # Of a fit whose plan is its own, groups that the plan doesn't know are those of one row.
-    hides = any(kind is SmallGroupWarning for kind, _ in notes)
-    return FitInput(
-        features=rows.features,
-        codes=np.searchsorted(classes, rows.y) if len(classes) else rows.y,
-        classes=classes,
-        task_weights=task_weights,
-        penalty_weights=penalty_weights,
-        sensitive=plan.rows(
-            rows.sensitive, n_rows=len(rows.y), argument=rows.argument, hides=hides
-        ),
-        plan=plan,
-        positions=rows.positions,
-        header=rows.header,
-        kept=rows.kept,
-        notes=rows.notes + notes,
+        values=groups,
     )
 
 
 def _split_off_sensitive(
-    X: Any, sensitive_features: Any, columns: Any, *, drop: bool
+    options: RowOptions, X: Table, header: Header, sensitive_features: Any
 ) -> tuple[list[int], pd.DataFrame, str]:
     """Return which columns the encoder reads, the sensitive features, and what errors call these.
-
-    Parameters
-    ----------
-    X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
-    sensitive_features : array-like or None
-        Sensitive features beside X.
-    columns : str, int, list of these or None
-        Columns of X that are the sensitive features.
-    drop : bool
-        Whether to keep these out of the encoder.
 
     Raises
     ------
     SensitiveFeaturesError
-        If both or neither are there, or `drop` has no columns.
+        If the features are given and named both, or neither, names are given in place of values,
+        or columns are named that can't be, or are to be dropped and not named.
     """
+    columns, every = options.sensitive_columns, list(range(X.shape[1]))
     if columns is not None:
+        if header.item_shape is not None:
+            raise SensitiveFeaturesError(
+                f"sensitive_columns={columns!r} are columns of a table, but X is an array that "
+                "encoder reads as it is; give sensitive_features beside it, or X as a DataFrame."
+            )
         if sensitive_features is not None:
             raise SensitiveFeaturesError(
                 f"sensitive_features is given, and sensitive_columns={columns!r} too; give one "
                 "of them."
             )
         sensitive = sensitive_columns_of(X, columns)
-        kept = kept_columns(X, columns) if drop else list(range(X.shape[1]))
+        kept = kept_columns(X, columns) if options.drop_sensitive else every
         return kept, sensitive, f"sensitive_columns={columns!r}"
     if sensitive_features is None:
         raise SensitiveFeaturesError(
             "No sensitive features: give fit(X, y, sensitive_features=...), or name columns "
             "of X in sensitive_columns. To train without the penalty give them and set lam=0."
         )
-    if drop:
+    if options.drop_sensitive:
         raise SensitiveFeaturesError(
             "drop_sensitive=True has no columns to drop: sensitive_columns is None. Name "
             "them there, or drop them from X yourself."
         )
-    _refuse_names(X, sensitive_features)
-    return list(range(X.shape[1])), sensitive_frame(sensitive_features), "sensitive_features"
-
-
-def _refuse_names(X: Any, sensitive_features: Any) -> None:
-    """Raise SensitiveFeaturesError where names of columns are given in place of their values."""
-    is_list = isinstance(sensitive_features, list | tuple) and len(sensitive_features) < n_rows(X)
+    is_list = isinstance(sensitive_features, list | tuple) and len(sensitive_features) < X.shape[0]
     names = sensitive_features if is_list else [sensitive_features]
     if names and all(isinstance(name, str) for name in names):
         raise SensitiveFeaturesError(
             f"sensitive_features={sensitive_features!r} is a name, not a value for each row of X; "
             f"name columns of X in the constructor: sensitive_columns={sensitive_features!r}."
         )
+    return every, sensitive_frame(sensitive_features), "sensitive_features"

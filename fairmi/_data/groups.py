@@ -1,16 +1,25 @@
-"""sensitive_features in any form -> group codes and labels: the one definition of 'group'."""
+"""sensitive_features in any form -> groups or quantities: the one definition of both."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairmi._data.tables import is_dict, plain, to_pandas
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi._data.tables import is_dict, to_pandas
+from fairmi._data.values import NUMBER_KINDS
+from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, warn_of
+
+# Numbers are categories where they have at most this many distinct values; floats, only where each
+# is held by two rows or more and by this many on average. Two values always are.
+MAX_CATEGORIES = 20
+MIN_ROWS_PER_CATEGORY = 5
+# How far from 1 a row of probabilities may sum: columns that were rounded to three digits do.
+TOLERANCE = 0.005
+Label = Hashable  # a value, or a tuple of one for each sensitive feature
 
 
 @dataclass(frozen=True)
@@ -34,94 +43,25 @@ class Groups:
         return len(self.labels)
 
 
-def group_rows(
-    sensitive_features: Any,
-    *,
-    n_rows: int | None = None,
-    argument: str = "sensitive_features",
-    at_least: int = 2,
-) -> Groups:
-    """Return the groups that the rows of `sensitive_features` fall in.
-
-    Only combinations that occur make a group. Labels are sorted by value where values can be
-    compared, else by their text.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a value is missing, the length differs from `n_rows`, or fewer than `at_least` groups
-        are present.
-    """
-    frame = sensitive_frame(sensitive_features, argument=argument)
-    if n_rows is not None and len(frame) != n_rows:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
-            "give one row for each row of X."
-        )
-    if not frame.shape[1]:
-        raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
-    incomplete = frame.isna()
-    if incomplete.to_numpy().any():
-        raise SensitiveFeaturesError(
-            f"{argument} has a missing value (NaN or None) in {missing_rows(frame)}; "
-            "drop these rows or give the missing values a label of their own."
-        )
-    codes, labels = _codes_and_labels(frame, argument)
-    if len(labels) < at_least:
-        seen = f"the single value {labels[0]!r}" if labels else "no rows"
-        raise SensitiveFeaturesError(
-            f"{argument} has {seen}; at least two groups are needed to compare."
-        )
-    return Groups(codes, labels, tuple(str(name) for name in frame.columns))
-
-
-def sensitive_frame(values: Any, *, argument: str = "sensitive_features") -> pd.DataFrame:
+def sensitive_frame(values: object, *, argument: str = "sensitive_features") -> pd.DataFrame:
     """Return `values` as a DataFrame, a column for each sensitive feature, index dropped.
 
     A dict of columns is a table.
     """
     try:
-        values = to_pandas(plain(values, argument=argument))
+        values = to_pandas(values, argument=argument)
     except TypeError as error:
         raise SensitiveFeaturesError(str(error)) from error
     if is_dict(values):
-        values = _table_of_dict(values, argument)
-    if isinstance(values, pd.Series | pd.DataFrame):
+        frame = _frame_of_dict(values, argument)
+    elif isinstance(values, pd.Series | pd.DataFrame):
         frame = values.to_frame() if isinstance(values, pd.Series) else values
-        return frame.rename(columns=_unnamed).reset_index(drop=True)
-    return _frame_of_array(values, argument).rename(columns=_unnamed)
+    else:
+        frame = _frame_of_array(values, argument)
+    return frame.rename(columns=_column_name).reset_index(drop=True)
 
 
-def missing_rows(frame: pd.DataFrame) -> str:
-    """Say in how many rows a value is missing, and in which columns where there are several."""
-    missing = frame.isna().to_numpy()
-    text = f"{int(missing.any(axis=1).sum())} rows"
-    if frame.shape[1] > 1:
-        text += f" of {', '.join(repr(name) for name in frame.columns[missing.any(axis=0)])}"
-    return text
-
-
-def codes_among(frame: pd.DataFrame, labels: Sequence[Any], *, argument: str) -> np.ndarray:
-    """Return the position of each row's group among `labels`, (n,).
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a group is not among them.
-    """
-    groups = group_rows(frame, argument=argument, at_least=0)
-    position = {label: code for code, label in enumerate(labels)}
-    unseen = [label for label in groups.labels if label not in position]
-    if unseen:
-        raise SensitiveFeaturesError(
-            f"{argument} has groups that the first fit did not see: "
-            f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, position))}. "
-            "Leave these rows out, or fit with some of them."
-        )
-    return np.array([position[label] for label in groups.labels], dtype=np.int64)[groups.codes]
-
-
-def _table_of_dict(values: Mapping[Any, Any], argument: str) -> pd.DataFrame:
+def _frame_of_dict(values: Mapping[Any, Any], argument: str) -> pd.DataFrame:
     columns = {name: sensitive_frame(column, argument=argument) for name, column in values.items()}
     sizes = {name: column.shape for name, column in columns.items()}
     if len(set(sizes.values())) > 1 or any(width != 1 for _, width in sizes.values()):
@@ -152,24 +92,60 @@ def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:
     return pd.DataFrame({f"sensitive_{j}": columns[:, j] for j in range(columns.shape[1])})
 
 
-def _unnamed(name: Any) -> str:
+def _column_name(name: Hashable) -> str:
     if name is None:
         return "sensitive_0"
     return f"sensitive_{name}" if isinstance(name, int) else str(name)
 
 
-def _codes_and_labels(frame: pd.DataFrame, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+def group_rows(
+    sensitive_features: object,
+    *,
+    n_rows: int | None = None,
+    argument: str = "sensitive_features",
+    at_least: int = 2,
+) -> Groups:
+    """Return the groups that the rows of `sensitive_features` fall in.
+
+    Only combinations that occur make a group. Labels are sorted by value where values can be
+    compared, else by their text.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is missing, the length differs from `n_rows`, or fewer than `at_least` groups
+        are present.
+    """
+    frame = sensitive_frame(sensitive_features, argument=argument)
+    if n_rows is not None and len(frame) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
+            "give one row for each row of X."
+        )
+    if not frame.shape[1]:
+        raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
+    if frame.isna().to_numpy().any():
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing value (NaN or None) in {missing_rows(frame)}; "
+            "drop these rows or give the missing values a label of their own."
+        )
     columns = [_factorize(frame.iloc[:, j], argument) for j in range(frame.shape[1])]
-    if len(columns) == 1:
-        return columns[0]
-    shape = tuple(max(len(labels), 1) for _, labels in columns)
-    joint = np.ravel_multi_index([codes for codes, _ in columns], shape)
-    present, codes = np.unique(joint, return_inverse=True)
-    parts = np.unravel_index(present, shape)
-    labels = tuple(
-        tuple(columns[j][1][part[k]] for j, part in enumerate(parts)) for k in range(len(present))
-    )
-    return codes.astype(np.int64), labels
+    codes, labels = columns[0]
+    if len(columns) > 1:
+        shape = tuple(max(len(of_column), 1) for _, of_column in columns)
+        joint = np.ravel_multi_index([of_column for of_column, _ in columns], shape)
+        present, codes = np.unique(joint, return_inverse=True)
+        parts = zip(*np.unravel_index(present, shape), strict=True)
+        labels = tuple(
+            tuple(of_column[k] for (_, of_column), k in zip(columns, part, strict=True))
+            for part in parts
+        )
+    if len(labels) < at_least:
+        seen = f"the single value {labels[0]!r}" if labels else "no rows"
+        raise SensitiveFeaturesError(
+            f"{argument} has {seen}; at least two groups are needed to compare."
+        )
+    return Groups(codes.astype(np.int64), labels, tuple(str(name) for name in frame.columns))
 
 
 def _factorize(column: pd.Series, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
@@ -181,10 +157,194 @@ def _factorize(column: pd.Series, argument: str) -> tuple[np.ndarray, tuple[Any,
             "categories."
         ) from error
     labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+    order = sorted_places(labels)
+    return np.argsort(order, kind="stable")[codes], tuple(labels[k] for k in order)
+
+
+def sorted_places(labels: Sequence[Any]) -> list[int]:
+    """Return the order of labels by value where these can be compared, else by their text."""
     try:
-        order = sorted(range(len(labels)), key=lambda k: labels[k])
+        return sorted(range(len(labels)), key=lambda k: labels[k])
     except TypeError:
-        order = sorted(range(len(labels)), key=lambda k: str(labels[k]))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[codes], tuple(labels[k] for k in order)
+        return sorted(range(len(labels)), key=lambda k: str(labels[k]))
+
+
+def missing_rows(frame: pd.DataFrame) -> str:
+    """Say in how many rows a value is missing, and in which columns where there are several."""
+    missing = frame.isna().to_numpy()
+    text = f"{int(missing.any(axis=1).sum())} rows"
+    if frame.shape[1] > 1:
+        text += f" of {', '.join(repr(name) for name in frame.columns[missing.any(axis=0)])}"
+    return text
+
+
+def codes_among(
+    frame: pd.DataFrame, labels: Sequence[Any], *, argument: str, hides: bool = False
+) -> np.ndarray:
+    """Return the position of each row's group among `labels`, (n,), -1 of others where `hides`.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a group is not among them, and other groups are not hidden.
+    """
+    groups = group_rows(frame, argument=argument, at_least=0)
+    position = {label: code for code, label in enumerate(labels)}
+    unseen = [label for label in groups.labels if label not in position]
+    if unseen and not hides:
+        raise SensitiveFeaturesError(
+            f"{argument} has groups that the first fit did not see: "
+            f"{', '.join(map(repr, unseen[:5]))}; known are {', '.join(map(repr, position))}. "
+            "Leave these rows out, or fit with some of them."
+        )
+    places = [position.get(label, -1) for label in groups.labels]
+    return np.array(places, dtype=np.int64)[groups.codes]
+
+
+def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
+    """Return continuous columns as float64, (n, Q).
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If a value is no number, missing or infinite.
+    """
+    try:
+        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise SensitiveFeaturesError(
+            f'{argument} holds values that are no numbers; give kind="categorical" ({error}).'
+        ) from error
+    unusable = ~np.isfinite(values).all(axis=1)
+    if unusable.any():
+        raise SensitiveFeaturesError(
+            f"{argument} has a missing or infinite value in {int(unusable.sum())} rows; drop "
+            "these rows."
+        )
+    return values
+
+
+def column_kinds(
+    frame: pd.DataFrame,
+    kinds: object = None,
+    *,
+    argument: str = "sensitive_features",
+    notes: list[Note] | None = None,
+) -> np.ndarray:
+    """Return whether each column is continuous: as `kinds` says, else by `is_continuous`.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_sensitive)
+    kinds : dict, sequence or None
+        "categorical" or "continuous" by name of column, those not named by the rule, or one of
+        these words for each column in order.
+    argument : str
+        What an error names.
+    notes : list of Note, default=None
+        Takes what there is to warn of, which is warned of without it.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If `kinds` names no column, holds another word, or calls text continuous.
+    """
+    by_name = _kinds_by_name(kinds, list(frame.columns), argument)
+    continuous = np.zeros(frame.shape[1], dtype=bool)
+    for j, name in enumerate(frame.columns):
+        column, kind = frame.iloc[:, j], by_name.get(name)
+        if kind is None:
+            continuous[j] = is_continuous(column)
+        elif kind == "continuous" and _numbers(column) is None:
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds calls {name!r} continuous, but {argument} has values there "
+                f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
+            )
+        else:
+            continuous[j] = kind == "continuous"
+    unnamed = frame.loc[:, continuous & ~np.isin(frame.columns, list(by_name))]
+    of_probabilities: list[Note] = []
+    if sums_to_one(unnamed):
+        shown = ", ".join(map(repr, unnamed.columns[:5]))
+        text = (
+            f"{argument}: the columns {shown} sum to 1 in every row, and are read as quantities. "
+            "If they are probabilities of groups, MIBoostingClassifier and FairReweighing read "
+            "them as such with sensitive_kinds='probabilities'; figures need the group of each "
+            "row."
+        )
+        of_probabilities = [(ColumnWarning, text)]
+    if notes is None:
+        warn_of(of_probabilities, stacklevel=2)
+    else:
+        notes += of_probabilities
+    return continuous
+
+
+def _kinds_by_name(kinds: object, names: list[Any], argument: str) -> dict[Any, Any]:
+    """Return the word for each column that `sensitive_kinds` has one for, checked."""
+    if isinstance(kinds, str) or (kinds is not None and not hasattr(kinds, "__len__")):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds={kinds!r} must be a dict by column or a sequence, a word for each "
+            "column."
+        )
+    if isinstance(kinds, Mapping):
+        by_name = dict(kinds)
+    else:
+        words: list[Any] = [None] * len(names) if kinds is None else list(kinds)  # type: ignore[call-overload]
+        if len(words) != len(names):
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds has {len(words)} entries, but {argument} has {len(names)} "
+                "columns; give one for each."
+            )
+        by_name = {} if kinds is None else dict(zip(names, words, strict=True))
+    for name, kind in by_name.items():
+        if name not in names:
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds names {name!r}, which {argument} does not have; its columns are "
+                f"{', '.join(map(repr, names))}."
+            )
+        is_word = isinstance(kind, str) and kind in ("categorical", "continuous")
+        if kind is not None and not is_word:
+            raise SensitiveFeaturesError(
+                f'sensitive_kinds has {kind!r} for {name!r}; give "categorical" or "continuous".'
+            )
+    return by_name
+
+
+def is_continuous(column: pd.Series) -> bool:
+    """Whether a column holds numbers that are quantities, not codes of groups.
+
+    Numbers (not booleans) are quantities where they have more than 20 distinct values. Floats are
+    too where they have more than two, of which one is held by a single row or which fewer than 5
+    rows hold on average.
+    """
+    numbers = _numbers(column)
+    if numbers is None:
+        return False
+    counts = numbers.value_counts()
+    if len(counts) <= 2:
+        return False
+    rare = counts.min() < 2 or counts.mean() < MIN_ROWS_PER_CATEGORY
+    is_float = pd.api.types.is_float_dtype(numbers)
+    return len(counts) > MAX_CATEGORIES or bool(is_float and rare)
+
+
+def _numbers(column: pd.Series) -> pd.Series | None:
+    """Return a column as numbers, None where it holds others; truths are none."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return None
+    if column.dtype != object:
+        return column if pd.api.types.is_any_real_numeric_dtype(column) else None
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    return pd.to_numeric(column.dropna()) if kind in NUMBER_KINDS - {"boolean"} else None
+
+
+def sums_to_one(frame: pd.DataFrame) -> bool:
+    """Whether two columns of numbers or more are at least 0 and sum to 1 in every row."""
+    if frame.shape[1] < 2 or not len(frame):
+        return False
+    try:
+        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return False
+    return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= TOLERANCE).all())

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
-from fairmi._data.tables import n_rows, named, naming, plain
+from fairmi._data.tables import Table, n_rows, named, plain
 from fairmi._sklearn_compat import check_sample_weight
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
@@ -20,24 +20,22 @@ from fairmi.exceptions import SensitiveFeaturesError
 _SAFE = (1e-30, 1e30)  # of the largest weight; float32 holds what lies between
 
 
-def check_labels(name: str, X: Any, y: Any, argument: str = "y", table: str = "X") -> np.ndarray:
+def check_labels(name: str, X: Table, y: object) -> np.ndarray:
     """Return y as a 1-d array of classes without missing values, as long as X.
 
     `name` is the estimator's.
     """
-    y = _check_column(name, X, y, argument, table)
-    try:
-        is_quantity = type_of_target(y) == "continuous"
+    labels = _check_column(name, X, y)
+    with named("y"):
+        is_quantity = type_of_target(labels) == "continuous"
         if not is_quantity:
-            check_classification_targets(y)
-    except (ValueError, TypeError) as error:
-        raise naming(argument, error) from error
+            check_classification_targets(labels)
     if is_quantity:
         raise ValueError(
-            f"{argument}: Unknown label type: continuous. It holds numbers such as {y[0]:g}, and "
+            f"y: Unknown label type: continuous. It holds numbers such as {labels[0]:g}, and "
             f"{name} needs classes; give these, or take {_other_of(name, 'Regressor')}."
         )
-    return y
+    return labels
 
 
 def _other_of(name: str, kind: str) -> str:
@@ -45,7 +43,7 @@ def _other_of(name: str, kind: str) -> str:
     return f"{'MIDebiased' if name.startswith('MIDebiased') else 'MIBoosting'}{kind}"
 
 
-def check_numbers(name: str, X: Any, y: Any, *, may_be_constant: bool = False) -> np.ndarray:
+def check_numbers(name: str, X: Table, y: object, *, may_be_constant: bool = False) -> np.ndarray:
     """Return y as a 1-d float64 array of finite numbers, as long as X.
 
     Raises
@@ -54,54 +52,47 @@ def check_numbers(name: str, X: Any, y: Any, *, may_be_constant: bool = False) -
         If y has no numbers, a value that is missing or infinite, or one value alone where it may
         not.
     """
-    y = _check_column(name, X, y, "y", "X")
-    if y.dtype.kind not in "iuf":
+    numbers = _check_column(name, X, y)
+    if numbers.dtype.kind not in "iuf":
         try:
-            y = np.array([_number(value) for value in y])
+            if any(isinstance(value, str | bool | np.bool_) for value in numbers):
+                raise TypeError
+            numbers = np.array([float(value) for value in numbers])
         except (TypeError, ValueError):
             raise ValueError(
-                f"y holds {y[0]!r}, which is no number, and {name} predicts numbers; for classes "
-                f"take {_other_of(name, 'Classifier')}."
+                f"y holds {numbers[0]!r}, which is no number, and {name} predicts numbers; for "
+                f"classes take {_other_of(name, 'Classifier')}."
             ) from None
-    y = y.astype(np.float64)
-    assert_all_finite(y, input_name="y")
-    if (y == y[0]).all() and not may_be_constant:
+    numbers = numbers.astype(np.float64)
+    assert_all_finite(numbers, input_name="y")
+    if (numbers == numbers[0]).all() and not may_be_constant:
         raise ValueError(
-            f"y has the one value {y[0]:g} in all of n_samples={len(y)} rows; a regressor needs "
-            "at least two values."
+            f"y has the one value {numbers[0]:g} in all of n_samples={len(numbers)} rows; a "
+            "regressor needs at least two values."
         )
-    return y
+    return numbers
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, str | bool | np.bool_):
-        raise ValueError
-    return float(value)
-
-
-def _check_column(name: str, X: Any, y: Any, argument: str, table: str) -> np.ndarray:
+def _check_column(name: str, X: Table, y: object) -> np.ndarray:
     if y is None:
-        raise ValueError(f"{name} requires y to be passed, but the target {argument} is None.")
-    try:
-        y = column_or_1d(plain_series(plain(y, argument=argument)), warn=True)
-    except (ValueError, TypeError) as error:
-        raise naming(argument, error) from error
-    if y.dtype.kind == "f":
-        assert_all_finite(y, input_name=argument)
-    elif pd.isna(y).any():
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    with named("y"):
+        column = column_or_1d(plain_series(plain(y, argument="y")), warn=True)
+    if column.dtype.kind == "f":
+        assert_all_finite(column, input_name="y")
+    elif pd.isna(column).any():
         raise ValueError(
-            f"Input {argument} contains NaN in {int(pd.isna(y).sum())} rows; drop the rows "
-            "without a label."
+            f"Input y contains NaN in {int(pd.isna(column).sum())} rows; drop the rows without a "
+            "label."
         )
-    if len(y) != n_rows(X):
+    if len(column) != n_rows(X):
         raise ValueError(
-            f"{argument} has {len(y)} rows, but {table} has {n_rows(X)}; "
-            f"give one label for each row of {table}."
+            f"y has {len(column)} rows, but X has {n_rows(X)}; give one label for each row of X."
         )
-    return np.asarray(y)
+    return np.asarray(column)
 
 
-def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
+def check_weights(sample_weight: object, X: Table) -> np.ndarray:
     """Return a weight >= 0 for each row of X; all 1 where none are given.
 
     Weights so large or small that their sums leave the range of floats are scaled to at most 1;
@@ -113,8 +104,8 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray:
         If a weight is negative or no number, all are 0, or there is not one for each row.
     """
     with named("sample_weight"):
-        given = plain(sample_weight, argument="sample_weight")
-        weights = check_sample_weight(given, X, ensure_non_negative=True)
+        weights = plain(sample_weight, argument="sample_weight")
+        weights = check_sample_weight(weights, X, ensure_non_negative=True)
         # A single number for all rows, or an older scikit-learn, lets these pass.
         if weights.dtype.kind not in "biuf":
             raise ValueError(f"Sample weights of type {weights.dtype}; give real numbers >= 0.")
@@ -171,7 +162,7 @@ def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | No
         )
 
 
-def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+def check_stream_classes(classes: object, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
     """Return the classes of a stream, sorted; `known` are those of its first call, if it was.
 
     Raises
@@ -188,10 +179,10 @@ def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) 
             )
         known = _distinct(classes)
     elif classes is not None:
-        given = _distinct(classes)
-        if not np.array_equal(given, known):
+        others = _distinct(classes)
+        if not np.array_equal(others, known):
             raise ValueError(
-                f"classes={given.tolist()!r} is not what the first call to partial_fit had: "
+                f"classes={others.tolist()!r} is not what the first call to partial_fit had: "
                 f"{known.tolist()!r}; leave it out."
             )
     members = set(known.tolist())
@@ -204,7 +195,7 @@ def check_stream_classes(classes: Any, y: np.ndarray, known: np.ndarray | None) 
     return known
 
 
-def _distinct(classes: Any) -> np.ndarray:
+def _distinct(classes: object) -> np.ndarray:
     with named("classes"):
         values = column_or_1d(plain_series(classes))
         if values.dtype.kind == "f":
@@ -215,7 +206,7 @@ def _distinct(classes: Any) -> np.ndarray:
         return np.unique(values)
 
 
-def plain_series(y: Any) -> Any:
+def plain_series(y: object) -> Any:
     """Return a Series of any library as an array of values that numpy knows, if it can be one."""
     if isinstance(y, pd.api.extensions.ExtensionArray):
         y = pd.Series(y)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import codes_among, group_rows
-from fairmi.core.membership import Membership
+from fairmi._data.groups import TOLERANCE, codes_among, group_rows, sorted_places
 from fairmi.exceptions import SensitiveFeaturesError
 
 PROBABILITIES = "probabilities"
-# How far from 1 a row may sum: columns that were rounded to three digits do.
-TOLERANCE = 0.005
 
 
 class FeatureColumns(NamedTuple):
@@ -30,22 +27,10 @@ class FeatureColumns(NamedTuple):
     positions: tuple[int, ...]
 
 
-def names_probabilities(kinds: Any) -> bool:
+def names_probabilities(kinds: object) -> bool:
     """Whether `sensitive_kinds` calls all columns, or some, probabilities of groups."""
-    if isinstance(kinds, Mapping):
-        return PROBABILITIES in [kind for kind in kinds.values() if isinstance(kind, str)]
-    return isinstance(kinds, str) and kinds == PROBABILITIES
-
-
-def sums_to_one(frame: pd.DataFrame) -> bool:
-    """Whether two columns of numbers or more are at least 0 and sum to 1 in every row."""
-    if frame.shape[1] < 2 or not len(frame):
-        return False
-    try:
-        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        return False
-    return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= TOLERANCE).all())
+    words = kinds.values() if isinstance(kinds, Mapping) else [kinds]
+    return PROBABILITIES in [kind for kind in words if isinstance(kind, str)]
 
 
 def probability_columns(frame: pd.DataFrame, kinds: Any, argument: str) -> list[FeatureColumns]:
@@ -105,43 +90,20 @@ def _feature(
             "which sum to 1 in every row."
         )
     labels = [_label(frame.columns[j]) for j in positions]
-    try:
-        order = sorted(range(len(labels)), key=lambda k: labels[k])
-    except TypeError:
-        order = sorted(range(len(labels)), key=lambda k: str(labels[k]))
-    return FeatureColumns(
-        name,
-        PROBABILITIES,
-        tuple(labels[k] for k in order),
-        tuple(positions[k] for k in order),
-    )
+    order = sorted_places(labels)
+    ordered = tuple(labels[k] for k in order), tuple(positions[k] for k in order)
+    return FeatureColumns(name, PROBABILITIES, *ordered)
 
 
-def _label(column: Any) -> Any:
+def _label(column: Hashable) -> Hashable:
     """Return the group that a column is named after, its number where it has no name."""
     name = column[-1] if isinstance(column, tuple) else column
     numbered = re.fullmatch(r"sensitive_(\d+)", str(name))
     return int(numbered[1]) if numbered else name
 
 
-def combined_labels(features: list[FeatureColumns], shares: np.ndarray) -> tuple[list[int], Any]:
-    """Return which combinations of groups some row can be in, and their labels.
-
-    `shares` (n, product of groups) are those of `combined_shares`.
-    """
-    grids = np.meshgrid(*[np.arange(len(f.labels)) for f in features], indexing="ij")
-    codes = np.stack([grid.ravel() for grid in grids], axis=1)
-    possible = np.flatnonzero(shares.any(axis=0)).tolist()
-    if len(features) == 1:
-        return possible, tuple(features[0].labels[k] for k in possible)
-    labels = [
-        tuple(f.labels[c] for f, c in zip(features, codes[k], strict=True)) for k in possible
-    ]
-    return possible, tuple(labels)
-
-
-def combined_shares(
-    frame: pd.DataFrame, features: list[FeatureColumns], *, missing: str, argument: str
+def shares_of_groups(
+    frame: pd.DataFrame, features: Sequence[FeatureColumns], *, missing: str, argument: str
 ) -> np.ndarray:
     """Return how much each row is in each combination of groups; 0 where a value is missing.
 
@@ -159,6 +121,37 @@ def combined_shares(
         shares = _shares(frame.iloc[:, list(feature.positions)], feature, missing, argument)
         joint = (joint[:, :, None] * shares[:, None, :]).reshape(len(frame), -1)
     return joint
+
+
+def possible_groups(
+    shares: np.ndarray, features: Sequence[FeatureColumns], argument: str
+) -> tuple[list[int], tuple[Any, ...]]:
+    """Return which combinations of groups some row can be in, and their labels.
+
+    `shares` (n, product of groups) are those of `shares_of_groups`.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If there is one alone, or one has fewer than two rows by expectation.
+    """
+    possible = np.flatnonzero(shares.any(axis=0))
+    sizes = [len(feature.labels) for feature in features]
+    places = np.stack(np.unravel_index(possible, sizes), axis=1)
+    labels = [tuple(f.labels[k] for f, k in zip(features, at, strict=True)) for at in places]
+    if len(features) == 1:
+        labels = [label for (label,) in labels]
+    for label, rows in zip(labels, shares[:, possible].sum(axis=0), strict=True):
+        if rows < 2:
+            raise SensitiveFeaturesError(
+                f"{argument} has {rows:.2g} rows of the group {label!r} by the sum of its "
+                "probabilities; join it to another."
+            )
+    if len(labels) < 2:
+        raise SensitiveFeaturesError(
+            f"{argument} has the single group {labels[0]!r}; at least two are needed."
+        )
+    return possible.tolist(), tuple(labels)
 
 
 def _shares(
@@ -194,37 +187,3 @@ def _shares(
         )
     shares[~absent] = values / sums[:, None]
     return shares
-
-
-def check_weight_of_groups(shares: np.ndarray, labels: tuple[Any, ...], argument: str) -> None:
-    """Raise SensitiveFeaturesError where a group has fewer than two rows by expectation."""
-    expected = shares.sum(axis=0)
-    for label, rows in zip(labels, expected, strict=True):
-        if rows < 2:
-            raise SensitiveFeaturesError(
-                f"{argument} has {rows:.2g} rows of the group {label!r} by the sum of its "
-                "probabilities; join it to another."
-            )
-    if len(labels) < 2:
-        raise SensitiveFeaturesError(
-            f"{argument} has the single group {labels[0]!r}; at least two are needed."
-        )
-
-
-def members_of(
-    frame: pd.DataFrame,
-    features: list[FeatureColumns],
-    possible: list[int],
-    *,
-    missing: str,
-    argument: str,
-) -> Membership:
-    """Return the memberships of rows in the combinations at the positions `possible`."""
-    shares = combined_shares(frame, features, missing=missing, argument=argument)
-    others = np.delete(shares, possible, axis=1)
-    if others.any():
-        raise SensitiveFeaturesError(
-            f"{argument} has rows in combinations of groups that the first fit did not see; leave "
-            "these rows out."
-        )
-    return Membership.of_probabilities(shares[:, possible])

@@ -88,10 +88,11 @@ def check_trees(state: Mapping[str, Any]) -> None:
         If something doesn't fit; the message names the field.
     """
     columns = _mapping(state.get("columns_"), "columns_")
-    n_columns = _check_tree_columns(columns, len(state.get("_kept", ())))
+    n_columns, n_encoded = _check_tree_columns(columns, len(state.get("_kept", ())))
     trees = _mapping(state.get("trees_"), "trees_")
-    sizes = _array(trees.get("n_categories"), "trees_['n_categories']", "i", (n_columns,))
-    if not np.array_equal(sizes, columns["n_categories"]):
+    n_read = n_columns + n_encoded
+    sizes = _array(trees.get("n_categories"), "trees_['n_categories']", "i", (n_read,))
+    if not np.array_equal(sizes, np.append(columns["n_categories"], np.zeros(n_encoded))):
         _refuse("trees_['n_categories']", "differs from that of columns_")
     start = _floats(trees.get("start"), "trees_['start']", (_n_scores(state),))
     nodes: Any = trees.get("nodes")
@@ -214,8 +215,8 @@ def _check_plan(plan: Mapping[str, Any]) -> None:
         _refuse("_sensitive_plan['names']", "doesn't have a name for each column")
 
 
-def _check_tree_columns(columns: Mapping[str, Any], n_read: int) -> int:
-    """Return the number of columns that trees read, of `n_read` columns of X."""
+def _check_tree_columns(columns: Mapping[str, Any], n_read: int) -> tuple[int, int]:
+    """Return the number of columns that trees read, of `n_read` of X, and that of encoded ones."""
     names, categories = columns.get("names"), columns.get("categories")
     if not isinstance(names, list) or not isinstance(categories, list):
         _refuse("columns_", "has no names or no categories")
@@ -232,7 +233,16 @@ def _check_tree_columns(columns: Mapping[str, Any], n_read: int) -> int:
             _refuse("columns_['n_categories']", f"is {size} for column {j}")
         if known is not None and (j in dates or j >= n_read):
             _refuse("columns_['dates']", "names a column of categories")
-    return n
+    encodings = columns.get("encodings", [])
+    if not isinstance(encodings, list):
+        _refuse("columns_['encodings']", "is no list")
+    for encoding in encodings:
+        numbers_of: dict[Any, Any] = dict(_mapping(encoding, "columns_['encodings']"))
+        for column, numbers in numbers_of.items():
+            if column not in np.flatnonzero(sizes).tolist():
+                _refuse("columns_['encodings']", f"has {column!r}, no column of categories")
+            _floats(numbers, "columns_['encodings']", (int(sizes[column]),))
+    return n, sum(map(len, encodings))
 
 
 def _check_nodes(

@@ -1,61 +1,82 @@
-"""Sensitive features as a frame -> what each penalty reads: codes of groups, or values."""
+"""How sensitive features were read at fit, to read these rows and later ones alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import group_rows, missing_rows
-from fairmi._data.kinds import MixedColumns, column_kinds, notes_of_codes, quantities
+from fairmi._data.groups import (
+    MAX_CATEGORIES,
+    codes_among,
+    column_kinds,
+    group_rows,
+    missing_rows,
+    quantities,
+)
 from fairmi._data.probabilities import (
     FeatureColumns,
-    check_weight_of_groups,
-    combined_labels,
-    combined_shares,
-    members_of,
     names_probabilities,
+    possible_groups,
     probability_columns,
+    shares_of_groups,
 )
 from fairmi.core.membership import Membership
-from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
+from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, SmallGroupWarning
 
 _MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class SensitiveRows:
-    """The rows of each attribute that has a penalty of its own."""
-
-    attributes: tuple[Membership, ...]
-
-    @property
-    def columns(self) -> np.ndarray:
-        """All that tells rows apart, (n, n_columns) float64."""
-        return np.column_stack([members.columns for members in self.attributes])
-
-    def take(self, index: np.ndarray) -> SensitiveRows:
-        """Return the rows of `index`."""
-        return SensitiveRows(tuple(attribute.take(index) for attribute in self.attributes))
-
-
-@dataclass(frozen=True)
-class AttributePlan(MixedColumns):
+class AttributePlan:
     """How the columns of one attribute were read at fit, to read later rows alike.
 
-    `mean` and `spread` standardise the quantities. Where there are groups beside them, all are
-    values to the penalty: each group is an indicator.
+    `continuous` (n_columns,) says which are quantities; `labels` are the groups that the others
+    make together. `mean` and `spread` standardise the quantities. Where there are groups beside
+    them, all are values to the penalty: each group is an indicator. Of probabilities `features`
+    has the fields of each FeatureColumns, and `possible` the combinations that occur.
     """
 
-    mean: np.ndarray
-    spread: np.ndarray
-    missing: str
-    # Of probabilities: the features as tuples of FeatureColumns, and which combinations occur.
+    continuous: np.ndarray
+    labels: tuple[Any, ...]
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    spread: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    missing: str = "error"
     features: tuple[tuple[Any, ...], ...] = ()
     possible: tuple[int, ...] = ()
+
+    @property
+    def n_groups(self) -> int:
+        """Groups G, or 0 where there are quantities, beside which groups are columns too."""
+        return 0 if self.continuous.any() else len(self.labels)
+
+    def read(
+        self, frame: pd.DataFrame, *, argument: str, hides: bool = False
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return codes of groups (n,) and quantities (n, Q), None where no column has them.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If a group is not among `labels`, where these are not hidden by a code of -1, or a
+            quantity is missing or infinite.
+        """
+        codes = values = None
+        if self.labels:
+            of_groups = frame.loc[:, ~self.continuous]
+            codes = codes_among(of_groups, self.labels, argument=argument, hides=hides)
+        if self.continuous.any():
+            values = quantities(frame.loc[:, self.continuous], argument=argument)
+        return codes, values
+
+    def joined(self, values: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+        """Return values (n, Q) with an indicator of each group behind them, if there are some."""
+        if codes is None:
+            return values
+        return np.hstack([values, np.eye(len(self.labels), dtype=values.dtype)[codes]])
 
     def rows(self, frame: pd.DataFrame, *, argument: str, hides: bool = False) -> Membership:
         """Return the rows of `frame`, whose groups must be among those of fit.
@@ -64,33 +85,26 @@ class AttributePlan(MixedColumns):
         """
         if self.features:
             features = [FeatureColumns(*feature) for feature in self.features]
-            return members_of(
-                frame, features, list(self.possible), missing=self.missing, argument=argument
-            )
-        n_rows = len(frame)
-        frame = _filled(frame, self.continuous, self.missing)
-        known = _known(frame, self.missing, argument)
-        if hides:
-            known[np.flatnonzero(known)[self._unknown(frame[known], argument)]] = False
-        codes, quantity = self.read(frame[known], argument=argument)
+            shares = shares_of_groups(frame, features, missing=self.missing, argument=argument)
+            if np.delete(shares, self.possible, axis=1).any():
+                raise SensitiveFeaturesError(
+                    f"{argument} has rows in combinations of groups that the first fit did not "
+                    "see; leave these rows out."
+                )
+            return Membership.of_probabilities(shares[:, list(self.possible)])
+        frame, known = _without_missing(frame, self.continuous, self.missing, argument)
+        codes, quantity = self.read(frame[known], argument=argument, hides=hides)
+        if hides and codes is not None:
+            known[known] = codes >= 0
         if quantity is None:
             assert codes is not None
-            groups = np.zeros(n_rows, dtype=np.int64)
-            groups[known] = codes
+            groups = np.zeros(len(frame), dtype=np.int64)
+            groups[known] = codes[codes >= 0]
             return Membership.of_codes(groups, self.n_groups, known)
         read = self.joined((quantity - self.mean) / self.spread, codes)
-        values = np.zeros((n_rows, read.shape[1]))
-        values[known] = read
+        values = np.zeros((len(frame), read.shape[1]))
+        values[known] = read if codes is None else read[codes >= 0]
         return Membership.of_values(values, known)
-
-    def _unknown(self, frame: pd.DataFrame, argument: str) -> np.ndarray:
-        """Return which rows are of a group that is not among the labels, (n,) bool."""
-        if not self.labels:
-            return np.zeros(len(frame), dtype=bool)
-        groups = group_rows(frame.loc[:, ~self.continuous], argument=argument, at_least=0)
-        labels = set(self.labels)
-        unknown = np.array([label not in labels for label in groups.labels], dtype=bool)
-        return unknown[groups.codes]
 
 
 @dataclass(frozen=True)
@@ -122,21 +136,15 @@ class SensitivePlan:
         lists = [list(plan.labels) for plan in self.plans]
         return lists if self.separate else lists[0]
 
-    @property
-    def groups(self) -> dict[Any, tuple[Any, ...]]:
-        """The groups by column where attributes are separate, else of key None."""
-        names = self.names if self.separate else (None,)
-        return {name: plan.labels for name, plan in zip(names, self.plans, strict=True)}
-
     def rows(
         self, frame: pd.DataFrame, *, n_rows: int, argument: str, hides: bool = False
-    ) -> SensitiveRows:
-        """Return the rows of `frame`, read as `AttributePlan.rows` does."""
+    ) -> tuple[Membership, ...]:
+        """Return the rows of `frame` by attribute, read as `AttributePlan.rows` does."""
         _check_shape(frame, len(self.names), n_rows, argument)
-        parts = _attributes(frame, separate=self.separate)
-        pairs = zip(self.plans, parts, strict=True)
-        return SensitiveRows(
-            tuple(plan.rows(part, argument=argument, hides=hides) for plan, part in pairs)
+        columns = [[j] for j in range(len(self.names))] if self.separate else [slice(None)]
+        return tuple(
+            plan.rows(frame.iloc[:, part], argument=argument, hides=hides)
+            for plan, part in zip(self.plans, columns, strict=True)
         )
 
     def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
@@ -156,10 +164,10 @@ class SensitivePlan:
         if not isinstance(lam, Mapping):
             return float(lam), (1.0,)
         known = ", ".join(map(repr, self.names))
-        odd = [name for name in lam if name not in self.names]
-        if odd:
+        extra = [name for name in lam if name not in self.names]
+        if extra:
             raise SensitiveFeaturesError(
-                f"lam has a weight for {odd[0]!r}, which is not among the sensitive features; "
+                f"lam has a weight for {extra[0]!r}, which is not among the sensitive features; "
                 f"name each of {known}."
             )
         unnamed = [name for name in self.names if name not in lam]
@@ -171,16 +179,25 @@ class SensitivePlan:
         largest = float(max(lam.values()))
         return largest, tuple(float(lam[name]) / (largest or 1.0) for name in self.names)
 
+    def check_same_groups(self, values: object) -> None:
+        """Raise SensitiveFeaturesError where other groups are named than a stream began with."""
+        for name, groups in _named_groups(values, self.names, separate=self.separate).items():
+            before = self.plans[self.names.index(name) if self.separate else 0].labels
+            if groups != before:
+                raise SensitiveFeaturesError(
+                    f"sensitive_values={values!r} are not the groups of the first call to "
+                    f"partial_fit, {list(before)!r}; leave them out."
+                )
 
-def plan_to_plain(plan: SensitivePlan) -> dict[str, Any]:
-    """Return what a plan holds, to save it."""
-    return {**vars(plan), "plans": [dict(vars(part)) for part in plan.plans]}
+    def to_plain(self) -> dict[str, Any]:
+        """Return what a plan holds, to save it."""
+        return {**vars(self), "plans": [dict(vars(plan)) for plan in self.plans]}
 
-
-def plan_from_plain(plain: Mapping[str, Any]) -> SensitivePlan:
-    """Return a plan that was saved."""
-    plans = tuple(AttributePlan(**part) for part in plain["plans"])
-    return SensitivePlan(tuple(plain["names"]), plans, plain["separate"])
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> SensitivePlan:
+        """Return a plan that was saved."""
+        plans = tuple(AttributePlan(**part) for part in plain["plans"])
+        return cls(tuple(plain["names"]), plans, plain["separate"])
 
 
 def plan_sensitive(
@@ -191,7 +208,7 @@ def plan_sensitive(
     argument: str,
     kinds: Any = None,
     separate: bool = False,
-    values: Any = None,
+    values: object = None,
 ) -> tuple[SensitivePlan, list[Note]]:
     """Learn how to read the sensitive features of a fit, and what to warn of.
 
@@ -217,107 +234,45 @@ def plan_sensitive(
         If a feature is missing where it must not be, is infinite, has fewer than two groups of
         two rows or more, or can't be of the kind asked for.
     """
-    _check_shape(frame, frame.shape[1], len(weights), argument)
+    names = tuple(frame.columns)
+    _check_shape(frame, len(names), len(weights), argument)
     if names_probabilities(kinds):
         if separate or values is not None:
             raise SensitiveFeaturesError(
                 "sensitive_kinds calls columns probabilities, and these are read together, in a "
                 "fit of all rows: give lam as a number, and no sensitive_values."
             )
-        plan = _probability_plan(frame, kinds, missing, argument)
-        return SensitivePlan(tuple(frame.columns), (plan,), False), []
+        return SensitivePlan(
+            names, (_probability_plan(frame, kinds, missing, argument),), False
+        ), []
     groups_by_name: dict[Any, tuple[Any, ...]] = {}
     if values is not None:
-        groups_by_name = named_groups(values, list(frame.columns), separate=separate)
+        groups_by_name = _named_groups(values, names, separate=separate)
         if kinds is None:
-            kinds = dict.fromkeys(groups_by_name if separate else frame.columns, "categorical")
+            kinds = dict.fromkeys(groups_by_name if separate else names, "categorical")
     notes: list[Note] = []
     continuous = column_kinds(frame, kinds, argument=argument, notes=notes)
-    named = frame.columns if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
-    unnamed = [j for j in np.flatnonzero(continuous) if frame.columns[j] not in named]
-    for j in unnamed:
-        notes += notes_of_codes(frame.iloc[:, j], argument)
-    parts = zip(
-        _attributes(frame, separate=separate),
-        continuous[:, None] if separate else [continuous],
-        strict=True,
-    )
-    plans = [
-        _plan(
-            part,
-            is_it,
-            weights,
-            missing,
-            argument,
-            groups_by_name.get(part.columns[0] if separate else None, ()),
-            notes,
-        )
-        for part, is_it in parts
-    ]
-    return SensitivePlan(tuple(frame.columns), tuple(plans), separate), notes
+    named = names if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
+    for j in np.flatnonzero(continuous):
+        if names[j] not in named:
+            notes += _notes_of_codes(frame.iloc[:, j], argument)
+    parts = [[j] for j in range(len(names))] if separate else [list(range(len(names)))]
+    plans = []
+    for part in parts:
+        groups = groups_by_name.get(names[part[0]] if separate else None, ())
+        columns = frame.iloc[:, part]
+        plans.append(_plan(columns, continuous[part], weights, missing, argument, groups, notes))
+    return SensitivePlan(names, tuple(plans), separate), notes
 
 
-def _probability_plan(
-    frame: pd.DataFrame, kinds: Any, missing: str, argument: str
-) -> AttributePlan:
-    if missing == "category":
-        raise SensitiveFeaturesError(
-            f'missing_sensitive="category" has no meaning for probabilities of groups in '
-            f'{argument}; set it to "mask" or "error".'
-        )
-    features = probability_columns(frame, kinds, argument)
-    shares = combined_shares(frame, features, missing=missing, argument=argument)
-    possible, labels = combined_labels(features, shares)
-    check_weight_of_groups(shares[:, possible], labels, argument)
-    return AttributePlan(
-        np.zeros(frame.shape[1], dtype=bool),
-        labels,
-        np.zeros(0),
-        np.zeros(0),
-        missing,
-        tuple(tuple(feature) for feature in features),
-        tuple(possible),
-    )
-
-
-def check_certain(rows: SensitiveRows, reader: str) -> None:
+def check_certain(attributes: Sequence[Membership], reader: str) -> None:
     """Raise SensitiveFeaturesError where rows are in several groups by probability."""
-    if not all(members.is_certain for members in rows.attributes):
+    if not all(members.is_certain for members in attributes):
         raise SensitiveFeaturesError(
             f"sensitive_kinds calls columns probabilities, and {reader} needs the group of each "
             "row: MIBoostingClassifier with its default penalty and FairReweighing take "
             "probabilities; the likeliest group in place of them would not be what they say."
         )
-
-
-def _attributes(frame: pd.DataFrame, *, separate: bool) -> list[pd.DataFrame]:
-    return [frame.iloc[:, [j]] for j in range(frame.shape[1])] if separate else [frame]
-
-
-def _plan(
-    frame: pd.DataFrame,
-    continuous: np.ndarray,
-    weights: np.ndarray,
-    missing: str,
-    argument: str,
-    named: tuple[Any, ...],
-    notes: list[Note],
-) -> AttributePlan:
-    frame = _filled(frame, continuous, missing)
-    known = _known(frame, missing, argument)
-    present, weights = frame[known], weights[known]
-    labels: tuple[Any, ...] = named
-    if not continuous.all() and not named:
-        labels = _shared_groups(present.loc[:, ~continuous], argument, notes)
-    part = quantities(present.loc[:, continuous], argument=argument)
-    mean = np.average(part, axis=0, weights=weights)
-    spread = np.sqrt(np.average((part - mean) ** 2, axis=0, weights=weights))
-    if (spread == 0).any():
-        raise SensitiveFeaturesError(
-            f"{argument} has one value alone in a continuous column; drop it, or give groups."
-        )
-    # In float32, so that the order in which rows are summed leaves no trace.
-    return AttributePlan(continuous, labels, _single(mean), _single(spread), missing)
 
 
 def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str) -> None:
@@ -332,17 +287,61 @@ def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str
         )
 
 
-def _filled(frame: pd.DataFrame, continuous: np.ndarray, missing: str) -> pd.DataFrame:
-    if missing != "category":
-        return frame
-    frame = frame.copy()
-    for name in frame.columns[~continuous]:
-        column = frame[name].astype(object)
-        frame[name] = column.where(column.notna(), _MISSING)
-    return frame
+def _probability_plan(
+    frame: pd.DataFrame, kinds: Any, missing: str, argument: str
+) -> AttributePlan:
+    if missing == "category":
+        raise SensitiveFeaturesError(
+            f'missing_sensitive="category" has no meaning for probabilities of groups in '
+            f'{argument}; set it to "mask" or "error".'
+        )
+    features = probability_columns(frame, kinds, argument)
+    shares = shares_of_groups(frame, features, missing=missing, argument=argument)
+    possible, labels = possible_groups(shares, features, argument)
+    return AttributePlan(
+        np.zeros(frame.shape[1], dtype=bool),
+        labels,
+        missing=missing,
+        features=tuple(tuple(feature) for feature in features),
+        possible=tuple(possible),
+    )
 
 
-def _known(frame: pd.DataFrame, missing: str, argument: str) -> np.ndarray:
+def _plan(
+    frame: pd.DataFrame,
+    continuous: np.ndarray,
+    weights: np.ndarray,
+    missing: str,
+    argument: str,
+    labels: tuple[Any, ...],
+    notes: list[Note],
+) -> AttributePlan:
+    """Learn how one attribute is read; `labels` are its groups, if its user named them."""
+    frame, known = _without_missing(frame, continuous, missing, argument)
+    present, weights = frame[known], weights[known]
+    if not continuous.all() and not labels:
+        labels = _shared_groups(present.loc[:, ~continuous], argument, notes)
+    values = quantities(present.loc[:, continuous], argument=argument)
+    mean = np.average(values, axis=0, weights=weights)
+    spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
+    if (spread == 0).any():
+        raise SensitiveFeaturesError(
+            f"{argument} has one value alone in a continuous column; drop it, or give groups."
+        )
+    # In float32, so that the order in which rows are summed leaves no trace.
+    mean, spread = (part.astype(np.float32).astype(np.float64) for part in (mean, spread))
+    return AttributePlan(continuous, labels, mean, spread, missing)
+
+
+def _without_missing(
+    frame: pd.DataFrame, continuous: np.ndarray, missing: str, argument: str
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the columns and which rows are known; "category" fills gaps by a group."""
+    if missing == "category":
+        frame = frame.copy()
+        for name in frame.columns[~continuous]:
+            column = frame[name].astype(object)
+            frame[name] = column.where(column.notna(), _MISSING)
     known = ~frame.isna().to_numpy().any(axis=1)
     if missing != "mask" and not known.all():
         raise SensitiveFeaturesError(
@@ -350,7 +349,7 @@ def _known(frame: pd.DataFrame, missing: str, argument: str) -> np.ndarray:
             'these rows, or set missing_sensitive to "mask" (they train the task alone) or, for '
             'groups, to "category".'
         )
-    return known
+    return frame, known
 
 
 def _shared_groups(frame: pd.DataFrame, argument: str, notes: list[Note]) -> tuple[Any, ...]:
@@ -373,37 +372,34 @@ def _shared_groups(frame: pd.DataFrame, argument: str, notes: list[Note]) -> tup
     return tuple(groups.labels[k] for k in shared)
 
 
-def _single(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32).astype(np.float64)
+def _notes_of_codes(column: pd.Series, argument: str) -> list[Note]:
+    """Return what to warn of whole numbers taken for a quantity, which may be codes of groups."""
+    numbers = pd.to_numeric(column.dropna())
+    if not pd.api.types.is_integer_dtype(numbers):
+        return []
+    text = (
+        f"{argument}: {column.name!r} has {numbers.nunique()} distinct whole numbers, more than "
+        f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
+        f'sensitive_kinds={{{column.name!r}: "categorical"}}; if not, "continuous" says so.'
+    )
+    return [(ColumnWarning, text)]
 
 
-def named_groups(values: Any, names: list[Any], *, separate: bool) -> dict[Any, tuple[Any, ...]]:
+def _named_groups(
+    values: Any, names: Sequence[Any], *, separate: bool
+) -> dict[Any, tuple[Any, ...]]:
     """Return the groups that a user named, by column where `separate`, else of key None."""
     if isinstance(values, Mapping) != separate:
         wanted = "a dict, a list of groups for each column" if separate else "a list of groups"
         raise SensitiveFeaturesError(f"sensitive_values={values!r} must be {wanted}.")
     lists = dict(values) if separate else {None: values}
-    odd = [name for name in lists if name is not None and name not in names]
-    if odd:
+    extra = [name for name in lists if name is not None and name not in names]
+    if extra:
         raise SensitiveFeaturesError(
-            f"sensitive_values names {odd[0]!r}, which is not among the sensitive features; "
+            f"sensitive_values names {extra[0]!r}, which is not among the sensitive features; "
             f"these are {', '.join(map(repr, names))}."
         )
     return {name: _sorted_groups(groups) for name, groups in lists.items()}
-
-
-def check_same_groups(values: Any, known: Mapping[Any, tuple[Any, ...]]) -> None:
-    """Raise SensitiveFeaturesError where a user names other groups than a stream began with.
-
-    `known` are these: by column, or of key None where all columns are one attribute.
-    """
-    named = named_groups(values, [n for n in known if n is not None], separate=None not in known)
-    for name, groups in named.items():
-        if groups != known[name]:
-            raise SensitiveFeaturesError(
-                f"sensitive_values={values!r} are not the groups of the first call to "
-                f"partial_fit, {list(known[name])!r}; leave them out."
-            )
 
 
 def _sorted_groups(values: Any) -> tuple[Any, ...]:

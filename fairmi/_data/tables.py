@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
@@ -20,6 +20,8 @@ from fairmi._data.values import ColumnValues, read_values
 from fairmi.exceptions import SensitiveFeaturesError
 
 _MAX_NAMED = 5
+Table: TypeAlias = pd.DataFrame | np.ndarray | csr_array
+"""What `check_table` returns."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,22 @@ class Header:
 
 
 def check_table(
-    name: str, X: Any, header: Header | None = None, *, argument: str = "X"
-) -> tuple[Any, Header]:
+    name: str, X: object, header: Header | None = None, *, argument: str = "X"
+) -> tuple[Table, Header]:
     """Return X as a DataFrame, a float array or a CSR array, and its columns.
 
     Where `header` is given, width and names must be its own. An array that holds text or dates
     becomes a DataFrame, whose columns each have a kind.
     """
-    X = to_pandas(plain(X, argument=argument))
-    refuse_no_table(X, argument)
+    table = to_pandas(X, argument=argument)
+    _refuse_no_table(table, argument)
     # scikit-learn checks on behalf of an estimator, whose class its messages name.
     reader = type(name, (BaseEstimator,), {})()
     if header is not None:
         vars(reader).update(header.attributes)
     with named(argument):
-        X = _checked_table(reader, X, reset=header is None)
-    return X, Header(name, reader.n_features_in_, getattr(reader, "feature_names_in_", None))
+        table = _checked_table(reader, table, reset=header is None)
+    return table, Header(name, reader.n_features_in_, getattr(reader, "feature_names_in_", None))
 
 
 @contextmanager
@@ -81,9 +83,11 @@ def named(argument: str) -> Iterator[None]:
         raise named_error from error
 
 
-def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
-    _check_unique_names(X)
+def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Table:
     if isinstance(X, pd.DataFrame):
+        if not X.columns.is_unique:
+            twice = X.columns[X.columns.duplicated()][0]
+            raise ValueError(f"X has two columns named {twice!r}; rename one of them.")
         return _checked_frame(estimator, X, reset=reset)
     if getattr(X, "dtype", np.dtype(float)).kind in "mM" and X.ndim == 2:
         return _checked_frame(estimator, pd.DataFrame(X), reset=reset)
@@ -100,10 +104,10 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         frame = _frame_of_objects(X)
         if frame is not None:
             return _checked_frame(estimator, frame, reset=reset)
-        raise _told_of_array(error) from error
+        raise _error_of_array(error) from error
 
 
-def _checked_frame(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
+def _checked_frame(estimator: BaseEstimator, X: pd.DataFrame, *, reset: bool) -> Table:
     try:
         validate_data(estimator, X, reset=reset, skip_check_array=True)
     except TypeError as error:
@@ -121,19 +125,15 @@ def _frame_of_objects(X: Any) -> pd.DataFrame | None:
         objects = X if isinstance(X, np.ndarray) else np.array(X, dtype=object)
         if objects.ndim != 2 or objects.dtype.kind not in "OUS" or not objects.size:
             return None
-        frame = pd.DataFrame(
-            {
-                j: pd.Series(list(column), dtype=object)
-                for j, column in enumerate(objects.astype(object).T)
-            }
-        )
+        columns = [pd.Series(list(column), dtype=object) for column in objects.astype(object).T]
+        frame = pd.DataFrame(dict(enumerate(columns)))
         list(read_columns(frame))
     except (ValueError, TypeError):
         return None
     return frame
 
 
-def _told_of_array(error: Exception) -> Exception:
+def _error_of_array(error: Exception) -> Exception:
     text = str(error)
     if "inhomogeneous" in text or "setting an array element" in text:
         return ValueError("X is ragged: its rows differ in length; give each the same columns.")
@@ -165,7 +165,7 @@ def check_indexes(**tables: Any) -> None:
             )
 
 
-def is_frame(X: Any) -> bool:
+def is_frame(X: object) -> bool:
     """Whether X is a DataFrame of pandas, polars or another library that narwhals knows."""
     return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
 
@@ -173,12 +173,6 @@ def is_frame(X: Any) -> bool:
 def n_rows(X: Any) -> int:
     """Return the number of rows of a table in any form."""
     return int(X.shape[0]) if hasattr(X, "shape") else len(X)
-
-
-def _check_unique_names(X: Any) -> None:
-    if isinstance(X, pd.DataFrame) and not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()][0]
-        raise ValueError(f"X has two columns named {twice!r}; rename one of them.")
 
 
 def naming(argument: str, error: Exception) -> Exception:
@@ -191,7 +185,7 @@ def naming(argument: str, error: Exception) -> Exception:
 
 
 def read_columns(
-    X: Any, *, argument: str = "X", finite: bool = True
+    X: object, *, argument: str = "X", finite: bool = True
 ) -> Iterator[tuple[str, ColumnValues]]:
     """Yield the columns of a table: numbers and times as float64, all others as objects with None.
 
@@ -203,12 +197,25 @@ def read_columns(
         After the last column: if one holds an infinite value, or one holds what is
         neither a number, a time nor a category (a list). All such columns are named.
     """
+    table = to_pandas(X)
+    table = table.toarray() if issparse(table) else table
+    is_matrix = isinstance(table, np.ndarray) and table.dtype.kind in "biuf"
+    if not is_matrix:
+        table = pd.DataFrame(table)
     faults: dict[str, str] = {}
-    for name, column in _raw_columns(X):
+    for j in range(table.shape[1]):
+        name = str(j) if is_matrix else str(table.columns[j])
         try:
-            read = ColumnValues(column) if isinstance(column, np.ndarray) else read_values(column)
-            if finite:
-                _check_finite(read.values)
+            if is_matrix:
+                read = ColumnValues(table[:, j].astype(float))
+            else:
+                read = read_values(table.iloc[:, j])
+            size = 0.0 if read.values.dtype == object else np.abs(read.values)
+            if finite and np.any(size > np.finfo(np.float32).max):
+                what = (
+                    "an infinite value" if np.isinf(size).any() else "a value above 3e38 in size"
+                )
+                raise ValueError(f"holds {what}")
         except ValueError as error:
             faults[name] = str(error)
         else:
@@ -240,24 +247,7 @@ _FIXES = (
 )
 
 
-def _raw_columns(X: Any) -> Iterator[tuple[str, Any]]:
-    X = X.toarray() if issparse(X) else to_pandas(X)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
-        yield from ((str(j), X[:, j].astype(float)) for j in range(X.shape[1]))
-    else:
-        X = pd.DataFrame(X)
-        yield from ((str(X.columns[j]), X.iloc[:, j]) for j in range(X.shape[1]))
-
-
-def _check_finite(values: np.ndarray) -> None:
-    if values.dtype != object and (np.abs(values) > np.finfo(np.float32).max).any():
-        infinite = np.isinf(values).any()
-        raise ValueError(
-            f"holds {'an infinite value' if infinite else 'a value above 3e38 in size'}"
-        )
-
-
-def plain(values: Any, *, argument: str) -> Any:
+def plain(values: object, *, argument: str) -> Any:
     """Return values without a gradient or a mask, and Arrow's as pandas'; others as they are.
 
     What a mask hides is missing.
@@ -268,11 +258,24 @@ def plain(values: Any, *, argument: str) -> Any:
         If it is a frame without rows yet, or a tensor that numpy can't read.
     """
     if isinstance(values, np.ma.MaskedArray):
-        return _filled(values)
+        hidden = np.ma.getmaskarray(values)
+        if not hidden.any():
+            return np.asarray(values.data)
+        if values.dtype.kind in "biuf":
+            return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
+        objects = np.array(values.data, dtype=object)
+        objects[hidden] = None
+        return objects
     if isinstance(values, np.ndarray | pd.DataFrame | pd.Series):
         return values
     if hasattr(values, "detach") and hasattr(values, "cpu"):
-        return _array_of_tensor(values, argument)
+        try:
+            return np.asarray(values.detach().cpu().numpy())
+        except (TypeError, RuntimeError) as error:
+            raise TypeError(
+                f"{argument} is a tensor that numpy can't read ({error}); give "
+                f"{argument}.to_dense().float()."
+            ) from error
     if type(values).__module__.split(".")[0] == "pyarrow" and hasattr(values, "to_pandas"):
         return values.to_pandas()
     if isinstance(nw.from_native(values, pass_through=True), nw.LazyFrame):
@@ -284,13 +287,14 @@ def plain(values: Any, *, argument: str) -> Any:
     return values
 
 
-def to_pandas(values: Any) -> Any:
-    """Return a frame or Series of any library as pandas' own; others as they are.
+def to_pandas(values: object, *, argument: str = "X") -> Any:
+    """Return a frame or Series of any library as pandas' own; others as `plain` does.
 
     Numbers without a gap keep their type, with one they become float64; categories stay these;
     all else becomes objects.
     """
-    if isinstance(values, pd.DataFrame | pd.Series):
+    values = plain(values, argument=argument)
+    if isinstance(values, pd.DataFrame | pd.Series | np.ndarray):
         return values
     native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
     if isinstance(native, nw.Series):
@@ -315,12 +319,12 @@ def _series(column: nw.Series) -> pd.Series:
     return pd.Series(values, name=column.name or None)
 
 
-def is_dict(values: Any) -> bool:
+def is_dict(values: object) -> TypeGuard[Mapping[Any, Any]]:
     """Whether values are a dict of columns; a sparse array may be a mapping too."""
     return isinstance(values, Mapping) and not issparse(values)
 
 
-def refuse_no_table(values: Any, argument: str) -> None:
+def _refuse_no_table(values: object, argument: str) -> None:
     """Raise TypeError where a table is a dict of columns, a list of dicts, or a Series."""
     kind, fix = type(values).__name__, f"pandas.DataFrame({argument})"
     if isinstance(values, list | tuple) and values and is_dict(values[0]):
@@ -333,31 +337,11 @@ def refuse_no_table(values: Any, argument: str) -> None:
     raise TypeError(f"{argument} is a {kind}; give a table, as in {fix}.")
 
 
-def _filled(values: np.ma.MaskedArray) -> np.ndarray:
-    if not np.ma.getmaskarray(values).any():
-        return np.asarray(values.data)
-    if values.dtype.kind in "biuf":
-        return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
-    objects = np.array(values.data, dtype=object)
-    objects[np.ma.getmaskarray(values)] = None
-    return objects
-
-
-def _array_of_tensor(values: Any, argument: str) -> np.ndarray:
-    try:
-        return np.asarray(values.detach().cpu().numpy())
-    except (TypeError, RuntimeError) as error:
-        raise TypeError(
-            f"{argument} is a tensor that numpy can't read ({error}); give "
-            f"{argument}.to_dense().float()."
-        ) from error
-
-
 _VALUES_AT_ONCE = 2**20
 _KINDS = "buif"
 
 
-def as_array_rows(X: Any) -> Any:
+def as_array_rows(X: object) -> Any:
     """Return X where it is an array of numbers that has rows of any shape, else None.
 
     A frame, a sparse matrix and an array of text are tables, and have none.
@@ -366,15 +350,15 @@ def as_array_rows(X: Any) -> Any:
     -------
     ndarray, memmap or LazyArray of shape (n_rows, ...), or None
     """
-    X = plain(X, argument="X")
-    if is_frame(X) or issparse(X) or is_dict(X):
+    rows = plain(X, argument="X")
+    if is_frame(rows) or issparse(rows) or is_dict(rows):
         return None
-    if not _is_lazy(X) and not isinstance(X, np.ndarray):
+    if not all(hasattr(rows, name) for name in ("shape", "dtype", "ndim", "__getitem__")):
         try:
-            X = np.asarray(X)
+            rows = np.asarray(rows)
         except ValueError:
             return None  # ragged: refused where it is read as a table
-    return X if X.ndim >= 2 and X.dtype.kind in _KINDS else None
+    return rows if rows.ndim >= 2 and rows.dtype.kind in _KINDS else None
 
 
 def check_array_rows(X: Any, item_shape: tuple[int, ...] | None = None) -> None:
@@ -409,15 +393,11 @@ def blocks_of(X: Any, size: int | None = None) -> Iterator[np.ndarray]:
     for start in range(0, X.shape[0], size):
         block = np.asarray(X[start : start + size])
         if block.dtype.kind == "f":
-            odd = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
-            if odd.any():
+            unusable = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
+            if unusable.any():
+                row = start + int(unusable.argmax())
                 raise ValueError(
-                    f"X holds NaN or an infinite value in row {start + int(odd.argmax())}; an "
-                    "encoder of your own gets rows as they are: fill the gaps, or leave out the "
-                    "row."
+                    f"X holds NaN or an infinite value in row {row}; an encoder of your own gets "
+                    "rows as they are: fill the gaps, or leave out the row."
                 )
         yield block
-
-
-def _is_lazy(X: Any) -> bool:
-    return all(hasattr(X, name) for name in ("shape", "dtype", "ndim", "__getitem__"))

@@ -15,10 +15,9 @@ from sklearn.utils import check_random_state
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.probabilities import (
     PROBABILITIES,
-    check_weight_of_groups,
-    combined_labels,
-    combined_shares,
+    possible_groups,
     probability_columns,
+    shares_of_groups,
 )
 from fairmi._data.tables import check_indexes
 from fairmi.audit.batches import positive_codes
@@ -186,10 +185,9 @@ def probable_disparities(
         raise ValueError(f"n_boot={n_boot!r} is too few draws; give 50 or more.")
     frame = sensitive_frame(probabilities, argument="probabilities")
     features = probability_columns(frame, PROBABILITIES, "probabilities")
-    shares = combined_shares(frame, features, missing="error", argument="probabilities")
-    possible, labels = combined_labels(features, shares)
+    shares = shares_of_groups(frame, features, missing="error", argument="probabilities")
+    possible, labels = possible_groups(shares, features, "probabilities")
     shares = shares[:, possible]
-    check_weight_of_groups(shares, labels, "probabilities")
     predicted = positive_codes(y_pred, len(frame), "y_pred", pos_label)
     true = np.zeros(len(frame), dtype=np.int64)
     if y_true is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,58 @@ def cross_fit(
             fold.round()
     base = boost(rows, y, weights, task, replace(config, max_iter=n_rounds), rng)
     return Base(base.trees, best) if out_of_fold else base
+
+
+def averaged(
+    rows: Binned,
+    encodings: Sequence[np.ndarray],
+    y: np.ndarray,
+    weights: np.ndarray,
+    task: Task,
+    config: TreeConfig,
+    seed: Sequence[int],
+    *,
+    n_folds: int,
+    n_held_out: int,
+    out_of_fold: bool,
+) -> Base:
+    """Return the mean of a base for each encoding of the categories.
+
+    Trees err differently where categories are sets, an order or another order, so that their mean
+    has a lower loss than each. The rounds are those of the first, unless all are cross-fitted.
+
+    Parameters
+    ----------
+    rows : Binned
+    encodings : sequence of ndarray of int
+        The columns that each base reads.
+    y, weights, task, config
+        As in `boost`.
+    seed : sequence of int
+    n_folds, n_held_out, out_of_fold
+        As in `cross_fit`. Where none is held out, or y has too few rows of a class for two folds,
+        there are `config.max_iter` rounds.
+    """
+    n_folds = min(n_folds, task.most_folds(y))
+    held_out = n_held_out > 0 and n_folds > 1
+    bases: list[Base] = []
+    for read in encodings:
+        given = (rows.columns(read), y, weights, task, config, np.random.default_rng(seed))
+        if not held_out or (bases and not out_of_fold):
+            base = boost(*given)
+        else:
+            base = cross_fit(
+                *given,
+                n_folds=n_folds,
+                n_held_out=min(n_held_out, n_folds),
+                out_of_fold=out_of_fold,
+            )
+            if not out_of_fold:
+                config = replace(config, max_iter=base.trees.n_rounds)
+        trees = base.trees.part_of(read, rows.n_categories, len(encodings))
+        bases.append(Base(trees, base.scores))
+    trees = reduce(Trees.then, [base.trees for base in bases])
+    return Base(trees, np.mean([base.scores for base in bases], axis=0))
 
 
 class _Boosting:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from fairmi._data.fit_input import FitInput
-from fairmi.boosting.base import Base, boost, cross_fit
+from fairmi.boosting.base import Base, averaged
 from fairmi.boosting.rounds import Round, TreePenalty, debias
 from fairmi.boosting.trees import Binned, TreeConfig, Trees, bin_rows, trees_of
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, mean_one
 from fairmi.core.task import Task
+from fairmi.preprocessing.encoded_columns import encodings_of
 from fairmi.preprocessing.encoded_rows import merge_rows
 
 # The base: small steps, as many as held-out rows ask for.
@@ -96,6 +97,8 @@ class TreeRows:
     Attributes
     ----------
     binned : Binned
+    encodings : list of ndarray of int
+        The columns of `binned` that each base reads; penalised rounds read the first.
     y : ndarray of shape (n,)
         Codes of the classes, or numbers.
     task : Task
@@ -109,10 +112,11 @@ class TreeRows:
     """
 
     binned: Binned
+    encodings: list[np.ndarray]
     y: np.ndarray
     task: Task
     weights: np.ndarray
-    attributes: tuple[Membership, ...]
+    members: tuple[Membership, ...]
     penalty_weights: np.ndarray
     base_scores: np.ndarray | None
 
@@ -121,7 +125,7 @@ def tree_rows(
     given: FitInput,
     task: Task,
     x: np.ndarray,
-    n_categories: np.ndarray,
+    columns: Mapping[str, Any],
     base_scores: np.ndarray | None,
     max_bins: int,
     seed: int,
@@ -134,24 +138,29 @@ def tree_rows(
         N rows.
     task : Task
     x : ndarray of shape (N, p), float64
-        Numbers, and codes of the categories of which each column has `n_categories` (p,).
+    columns : dict
+        What `learn_columns` returns beside x.
     base_scores : ndarray of shape (N, K) or None
     max_bins : int
     seed : int
     """
     rng = np.random.default_rng(seed)
+    encodings = encodings_of(columns)
+    n_categories = np.zeros(x.shape[1], dtype=np.int64)
+    n_categories[encodings[0]] = columns["n_categories"]
     binned = bin_rows(x, n_categories, given.task_weights, max_bins, rng)
-    told_apart = [given.codes, given.sensitive.columns]
+    told_apart = [given.codes, *(part.columns for part in given.members)]
     if base_scores is not None:
         told_apart.append(base_scores)
     both = np.column_stack([given.task_weights, given.penalty_weights])
-    kept, weights = merge_rows(binned.codes, np.column_stack(told_apart), both)
+    kept, weights = merge_rows(binned.codes[:, encodings[0]], np.column_stack(told_apart), both)
     return TreeRows(
         binned=binned.take(kept),
+        encodings=encodings,
         y=given.codes[kept],
         task=task,
         weights=mean_one(weights[:, 0]),
-        attributes=given.sensitive.take(kept).attributes,
+        members=tuple(part.take(kept) for part in given.members),
         penalty_weights=weights[:, 1],
         base_scores=None if base_scores is None else base_scores[kept],
     )
@@ -193,7 +202,7 @@ def train_trees(
         What is told of each round, for each λ.
     """
     base = _base(rows, config)
-    task = rows.task
+    task, binned = rows.task, rows.binned.columns(rows.encodings[0])
     channel_of = task.channels(config.n_levels, rows.y, rows.weights)
     channel = channel_of(base.scores)
     objective = task.beside_base(base.scores, rows.y, rows.weights)
@@ -203,7 +212,7 @@ def train_trees(
             yield TrainedTrees(base.trees, unrounded, base.scores, base.scores, 0, None)
             continue
         rounds = debias(
-            rows.binned,
+            binned,
             objective,
             penalties_at(lam, channel),
             channel_of,
@@ -218,17 +227,18 @@ def train_trees(
 
 
 def _base(rows: TreeRows, config: BoostingConfig) -> Base:
-    rng = np.random.default_rng([config.seed, 0])
     if rows.base_scores is not None:
         none = np.zeros(rows.base_scores.shape[1])
         return Base(trees_of([], none, rows.binned.n_categories), rows.base_scores)
-    given = (rows.binned, rows.y, rows.weights, rows.task, config.base, rng)
-    n_folds = min(config.n_folds, rows.task.most_folds(rows.y))
-    if config.n_held_out == 0 or n_folds < 2:
-        return boost(*given)
-    return cross_fit(
-        *given,
-        n_folds=n_folds,
-        n_held_out=min(config.n_held_out, n_folds),
+    return averaged(
+        rows.binned,
+        rows.encodings,
+        rows.y,
+        rows.weights,
+        rows.task,
+        config.base,
+        [config.seed, 0],
+        n_folds=config.n_folds,
+        n_held_out=config.n_held_out,
         out_of_fold=config.out_of_fold,
     )

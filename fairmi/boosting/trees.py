@@ -72,6 +72,12 @@ class Binned:
         """Return the rows of an index."""
         return replace(self, codes=np.asfortranarray(self.codes[index]))
 
+    def columns(self, index: np.ndarray) -> Binned:
+        """Return the columns of an index."""
+        ends = tuple(self.ends[j] for j in index)
+        codes = np.asfortranarray(self.codes[:, index])
+        return replace(self, codes=codes, ends=ends, n_categories=self.n_categories[index])
+
 
 def bin_rows(
     x: np.ndarray,
@@ -256,6 +262,22 @@ class Trees:
             self.start + others.start,
             self.n_categories,
         )
+
+    def part_of(self, columns: np.ndarray, n_categories: np.ndarray, n_parts: int) -> Trees:
+        """Return one of `n_parts` of a mean, that reads some columns of a wider table.
+
+        Parameters
+        ----------
+        columns : ndarray of shape (p,)
+            Where the wider table has the columns that these trees read.
+        n_categories : ndarray of shape (q,)
+            Categories of each column of the wider table.
+        n_parts : int
+        """
+        nodes = self.nodes.copy()
+        nodes["feature_idx"] = columns[nodes["feature_idx"]]
+        nodes["value"] /= n_parts
+        return replace(self, nodes=nodes, start=self.start / n_parts, n_categories=n_categories)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all arrays by name."""

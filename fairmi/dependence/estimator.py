@@ -12,7 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor, nn
 
-from fairmi._data.random_state import seed_of
+from fairmi._sklearn_compat import seed_of
 from fairmi._threads import one_thread
 from fairmi.dependence.densities import conditional_critic
 from fairmi.dependence.layers import PairCritic, SmoothMLP

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.utils.validation import check_array
 
-from fairmi._data.groups import sensitive_frame
-from fairmi._data.kinds import mixed_columns
+from fairmi._data.groups import column_kinds, group_rows, sensitive_frame
+from fairmi._data.sensitive import AttributePlan
 from fairmi.exceptions import SensitiveFeaturesError
 
 _N_RAMPS = 8
@@ -72,7 +72,12 @@ class Reader:
         matrix = matrix_of(Z)
         frame = _frame(C, len(matrix))
         self.n_columns = frame.shape[1]
-        self.columns = mixed_columns(frame, argument="C")
+        continuous = column_kinds(frame, argument="C")
+        labels: tuple[Any, ...] = ()
+        if not continuous.all():
+            at_least = 1 if continuous.any() else 2
+            labels = group_rows(frame.loc[:, ~continuous], argument="C", at_least=at_least).labels
+        self.columns = AttributePlan(continuous, labels)
         _, values = self.columns.read(frame, argument="C")
         self.of_z = NormalScores(matrix)
         self.of_c = None if values is None else NormalScores(values)

@@ -45,11 +45,12 @@ def _columns(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
     """Return numbers and codes of categories, (n_rows, n_columns) float64, as trees read them.
 
     A missing value of a categorical column, or one that fit did not see, has the code after the
-    last.
+    last. The columns of further encodings have numbers in place of codes, and NaN there.
     """
     if table.matrix is not None:
         return table.matrix
     parts = []
+    codes_of: dict[int, str] = {}
     sizes = columns["n_categories"]
     for j, (column, tensor) in enumerate(zip(table.columns, table.tensors, strict=True)):
         if column.categories is None:
@@ -60,7 +61,11 @@ def _columns(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
             code = codes(graph, tensor, column, known.tolist(), -1, table.missing)
             absent = graph.op("Less", code, graph.constant([0], np.int64))
             code = graph.op("Where", absent, graph.constant([size], np.int64), code)
+            codes_of[j] = code
             parts.append(graph.cast(code, np.float64))
+    for encoding in columns.get("encodings", []):
+        for j, numbers in encoding.items():
+            parts.append(graph.op("Gather", graph.constant([*numbers, np.nan]), codes_of[j]))
     return graph.join(*parts)
 
 

@@ -7,19 +7,20 @@ of groups by an approximate limit, `DifferenceLimit` turns a rank into an exact 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, ndtri, xlog1py, xlogy
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import gammaln, ndtri
 
 PRECISION = 0.02  # of the limit's distance from the estimate: what it is rounded up by, about
 FULL_PRECISION_ROWS = 10_000  # beyond, precision falls so that the cost stays
 OUTSIDE = 1e-5  # of the error: the binomial mass that is not summed, but added whole
-ENTRIES = 1_000_000  # of the tables held at once
+ENTRIES = 200_000  # of the tables held at once
+STRIDE = 64  # of the counts whose limits are looked for first
 MAX_WORK = 20_000_000  # values times rows, beyond which parts of values count as sets
 
 
@@ -78,15 +79,33 @@ class DifferenceLimit:
         return float(precision * deviations * np.sqrt((1 / self.n_a + 1 / self.n_b) / 4))
 
     def _min_in_b(self, rank: float) -> np.ndarray:
-        """Return for A = 0, 1, ... n_a the smallest B with rank(A, B) <= rank; else n_b + 1."""
-        p = np.arange(self.n_a + 1) / self.n_a
-        low, high = np.zeros(self.n_a + 1, np.int64), np.full(self.n_a + 1, self.n_b + 1)
+        """Return for A = 0, 1, ... n_a the smallest B with rank(A, B) <= rank; else n_b + 1.
+
+        It doesn't fall in A: so first those of some A are looked for, then the others between.
+        """
+        some = np.minimum(np.arange(0, self.n_a + STRIDE, STRIDE), self.n_a)
+        least = self._search(some, np.zeros_like(some), np.full_like(some, self.n_b + 1), rank)
+        every = np.arange(self.n_a + 1)
+        before = every // STRIDE
+        return self._search(every, least[before], least[(every + STRIDE - 1) // STRIDE], rank)
+
+    def _search(self, a: np.ndarray, low: np.ndarray, high: np.ndarray, rank: float) -> np.ndarray:
+        """Return the smallest such B from `low` to `high` of each A in `a`, by halving."""
+        margins_a, margins_b = self._margins
+        p, margin = a / self.n_a, margins_a[a]
         while (low < high).any():
             middle = (low + high) // 2
-            within = self.rank(p, np.minimum(middle / self.n_b, 1.0)) <= rank + 1e-12
+            b = np.minimum(middle, self.n_b)
+            within = p - b / self.n_b + np.hypot(margin, margins_b[b]) <= rank + 1e-12
             within |= middle > self.n_b
             low, high = np.where(within, low, middle + 1), np.where(within, middle, high)
         return low
+
+    @cached_property
+    def _margins(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wilson's margins of A / n_a and of 1 - B / n_b, for all A and all B."""
+        p, q = (np.arange(n + 1) / n for n in (self.n_a, self.n_b))
+        return _wilson_margin(p, self.n_a, self.z), _wilson_margin(1 - q, self.n_b, self.z)
 
     def _largest_on_grid(self, rank: float, min_in_b: np.ndarray) -> float:
         """Return the largest such t for a few pairs (p, q): a lower bound."""
@@ -107,13 +126,13 @@ class DifferenceLimit:
         none is left (no p has it) or one is narrower than a quarter step (taken as a yes).
         """
         edges = np.linspace(t, 1.0, 33)
+        if (self._probability(edges, edges - t, min_in_b) > self.error).any():
+            return True
         low, high = edges[:-1], edges[1:]
         while len(low):
             possible = self._probability(low, high - t, min_in_b) > self.error
             low, high = low[possible], high[possible]
             if possible.any() and high[0] - low[0] < self._step / 4:
-                return True
-            if (self._probability(low, low - t, min_in_b) > self.error).any():  # a p that has it
                 return True
             middle = (low + high) / 2
             low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
@@ -133,26 +152,27 @@ class DifferenceLimit:
             return probability
         a, mass_a = _window(self.n_a, p, half_a)
         b, mass_b = _window(self.n_b, q, half_b)
-        # tail[:, k] is P(B >= b[:, k]), the mass outside the window included
-        tail = np.cumsum(mass_b[:, ::-1], axis=1)[:, ::-1]
-        outside = np.clip(1 - tail[:, :1], 0, None)
-        tail = np.hstack([tail, np.zeros_like(outside)]) + outside
-        least = min_in_b[np.clip(a, 0, self.n_a)]
-        place = np.clip(least - b[:, :1], 0, b.shape[1])
+        # tail[:, k] is P(B >= b + k), the mass outside the window included
+        tail = np.zeros((len(q), mass_b.shape[1] + 1))
+        np.cumsum(mass_b[:, ::-1], axis=1, out=tail[:, -2::-1])
+        tail += np.clip(1 - tail[:, :1], 0, None)
+        least = min_in_b[np.clip(a[:, None] + np.arange(mass_a.shape[1]), 0, self.n_a)]
+        place = np.clip(least - b[:, None], 0, mass_b.shape[1])
         reached = np.where(least <= 0, 1.0, np.take_along_axis(tail, place, axis=1))
         return (mass_a * reached).sum(axis=1) + np.clip(1 - mass_a.sum(axis=1), 0, None)
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The counts of each value, (n_values,), in two groups, and where they were compared.
+    """What sets are compared of two groups, the smaller one first, and where.
 
-    With `thresholds` values are in order, counts are those of rows up to each, and half-lines
-    alone are sets.
+    `counts_a` and `counts_b` are of each value, (n_values,), where any values make a set; values
+    without a row of the smaller group are left out, since they can only lower a rank. With
+    `thresholds` they are of each set that could be the best, (n_sets,).
     """
 
     pair: tuple[int, int]
-    stratum: Any
+    stratum: Hashable
     counts_a: np.ndarray = field(repr=False)
     counts_b: np.ndarray = field(repr=False)
     limit: DifferenceLimit
@@ -161,28 +181,24 @@ class Comparison:
     @cached_property
     def distance(self) -> float:
         """The largest difference of the groups' shares of a set."""
-        shares = self.counts_a / self.limit.n_a - self.counts_b / self.limit.n_b
-        if self.thresholds:
-            return float(np.abs(shares).max())
-        return float(np.abs(shares).sum() / 2)
+        n_a, n_b = self.limit.n_a, self.limit.n_b
+        apart = self.counts_a * n_b - self.counts_b * n_a  # whole numbers, which are exact
+        return float(apart.max() if self.thresholds else apart.clip(0).sum()) / (n_a * n_b)
 
     @cached_property
     def rank(self) -> float:
         """The largest `DifferenceLimit.rank` of a set, rounded up."""
         a, b = self.counts_a, self.counts_b
         n_a, n_b = self.limit.n_a, self.limit.n_b
-        if self.thresholds:
-            p, q = np.append(a, 0) / n_a, np.append(b, 0) / n_b
-            return float(np.maximum(self.limit.rank(p, q), self.limit.rank(1 - p, 1 - q)).max())
-        a, b = a[a > 0], b[a > 0]  # other values can only lower a rank
-        least = _min_in_b if a.size * n_a <= MAX_WORK else _min_in_b_or_below
-        return float(self.limit.rank(np.arange(n_a + 1) / n_a, least(a, b) / n_b).max())
+        if not self.thresholds:
+            least = _min_in_b if a.size * n_a <= MAX_WORK else _min_in_b_or_below
+            a, b = np.arange(n_a + 1), least(a, b, n_b)
+        return float(self.limit.rank(a / n_a, b / n_b).max())
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Rows of the smaller group and of the larger."""
-        sizes = self.limit.n_a, self.limit.n_b
-        return min(sizes), max(sizes)
+        return self.limit.n_a, self.limit.n_b
 
     def cannot_exceed(self, t: float, rank: float) -> bool:
         """Whether the limit of a rank, or of a lower one, is t at most, by Hoeffding's inequality.
@@ -213,20 +229,40 @@ def compare_groups(
     group: np.ndarray,
     n_groups: int,
     *,
-    stratum: Any,
+    stratum: Hashable,
     thresholds: bool,
     error: float,
 ) -> Iterator[Comparison]:
     """Compare all pairs of groups with rows by one column of codes of values, (n_rows,)."""
-    n_values = int(codes.max(initial=0)) + 1
-    flat = np.bincount(group * n_values + codes, minlength=n_groups * n_values)
-    counts = flat.reshape(n_groups, n_values)
-    sizes = counts.sum(axis=1).tolist()
+    sizes = np.bincount(group, minlength=n_groups).tolist()
     if thresholds:
-        counts = counts.cumsum(axis=1)
-    for a, b in combinations([g for g in range(n_groups) if sizes[g]], 2):
+        by_group = [np.sort(codes[group == g]) for g in range(n_groups)]
+    else:
+        n_values = int(codes.max(initial=0)) + 1
+        flat = np.bincount(group * n_values + codes, minlength=n_groups * n_values)
+        counts = flat.reshape(n_groups, n_values)
+        by_group = [np.flatnonzero(of_group) for of_group in counts]
+    for pair in combinations([g for g in range(n_groups) if sizes[g]], 2):
+        a, b = sorted(pair, key=sizes.__getitem__)
         limit = DifferenceLimit(sizes[a], sizes[b], error)
-        yield Comparison((a, b), stratum, counts[a], counts[b], limit, thresholds)
+        if thresholds:
+            of_sets = _half_lines(by_group[a], by_group[b])
+        else:
+            of_sets = counts[a, by_group[a]], counts[b, by_group[a]]
+        yield Comparison(pair, stratum, *of_sets, limit, thresholds)
+
+
+def _half_lines(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of two groups in each half-line that could be the best one for group a.
+
+    That is one which ends at a value of a. `a` and `b` are the ordered values of all rows.
+    """
+    ends = np.concatenate([a[:1], a[1:][np.diff(a) > 0]])
+    of_a, of_b = (
+        np.r_[0, rows.searchsorted(ends, "right"), len(rows) - rows.searchsorted(ends, "left")]
+        for rows in (a, b)
+    )
+    return of_a, of_b
 
 
 def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
@@ -256,19 +292,19 @@ def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
     return largest, widest
 
 
-def _min_in_b(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the fewest rows in b of a set that has 0, 1, ... rows in a; b's sum where none has.
+def _min_in_b(a: np.ndarray, b: np.ndarray, n_b: int) -> np.ndarray:
+    """Return the fewest rows in b of a set that has 0, 1, ... rows in a; `n_b` where none has.
 
     Value by value, as in a knapsack.
     """
-    min_in_b = np.full(a.sum() + 1, b.sum())
+    min_in_b = np.full(a.sum() + 1, n_b)
     min_in_b[0] = 0
     for in_a, in_b in zip(a, b, strict=True):
         min_in_b[in_a:] = np.minimum(min_in_b[in_a:], min_in_b[:-in_a] + in_b)
     return min_in_b
 
 
-def _min_in_b_or_below(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _min_in_b_or_below(a: np.ndarray, b: np.ndarray, n_b: int) -> np.ndarray:
     """Return a lower bound on the same: parts of values count as sets (Neyman and Pearson)."""
     order = np.argsort(-a / (a + b), kind="stable")
     total_a, total_b = (np.concatenate([[0], np.cumsum(n[order])]) for n in (a, b))
@@ -291,20 +327,24 @@ def _half_window(n: int, p: np.ndarray, spare: float) -> int:
     """Return a number of counts, either side of n * p, beyond which is about `spare` at most."""
     z = -float(ndtri(spare / 2))
     spread = np.sqrt(n * np.max(p * (1 - p), initial=0.0))
-    return int(z * spread + z**2 / 2) + 2
+    return min(int(z * spread + z**2 / 2) + 2, n)
 
 
 @lru_cache(maxsize=8)
 def _log_ways(n: int) -> np.ndarray:
-    """Return the logarithms of the binomial coefficients of n."""
+    """Return the logarithms of the binomial coefficients of n, and around them of none at all."""
     log_factorial = gammaln(np.arange(1.0, n + 2))
-    return log_factorial[n] - log_factorial - log_factorial[::-1]
+    ways = log_factorial[n] - log_factorial - log_factorial[::-1]
+    return np.pad(ways, n, constant_values=-np.inf)
 
 
 def _window(n: int, p: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts around n * p and their binomial masses, each of shape (len(p), width)."""
-    count = np.rint(n * p).astype(np.int64)[:, None] + np.arange(-half, half + 1)
-    inside = np.clip(count, 0, n)
-    share = np.clip(p, 0.0, 1.0)[:, None]
-    mass = np.exp(_log_ways(n)[inside] + xlogy(inside, share) + xlog1py(n - inside, -share))
-    return count, np.where(count == inside, mass, 0.0)
+    """Return the first of counts around n * p, (len(p),), and their masses (len(p), width)."""
+    first = np.rint(n * p).astype(np.int64) - half
+    # The logarithm of nought times no count is nought.
+    log_p, log_q = (np.log(np.clip(share, 1e-300, 1.0))[:, None] for share in (p, 1 - p))
+    count = first[:, None] + np.arange(2 * half + 1.0)
+    log_mass = sliding_window_view(_log_ways(n), 2 * half + 1)[first + n]
+    log_mass += count * log_p
+    log_mass += (n - count) * log_q
+    return first, np.exp(log_mass, out=log_mass)

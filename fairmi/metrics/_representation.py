@@ -386,9 +386,29 @@ _ORDERED = (
 
 
 def _codes_of_bytes(keys: list[np.ndarray]) -> np.ndarray:
-    rows = np.ascontiguousarray(np.hstack(keys))
-    whole = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
-    return np.unique(whole, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    """Return the place of each row's bytes in their order, (n_rows,); `keys` are of columns."""
+    codes: np.ndarray | None = None
+    for key in keys:
+        width = key.shape[1]
+        # The order of bytes is that of a whole number whose first byte is the highest.
+        kind = f">u{width}" if width in (1, 2, 4, 8) else np.dtype((np.void, width))
+        of_column = _places(np.ascontiguousarray(key).view(kind).ravel())
+        joint = of_column if codes is None else codes * (of_column.max(initial=0) + 1) + of_column
+        codes = of_column if codes is None else _places(joint)
+    return np.zeros(0, dtype=np.int64) if codes is None else codes
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """Return the place of each value in their order, (n_rows,) int64; equal ones share one."""
+    if values.dtype.kind == "u":
+        values = values.astype(values.dtype.newbyteorder("="))
+    if values.dtype.kind != "V":  # a hash table is quicker than to sort all rows
+        codes, distinct = pd.factorize(values)
+        order = np.argsort(distinct)
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        return place[codes]
+    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _with_low_bits(floats: np.ndarray, whole: np.ndarray, largest: int) -> np.ndarray:

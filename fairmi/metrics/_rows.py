@@ -10,8 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import Groups, group_rows, sensitive_frame
-from fairmi._data.kinds import column_kinds, quantities
+from fairmi._data.groups import (
+    Groups,
+    column_kinds,
+    group_rows,
+    quantities,
+    sensitive_frame,
+)
 from fairmi._data.labels import plain_series
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._representation import Representation

@@ -308,7 +308,7 @@ def certify(
     all_groups = _group_labels(sensitive_features)
     for value, rows in strata:
         chosen = rows[counted[rows]]
-        present = {groups.labels[k] for k in np.unique(groups.codes[chosen])}
+        present = {groups.labels[k] for k in np.flatnonzero(np.bincount(groups.codes[chosen]))}
         at = "" if y is None else f" at y = {value!r}"
         missing += [f"group {g!r} has no row{at}" for g in all_groups if g not in present]
         for codes in columns:
@@ -332,7 +332,7 @@ def certify(
         pair=(groups.labels[a], groups.labels[b]),
         given=strata[0][0] if widest is None else widest.stratum,
         confidence=confidence,
-        n_values=len(np.unique(Z.codes[counted])),
+        n_values=int(np.count_nonzero(np.bincount(Z.codes[counted]))),
         labels=groups.labels,
         group_sizes=tuple(np.bincount(groups.codes[counted], minlength=len(groups)).tolist()),
         constraint=constraint,

@@ -1,10 +1,11 @@
-"""Fairness metrics of fairlearn as scorers of scikit-learn, for searches and cross-validation."""
+"""Fairness metrics as scorers of scikit-learn: fairlearn's, and ours of numbers."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -12,13 +13,24 @@ import fairlearn.metrics
 import numpy as np
 import sklearn.metrics
 from fairlearn.metrics import MetricFrame
+from sklearn.base import is_regressor
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._data.columns import named_columns, sensitive_columns_of
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
+from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._rows import comparable_groups
+from fairmi.metrics.disparities import (
+    Pairs,
+    ks_pairs,
+    largest_pair,
+    mean_pairs,
+    pairs_within,
+    wasserstein_pairs,
+    y_strata,
+)
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
 
@@ -35,6 +47,10 @@ ONE_CLASS = (
     "true_negative_rate",
     "false_positive_rate",
     "false_negative_rate",
+    "ks_difference",
+    "mean_difference",
+    "wasserstein",
+    "conditional_ks",
 )
 
 
@@ -68,8 +84,14 @@ def make_fairness_scorer(
     metric : str or callable
         A metric of whole samples, ``metric(y_true, y_pred, *, sensitive_features)``, such as
         fairlearn's ``"demographic_parity_difference"``; or, where `aggregate` is given, a metric
-        of one group, ``metric(y_true, y_pred)``, such as ``"accuracy_score"``. A name is looked up
-        in `fairlearn.metrics`, then in `sklearn.metrics`.
+        of one group, ``metric(y_true, y_pred)``, such as ``"accuracy_score"``. A name is one of
+        the four below, or is looked up in `fairlearn.metrics`, then in `sklearn.metrics`.
+
+        Of numbers that a regressor predicts, and of scores (`response_method`), between the two
+        groups that differ most: ``"ks_difference"``, of distribution functions;
+        ``"mean_difference"`` and ``"wasserstein"`` (the Wasserstein-1 distance), in units of y;
+        ``"conditional_ks"``, the mean of the first within four quantile bins of y, or within each
+        value of a y that has no more.
     aggregate : {"difference", "ratio", "group_min", "group_max"}, default=None
         How the values of the groups become one: an aggregate of `fairlearn.metrics.MetricFrame`.
     greater_is_better : bool, default=None
@@ -101,7 +123,8 @@ def make_fairness_scorer(
     two classes is the positive one, whatever its label, unless `pos_label` says which it is. With
     more than two classes, a metric of one class (demographic parity, equalized odds, equal
     opportunity and the rates they are made of) is taken for each class against the rest, and the
-    worst counts; with `pos_label`, for that class alone.
+    worst counts; with `pos_label`, for that class alone. Of a regressor numbers reach the metric
+    as they are.
 
     Examples
     --------
@@ -116,6 +139,14 @@ def make_fairness_scorer(
     >>> model = LogisticRegression().fit(X, y)
     >>> round(scorer(model, X, y, sensitive_features=group), 4)
     -0.0202
+
+    What a regressor predicts, by groups:
+
+    >>> from sklearn.linear_model import LinearRegression
+    >>> scorer = make_fairness_scorer("ks_difference")
+    >>> model = LinearRegression().fit(X, 2.0 * y)
+    >>> round(scorer(model, X, y, sensitive_features=group), 4)
+    -0.1657
     """
     function = _metric_named(metric) if isinstance(metric, str) else metric
     name = _name_of(function)
@@ -216,12 +247,16 @@ class FairnessScorer:
         sample_weight: Any,
     ) -> float:
         groups = comparable_groups(sensitive_features, len(y_true))
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        if predicts_numbers(estimator):
+            true, predicted = (np.asarray(y, np.float64).ravel() for y in (y_true, y_pred))
+            value = self._value(true, predicted, groups.codes, weight)
+            return float(value if self.greater_is_better else -value)
         if self.response_method == "predict":
             true, predicted, classes = label_codes(estimator, y_true, y_pred)
         else:
             true, _, classes = label_codes(estimator, y_true)
             predicted = _two_columns(y_pred) if len(classes) == 2 else y_pred
-        weight = None if sample_weight is None else np.asarray(sample_weight)
         one_class = self._rated_classes(classes)
         values = [self._value(true, predicted, groups.codes, weight)] if not one_class else []
         for k in one_class:
@@ -300,6 +335,37 @@ class FairnessScorer:
         return f"make_fairness_scorer({self.name!r}{text})"
 
 
+class Predictions:
+    """Predictions in the shape of an estimator, for a scorer: labels among `classes`, or numbers.
+
+    Parameters
+    ----------
+    predicted : array-like of shape (n_rows,)
+    classes : ndarray of shape (n_classes,), default=None
+        None are those that occur.
+    numbers : bool, default=False
+    """
+
+    def __init__(
+        self, predicted: Any, *, classes: np.ndarray | None = None, numbers: bool = False
+    ) -> None:
+        self.predicted = np.asarray(predicted)
+        self._estimator_type = "regressor" if numbers else "classifier"
+        if classes is not None:
+            self.classes_ = classes
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the predictions."""
+        return self.predicted
+
+
+def predicts_numbers(estimator: Any) -> bool:
+    """Whether it is a regressor, by scikit-learn's tags or, where it has none, by its type."""
+    if hasattr(estimator, "__sklearn_tags__"):
+        return is_regressor(estimator)
+    return getattr(estimator, "_estimator_type", None) == "regressor"
+
+
 def label_codes(
     estimator: Any, y_true: np.ndarray, y_pred: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -335,14 +401,56 @@ def positive_code(classes: np.ndarray, pos_label: Any) -> int:
     )
 
 
+def ks_difference(
+    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+) -> float:
+    """Return the largest difference of distribution functions between two groups' predictions."""
+    return _largest(ks_pairs, y_pred, sensitive_features, sample_weight)
+
+
+def mean_difference(
+    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+) -> float:
+    """Return the largest difference of mean predictions between two groups."""
+    return _largest(mean_pairs, y_pred, sensitive_features, sample_weight)
+
+
+def wasserstein(
+    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+) -> float:
+    """Return the largest Wasserstein-1 distance between two groups' predictions."""
+    return _largest(wasserstein_pairs, y_pred, sensitive_features, sample_weight)
+
+
+def conditional_ks(
+    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+) -> float:
+    """Return the largest mean over bins of y of the difference of distribution functions."""
+    within = partial(pairs_within, ks_pairs, y_strata(y_true, sample_weight))
+    return _largest(within, y_pred, sensitive_features, sample_weight)
+
+
+OF_NUMBERS = {
+    of.__name__: of for of in (ks_difference, mean_difference, wasserstein, conditional_ks)
+}
+
+
+def _largest(pairs: Pairs, y_pred: np.ndarray, codes: np.ndarray, sample_weight: Any) -> float:
+    members = Membership.of_codes(codes, int(codes.max()) + 1)
+    return largest_pair(pairs(np.asarray(y_pred, dtype=np.float64), members, sample_weight))[0]
+
+
 def _metric_named(name: str) -> Callable[..., float]:
+    if name in OF_NUMBERS:
+        return OF_NUMBERS[name]
     for module in (fairlearn.metrics, sklearn.metrics):
         if callable(getattr(module, name, None)):
             return getattr(module, name)
     known = sorted(key for key in fairlearn.metrics.__all__ if key.endswith(AGGREGATES))
     raise ValueError(
         f"metric {name!r} is in neither fairlearn.metrics nor sklearn.metrics; give a function, "
-        f"or one of: {', '.join(known)}; or a metric of one group together with aggregate."
+        f"or one of: {', '.join([*OF_NUMBERS, *known])}; or a metric "
+        "of one group together with aggregate."
     )
 
 
@@ -367,6 +475,8 @@ def _check_kind(function: Callable[..., float], name: str, aggregate: str | None
 
 def _usual_direction(name: str, aggregate: str | None) -> bool | None:
     """Whether greater is better, by the aggregate or else by the ending of the name."""
+    if name in OF_NUMBERS:
+        return False
     ending = aggregate or next((a for a in AGGREGATES if name.endswith(f"_{a}")), None)
     return None if ending is None else HIGHER_IS_BETTER[ending]
 

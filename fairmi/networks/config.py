@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 # more than bring anything.
 _DEFAULT_EPOCHS = 15
 _MIN_STEPS, _MAX_STEPS = 200, 15_000
+# A module of the user's starts from what is no encoding of columns: at least so many steps, and so
+# many for each class.
+_OWN_STEPS, _OWN_STEPS_OF_CLASS = 400, 80
+_BATCH_SIZE, _OWN_BATCH_SIZE = 256, 128
+_LEVELS = 17
 # Shares of λ at which auxiliary models train; and distinct rows from which on there are some, and
 # models of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
 _AUXILIARY = (0.0, 0.25, 0.5)
@@ -30,7 +35,7 @@ _WEIGHT_DECAY = (0.3, 0.6)
 _MAX_UNITS = 8
 # Units of an open Z, as in the published procedure; and what trains a module of the user's.
 _OPEN_UNITS = 64
-_RATE, _OWN_RATE = 0.01, 1e-3
+_RATE, _OWN_RATE = 0.01, 2e-3
 _OWN_DECAY = 0.01
 # More than fit in memory: the error comes before the operating system ends the process.
 _MAX_WEIGHTS = 1_000_000_000
@@ -139,23 +144,26 @@ def network_config(
     ValueError
         If the networks are too large for any machine.
     """
-    many = (n_rows or 0) >= _MIN_SHARED_ROWS
-    is_open = parameters["n_levels"] is None
-    batch_size = int(parameters["batch_size"])
+    many, n_units = (n_rows or 0) >= _MIN_SHARED_ROWS, _telling_units(task)
+    explicit = {name: value for name, value in parameters.items() if not _is_auto(value)}
+    # Under a penalty few levels lose several classes of images: docs/experiments/images.md.
+    n_levels = explicit.get("n_levels", None if own_encoder and n_units > 1 else _LEVELS)
+    batch_size = int(explicit.get("batch_size", _OWN_BATCH_SIZE if own_encoder else _BATCH_SIZE))
     n_telling = None if n_rows is None else n_rows * telling_share(log_odds)
+    min_steps = _MIN_STEPS
+    if own_encoder:
+        min_steps = max(_OWN_STEPS, _OWN_STEPS_OF_CLASS * (n_units + 1))
     automatic: dict[str, Any] = {
-        "n_components": _OPEN_UNITS if is_open else min(_telling_units(task), _MAX_UNITS),
+        "n_levels": n_levels,
+        "n_components": _OPEN_UNITS if n_levels is None else min(n_units, _MAX_UNITS),
         "dropout": _by_rows(_DROPOUT, n_telling),
+        "batch_size": batch_size,
         "learning_rate": _OWN_RATE if own_encoder else _RATE,
         "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
-        "max_iter": _epochs(n_batches(n_rows or 1, batch_size)),
+        "max_iter": _epochs(n_batches(n_rows or 1, batch_size), min_steps),
     }
-    names = {field.name for field in fields(NetworkConfig)}
-    chosen: dict[str, Any] = {
-        name: automatic[name] if isinstance(value, str) and value == "auto" else value
-        for name, value in parameters.items()
-        if name in names and name not in resolved
-    }
+    names = {field.name for field in fields(NetworkConfig)} - set(resolved)
+    chosen = {name: value for name, value in (automatic | explicit).items() if name in names}
     chosen["hidden_layer_sizes"] = layer_sizes(parameters["hidden_layer_sizes"])
     if own_encoder:
         chosen |= {"hidden_layer_sizes": (), "dropout": 0.0}
@@ -188,10 +196,14 @@ def n_batches(n_rows: int, batch_size: int) -> int:
     return max(1, round(n_rows / batch_size))
 
 
-def _epochs(n_steps: int) -> int:
-    """Return the epochs of a default fit, each of `n_steps`."""
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _epochs(n_steps: int, min_steps: int) -> int:
+    """Return the epochs of a default fit, each of `n_steps`, of at least `min_steps` in all."""
     max_epochs = max(1, round(_MAX_STEPS / n_steps))
-    return max(min(_DEFAULT_EPOCHS, max_epochs), math.ceil(_MIN_STEPS / n_steps))
+    return max(min(_DEFAULT_EPOCHS, max_epochs), math.ceil(min_steps / n_steps))
 
 
 def _by_rows(ends: tuple[float, float], n_rows: float | None) -> float:

@@ -45,7 +45,7 @@ def item_rows(given: FitInput, device: torch.device) -> EncodedRows:
     return EncodedRows(
         x=ItemRows(given.features, device),
         codes=given.codes,
-        sensitive=given.sensitive,
+        members=given.members,
         task_weights=given.task_weights,
         penalty_weights=given.penalty_weights,
         layout=None,
@@ -206,9 +206,7 @@ def training_rows(
     ends = np.cumsum(n_groups)
     counts = np.zeros((n_strata, ends[-1])) if earlier_counts is None else earlier_counts.copy()
     sensitive = []
-    for members, part in zip(
-        rows.sensitive.attributes, np.split(counts, ends[:-1], axis=1), strict=True
-    ):
+    for members, part in zip(rows.members, np.split(counts, ends[:-1], axis=1), strict=True):
 
         def total(sums: np.ndarray, part: np.ndarray = part) -> np.ndarray:
             part += reducer.total(sums)

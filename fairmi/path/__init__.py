@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fairmi.path._path import FairnessPath, fairness_path
-from fairmi.path._search import MIDebiasedClassifierCV
+from fairmi.path._search import MIDebiasedClassifierCV, MIDebiasedRegressorCV
 
-__all__ = ["FairnessPath", "MIDebiasedClassifierCV", "fairness_path"]
+__all__ = ["FairnessPath", "MIDebiasedClassifierCV", "MIDebiasedRegressorCV", "fairness_path"]

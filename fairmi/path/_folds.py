@@ -1,7 +1,7 @@
 """A path in each fold: fit on the one part of the rows, predict and score the other.
 
 Unfairness is measured on the held-out predictions of all folds together: the mean of a difference
-over folds is above 0 by chance for a fair classifier, the more the fewer rows a fold has.
+over folds is above 0 by chance for a fair model, the more the fewer rows a fold has.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._threads import one_thread_if_few
+from fairmi.metrics.scorers import FairnessScorer, Predictions
 from fairmi.path._path import fit_models, last_step
 
+Splits = Sequence[tuple[np.ndarray, np.ndarray]]
+# The score and the predictions of each λ's model on some rows; NaN where a fit diverged.
+Judged = list[tuple[float, np.ndarray]]
+
 _N_BLOCKS = 20  # of rows, each left out in turn for a standard error
-_N_SHUFFLES = 20  # of the groups, to see what a fair classifier shows
+_N_SHUFFLES = 20  # of the groups, to see what a fair model shows
 _FAR, _LEAST = 3.0, 0.01  # standard errors, and a difference that is none
+_IN_UNITS_OF_Y = ("mean_difference", "wasserstein")
 
 
 @dataclass(frozen=True)
@@ -42,90 +48,112 @@ class FitRows:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Labels in the shape of an estimator, for a scorer of fairness."""
-
-    labels: np.ndarray
-    classes_: np.ndarray
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the labels."""
-        return self.labels
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the models of all λ make of some rows.
+class Candidate:
+    """A λ, its model fitted to all rows, and what it and the models of folds make of rows.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_lams,)
-        NaN where a fit diverged.
-    labels : ndarray of shape (n_lams, n_rows)
+    lam : float
+    model : estimator
+    refit_score : float
+    refit : ndarray of shape (n_rows,)
+        Its predictions for all rows.
+    scores : ndarray of shape (n_folds,)
+        Of the models of folds.
+    held_out : ndarray of shape (n_held_out,)
+        Their predictions.
     """
 
+    lam: float
+    model: Any
+    refit_score: float
+    refit: np.ndarray
     scores: np.ndarray
-    labels: np.ndarray
+    held_out: np.ndarray
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """The measure of unfairness on labels of many rows, each λ's by itself.
+class HeldOut:
+    """The n rows that folds held out, and the measure of unfairness of predictions for them.
 
     Parameters
     ----------
     measure : FairnessScorer
-    known : ndarray of shape (n_all_rows,)
-        Rows whose group is known; all that follows, and all labels, are of these alone.
-    y, codes, weights : ndarray of shape (n_rows,)
-        Weights may be None.
-    classes : ndarray
+    index : ndarray of shape (n,)
+        Where they lie among the rows of the fit.
+    y, codes, weights : ndarray of shape (n,)
+        Codes of groups are -1 where none is known; weights may be None.
+    classes : ndarray or None
+        None where y are numbers.
     """
 
-    measure: Any
-    known: np.ndarray
+    measure: FairnessScorer
+    index: np.ndarray
     y: np.ndarray
     codes: np.ndarray
     weights: np.ndarray | None
-    classes: np.ndarray
+    classes: np.ndarray | None
 
-    def value(self, labels: np.ndarray, rows: Any = slice(None), codes: Any = None) -> float:
-        """Return the unfairness of labels (n_rows,) of some rows, or with the groups `codes`."""
-        weights = {} if self.weights is None else {"sample_weight": self.weights[rows]}
+    @property
+    def known(self) -> np.ndarray:
+        """The rows whose group is known."""
+        return np.flatnonzero(self.codes >= 0)
+
+    def value(
+        self,
+        predicted: np.ndarray,
+        rows: np.ndarray | None = None,
+        codes: np.ndarray | None = None,
+    ) -> float:
+        """Return the unfairness of predictions (n,), of some rows, or with the groups `codes`."""
+        rows = self.known if rows is None else rows
         groups = (self.codes if codes is None else codes)[rows]
-        said = Predictions(labels[rows], self.classes)
+        weights = {} if self.weights is None else {"sample_weight": self.weights[rows]}
+        numbers = self.classes is None
+        said = Predictions(predicted[rows], classes=self.classes, numbers=numbers)
         return abs(self.measure(said, None, self.y[rows], sensitive_features=groups, **weights))
 
-    def without_blocks(self, labels: np.ndarray) -> np.ndarray:
-        """Return the values with each of 20 blocks of rows left out in turn."""
-        block = np.random.default_rng(0).permutation(len(self.y)) % _N_BLOCKS
-        return np.array([self.value(labels, block != k) for k in range(_N_BLOCKS)])
+    def error(self, predicted: np.ndarray) -> float:
+        """Return the standard error of `value`, by a jackknife over 20 blocks of rows."""
+        known = self.known
+        block = np.random.default_rng(0).permutation(len(known)) % _N_BLOCKS
+        values = np.array([self.value(predicted, known[block != k]) for k in range(_N_BLOCKS)])
+        return float(np.sqrt((_N_BLOCKS - 1) * values.var()))
 
-    def floor(self, labels: np.ndarray) -> float:
-        """Return what a fair classifier of as many labels exceeds in one draw of ten."""
-        rng = np.random.default_rng(0)
-        shuffled = [
-            self.value(labels, codes=rng.permutation(self.codes)) for _ in range(_N_SHUFFLES)
-        ]
+    def floor(self, predicted: np.ndarray) -> float:
+        """Return what a fair model with these predictions exceeds in one draw of ten."""
+        rng, known, codes = np.random.default_rng(0), self.known, self.codes.copy()
+        shuffled = []
+        for _ in range(_N_SHUFFLES):
+            codes[known] = rng.permutation(self.codes[known])
+            shuffled.append(self.value(predicted, codes=codes))
         return float(np.quantile(shuffled, 0.9))
 
+    def losses(self, predicted: np.ndarray) -> np.ndarray:
+        """Return whether each prediction (n,) is wrong, or its share of the variance of y."""
+        if self.classes is None:
+            return (predicted - self.y) ** 2 / self.y.var()
+        return (predicted != self.y).astype(np.float64)
 
-def jackknife_error(values: np.ndarray) -> float:
-    """Return the standard error of a measure from its values with each block left out."""
-    n = len(values)
-    return float(np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum()))
+    def is_far(self, candidate: Candidate, value: float, error: float) -> bool:
+        """Whether a refit is far from what its folds promised, a `value` with an `error`.
 
-
-def judge(models: Sequence[Any], rows: FitRows, score: Any) -> Judged:
-    """Return scores and labels that fitted models have on rows."""
-    weights = {} if rows.weights is None else {"sample_weight": rows.weights}
-    scores = [
-        np.nan
-        if last_step(model).stopped_ == "diverged"
-        else score(model, rows.X, rows.y, **weights)
-        for model in models
-    ]
-    return Judged(np.array(scores), np.stack([model.predict(rows.X) for model in models]))
+        Both are compared on the same rows. Far is one prediction for all rows where folds had
+        several; or larger losses, or more unfairness, by more than three standard errors of the
+        difference and 0.01. Rows that a model was fitted to flatter it, so that a fault seen on
+        them is one.
+        """
+        promised, refit = candidate.held_out, candidate.refit[self.index]
+        if not np.isfinite(candidate.refit_score):
+            return True
+        if len(np.unique(candidate.refit)) == 1 < len(np.unique(promised)):
+            return True
+        loss = self.losses(refit) - self.losses(promised)
+        if loss.mean() > _FAR * loss.std() / np.sqrt(len(loss)) + _LEAST:
+            return True
+        unit = self.y.std() if self.measure.name in _IN_UNITS_OF_Y else 1.0
+        # Predictions that fit y better on these rows show more of what y tells of the group.
+        return self.value(refit) - value > _FAR * error + _LEAST * unit
 
 
 def fit_and_judge(
@@ -134,7 +162,7 @@ def fit_and_judge(
     """Return the models of all λ, and what they make of the rows of the fit."""
     with one_thread_if_few(len(rows.codes)):
         models = _fitted(estimator, lams, rows)
-        return models, judge(models, rows, score)
+        return models, _judged(models, rows, score)
 
 
 def judge_fold(
@@ -147,16 +175,33 @@ def judge_fold(
     """Return what models fitted to the first part of a split make of the second, on one thread."""
     fitted, held_out = (rows.take(part) for part in split)
     with threadpool_limits(1):
-        return judge(_fitted(estimator, lams, fitted), held_out, score)
+        return _judged(_fitted(estimator, lams, fitted), held_out, score)
 
 
-def check_folds(
-    splits: Sequence[tuple[np.ndarray, np.ndarray]], y: np.ndarray, codes: np.ndarray
-) -> None:
-    """Raise ValueError where the training rows of a fold lack a class, or have one group alone."""
-    classes = np.unique(y)
+def candidates_of(
+    lams: Sequence[float], models: Sequence[Any], refit: Judged, folds: Sequence[Judged]
+) -> list[Candidate]:
+    """Return what all fits of each λ came to."""
+    return [
+        Candidate(
+            lam,
+            model,
+            *refit[k],
+            np.array([fold[k][0] for fold in folds]),
+            np.concatenate([fold[k][1] for fold in folds]),
+        )
+        for k, (lam, model) in enumerate(zip(lams, models, strict=True))
+    ]
+
+
+def check_folds(splits: Splits, labels: np.ndarray, codes: np.ndarray) -> None:
+    """Raise ValueError where the training rows of a fold lack a class, or have one group alone.
+
+    `labels` (n,) are all alike where y has no classes.
+    """
+    classes = np.unique(labels)
     for k, (train, _) in enumerate(splits):
-        lacking = np.setdiff1d(classes, y[train]).tolist()
+        lacking = np.setdiff1d(classes, labels[train]).tolist()
         groups = np.unique(codes[train][codes[train] >= 0])
         what = f"no row of class {lacking[0]!r}" if lacking else "rows of one group alone"
         if lacking or len(groups) < 2:
@@ -165,44 +210,6 @@ def check_folds(
                 "give fewer folds, or folds that are even in it, such as "
                 "StratifiedKFold(shuffle=True)."
             )
-
-
-def far_from_folds(
-    refit: Judged, held_out: Judged, index: np.ndarray, pooled: Pooled, right: np.ndarray
-) -> np.ndarray:
-    """Return whether each λ's refit is far from what its folds promised, (n_lams,).
-
-    Both are compared on the same rows: the held-out labels, and those of the refit. Far is one
-    class where folds predicted several; or fewer right, or more unfairness, by more than three
-    standard errors of the difference and 0.01. Rows that a model was fitted to flatter it, so that
-    a fault seen on them is one.
-
-    Parameters
-    ----------
-    refit, held_out : Judged
-        On all n rows, and on the held-out ones.
-    index : ndarray of shape (n_held_out,)
-        Where these lie.
-    pooled : Pooled
-        Of the held-out rows whose group is known.
-    right : ndarray of shape (n,)
-        The true labels.
-    """
-    y = right[index]
-    far = ~np.isfinite(refit.scores)
-    for k, (of_fold, of_refit) in enumerate(
-        zip(held_out.labels, refit.labels[:, index], strict=True)
-    ):
-        gain = (of_refit == y).astype(float) - (of_fold == y)
-        few = gain.mean() < -(_FAR * gain.std() / np.sqrt(len(gain)) + _LEAST)
-        promised = of_fold[pooled.known]
-        more = pooled.value(of_refit[pooled.known]) - pooled.value(promised)
-        # Labels that fit y better on these rows show more of what y tells of the group.
-        error = jackknife_error(pooled.without_blocks(promised))
-        unfair = more > _FAR * error + _LEAST
-        collapsed = len(np.unique(refit.labels[k])) == 1 < len(np.unique(of_fold))
-        far[k] |= few or unfair or collapsed
-    return far
 
 
 def finer_lams(lams: np.ndarray, unfairness: np.ndarray, n_more: int) -> np.ndarray:
@@ -230,3 +237,14 @@ def _fitted(estimator: Any, lams: Sequence[float], rows: FitRows) -> list[Any]:
     if any(last_step(model).stopped_ == "interrupted" for model in models):
         raise KeyboardInterrupt
     return models
+
+
+def _judged(models: Sequence[Any], rows: FitRows, score: Any) -> Judged:
+    """Return the score and the predictions that fitted models have on rows."""
+    weights = {} if rows.weights is None else {"sample_weight": rows.weights}
+    judged = []
+    for model in models:
+        diverged = last_step(model).stopped_ == "diverged"
+        value = np.nan if diverged else score(model, rows.X, rows.y, **weights)
+        judged.append((value, model.predict(rows.X)))
+    return judged

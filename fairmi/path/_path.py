@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
+from sklearn.metrics import d2_pinball_score, d2_tweedie_score, get_scorer, make_scorer
 from sklearn.pipeline import Pipeline
 
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi.exceptions import warn_again
+from fairmi.metrics.scorers import make_fairness_scorer
 
 _HEADERS = ("λ", "task loss", "penalty", "epochs", "stopped", "warnings")
+# Of the variance of the losses with a log link; None is that of the estimator.
+_POWERS = {"poisson": 1, "gamma": 2, "tweedie": None}
 
 
 class FairnessPath(NamedTuple):
-    """The values of λ of a path, and the fitted classifier of each: a pair that unpacks.
+    """The values of λ of a path, and the fitted model of each: a pair that unpacks.
 
     Task loss and penalty are the last ones of training, in nats, which is no evidence of what is
-    left: measure that on rows that were held out.
+    left: `frontier` measures that on rows that were held out.
 
     Attributes
     ----------
     lams : ndarray of shape (n_lams,)
         The values of λ.
-    models : list of classifiers
-        The fitted classifier of each.
+    models : list of estimators
+        The fitted model of each.
     """
 
     lams: np.ndarray
@@ -53,6 +58,49 @@ class FairnessPath(NamedTuple):
         return (
             f"<table><caption>{escape(self._title())}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+    def frontier(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any,
+        sample_weight: ArrayLike | None = None,
+        metric: str | Callable[..., float] = "auto",
+        scoring: str | Callable[..., float] = "auto",
+    ) -> pd.DataFrame:
+        """Return score and unfairness of each model on rows that it was not fitted to.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight
+            Held-out rows, as in `fit`.
+        metric : str or callable, default="auto"
+            What measures unfairness: see `fairmi.metrics.make_fairness_scorer`. "auto" is
+            "demographic_parity_difference", and "ks_difference" for regressors.
+        scoring : str or callable, default="auto"
+            A scorer of scikit-learn. "auto" is accuracy; for regressors R² where the loss is
+            squared error, and D² of the loss otherwise.
+
+        Returns
+        -------
+        DataFrame of n_lams rows
+            `lam`, the score and the unfairness, by their names.
+        """
+        numbers = is_regressor(self.models[0])
+        if metric == "auto":
+            metric = "ks_difference" if numbers else "demographic_parity_difference"
+        unfairness = make_fairness_scorer(metric)
+        name, score = named_scorer(scoring, self.models[0])
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        groups = {"sensitive_features": sensitive_features, **weights}
+        return pd.DataFrame(
+            {
+                "lam": self.lams,
+                name: [score(model, X, y, **weights) for model in self.models],
+                unfairness.name: [abs(unfairness(model, X, y, **groups)) for model in self.models],
+            }
         )
 
     def _title(self) -> str:
@@ -86,7 +134,7 @@ def fairness_path(
     estimator: Any = None,
     lams: int | Sequence[float] = 10,
 ) -> FairnessPath:
-    """Fit a classifier at each of many λ, sharing what they have in common.
+    """Fit a classifier or regressor at each of many λ, sharing what they have in common.
 
     Of `MIDebiasedClassifier` all models start from the same weights and see the same minibatches,
     dropout and channel noise, so that neighbours on the path differ by λ, not by luck. On fewer
@@ -98,10 +146,11 @@ def fairness_path(
 
     Parameters
     ----------
-    X, y, sensitive_features, sample_weight : as in `MIDebiasedClassifier.fit`
-    estimator : classifier or Pipeline, default=None
-        A classifier of fairmi whose `lam` is replaced, or a Pipeline that ends in one; None is
-        `MIBoostingClassifier()`. It stays as it is. Callbacks are told the means over the models.
+    X, y, sensitive_features, sample_weight : as in `fit` of the estimator
+    estimator : estimator or Pipeline, default=None
+        A classifier or regressor of fairmi whose `lam` is replaced, or a Pipeline that ends in
+        one; None is `MIBoostingClassifier()`. It stays as it is. Callbacks are told the means over
+        the models.
     lams : int or sequence of float, default=10
         Values of λ >= 0. An int n gives 0 and n - 1 values at equal ratios, from no debiasing to
         full: from 0.25 to 16 for networks, to 64 for trees.
@@ -110,19 +159,19 @@ def fairness_path(
     -------
     FairnessPath
         A pair, shown as a table of the fits: `lams`, ndarray of shape (n_lams,), the values of λ,
-        and `models`, a list of the fitted classifier of each, or a Pipeline that ends in it.
+        and `models`, a list of the fitted model of each, or a Pipeline that ends in it.
 
     Raises
     ------
     SensitiveFeaturesError, ValueError
-        As `MIDebiasedClassifier.fit`; also for `lams` that are not finite numbers >= 0.
+        As `fit` of the estimator; also for `lams` that are not finite numbers >= 0.
     TypeError
         If `estimator` has no `fit_path`.
 
     Warns
     -----
     ConvergenceWarning, CollapseWarning
-        As `MIDebiasedClassifier.fit`, for each model.
+        As `fit` of the estimator, for each model.
 
     References
     ----------
@@ -187,10 +236,27 @@ def check_estimator(estimator: Any) -> Any:
         return MIBoostingClassifier()
     if isinstance(estimator, type) or not hasattr(last_step(estimator), "fit_path"):
         raise TypeError(
-            f"estimator={estimator!r} has no fit_path; give a classifier of fairmi such as "
+            f"estimator={estimator!r} has no fit_path; give an estimator of fairmi such as "
             "MIBoostingClassifier(), or a Pipeline that ends in one, not a class."
         )
     return estimator
+
+
+def named_scorer(
+    scoring: str | Callable[..., float], estimator: Any
+) -> tuple[str, Callable[..., float]]:
+    """Return the name of a score, and its scorer; "auto" is that of the estimator's own loss."""
+    last = last_step(estimator)
+    loss = getattr(last, "loss", "squared_error")
+    if scoring == "auto" and is_regressor(last) and loss != "squared_error":
+        if loss in _POWERS:
+            return "d2", make_scorer(d2_tweedie_score, power=_POWERS[loss] or last.power)
+        alpha = last.quantile if loss == "quantile" else 0.5
+        return "d2", make_scorer(d2_pinball_score, alpha=alpha)
+    if scoring == "auto":
+        scoring = "r2" if is_regressor(last) else "accuracy"
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    return name, get_scorer(scoring)
 
 
 def check_lams(lams: Any, estimator: Any) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""MIDebiasedClassifierCV: λ chosen under a bound on unfairness."""
+"""MIDebiasedClassifierCV and MIDebiasedRegressorCV: λ chosen under a bound on unfairness."""
 
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -17,16 +17,19 @@ from sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
     TransformerMixin,
     clone,
+    is_regressor,
 )
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
-from fairmi._data.fit_input import read_fit_input
+from fairmi._boosting_classifier import MIBoostingClassifier
+from fairmi._boosting_regressor import MIBoostingRegressor
+from fairmi._data.fit_input import read_fit_input, read_quantity_input
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import check_certain
 from fairmi._data.tables import n_rows
@@ -38,62 +41,338 @@ from fairmi.exceptions import (
     warn_again,
 )
 from fairmi.metrics import make_fairness_scorer
-from fairmi.model_selection import best_under_bound
+from fairmi.model_selection import RULES, best_within
 from fairmi.networks.reducer import check_alone
 from fairmi.path._folds import (
+    Candidate,
     FitRows,
-    Judged,
-    Pooled,
+    HeldOut,
+    Splits,
+    candidates_of,
     check_folds,
-    far_from_folds,
     finer_lams,
     fit_and_judge,
-    jackknife_error,
     judge_fold,
 )
 from fairmi.path._memory import KeptJobs
-from fairmi.path._path import check_estimator, check_lams, last_step
-
-Splits = Sequence[tuple[np.ndarray, np.ndarray]]
+from fairmi.path._path import check_estimator, check_lams, last_step, named_scorer
 
 _MIN_TO_REFINE = 6  # values of λ, of which a third is put where neighbours differ
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The models of some λ (n_lams,) on all rows, and what those of folds make of held-out rows.
+class BoundedSearch(
+    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """An estimator of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
-    `scores` (n_folds, n_lams) are those of each fold.
+    A subclass has the kind of y: which estimators it takes, and which classes there are.
     """
 
-    lams: np.ndarray
-    models: list[Any]
-    refit: Judged
-    held_out: Judged
-    scores: np.ndarray
+    __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def merged(self, other: Trained) -> Trained:
-        """Return both, by λ."""
-        lams = np.concatenate([self.lams, other.lams])
-        order = np.argsort(lams)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [None, HasMethods(["fit"])],
+        "lams": [Interval(Integral, 2, None, closed="left"), "array-like"],
+        "cv": ["cv_object"],
+        "bound": [Interval(Real, 0, None, closed="left")],
+        "metric": [str, callable],
+        "scoring": [str, callable],
+        "rule": [StrOptions(set(RULES))],
+        "n_jobs": [None, Integral],
+        "memory": [None, str, PathLike, HasMethods(["cache"])],
+        "verbose": ["verbose"],
+    }
 
-        def both(a: Judged, b: Judged) -> Judged:
-            scores = np.concatenate([a.scores, b.scores])[order]
-            return Judged(scores, np.concatenate([a.labels, b.labels])[order])
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        lams: int | Sequence[float] = 10,
+        cv: Any = 5,
+        bound: float = 0.05,
+        metric: str | Callable[..., float] = "demographic_parity_difference",
+        scoring: str | Callable[..., float] = "accuracy",
+        rule: str = "mean",
+        n_jobs: int | None = None,
+        memory: Any = None,
+        verbose: bool | int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.lams = lams
+        self.cv = cv
+        self.bound = bound
+        self.metric = metric
+        self.scoring = scoring
+        self.rule = rule
+        self.n_jobs = n_jobs
+        self.memory = memory
+        self.verbose = verbose
 
-        models = [*self.models, *other.models]
-        return Trained(
-            lams[order],
-            [models[k] for k in order],
-            both(self.refit, other.refit),
-            both(self.held_out, other.held_out),
-            np.hstack([self.scores, other.scores])[:, order],
+    @abstractmethod
+    def _checked_estimator(self) -> Any:
+        """Return the estimator whose λ is chosen; raise TypeError for one of another kind."""
+
+    @abstractmethod
+    def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return y (n,) as it is compared with predictions, and its classes, if it has any."""
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Train at every λ, in every fold and on all rows, and choose λ.
+
+        Parameters
+        ----------
+        X, y, sensitive_features : as in `fit` of the estimator
+        sample_weight : array-like of shape (n_rows,), default=None
+            As there; the metrics on held-out rows are weighted alike.
+        groups : array-like of shape (n_rows,), default=None
+            What a splitter such as GroupKFold keeps together.
+
+        Returns
+        -------
+        MIDebiasedClassifierCV or MIDebiasedRegressorCV
+            The fitted estimator.
+
+        Raises
+        ------
+        SensitiveFeaturesError, ValueError
+            As `fit` of the estimator; also where a fold lacks a class, `metric` can't compare
+            the groups, or `memory` can't tell whether a fold is the same.
+        KeyboardInterrupt
+            If the search is interrupted; the estimator is left as it was.
+
+        Warns
+        -----
+        InfeasibleBoundWarning
+            If no λ is within the bound; the one that comes closest is used.
+        CollapseWarning
+            If the refit of the best λ is far from what its folds promised, and the next is used.
+        CollapseWarning, ConvergenceWarning
+            As `fit` of the estimator, of the model that is used.
+        """
+        self._validate_params()
+        check_alone(type(self).__name__)
+        estimator = clone(self._checked_estimator())
+        lams, n_finer = check_lams(self.lams, estimator), 0
+        if isinstance(self.lams, int | np.integer) and self.lams >= _MIN_TO_REFINE:
+            n_finer = int(self.lams) // 3
+            lams = check_lams(int(self.lams) - n_finer, estimator)
+        (_, score), measure = self._named_scorer(), make_fairness_scorer(self.metric)
+        codes = self._group_codes(estimator, X, y, sensitive_features, sample_weight)
+        rows = FitRows(X, y, sensitive_features, sample_weight, codes)
+        labels, classes = self._labels(y)
+        splits = list(check_cv(self.cv, y, classifier=classes is not None).split(X, y, groups))
+        check_folds(splits, np.zeros(len(codes)) if classes is None else labels, codes)
+        candidates = self._trained(estimator, lams, rows, score, splits)
+        index = np.concatenate([held_out for _, held_out in splits])
+        weights = None if sample_weight is None else np.asarray(sample_weight)[index]
+        held_out = HeldOut(measure, index, labels[index], codes[index], weights, classes)
+        if n_finer:
+            unfairness = np.array([held_out.value(of.held_out) for of in candidates])
+            finer = finer_lams(lams, unfairness, n_finer)
+            candidates += self._trained(estimator, finer, rows, score, splits)
+            candidates.sort(key=lambda candidate: candidate.lam)
+        self.models_ = [candidate.model for candidate in candidates]
+        self.lams_ = np.array([candidate.lam for candidate in candidates])
+        self.cv_results_ = self._results(candidates, held_out)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.models_[0], name):
+                setattr(self, name, getattr(self.models_[0], name))
+        self.set_operating_point(self.bound)
+        warn_again(last_step(self.model_).warnings_, stacklevel=2)
+        return self
+
+    def _trained(
+        self, estimator: Any, lams: np.ndarray, rows: FitRows, score: Any, splits: Splits
+    ) -> list[Candidate]:
+        """Train at some λ on all rows and in each fold, side by side."""
+        shared = (estimator, lams.tolist(), rows, score)
+        kept = KeptJobs(self.memory, estimator, shared)
+        jobs = [kept.delayed(fit_and_judge, "refit", *shared)]
+        jobs += [kept.delayed(judge_fold, "fold", *shared, split, part=split) for split in splits]
+        ended = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        shown = tqdm(ended, total=len(jobs), desc="fits", unit="fold", disable=not self.verbose)
+        (models, refit), *folds = list(shown)
+        return candidates_of(lams.tolist(), models, refit, folds)
+
+    def _results(self, candidates: Sequence[Candidate], held_out: HeldOut) -> dict[str, Any]:
+        name, metric = self._named_scorer()[0], held_out.measure.name
+        scores = np.stack([candidate.scores for candidate in candidates], axis=1)
+        results: dict[str, Any] = {
+            "param_lam": self.lams_,
+            "params": [{"lam": float(lam)} for lam in self.lams_],
+        }
+        for k, of_fold in enumerate(scores):
+            results[f"split{k}_test_{name}"] = of_fold
+        results[f"mean_test_{name}"] = scores.mean(axis=0)
+        results[f"std_test_{name}"] = scores.std(axis=0)
+        spread = scores.std(axis=0, ddof=1) if len(scores) > 1 else scores[0] * np.nan
+        results[f"se_test_{name}"] = spread / np.sqrt(len(scores))
+        predicted = [candidate.held_out for candidate in candidates]
+        values, errors = (
+            np.array([measured(of) for of in predicted])
+            for measured in (held_out.value, held_out.error)
+        )
+        results[f"pooled_test_{metric}"], results[f"se_test_{metric}"] = values, errors
+        results[f"floor_test_{metric}"] = np.array([held_out.floor(of) for of in predicted])
+        results["refit_broken"] = np.array(
+            [held_out.is_far(*of) for of in zip(candidates, values, errors, strict=True)]
+        )
+        return results
+
+    def set_operating_point(self, bound: float) -> Self:
+        """Use the model of the best λ whose unfairness is within `bound`; nothing is trained.
+
+        Parameters
+        ----------
+        bound : float
+            Greatest unfairness allowed, 0 or more.
+
+        Returns
+        -------
+        MIDebiasedClassifierCV or MIDebiasedRegressorCV
+            The estimator.
+
+        Warns
+        -----
+        InfeasibleBoundWarning, CollapseWarning
+            As `fit`.
+        """
+        check_is_fitted(self, "models_")
+        frontier, broken = self.frontier_, self.cv_results_["refit_broken"]
+        _, mean, _, metric, error, floor = frontier.columns
+        score, unfairness = frontier[mean].to_numpy(), frontier[metric].to_numpy()
+        if self.rule == "one_standard_error":
+            unfairness = unfairness + frontier[error].to_numpy()
+        first = use = best_within(unfairness, score, bound)
+        if broken[first] and not broken.all():
+            use = best_within(unfairness, np.where(broken, np.nan, score), bound)
+        self.best_index_ = use
+        self.bound_ = float(bound)
+        self.lam_ = float(self.lams_[use])
+        self.model_ = self.models_[use]
+        if unfairness[first] > bound:
+            self._warn_of_bound(metric, unfairness[first], frontier[floor][use])
+        if broken[first]:
+            self._warn_of_refit(first)
+        return self
+
+    def _warn_of_bound(self, metric: str, unfairness: float, floor: float) -> None:
+        if floor > self.bound_:
+            kind = "regressor" if is_regressor(self) else "classifier"
+            why = (
+                f"On so few rows even a fair {kind} shows {floor:.2g} or more in one draw of "
+                "ten: give more rows, or raise the bound."
+            )
+        else:
+            why = "Give larger values of lams, or raise the bound."
+        warnings.warn(
+            f"No λ has a {metric} within {self.bound_:g} on held-out rows; λ = {self.lam_:g}, of "
+            f"{unfairness:.3g}, is the closest and is used. {why}",
+            InfeasibleBoundWarning,
+            stacklevel=3,
         )
 
+    def _warn_of_refit(self, first: int) -> None:
+        used = float(self.lams_[self.best_index_])
+        instead = f"λ = {used:g} is used instead" if used != self.lams_[first] else "it is used"
+        warnings.warn(
+            f"The model of λ = {self.lams_[first]:g}, refitted to all rows, is far from what its "
+            "folds promised on the same rows (larger errors, more unfairness, one prediction for "
+            f"all, or it diverged); {instead}. "
+            "More rows, more folds or another random_state of the estimator may help.",
+            CollapseWarning,
+            stacklevel=3,
+        )
 
-class MIDebiasedClassifierCV(
-    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator
-):
+    @property
+    def frontier_(self) -> pd.DataFrame:
+        """Score and unfairness of each λ on held-out rows, with standard errors."""
+        check_is_fitted(self, "models_")
+        score, metric = self._named_scorer()[0], make_fairness_scorer(self.metric).name
+        results = self.cv_results_
+        return pd.DataFrame(
+            {
+                "lam": self.lams_,
+                f"mean_{score}": results[f"mean_test_{score}"],
+                f"se_{score}": results[f"se_test_{score}"],
+                metric: results[f"pooled_test_{metric}"],
+                f"se_{metric}": results[f"se_test_{metric}"],
+                f"floor_{metric}": results[f"floor_test_{metric}"],
+            }
+        )
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the prediction for each row, (n_rows,)."""
+        return self._model().predict(X)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return Z, (n_rows, n_components), from which predictions are made."""
+        model = self._model()
+        if last_step(model) is not model and len(model) > 1:
+            X = model[:-1].transform(X)
+        return last_step(model)._representation(X)
+
+    def _model(self) -> Any:
+        check_is_fitted(self, "model_")
+        return self.model_
+
+    def _named_scorer(self) -> tuple[str, Callable[..., float]]:
+        return named_scorer(self.scoring, self._checked_estimator())
+
+    def _group_codes(
+        self, estimator: Any, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
+    ) -> np.ndarray:
+        """Return the code of each row's group, (n,), -1 where none is known or counts."""
+        last = last_step(estimator)
+        if last is not estimator and len(estimator) > 1:
+            X = clone(estimator[:-1]).fit_transform(X, y)
+        read = read_quantity_input if is_regressor(self) else read_fit_input
+        given = read(last._row_options(), X, y, sensitive_features, sample_weight)
+        attribute = given.members[0]
+        if not attribute.n_groups:
+            raise SensitiveFeaturesError(
+                f"The sensitive features are continuous, and metric={self.metric!r} compares "
+                "groups; use fairmi.path.fairness_path, and measure its models by what fits."
+            )
+        check_certain(given.members, f"metric={self.metric!r} of a search")
+        codes = np.full(n_rows(X), -1)
+        codes[given.positions] = np.where(attribute.known, attribute.codes, -1)
+        return codes
+
+    @property
+    def _n_features_out(self) -> int:
+        return last_step(self._model())._n_features_out
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain data and models of fairmi alone."""
+        return with_format(dict(super().__getstate__()))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over saved data.
+
+        Raises
+        ------
+        ValueError
+            If it was saved in another format.
+        """
+        super().__setstate__(of_this_format(state, type(self)))
+
+    def __sklearn_tags__(self) -> Any:
+        """Take what the estimator takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self._checked_estimator()).input_tags
+        return tags
+
+
+class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
     """A classifier of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
     In each fold all λ train at once, and once more on all rows. Unfairness is measured on the
@@ -179,254 +458,6 @@ class MIDebiasedClassifierCV(
     True
     """
 
-    __metadata_request__fit: ClassVar = {"sensitive_features": True}
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "estimator": [None, HasMethods(["fit"])],
-        "lams": [Interval(Integral, 2, None, closed="left"), "array-like"],
-        "cv": ["cv_object"],
-        "bound": [Interval(Real, 0, None, closed="left")],
-        "metric": [str, callable],
-        "scoring": [str, callable],
-        "rule": [StrOptions({"mean", "one_standard_error"})],
-        "n_jobs": [None, Integral],
-        "memory": [None, str, PathLike, HasMethods(["cache"])],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        lams: int | Sequence[float] = 10,
-        cv: Any = 5,
-        bound: float = 0.05,
-        metric: str | Callable[..., float] = "demographic_parity_difference",
-        scoring: str | Callable[..., float] = "accuracy",
-        rule: str = "mean",
-        n_jobs: int | None = None,
-        memory: Any = None,
-        verbose: bool | int = 0,
-    ) -> None:
-        self.estimator = estimator
-        self.lams = lams
-        self.cv = cv
-        self.bound = bound
-        self.metric = metric
-        self.scoring = scoring
-        self.rule = rule
-        self.n_jobs = n_jobs
-        self.memory = memory
-        self.verbose = verbose
-
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> Self:
-        """Train at every λ, in every fold and on all rows, and choose λ.
-
-        Parameters
-        ----------
-        X, y, sensitive_features : as in `MIDebiasedClassifier.fit`
-        sample_weight : array-like of shape (n_rows,), default=None
-            As there; the metrics on held-out rows are weighted alike.
-        groups : array-like of shape (n_rows,), default=None
-            What a splitter such as GroupKFold keeps together.
-
-        Returns
-        -------
-        MIDebiasedClassifierCV
-            The fitted estimator.
-
-        Raises
-        ------
-        SensitiveFeaturesError, ValueError
-            As `MIDebiasedClassifier.fit`; also where a fold lacks a class, `metric` can't compare
-            the groups, or `memory` can't tell whether a fold is the same.
-        KeyboardInterrupt
-            If the search is interrupted; the estimator is left as it was.
-
-        Warns
-        -----
-        InfeasibleBoundWarning
-            If no λ is within the bound; the one that comes closest is used.
-        CollapseWarning
-            If the refit of the best λ is far from what its folds promised, and the next is used.
-        CollapseWarning, ConvergenceWarning
-            As `MIDebiasedClassifier.fit`, of the model that is used.
-        """
-        self._validate_params()
-        check_alone("MIDebiasedClassifierCV")
-        estimator = clone(check_estimator(self.estimator))
-        lams, n_finer = check_lams(self.lams, estimator), 0
-        if isinstance(self.lams, int | np.integer) and self.lams >= _MIN_TO_REFINE:
-            n_finer = int(self.lams) // 3
-            lams = check_lams(int(self.lams) - n_finer, estimator)
-        score, measure = get_scorer(self.scoring), make_fairness_scorer(self.metric)
-        codes = self._group_codes(estimator, X, y, sensitive_features, sample_weight)
-        rows = FitRows(X, y, sensitive_features, sample_weight, codes)
-        splits = list(check_cv(self.cv, y, classifier=True).split(X, y, groups))
-        labels = np.asarray(y)
-        check_folds(splits, labels, codes)
-        trained = self._trained(estimator, lams, rows, score, splits)
-        index = np.concatenate([held_out for _, held_out in splits])
-        known = codes[index] >= 0
-        pooled = Pooled(
-            measure,
-            known,
-            labels[index][known],
-            codes[index][known],
-            None if sample_weight is None else np.asarray(sample_weight)[index][known],
-            np.unique(labels),
-        )
-        if n_finer:
-            unfairness = np.array([pooled.value(of[known]) for of in trained.held_out.labels])
-            finer = finer_lams(lams, unfairness, n_finer)
-            trained = trained.merged(self._trained(estimator, finer, rows, score, splits))
-        measured = [self._measured(pooled, of[known]) for of in trained.held_out.labels]
-        results = self._results(trained, measure.name, np.array(measured))
-        results["refit_broken"] = far_from_folds(
-            trained.refit, trained.held_out, index, pooled, labels
-        )
-        self.models_, self.lams_, self.cv_results_ = trained.models, trained.lams, results
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(trained.models[0], name):
-                setattr(self, name, getattr(trained.models[0], name))
-        self.set_operating_point(self.bound)
-        warn_again(last_step(self.model_).warnings_, stacklevel=2)
-        return self
-
-    def _trained(
-        self, estimator: Any, lams: np.ndarray, rows: FitRows, score: Any, splits: Splits
-    ) -> Trained:
-        """Train at some λ on all rows and in each fold, side by side."""
-        shared = (estimator, lams.tolist(), rows, score)
-        kept = KeptJobs(self.memory, estimator, shared)
-        jobs = [kept.delayed(fit_and_judge, "refit", *shared)]
-        jobs += [kept.delayed(judge_fold, "fold", *shared, split, part=split) for split in splits]
-        ended = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
-        shown = tqdm(ended, total=len(jobs), desc="fits", unit="fold", disable=not self.verbose)
-        (models, refit), *folds = list(shown)
-        scores = np.stack([of.scores for of in folds])
-        held_out = Judged(scores.mean(axis=0), np.hstack([of.labels for of in folds]))
-        return Trained(lams, models, refit, held_out, scores)
-
-    def _measured(self, pooled: Pooled, labels: np.ndarray) -> tuple[float, float, float]:
-        """Return unfairness, its standard error, and what a fair classifier would show."""
-        error = jackknife_error(pooled.without_blocks(labels))
-        return pooled.value(labels), error, pooled.floor(labels)
-
-    def _results(self, trained: Trained, metric: str, measured: np.ndarray) -> dict[str, Any]:
-        name, n_folds = self._score_name(), len(trained.scores)
-        results: dict[str, Any] = {
-            "param_lam": trained.lams,
-            "params": [{"lam": float(lam)} for lam in trained.lams],
-        }
-        for k, of_fold in enumerate(trained.scores):
-            results[f"split{k}_test_{name}"] = of_fold
-        results[f"mean_test_{name}"] = trained.scores.mean(axis=0)
-        results[f"std_test_{name}"] = trained.scores.std(axis=0)
-        spread = trained.scores.std(axis=0, ddof=1) if n_folds > 1 else trained.scores[0] * np.nan
-        results[f"se_test_{name}"] = spread / np.sqrt(n_folds)
-        for key, values in zip(("pooled", "se", "floor"), measured.T, strict=True):
-            results[f"{key}_test_{metric}"] = values
-        return results
-
-    def set_operating_point(self, bound: float) -> Self:
-        """Use the model of the best λ whose unfairness is within `bound`; nothing is trained.
-
-        Parameters
-        ----------
-        bound : float
-            Greatest unfairness allowed, 0 or more.
-
-        Returns
-        -------
-        MIDebiasedClassifierCV
-            The estimator.
-
-        Warns
-        -----
-        InfeasibleBoundWarning, CollapseWarning
-            As `fit`.
-        """
-        check_is_fitted(self, "models_")
-        score, metric = self._score_name(), make_fairness_scorer(self.metric).name
-        results, broken = self.cv_results_, self.cv_results_["refit_broken"]
-        unfairness = results[f"pooled_test_{metric}"]
-        if self.rule == "one_standard_error":
-            unfairness = unfairness + results[f"se_test_{metric}"]
-        choose = best_under_bound(metric, bound, maximize=score)
-        found = {"params": results["params"], f"mean_test_{metric}": unfairness}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InfeasibleBoundWarning)
-            first = choose(found | {f"mean_test_{score}": results[f"mean_test_{score}"]})
-            kept = np.where(broken, np.nan, results[f"mean_test_{score}"])
-            use = choose(found | {f"mean_test_{score}": kept}) if not broken.all() else first
-        self.best_index_ = use if broken[first] else first
-        self.bound_ = float(bound)
-        self.lam_ = float(self.lams_[self.best_index_])
-        self.model_ = self.models_[self.best_index_]
-        if unfairness[first] > bound:
-            self._warn_of_bound(metric, unfairness[first])
-        if broken[first]:
-            self._warn_of_refit(first)
-        return self
-
-    def _warn_of_bound(self, metric: str, unfairness: float) -> None:
-        floor = self.cv_results_[f"floor_test_{metric}"][self.best_index_]
-        if floor > self.bound_:
-            why = (
-                f"On so few rows even a fair classifier shows {floor:.2g} or more in one draw of "
-                "ten: give more rows, or raise the bound."
-            )
-        else:
-            why = "Give larger values of lams, or raise the bound."
-        warnings.warn(
-            f"No λ has a {metric} within {self.bound_:g} on held-out rows; λ = {self.lam_:g}, of "
-            f"{unfairness:.3g}, is the closest and is used. {why}",
-            InfeasibleBoundWarning,
-            stacklevel=3,
-        )
-
-    def _warn_of_refit(self, first: int) -> None:
-        used = float(self.lams_[self.best_index_])
-        instead = f"λ = {used:g} is used instead" if used != self.lams_[first] else "it is used"
-        warnings.warn(
-            f"The model of λ = {self.lams_[first]:g}, refitted to all rows, is far from what its "
-            "folds promised on the same rows (fewer right, more unfairness, one class, or it "
-            f"diverged); {instead}. "
-            "More rows, more folds or another random_state of the estimator may help.",
-            CollapseWarning,
-            stacklevel=3,
-        )
-
-    @property
-    def frontier_(self) -> pd.DataFrame:
-        """Score and unfairness of each λ on held-out rows, with standard errors."""
-        check_is_fitted(self, "models_")
-        score, metric = self._score_name(), make_fairness_scorer(self.metric).name
-        results = self.cv_results_
-        return pd.DataFrame(
-            {
-                "lam": self.lams_,
-                f"mean_{score}": results[f"mean_test_{score}"],
-                f"se_{score}": results[f"se_test_{score}"],
-                metric: results[f"pooled_test_{metric}"],
-                f"se_{metric}": results[f"se_test_{metric}"],
-                f"floor_{metric}": results[f"floor_test_{metric}"],
-            }
-        )
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the class of each row, (n_rows,)."""
-        return self._model().predict(X)
-
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         return self._model().predict_proba(X)
@@ -435,69 +466,124 @@ class MIDebiasedClassifierCV(
         """Return log odds (n_rows,) for two classes, else a score for each class."""
         return self._model().decision_function(X)
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Return Z, (n_rows, n_components), from which predictions are made."""
-        return self._model()._representation(X)
-
     @property
     def classes_(self) -> np.ndarray:
         """The classes."""
         return self._model().classes_
 
-    def _model(self) -> Any:
-        check_is_fitted(self, "model_")
-        return self.model_
-
-    def _group_codes(
-        self, estimator: Any, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
-    ) -> np.ndarray:
-        """Return the code of each row's group, (n,), -1 where none is known or counts."""
-        last = last_step(estimator)
-        if last is not estimator and len(estimator) > 1:
-            X = clone(estimator[:-1]).fit_transform(X, y)
-        given = read_fit_input(last._row_options(), X, y, sensitive_features, sample_weight)
-        attribute = given.sensitive.attributes[0]
-        if not attribute.n_groups:
-            raise SensitiveFeaturesError(
-                f"The sensitive features are continuous, and metric={self.metric!r} compares "
-                "groups; use fairmi.path.fairness_path, and measure its models by what fits."
+    def _checked_estimator(self) -> Any:
+        estimator = MIBoostingClassifier() if self.estimator is None else self.estimator
+        if is_regressor(check_estimator(estimator)):
+            raise TypeError(
+                f"estimator={estimator!r} predicts numbers; take MIDebiasedRegressorCV."
             )
-        check_certain(given.sensitive, f"metric={self.metric!r} of a search")
-        codes = np.full(n_rows(X), -1)
-        codes[given.positions] = np.where(attribute.known, attribute.codes, -1)
-        return codes
+        return estimator
 
-    def _score_name(self) -> str:
-        return (
-            self.scoring
-            if isinstance(self.scoring, str)
-            else getattr(self.scoring, "__name__", "score")
+    def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        labels = np.asarray(y)
+        return labels, np.unique(labels)
+
+
+class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
+    """A regressor of fairmi with λ chosen by cross-validation under a bound on unfairness.
+
+    As `MIDebiasedClassifierCV`, for numbers: unfairness is the difference of the distributions of
+    predictions between groups, on the held-out predictions of all folds together.
+
+    Parameters
+    ----------
+    estimator : regressor or Pipeline, default=None
+        A regressor of fairmi whose `lam` is chosen, or a Pipeline that ends in one; None is
+        `MIBoostingRegressor()`.
+    lams : int or sequence of float, default=10
+        As in `MIDebiasedClassifierCV`.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds; an int makes folds of neighbouring rows, not shuffled.
+    bound : float, default=0.1
+        Greatest unfairness allowed: of "ks_difference" a share of rows, of "mean_difference" and
+        "wasserstein" in units of y. Chance alone makes a KS above 0 (`floor_...` of `frontier_`).
+    metric : str or callable, default="ks_difference"
+        What measures unfairness, 0 being fair: "ks_difference", "mean_difference", "wasserstein",
+        "conditional_ks", or another of `fairmi.metrics.make_fairness_scorer`.
+    scoring : str or callable, default="auto"
+        What is maximised within the bound: a scorer of scikit-learn. "auto" is R² where the
+        estimator has a squared error, and D² of its loss otherwise.
+    rule, n_jobs, memory, verbose
+        As in `MIDebiasedClassifierCV`.
+
+    Attributes
+    ----------
+    bound_, lam_, lams_, model_, models_, cv_results_, best_index_
+        As in `MIDebiasedClassifierCV`.
+    frontier_ : DataFrame of n_lams rows
+        As there, with the columns `lam`, `mean_r2`, `se_r2`, `ks_difference`, `se_ks_difference`
+        and `floor_ks_difference`, or of another `scoring` and `metric`; the score of a D² is `d2`.
+    n_features_in_, feature_names_in_
+        As in `MIBoostingRegressor`.
+
+    See Also
+    --------
+    fairmi.path.fairness_path : The models of all λ, without folds and a bound.
+
+    References
+    ----------
+    See `MIBoostingRegressor`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairmi import MIBoostingRegressor, MIDebiasedRegressorCV
+    >>> random = np.random.default_rng(0)
+    >>> group = random.integers(2, size=600)
+    >>> X = random.normal(size=(600, 3)) + np.outer(group, [1, 0, 0])
+    >>> y = X.sum(axis=1) + random.normal(size=600)
+    >>> search = MIDebiasedRegressorCV(
+    ...     MIBoostingRegressor(max_iter=40, random_state=0), lams=[0, 4, 32], cv=3, bound=0.2)
+    >>> search = search.fit(X, y, sensitive_features=group)
+    >>> search.frontier_.columns.tolist()[1:4]
+    ['mean_r2', 'se_r2', 'ks_difference']
+    >>> bool(search.lam_ > 0)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        lams: int | Sequence[float] = 10,
+        cv: Any = 5,
+        bound: float = 0.1,
+        metric: str | Callable[..., float] = "ks_difference",
+        scoring: str | Callable[..., float] = "auto",
+        rule: str = "mean",
+        n_jobs: int | None = None,
+        memory: Any = None,
+        verbose: bool | int = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            lams=lams,
+            cv=cv,
+            bound=bound,
+            metric=metric,
+            scoring=scoring,
+            rule=rule,
+            n_jobs=n_jobs,
+            memory=memory,
+            verbose=verbose,
         )
 
-    @property
-    def _n_features_out(self) -> int:
-        return last_step(self._model())._n_features_out
+    def _checked_estimator(self) -> Any:
+        estimator = MIBoostingRegressor() if self.estimator is None else self.estimator
+        if not is_regressor(check_estimator(estimator)):
+            raise TypeError(
+                f"estimator={estimator!r} predicts classes; take MIDebiasedClassifierCV."
+            )
+        return estimator
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return plain data and models of fairmi alone."""
-        return with_format(dict(super().__getstate__()))
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format.
-        """
-        super().__setstate__(of_this_format(state, type(self)))
-
-    def __sklearn_tags__(self) -> Any:
-        """Take what the estimator takes."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(check_estimator(self.estimator)).input_tags
-        return tags
+    def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        return np.asarray(y, dtype=np.float64).ravel(), None
 
 
 # Saved models name the public place of a class, which stays where its file moves.
-MIDebiasedClassifierCV.__module__ = "fairmi"
+MIDebiasedClassifierCV.__module__ = MIDebiasedRegressorCV.__module__ = "fairmi"

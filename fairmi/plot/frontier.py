@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import type_of_target
 
 from fairmi.audit.pictures import GREY, VERMILION
-from fairmi.metrics.scorers import make_fairness_scorer
+from fairmi.metrics.scorers import Predictions, make_fairness_scorer
 from fairmi.plot._style import axes_or_new, look, require, tidy
+
+_PARITY = "demographic_parity_difference"
+# Names of axes that are not their keys without underscores.
+_NAMES = {"r2": "R²", "d2": "D²", "ks_difference": "KS between groups"}
 
 
 class FairnessFrontierDisplay:
@@ -83,14 +88,15 @@ class FairnessFrontierDisplay:
     ) -> FairnessFrontierDisplay:
         """Draw the candidates of a fitted search, as it measured them on held-out rows.
 
-        Of a `MIDebiasedClassifierCV` λ = 0 and the chosen λ are named.
+        Of a search of fairmi λ = 0 and the chosen λ are named.
 
         Parameters
         ----------
-        search : MIDebiasedClassifierCV, GridSearchCV or its like, or a Pipeline that ends in one
+        search : MIDebiasedClassifierCV, MIDebiasedRegressorCV, GridSearchCV or its like, or a \
+Pipeline that ends in one
             Fitted; of several scorers, `unfairness` and `score` among them.
         unfairness, score : str, default=None
-            Keys of its `scoring`. None are those of a MIDebiasedClassifierCV, and of another
+            Keys of its `scoring`. None are those of a search of fairmi, and of another
             "demographic_parity_difference" and "accuracy". The sign of the unfairness does not
             matter.
         ax : matplotlib Axes, default=None
@@ -102,7 +108,7 @@ class FairnessFrontierDisplay:
         if lams is not None:
             _, mean, _, pooled, *_ = search.frontier_.columns
             score, unfairness = score or mean.removeprefix("mean_"), unfairness or pooled
-        unfairness = unfairness or "demographic_parity_difference"
+        unfairness = unfairness or _PARITY
         score = score or "accuracy"
         means, errors = zip(
             *(_over_splits(results, key) for key in (unfairness, score)), strict=True
@@ -113,8 +119,8 @@ class FairnessFrontierDisplay:
             unfairness_error=errors[0],
             score_error=errors[1],
             labels=_names(results["params"]) if lams is None else _names_of_path(lams, chosen),
-            unfairness_name=unfairness.replace("_", " "),
-            score_name=score.replace("_", " "),
+            unfairness_name=_name_of(unfairness),
+            score_name=_name_of(score),
             chosen=chosen,
             bound=_bound(search, unfairness),
         ).plot(ax=ax)
@@ -126,18 +132,44 @@ class FairnessFrontierDisplay:
         predictions: Mapping[str, Any],
         *,
         sensitive_features: Any,
-        unfairness: str = "demographic_parity_difference",
+        unfairness: str | None = None,
+        score: Callable[[Any, Any], float] | None = None,
         ax: Any = None,
     ) -> FairnessFrontierDisplay:
-        """Draw models by their predictions for the same rows, given by name; score is accuracy."""
+        """Draw models by their predictions for the same rows, given by name: labels or numbers.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_rows,)
+        predictions : dict of array-like of shape (n_rows,)
+            Where one has numbers with a fraction, all are numbers.
+        sensitive_features : array-like of shape (n_rows,) or (n_rows, n_sensitive)
+        unfairness : str, default=None
+            A name that `fairmi.metrics.make_fairness_scorer` takes. None is
+            "demographic_parity_difference" of labels, and "ks_difference" of numbers.
+        score : callable, default=None
+            Maps `y_true` and predictions to a number, of which more is better. None is accuracy of
+            labels, and R² of numbers.
+        ax : matplotlib Axes, default=None
+            Where to draw; new axes if None.
+        """
+        given = {name: np.asarray(of) for name, of in predictions.items()}
+        numbers = any(type_of_target(of).startswith("continuous") for of in given.values())
+        unfairness = unfairness or ("ks_difference" if numbers else _PARITY)
+        score = score or (r2_score if numbers else accuracy_score)
         scorer = make_fairness_scorer(unfairness)
+        models = [Predictions(of, numbers=numbers) for of in given.values()]
         gaps = [
-            abs(scorer(_Said(said), None, y_true, sensitive_features=sensitive_features))
-            for said in predictions.values()
+            abs(scorer(model, None, y_true, sensitive_features=sensitive_features))
+            for model in models
         ]
-        accuracy = [accuracy_score(y_true, said) for said in predictions.values()]
-        name = unfairness.replace("_", " ")
-        return cls(gaps, accuracy, labels=list(predictions), unfairness_name=name).plot(ax=ax)
+        return cls(
+            gaps,
+            [score(y_true, of) for of in given.values()],
+            labels=list(given),
+            unfairness_name=_name_of(unfairness),
+            score_name=_name_of(getattr(score, "__name__", "score").removesuffix("_score")),
+        ).plot(ax=ax)
 
     def frontier(self) -> np.ndarray:
         """Return the indices of candidates that no other beats in both, fairest first."""
@@ -219,14 +251,8 @@ def _write(ax: Any, text: str, at: tuple[float, float], taken: list[Any]) -> Any
     return None
 
 
-class _Said:
-    """Predictions in the shape of an estimator, for a scorer."""
-
-    def __init__(self, predictions: Any) -> None:
-        self._predictions = np.asarray(predictions)
-
-    def predict(self, X: Any) -> np.ndarray:
-        return self._predictions
+def _name_of(key: str) -> str:
+    return _NAMES.get(key, key.replace("_", " "))
 
 
 def _over_splits(results: Mapping[str, Any], name: str) -> tuple[np.ndarray, np.ndarray]:

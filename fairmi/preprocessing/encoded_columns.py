@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
-from fairmi._data.kinds import warn_of_unseen
+from fairmi._data.columns import warn_of_unseen
 from fairmi._data.tables import raise_faults, read_columns
 
 
@@ -354,7 +354,9 @@ def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarra
         yield f"{name}: {part}", np.where(missing, np.nan, values)
 
 
-def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarray]:
+def learn_columns(
+    X: Any, max_categories: int, n_encodings: int = 1, seed: int = 0
+) -> tuple[dict[str, Any], np.ndarray]:
     """Return the columns of a table as plain data, and the table as trees read it.
 
     Parameters
@@ -363,16 +365,23 @@ def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarr
     max_categories : int
         Codes of a column at most. Where it has more categories, the rarest share the last code;
         one that a single row has is none.
+    n_encodings : int, default=1
+        In how many ways trees read categories, each a model of an average: as such, as numbers in
+        order of frequency, and others as numbers in random order. A column of two is read alike.
+    seed : int, default=0
+        Draws the random orders.
 
     Returns
     -------
     columns : dict
         `names`; `categories`, for each column an array, the most frequent first, or None for
         numbers; `n_categories` (n_columns,), codes of each column, 0 for numbers; `dates`, the
-        positions of the columns of X that hold dates.
-    codes : ndarray of shape (n_rows, n_columns), float64
+        positions of the columns of X that hold dates; `encodings`, a list of the further ways to
+        read categories, each a dict from the position of a column to the number of each code.
+    codes : ndarray of shape (n_rows, n_read), float64
         Numbers, and codes 0, 1, ... of categories; NaN where a value is missing. After the columns
-        of X come the parts of the calendar of each date.
+        of X come the parts of the calendar of each date, and then the columns of each further
+        encoding.
     """
     columns: dict[str, Any] = {"names": [], "categories": [], "n_categories": [], "dates": []}
     codes = []
@@ -384,8 +393,14 @@ def learn_columns(X: Any, max_categories: int) -> tuple[dict[str, Any], np.ndarr
         columns["categories"].append(known)
         columns["n_categories"].append(size)
         columns["dates"] += [j] * is_date
+    rng = np.random.default_rng(seed)
+    coded = [(j, size) for j, size in enumerate(columns["n_categories"]) if size > 2]
+    columns["encodings"] = [
+        {j: (rng.permutation(n) if k else np.arange(n)).astype(np.float64) for j, n in coded}
+        for k in range(n_encodings - 1 if coded else 0)
+    ]
     columns["n_categories"] = np.array(columns["n_categories"])
-    return columns, np.column_stack(codes)
+    return columns, _with_encodings(np.column_stack(codes), columns)
 
 
 def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
@@ -410,7 +425,34 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
 
     codes = np.empty((X.shape[0], len(plans)))
     values_of = with_calendar(X, dates, last=True)
-    return read_alike(plans, values_of, place, codes, knows_dates="dates" in columns)
+    codes = read_alike(plans, values_of, place, codes, knows_dates="dates" in columns)
+    return _with_encodings(codes, columns)
+
+
+def encodings_of(columns: Mapping[str, Any]) -> list[np.ndarray]:
+    """Return which of the columns that trees read are those of each encoding, (n_columns,) each.
+
+    The first is that of `n_categories`; where there are no categories it is the only one.
+    """
+    n = len(columns["n_categories"])
+    read, first = [np.arange(n)], n
+    for encoding in columns.get("encodings", []):
+        read.append(np.arange(n))
+        read[-1][list(encoding)] = np.arange(first, first + len(encoding))
+        first += len(encoding)
+    return read
+
+
+def _with_encodings(codes: np.ndarray, columns: dict[str, Any]) -> np.ndarray:
+    """Return columns of codes (n_rows, n_columns) with those of each further encoding."""
+    parts = [codes]
+    for encoding in columns.get("encodings", []):
+        for j, numbers in encoding.items():
+            known = ~np.isnan(codes[:, j])
+            part = np.full((len(codes), 1), np.nan)
+            part[known, 0] = numbers[codes[known, j].astype(np.int64)]
+            parts.append(part)
+    return np.hstack(parts) if len(parts) > 1 else codes
 
 
 def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:

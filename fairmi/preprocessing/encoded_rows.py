@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from fairmi._data.fit_input import FitInput
-from fairmi._data.sensitive import SensitiveRows
+from fairmi.core.membership import Membership
 from fairmi.preprocessing.table_encoder import Layout, TableEncoder
 
 
@@ -28,7 +28,7 @@ class EncodedRows:
 
     x: Any
     codes: np.ndarray
-    sensitive: SensitiveRows
+    members: tuple[Membership, ...]
     task_weights: np.ndarray
     penalty_weights: np.ndarray
     layout: Layout | None
@@ -47,13 +47,13 @@ class EncodedRows:
 def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
     """Return the distinct rows of a fit, in an order that only their content sets."""
     x = encoder.positions(given.features)
-    told_apart = np.column_stack([given.codes, given.sensitive.columns])
+    told_apart = np.column_stack([given.codes, *(part.columns for part in given.members)])
     both = np.column_stack([given.task_weights, given.penalty_weights])
     kept, weights = merge_rows(x, told_apart, both)
     return EncodedRows(
         x=x[kept],
         codes=given.codes[kept],
-        sensitive=given.sensitive.take(kept),
+        members=tuple(part.take(kept) for part in given.members),
         task_weights=weights[:, 0],
         penalty_weights=weights[:, 1],
         layout=encoder.layout_,

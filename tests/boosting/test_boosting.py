@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from fairmi.boosting.base import boost, cross_fit
+from fairmi.boosting.base import averaged, boost, cross_fit
 from fairmi.boosting.penalties import GroupTable
 from fairmi.boosting.rounds import debias
 from fairmi.boosting.trees import TreeConfig, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare
 from fairmi.core.task import Classes
+from fairmi.preprocessing.encoded_columns import column_codes, encodings_of, learn_columns
 
 CONFIG = TreeConfig(
     learning_rate=0.1,
@@ -141,3 +144,34 @@ def test_cross_fitted_base_scores_rows_that_it_did_not_see():
         for scores in (base.trees.scores(x), base.scores)
     )
     assert in_sample < out_of_fold < 0.6  # measured 0.503 and 0.546
+
+
+@pytest.mark.parametrize("out_of_fold", [False, True])
+def test_a_base_is_the_mean_of_one_for_each_encoding(out_of_fold):
+    x, n_categories, y, _ = table()
+    frame = pd.DataFrame(x).astype({3: str})
+    columns, codes = learn_columns(frame, 255, 3, seed=0)
+    read = encodings_of(columns)
+    assert [list(of) for of in read] == [[0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 5]]
+    assert np.array_equal(column_codes(frame, columns), codes, equal_nan=True)
+    kinds = np.append(n_categories, [0, 0])
+    rows = bin_rows(codes, kinds, np.ones(2000), 255, np.random.default_rng(0))
+    folds = {"n_folds": 3, "n_held_out": 3, "out_of_fold": out_of_fold}
+    given = (y, np.ones(2000), Classes(2), CONFIG)
+    base = averaged(rows, read, *given, [0], **folds)
+    rng = np.random.default_rng
+    each = [cross_fit(rows.columns(of), *given, rng([0]), **folds) for of in read]
+    if not out_of_fold:  # all have the rounds that are best for the first
+        config = replace(CONFIG, max_iter=each[0].trees.n_rounds)
+        each[1:] = [boost(rows.columns(of), *given[:3], config, rng(0)) for of in read[1:]]
+    scores = [one.trees.scores(codes[:, of]) for one, of in zip(each, read, strict=True)]
+    np.testing.assert_allclose(base.trees.scores(codes), np.mean(scores, axis=0), atol=1e-12)
+    np.testing.assert_allclose(base.scores, np.mean([one.scores for one in each], axis=0))
+
+
+def test_numbers_and_columns_of_two_categories_have_one_encoding():
+    x, _, _, _ = table()
+    frame = pd.DataFrame(x[:, :2]).assign(two=np.where(x[:, 2] > 0, "a", "b"))
+    columns, codes = learn_columns(frame, 255, 3)
+    assert codes.shape == (2000, 3)
+    assert len(encodings_of(columns)) == 1

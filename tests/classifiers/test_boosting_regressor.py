@@ -164,6 +164,32 @@ def test_values_that_rule_the_loss_are_named():
         model().fit(X, y, sensitive_features=S)
 
 
+def test_rounds_are_reported_shown_and_stopped(capsys):
+    told = []
+
+    def stop_at_four(record):
+        told.append(record)
+        return record["epoch"] == 4
+
+    fitted = model(callbacks=[stop_at_four], verbose=True).fit(X, Y, sensitive_features=S)
+    assert (fitted.n_iter_, fitted.stopped_) == (3, "callback")
+    assert fitted.history_ == told
+    shares = [record["task_loss"] for record in told]
+    assert shares[0] == 0.0 < shares[-1] < 1.0  # of what the base explains, given up so far
+    assert told[0]["penalty"] > told[-1]["penalty"] > 0.0
+    shown = capsys.readouterr().err
+    assert "4/40" in shown
+    assert f"MI={told[-1]['penalty']:.4f}" in shown
+    with pytest.raises(ValueError, match="callbacks holds 3"):
+        model(callbacks=[3]).fit(X, Y, sensitive_features=S)
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model(callbacks=[interrupt]).fit(X, Y, sensitive_features=S)
+
+
 def test_saved_models_predict_the_same():
     fitted = model().fit(X, Y, sensitive_features=S)
     expected = fitted.predict(X_NEW)

@@ -107,6 +107,8 @@ TREES = [
     (("columns_", "n_categories"), lambda sizes: sizes * 100),
     (("columns_", "categories"), lambda categories: [*categories[:-1], [1]]),
     (("columns_", "dates"), lambda dates: [9]),
+    (("columns_", "encodings"), lambda of: [{9: of[0][1]}]),
+    (("columns_", "encodings"), lambda of: [{1: of[0][1][:-1]}]),
     (("columns_", "categories"), lambda of: [of[0], of[1][[0, 0, 1]], *of[2:]]),
     (("channel_", "n_levels"), 0),
     (("channel_", "scale"), 0.0),

@@ -17,7 +17,6 @@ from scipy.stats import binom, ks_2samp
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import certify, leakage_report, mutual_information_score
 from fairmi.metrics._limits import (
-    Comparison,
     DifferenceLimit,
     _min_in_b,
     _min_in_b_or_below,
@@ -117,24 +116,41 @@ def test_rare_predictions_get_narrow_limits(top, bottom, n, least, most):
     assert least < certify(predictions, np.repeat([0, 1], n)).bound < most
 
 
-def test_best_set_is_that_of_all_sets():
+@pytest.mark.parametrize("thresholds", [False, True])
+def test_best_set_is_that_of_all_sets(thresholds):
     rng = np.random.default_rng(2)
-    for _ in range(20):
-        a, b = rng.multinomial(50, [0.4, 0.3, 0.2, 0.1]), rng.multinomial(70, [0.25] * 4)
-        found = Comparison((0, 1), None, a, b, DifferenceLimit(50, 70, 0.05))
-        sets = [np.array(chosen, bool) for chosen in product([0, 1], repeat=4)]
-        shares = np.array([(a[s].sum() / 50, b[s].sum() / 70) for s in sets])
-        assert found.distance == pytest.approx((shares[:, 0] - shares[:, 1]).max())
-        best = found.limit.rank(*shares.T).max()
-        assert found.rank == pytest.approx(best)
+    for n_a, n_b in [(50, 70), (9, 40), (70, 50), (12, 12)] * 5:
+        a, b = rng.multinomial(n_a, [0.4, 0.3, 0.2, 0.1, 0]), rng.multinomial(n_b, [0.2] * 5)
+        codes = np.concatenate([np.repeat(np.arange(5), counts) for counts in (a, b)])
+        groups = np.repeat([0, 1], [n_a, n_b])
+        [pair] = compare_groups(codes, groups, 2, stratum=0, thresholds=thresholds, error=0.05)
+        sets = [np.array(chosen, bool) for chosen in product([0, 1], repeat=5)]
+        if thresholds:
+            sets = [chosen for chosen in sets if np.count_nonzero(np.diff(chosen)) < 2]
+        shares = np.array([(a[s].sum() / n_a, b[s].sum() / n_b) for s in sets])
+        assert pair.distance == pytest.approx((shares[:, 0] - shares[:, 1]).max())
+        best = DifferenceLimit(n_a, n_b, 0.05).rank(*shares.T).max()
+        assert pair.rank == pytest.approx(best)
 
 
 def test_parts_of_values_never_need_more_rows():
     rng = np.random.default_rng(14)
     a, b = rng.integers(1, 9, size=40), rng.integers(0, 9, size=40)
-    exact, below = _min_in_b(a, b), _min_in_b_or_below(a, b)
+    exact, below = (least(a, b, b.sum()) for least in (_min_in_b, _min_in_b_or_below))
     assert (below <= exact).all()
     assert np.abs(exact - below).mean() < 1
+
+
+def test_quick_ways_of_counting_give_what_slow_ones_do():
+    rng = np.random.default_rng(3)
+    Z = np.column_stack([rng.integers(-3, 3, size=300) / 7, rng.choice([0.0, -0.0, 1e300], 300)])
+    keys = Z.view(np.dtype((np.void, 16))).ravel()
+    expected = np.unique(keys, return_inverse=True)[1].reshape(-1)
+    np.testing.assert_array_equal(read_representation(Z).codes, expected)
+    limit = DifferenceLimit(700, 1_300, 0.05)
+    least = limit._min_in_b(0.07)
+    ranks, _ = all_counts(limit)
+    np.testing.assert_array_equal(least, (ranks > 0.07 + 1e-12).sum(axis=1))
 
 
 @pytest.mark.slow_cases("5421-10860-0.05", "5421-10860-0.2")

@@ -9,9 +9,10 @@ import pandas as pd
 import polars as pl
 import pytest
 import sklearn
+from scipy.stats import ks_2samp, wasserstein_distance
 from sklearn.base import clone
 from sklearn.datasets import make_classification
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 from sklearn.model_selection import GridSearchCV, KFold, TunedThresholdClassifierCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -357,6 +358,52 @@ def _no_ending(y_true, y_pred, *, sensitive_features):
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_fairness_scorer(**arguments)
+
+
+NUMBERS = {
+    "ks_difference": lambda y, a, b: ks_2samp(a, b).statistic,
+    "mean_difference": lambda y, a, b: abs(a.mean() - b.mean()),
+    "wasserstein": lambda y, a, b: wasserstein_distance(a, b),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_a_regressor_are_compared_and_routed(routing, name):
+    amount = 100 * Y + X[:, 1]
+    scorer = pickle.loads(pickle.dumps(make_fairness_scorer(name)))
+    cv = KFold(3)
+    search = GridSearchCV(Ridge(), {"alpha": [1.0, 1e4]}, scoring=scorer, cv=cv)
+    search.fit(X, amount, sensitive_features=S)
+    assert search.best_params_ == {"alpha": 1e4} or name == "ks_difference"
+    train, test = next(cv.split(X))
+    predicted, s = Ridge().fit(X[train], amount[train]).predict(X[test]), S[test]
+    expected = NUMBERS[name](None, predicted[s == "a"], predicted[s == "b"])
+    assert -search.cv_results_["split0_test_score"][0] == pytest.approx(expected)
+
+
+def test_numbers_are_compared_within_bins_of_y_and_by_metrics_of_one_group():
+    amount = np.arange(300.0)
+    model = LinearRegression().fit(X, amount)
+    predicted, bins = model.predict(X), np.arange(300) // 75
+    within = [ks_2samp(*(predicted[(bins == k) & (of == S)] for of in "ab")) for k in range(4)]
+    scorer = make_fairness_scorer("conditional_ks")
+    expected = -np.mean([result.statistic for result in within])
+    assert scorer(model, X, amount, sensitive_features=S) == pytest.approx(expected)
+    errors = [np.abs(amount - predicted)[of == S].mean() for of in "ab"]
+    scorer = make_fairness_scorer("mean_absolute_error", aggregate="difference")
+    value = scorer(model, X, amount, sensitive_features=S)
+    assert value == pytest.approx(-abs(errors[0] - errors[1]))
+
+
+def test_scores_of_a_classifier_are_compared_as_numbers():
+    share = MODEL.predict_proba(X)[:, 1]
+    scorer = make_fairness_scorer("ks_difference", response_method="predict_proba")
+    expected = -ks_2samp(share[S == "a"], share[S == "b"]).statistic
+    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
+    three = LogisticRegression().fit(X, Y + (X[:, 2] > 1))
+    shares = three.predict_proba(X)
+    worst = max(ks_2samp(column[S == "a"], column[S == "b"]).statistic for column in shares.T)
+    assert scorer(three, X, Y, sensitive_features=S) == pytest.approx(-worst)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], ["yes", "no"]])

@@ -26,7 +26,7 @@ from fairmi.dependence import PENALTIES
 from fairmi.exceptions import ConvergenceWarning, SensitiveFeaturesError
 from fairmi.metrics import make_fairness_scorer
 from fairmi.path import FairnessPath, fairness_path
-from fairmi.path._folds import Pooled, finer_lams, jackknife_error
+from fairmi.path._folds import HeldOut, finer_lams
 from fairmi.plot import FairnessFrontierDisplay
 
 RANDOM = np.random.default_rng(0)
@@ -165,7 +165,7 @@ def test_impossible_lams_are_named(lams):
 
 @pytest.mark.parametrize("estimator", [LogisticRegression(), MIDebiasedClassifier, "paper"])
 def test_estimator_without_a_path_is_named(estimator):
-    with pytest.raises(TypeError, match="has no fit_path; give a classifier of fairmi"):
+    with pytest.raises(TypeError, match="has no fit_path; give an estimator of fairmi"):
         fairness_path(X, Y, sensitive_features=S, estimator=estimator)
 
 
@@ -372,22 +372,15 @@ def test_unfairness_is_that_of_all_held_out_predictions_together():
     together, of_folds, above = [], [], 0
     for _ in range(30):
         s, said = random.integers(2, size=(2, 300))
-        pooled = Pooled(
-            make_fairness_scorer("demographic_parity_difference"),
-            np.ones(300, bool),
-            said,
-            s,
-            None,
-            np.array([0, 1]),
-        )
+        scorer = make_fairness_scorer("demographic_parity_difference")
+        pooled = HeldOut(scorer, np.arange(300), said, s, None, np.array([0, 1]))
         together.append(pooled.value(said))
         folds = np.arange(300) % 5
         of_folds.append(
             np.mean([parity_difference(said[folds == k], s[folds == k]) for k in range(5)])
         )
         above += pooled.value(said) > pooled.floor(said)
-        error = jackknife_error(pooled.without_blocks(said))
-        assert 0.02 < error < 0.1
+        assert 0.02 < pooled.error(said) < 0.1
     assert np.mean(together) < 0.06  # measured 0.045
     assert np.mean(of_folds) > 0.08  # measured 0.095
     assert above <= 8  # of 30, where 3 are expected and were measured

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from scipy.stats import ks_2samp
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import d2_absolute_error_score, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
@@ -87,6 +89,26 @@ def test_frontier_of_predictions():
     gap = fm.demographic_parity_difference(Y, said["model"], sensitive_features=S)
     np.testing.assert_allclose(display.unfairness, [gap, 0])
     assert [text.get_text() for text in display.ax_.texts] == ["nobody", "model"]
+
+
+def test_frontier_of_predicted_numbers():
+    amounts = 10 * Y + X[:, 1]
+    said = {"mean": np.full(len(Y), amounts.mean()), "shifted": amounts + 0.5}
+    display = FairnessFrontierDisplay.from_predictions(amounts, said, sensitive_features=S)
+    groups = [said["shifted"][np.asarray(S) == value] for value in np.unique(S)]
+    np.testing.assert_allclose(display.unfairness, [0, ks_2samp(*groups).statistic])
+    np.testing.assert_allclose(display.score, [0, r2_score(amounts, amounts + 0.5)], atol=1e-12)
+    assert "KS between groups" in display.ax_.get_xlabel()
+    assert display.ax_.get_ylabel() == "R²"
+    display = FairnessFrontierDisplay.from_predictions(
+        amounts,
+        said,
+        sensitive_features=S,
+        unfairness="wasserstein",
+        score=d2_absolute_error_score,
+    )
+    assert display.ax_.get_ylabel() == "d2 absolute error"
+    assert display.unfairness[1] > 0
 
 
 def test_frontier_names_all_that_stand_apart():
