@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -22,6 +22,7 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
+from fairmi._typing import Columns, Kinds, SensitiveLike, TableLike
 from fairmi.exceptions import warn_of
 from fairmi.networks.config import check_size, layer_sizes, n_batches
 from fairmi.preprocessing import TableEncoder
@@ -29,6 +30,7 @@ from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
     import torch
+    from torch.nn import Module
 
     from fairmi.networks.backprop import Backprop, BackpropConfig
     from fairmi.networks.loop import Outcome
@@ -142,14 +144,14 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         *,
         lam: float = 1.0,
         constraint: str = "demographic_parity",
-        sensitive_columns: Any = None,
+        sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
+        sensitive_kinds: Kinds | None = None,
         group_weight: str | None = None,
         weighted: str = "both",
-        class_weight: Any = None,
-        encoder: Any = None,
+        class_weight: str | Mapping[Hashable, float] | None = None,
+        encoder: Callable[[], Module] | Module | None = None,
         hidden_layer_sizes: int | Sequence[int] = (512,),
         n_critic_steps: int = 40,
         max_iter: int | str = "auto",
@@ -184,10 +186,10 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
 
     def fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Train on X, y and the sensitive features; a second fit starts anew.

@@ -32,6 +32,7 @@ from fairmi._sklearn_compat import (
     safe_indexing,
     seed_of,
 )
+from fairmi._typing import Columns, SensitiveLike, TableLike
 from fairmi.decisions.boosting import FEW_ROWS, AveragedBoosting
 from fairmi.decisions.rule import (
     Cells,
@@ -186,11 +187,11 @@ default="demographic_parity"
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         bound: float = 0.02,
         constraint: str = "demographic_parity",
-        sensitive_columns: Any = None,
+        sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
         group_estimator: Any = None,
@@ -211,10 +212,10 @@ default="demographic_parity"
 
     def fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit the classifiers, and learn the rule from their probabilities.
@@ -337,13 +338,13 @@ default="demographic_parity"
         warn_of(notes, stacklevel=2)
         return other
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: TableLike) -> np.ndarray:
         """Return P(y | x) less what the multipliers take of it, (n_rows, n_classes).
 
         Of two classes the second's less the first's, (n_rows,). The scores of a rule say how far a
@@ -412,7 +413,7 @@ default="demographic_parity"
         counting = [[place[part][place[part] >= 0] for part in split] for split in splits]
         return [(train, test) for train, test in counting if len(test)]
 
-    def _checked_features(self, X: Any) -> Any:
+    def _checked_features(self, X: TableLike) -> Any:
         """Return the columns that the classifiers read of a table."""
         names = getattr(self, "feature_names_in_", None)
         header = Header(type(self).__name__, self.n_features_in_, names)
@@ -430,7 +431,7 @@ default="demographic_parity"
             missing_sensitive=self.missing_sensitive,
         )
 
-    def _membership(self, X: Any) -> np.ndarray:
+    def _membership(self, X: TableLike) -> np.ndarray:
         """Return P(group | x), (n, n_groups); NaN where no group is known."""
         if self.group_estimator_ is not None:
             return np.asarray(self.group_estimator_.predict_proba(X), dtype=np.float64)
@@ -580,11 +581,11 @@ def _one_hot(codes: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def _cross_fit(
-    X: Any,
+    X: TableLike,
     weights: np.ndarray,
     groups: np.ndarray,
     y: np.ndarray,
-    estimator: Any,
+    estimator: BaseEstimator,
     argument: str,
     *,
     splits: Splits | None,
@@ -635,9 +636,9 @@ def even_folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Splits:
 
 
 def _fitted(
-    estimator: Any,
+    estimator: BaseEstimator,
     argument: str,
-    X: Any,
+    X: TableLike,
     y: np.ndarray,
     weights: np.ndarray,
     rows: np.ndarray,

@@ -21,6 +21,7 @@ from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import as_array_rows, check_array_rows
 from fairmi._threads import one_thread
+from fairmi._typing import TableLike
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning, Note
@@ -31,6 +32,7 @@ from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
 if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
     import torch
     from torch import nn
+    from torch.nn import Module
 
     from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import Batch, TrainingRows
@@ -115,7 +117,7 @@ def _blind(claimed: float, found: float) -> str:
     )
 
 
-def few_threads(encoder: Any) -> AbstractContextManager[None]:
+def few_threads(encoder: Callable[[], Module] | Module) -> AbstractContextManager[None]:
     """Train on one thread, but for an encoder of the user's own.
 
     That one takes as many threads as torch is set to: its products may be large.
@@ -162,7 +164,7 @@ class NetworkEstimator(RepresentationEstimator):
 
         return fitted_trunk(self.trunk_, self.architecture_["n_inputs"], self.device).features
 
-    def _checked_features(self, X: Any) -> Any:
+    def _checked_features(self, X: TableLike) -> Any:
         """Return the rows, or the columns of a table, that the encoder reads."""
         if not hasattr(self, "item_shape_"):
             return super()._checked_features(X)
@@ -175,7 +177,7 @@ class NetworkEstimator(RepresentationEstimator):
         check_array_rows(rows, self.item_shape_)
         return rows
 
-    def _represent(self, X: Any) -> np.ndarray:
+    def _represent(self, X: TableLike) -> np.ndarray:
         if self.encoder_ is None:
             return represent_items(self._networks(), X, self._features())
         return represent(self._networks(), self.encoder_, X, self._features())

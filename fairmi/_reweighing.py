@@ -16,6 +16,7 @@ from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import check_labels, check_weights
 from fairmi._data.sensitive import plan_sensitive
 from fairmi._data.tables import check_indexes
+from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning, warn_of
 
@@ -78,12 +79,19 @@ class FairReweighing(BaseEstimator):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(self, *, missing_sensitive: str = "error", sensitive_kinds: Any = None) -> None:
+    def __init__(
+        self, *, missing_sensitive: str = "error", sensitive_kinds: Kinds | None = None
+    ) -> None:
         self.missing_sensitive = missing_sensitive
         self.sensitive_kinds = sensitive_kinds
 
     def fit(
-        self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        *,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
     ) -> Self:
         """Count, and find the weight of each group and label.
 
@@ -146,7 +154,9 @@ class FairReweighing(BaseEstimator):
         self.sample_weight_ = given * _row_weights(self.cell_weights_, members, codes)
         return self
 
-    def weights(self, X: Any, y: Any, sensitive_features: Any) -> np.ndarray:
+    def weights(
+        self, X: TableLike, y: ColumnLike, sensitive_features: SensitiveLike
+    ) -> np.ndarray:
         """Return the weights of other rows, (n_rows,), by the counts of `fit`.
 
         Raises
@@ -230,11 +240,11 @@ class FairReweighingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimato
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: BaseEstimator,
         *,
-        sensitive_columns: Any = None,
+        sensitive_columns: Columns | None = None,
         missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
+        sensitive_kinds: Kinds | None = None,
     ) -> None:
         self.estimator = estimator
         self.sensitive_columns = sensitive_columns
@@ -302,19 +312,19 @@ class FairReweighingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimato
                 setattr(self, name, getattr(self.estimator_, name))
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict(X))
 
     @available_if(lambda self: hasattr(self.estimator, "predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict_proba(X))
 
     @available_if(lambda self: hasattr(self.estimator, "decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: TableLike) -> np.ndarray:
         """Return the classifier's scores."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.decision_function(X))

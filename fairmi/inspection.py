@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from scipy.stats import norm, rankdata
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.utils import check_random_state
 
 from fairmi._data.groups import Groups, group_rows, sensitive_frame
 from fairmi._data.tables import check_indexes, is_frame, n_rows
+from fairmi._typing import ColumnLike, Predictor, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._rows import comparable_groups
 
 __all__ = ["GapImportance", "gap_importance"]
@@ -75,19 +76,19 @@ class GapImportance:
 
 
 def gap_importance(
-    model: Any,
-    X: Any,
-    sensitive_features: Any,
-    y: Any = None,
+    model: Predictor,
+    X: TableLike,
+    sensitive_features: SensitiveLike,
+    y: ColumnLike | None = None,
     *,
     columns: Mapping[str, Sequence[Any]] | Sequence[Any] | None = None,
-    strata: Any = None,
-    pos_label: Any = None,
-    probe: Any = "auto",
+    strata: SensitiveLike | None = None,
+    pos_label: Hashable | None = None,
+    probe: str | BaseEstimator = "auto",
     n_repeats: int = 5,
     confidence: float = 0.95,
     n_jobs: int | None = None,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> GapImportance:
     """Measure how much of the gap between groups goes where a column is permuted.
 
@@ -234,7 +235,7 @@ def _named_sets(X: Any, columns: Any) -> dict[str, list[Any]]:
     return sets
 
 
-def _positive(model: Any, pos_label: Any) -> Any:
+def _positive(model: Predictor, pos_label: Hashable) -> Any:
     """Return the class whose rates matter, None for a regressor."""
     # A model of another package may have no tags of scikit-learn's.
     has_tags = not hasattr(model, "classes_") and hasattr(model, "__sklearn_tags__")
@@ -252,14 +253,14 @@ def _positive(model: Any, pos_label: Any) -> Any:
 
 
 def _figures(
-    X: Any,
+    X: TableLike,
     *,
     pair: Mapping[str, tuple[int, int]],
-    model: Any,
+    model: Predictor,
     groups: Groups,
     labels: np.ndarray | None,
-    positive: Any,
-    probe: Any,
+    positive: Hashable,
+    probe: str | BaseEstimator,
     folds: int,
 ) -> dict[str, tuple[float, np.ndarray, tuple[int, int] | None]]:
     """Return value, influence (n,) and the two groups, if any, of each figure of the model on X.
@@ -290,7 +291,7 @@ def _figures(
     return figures
 
 
-def _scores(model: Any, X: Any, answers: np.ndarray) -> np.ndarray:
+def _scores(model: Predictor, X: TableLike, answers: np.ndarray) -> np.ndarray:
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, method):
             return np.asarray(getattr(model, method)(X))
@@ -323,7 +324,9 @@ def _gap(
     return float(value), influence
 
 
-def _probe_auc(probe: Any, scores: np.ndarray, groups: Groups, folds: int) -> Influence:
+def _probe_auc(
+    probe: str | BaseEstimator, scores: np.ndarray, groups: Groups, folds: int
+) -> Influence:
     """Return what a probe recovers out of fold: the mean AUC of each group against the rest."""
     Z = scores.reshape(len(scores), -1)
     if Z.shape[1] == 2:  # of two probabilities one tells the other
@@ -355,7 +358,7 @@ def _auc(scores: np.ndarray, is_group: np.ndarray) -> Influence:
 
 
 def _change(
-    X: Any,
+    X: TableLike,
     chosen: list[Any],
     layers: np.ndarray,
     figures: Callable[[Any], dict[str, tuple[float, np.ndarray, Any]]],

@@ -15,6 +15,7 @@ PACKAGE = Path(fairmi.__file__).parent
 # A file imports only from lower layers; the files of a folder may also import one another.
 LAYERS = {
     "exceptions": 0,
+    "_typing": 0,
     "_sklearn_compat": 0,
     "datasets": 0,
     "core": 1,

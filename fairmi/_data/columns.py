@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -67,7 +67,7 @@ def column_positions(
     return positions
 
 
-def _kind(name: Any) -> type | None:
+def _kind(name: Hashable) -> type | None:
     """Return what tells True, 1 and 1.0 apart, which are equal; None for what is no name."""
     try:
         hash(name)  # a tuple that holds a list says only now that it has none

@@ -24,6 +24,7 @@ from fairmi._data.probabilities import (
     probability_columns,
     shares_of_groups,
 )
+from fairmi._typing import Kinds
 from fairmi.core.membership import Membership
 from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, SmallGroupWarning
 
@@ -288,7 +289,7 @@ def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str
 
 
 def _probability_plan(
-    frame: pd.DataFrame, kinds: Any, missing: str, argument: str
+    frame: pd.DataFrame, kinds: Kinds, missing: str, argument: str
 ) -> AttributePlan:
     if missing == "category":
         raise SensitiveFeaturesError(

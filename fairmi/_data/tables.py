@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from fairmi._data.values import ColumnValues, read_values
+from fairmi._typing import TableLike
 from fairmi.exceptions import SensitiveFeaturesError
 
 _MAX_NAMED = 5
@@ -119,7 +120,7 @@ def _checked_frame(estimator: BaseEstimator, X: pd.DataFrame, *, reset: bool) ->
     return X
 
 
-def _frame_of_objects(X: Any) -> pd.DataFrame | None:
+def _frame_of_objects(X: TableLike) -> pd.DataFrame | None:
     """Return rows of text, dates and numbers as a frame, None where they are something else."""
     try:
         objects = X if isinstance(X, np.ndarray) else np.array(X, dtype=object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -57,7 +57,7 @@ class BatchReader:
         }
 
 
-def positive_codes(values: Any, n_rows: int, argument: str, pos_label: Any) -> np.ndarray:
+def positive_codes(values: Any, n_rows: int, argument: str, pos_label: Hashable) -> np.ndarray:
     """Return 1 for `pos_label`, 0 for another class and UNKNOWN for none, (n_rows,)."""
     frame = sensitive_frame(values, argument=argument)
     if frame.shape != (n_rows, 1):
@@ -112,13 +112,13 @@ def _count_groups(
     return counts
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value)
 
 
-def plain_time(time: Any) -> Time:
+def plain_time(time: Hashable) -> Time:
     """Return a time that JSON holds and that can be sorted: ISO text for dates, or a number."""
     if isinstance(time, np.datetime64):
         time = pd.Timestamp(time)

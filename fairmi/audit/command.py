@@ -12,13 +12,16 @@ from typing import Any
 import pandas as pd
 
 from fairmi._data.options import add_jobs, confidence, new_file, seed
+from fairmi._typing import Predictor
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
 
 OUTPUTS = ("html", "json", "csv", "card")
 
 
-def add_audit_command(subparsers: Any) -> argparse.ArgumentParser:
+def add_audit_command(
+    subparsers: argparse._SubParsersAction,
+) -> argparse.ArgumentParser:
     """Add `audit` to the subparsers of a command line; its `run` takes the parsed arguments."""
     parser = subparsers.add_parser(
         "audit",
@@ -160,7 +163,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _features(model: Any, table: pd.DataFrame, others: list[str]) -> pd.DataFrame:
+def _features(model: Predictor, table: pd.DataFrame, others: list[str]) -> pd.DataFrame:
     """Take the columns that the model was fitted on, by name; else all but target and clusters."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.batches import BatchReader, check_features, plain_time
 from fairmi.audit.periods import RATES, UNKNOWN, Counts, Periods, Time, rate_counts
 from fairmi.audit.pictures import BLUE, GREY, VERMILION
@@ -157,7 +158,7 @@ class FairnessMonitor:
         return self._alarms[0].since if self._alarms else None
 
     def update(
-        self, y_pred: Any, sensitive_features: Any, y_true: Any = None, time: Any = None
+        self, y_pred: Any, sensitive_features: Any, y_true: Any = None, time: Hashable = None
     ) -> FairnessMonitor:
         """Count a batch of predictions, and look.
 
@@ -200,7 +201,11 @@ class FairnessMonitor:
         return self
 
     def add_labels(
-        self, y_true: Any, y_pred: Any, sensitive_features: Any, time: Any = None
+        self,
+        y_true: ColumnLike,
+        y_pred: ColumnLike,
+        sensitive_features: SensitiveLike,
+        time: Hashable = None,
     ) -> FairnessMonitor:
         """Give labels to rows that were counted without one, and look.
 
@@ -498,7 +503,9 @@ class FairnessMonitor:
             lines.append(table.to_string(index=False, float_format="{:.3f}".format))
         return "\n".join(lines)
 
-    def _read(self, y_pred: Any, sensitive_features: Any, y_true: Any) -> Counts:
+    def _read(
+        self, y_pred: ColumnLike, sensitive_features: SensitiveLike, y_true: ColumnLike
+    ) -> Counts:
         reader = BatchReader(self.pos_label, self.intersections)
         return reader.counts(y_pred, sensitive_features, y_true, self._counts.groups)
 

@@ -18,7 +18,9 @@ from fairmi.audit.monitor import FairnessMonitor, write_json
 from fairmi.audit.periods import RATES
 
 
-def add_monitor_command(subparsers: Any) -> argparse.ArgumentParser:
+def add_monitor_command(
+    subparsers: argparse._SubParsersAction,
+) -> argparse.ArgumentParser:
     """Add `monitor` to the subparsers of a command line; its `run` takes the parsed arguments."""
     parser = subparsers.add_parser(
         "monitor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import Any
@@ -20,6 +20,7 @@ from fairmi._data.probabilities import (
     shares_of_groups,
 )
 from fairmi._data.tables import check_indexes
+from fairmi._typing import ColumnLike, RandomState
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.periods import UNKNOWN
 from fairmi.metrics._rows import cluster_codes
@@ -95,15 +96,15 @@ class ProbableDisparities:
 
 
 def probable_disparities(
-    y_pred: Any,
+    y_pred: ColumnLike,
     probabilities: Any,
-    y_true: Any = None,
+    y_true: ColumnLike | None = None,
     *,
-    pos_label: Any = 1,
-    clusters: Any = None,
+    pos_label: Hashable = 1,
+    clusters: ColumnLike | None = None,
     confidence: float = 0.95,
     n_boot: int = 200,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> ProbableDisparities:
     """Compare groups that are known by probabilities: weighted, and at least and at most.
 
@@ -242,7 +243,7 @@ def _drawn_sums(
     shares: np.ndarray,
     cells: np.ndarray,
     bins: Sequence[np.ndarray],
-    clusters: Any,
+    clusters: ColumnLike | None,
     n_boot: int,
     rng: np.random.Generator,
 ) -> np.ndarray:

@@ -132,7 +132,7 @@ def _checked(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     return (grey * np.float32(255 / scale)).astype(np.float32), codes.astype(np.int64)
 
 
-def _check_number(name: str, value: Any, most: float) -> None:
+def _check_number(name: str, value: object, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= most:
         bound = "0 or more" if most == np.inf else f"from 0 to {most:g}"
         raise ValueError(f"{name}={value!r} is no number that can be used; give one {bound}.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 class LazyArray:
@@ -91,7 +92,7 @@ class LazyArray:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self._read(position) for position in self.index)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Read all rows.
 
         Raises

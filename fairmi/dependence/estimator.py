@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from fairmi._sklearn_compat import seed_of
 from fairmi._threads import one_thread
+from fairmi._typing import RandomState, SensitiveLike, TableLike
 from fairmi.dependence.densities import conditional_critic
 from fairmi.dependence.layers import PairCritic, SmoothMLP
 from fairmi.dependence.penalty import Penalty
@@ -190,7 +191,7 @@ class CriticBound(Penalty):
         """Return M untrained critics for Z of `n_components` units."""
         return self._smooth_critic(n_models, n_components, sensitive, generator)
 
-    def fit(self, Z: Any, C: Any, *, random_state: Any = None) -> Self:
+    def fit(self, Z: TableLike, C: SensitiveLike, *, random_state: RandomState = None) -> Self:
         """Train a critic on rows of Z and C.
 
         A fifth part of the rows is held out to choose the step at which the critic was best.
@@ -229,7 +230,7 @@ class CriticBound(Penalty):
         self.reader_ = reader
         return self
 
-    def estimate(self, Z: Any, C: Any) -> float:
+    def estimate(self, Z: TableLike, C: SensitiveLike) -> float:
         """Return the bound in nats on rows of Z and C.
 
         On the rows of `fit` it is too high, by what the critic learned of them by heart; other

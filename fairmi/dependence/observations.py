@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array
 
 from fairmi._data.groups import column_kinds, group_rows, sensitive_frame
 from fairmi._data.sensitive import AttributePlan
+from fairmi._typing import SensitiveLike, TableLike
 from fairmi.exceptions import SensitiveFeaturesError
 
 _N_RAMPS = 8
@@ -67,7 +68,7 @@ class Reader:
     `plain_c` asks for normal scores alone of continuous C, else features.
     """
 
-    def __init__(self, Z: Any, C: Any, *, plain_c: bool) -> None:
+    def __init__(self, Z: TableLike, C: SensitiveLike, *, plain_c: bool) -> None:
         self.plain_c = plain_c
         matrix = matrix_of(Z)
         frame = _frame(C, len(matrix))
@@ -87,7 +88,7 @@ class Reader:
         """Groups, or 0 where the critic reads values."""
         return self.columns.n_groups
 
-    def read(self, Z: Any, C: Any) -> Observations:
+    def read(self, Z: TableLike, C: SensitiveLike) -> Observations:
         """Return rows as the critic reads them; groups must be among those of fit."""
         matrix = matrix_of(Z)
         if matrix.shape[1] != len(self.of_z.tables):
@@ -110,14 +111,14 @@ class Reader:
         return Observations(z, None, self.columns.joined(scores, codes))
 
 
-def matrix_of(Z: Any) -> np.ndarray:
+def matrix_of(Z: TableLike) -> np.ndarray:
     """Return Z as a float64 matrix; one dimension is one column."""
     if getattr(Z, "ndim", None) == 1 or (isinstance(Z, list) and Z and np.ndim(Z[0]) == 0):
         Z = np.asarray(Z)[:, None]
     return check_array(Z, dtype=np.float64, input_name="Z", ensure_min_samples=2)
 
 
-def _frame(C: Any, n_rows: int) -> Any:
+def _frame(C: SensitiveLike, n_rows: int) -> Any:
     frame = sensitive_frame(C, argument="C")
     if len(frame) != n_rows:
         raise SensitiveFeaturesError(

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 _OPSET, _ML_OPSET, _ML_OPSET_OF_TREES = 17, 3, 5
 _IR_VERSION = 10
@@ -31,7 +32,7 @@ class Graph:
         self._nodes.append(node)
         return output
 
-    def constant(self, values: Any, dtype: Any = np.float64) -> str:
+    def constant(self, values: Any, dtype: DTypeLike = np.float64) -> str:
         """Return the name of a constant."""
         name = f"fairmi:constant {len(self._constants)}"
         self._constants.append(self.tensor(np.asarray(values, dtype=dtype), name))
@@ -66,7 +67,7 @@ class Graph:
         """Return matrices side by side."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
 
-    def cast(self, of: str, dtype: Any) -> str:
+    def cast(self, of: str, dtype: DTypeLike) -> str:
         """Return a tensor in another type."""
         kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.op("Cast", of, to=kind)

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 
 from fairmi._data.tables import check_indexes
+from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._independence import (
     Order,
     RecurringValues,
@@ -60,15 +61,15 @@ class Sample:
     @classmethod
     def make(
         cls,
-        Z: Any,
-        sensitive_features: Any,
+        Z: TableLike,
+        sensitive_features: SensitiveLike,
         *,
         kind: str,
         cv: int,
-        random_state: Any,
-        sample_weight: Any = None,
-        clusters: Any = None,
-        given: Any = None,
+        random_state: RandomState,
+        sample_weight: ColumnLike | None = None,
+        clusters: ColumnLike | None = None,
+        given: SensitiveLike | None = None,
         argument: str = "sensitive_features",
     ) -> Sample:
         """Check the arguments of a report."""
@@ -350,7 +351,7 @@ def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
     return weight[:, None] * (columns - np.average(columns, axis=0, weights=weight))
 
 
-def _checked_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+def _checked_weights(sample_weight: ColumnLike | None, n_rows: int) -> np.ndarray:
     if sample_weight is None:
         return np.ones(n_rows)
     weight = np.asarray(sample_weight, dtype=np.float64)

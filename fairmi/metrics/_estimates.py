@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.spatial import cKDTree
 from scipy.special import digamma, ndtri
 from scipy.stats import norm
+from sklearn.base import BaseEstimator
 
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._rows import Target, cluster_sums
@@ -80,7 +80,11 @@ def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
 
 
 def probe_log_ratios(
-    sample: Sample, *, probe: Any, n_jobs: int | None, more: Densities | None = None
+    sample: Sample,
+    *,
+    probe: str | BaseEstimator,
+    n_jobs: int | None,
+    more: Densities | None = None,
 ) -> LogRatios:
     """Return held-out log ratios of a mixture of the probes and of "Z tells nothing".
 

@@ -18,6 +18,7 @@ from fairmi._data.groups import (
     sensitive_frame,
 )
 from fairmi._data.labels import plain_series
+from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._representation import Representation
 
@@ -62,7 +63,7 @@ class Target:
 
 
 def as_target(
-    sensitive_features: Any,
+    sensitive_features: SensitiveLike,
     n_rows: int,
     *,
     kind: str = "auto",
@@ -97,7 +98,7 @@ def as_target(
     return Target("continuous", values, ())
 
 
-def comparable_groups(sensitive_features: Any, n_rows: int) -> Groups:
+def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
     """Return the groups of the rows, of two rows each on average at the least.
 
     Raises
@@ -144,7 +145,7 @@ def strata_of(y: Any, n_rows: int, *, argument: str = "y") -> list[tuple[Any, np
     return [(value, np.flatnonzero(codes == k)) for k, value in enumerate(values)]
 
 
-def cluster_codes(clusters: Any, n_rows: int) -> np.ndarray | None:
+def cluster_codes(clusters: ColumnLike | None, n_rows: int) -> np.ndarray | None:
     """Return the code of each row's cluster, shape (n_rows,); None where none are given.
 
     Raises

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
+from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._estimates import (
     CHOICE_ERROR,
@@ -99,15 +101,15 @@ class MutualInformationReport:
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def mutual_information_score(
-    Z: Any,
-    C: Any,
+    Z: TableLike,
+    C: SensitiveLike,
     *,
-    given: Any = None,
-    estimator: Any = "auto",
+    given: SensitiveLike | None = None,
+    estimator: BaseEstimator = "auto",
     kind: str = "auto",
     cv: int = 5,
-    clusters: Any = None,
-    random_state: Any = None,
+    clusters: ColumnLike | None = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> float:
     """Return the mutual information of Z and C in nats.
@@ -152,16 +154,16 @@ def mutual_information_score(
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def mutual_information_report(
-    Z: Any,
-    C: Any,
+    Z: TableLike,
+    C: SensitiveLike,
     *,
-    given: Any = None,
-    estimator: Any = "auto",
+    given: SensitiveLike | None = None,
+    estimator: BaseEstimator = "auto",
     kind: str = "auto",
     cv: int = 5,
-    clusters: Any = None,
+    clusters: ColumnLike | None = None,
     n_permutations: int = 20,
-    random_state: Any = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> MutualInformationReport:
     """Report the mutual information of Z and C in nats, with what independence gives.
@@ -281,7 +283,9 @@ def mutual_information_report(
     )
 
 
-def conditional_mutual_information_score(Z: Any, C: Any, y: Any, **options: Any) -> float:
+def conditional_mutual_information_score(
+    Z: TableLike, C: SensitiveLike, y: ColumnLike, **options: Any
+) -> float:
     """Return `mutual_information_score(Z, C, given=y, ...)`: the old name of that.
 
     .. deprecated:: 0.3
@@ -291,7 +295,7 @@ def conditional_mutual_information_score(Z: Any, C: Any, y: Any, **options: Any)
 
 
 def conditional_mutual_information_report(
-    Z: Any, C: Any, y: Any, **options: Any
+    Z: TableLike, C: SensitiveLike, y: ColumnLike, **options: Any
 ) -> MutualInformationReport:
     """Return `mutual_information_report(Z, C, given=y, ...)`: the old name of that.
 
@@ -314,7 +318,7 @@ def information_of(
     whole: Sample,
     parts: Sequence[Sample],
     *,
-    estimator: Any = "auto",
+    estimator: BaseEstimator = "auto",
     n_permutations: int = 0,
     random: np.random.RandomState | None = None,
     n_jobs: int | None = None,
@@ -346,7 +350,7 @@ def information_of(
     )
 
 
-def _check_plugin(sample: Sample, estimator: Any) -> None:
+def _check_plugin(sample: Sample, estimator: BaseEstimator) -> None:
     if not isinstance(estimator, str) or estimator != "plugin":
         return
     if sample.target.continuous:
@@ -370,13 +374,15 @@ def _few_cells(sample: Sample, n_parts: int) -> bool:
 
 
 def _estimate(
-    parts: Sequence[Sample], *, plugin: bool, probe: Any, n_jobs: int | None
+    parts: Sequence[Sample], *, plugin: bool, probe: str | BaseEstimator, n_jobs: int | None
 ) -> LogRatios:
     """Return the log ratios of all rows, in the order of the parts."""
     return LogRatios.combine([_log_ratios(part, plugin, probe, n_jobs) for part in parts])
 
 
-def _log_ratios(sample: Sample, plugin: bool, probe: Any, n_jobs: int | None) -> LogRatios:
+def _log_ratios(
+    sample: Sample, plugin: bool, probe: str | BaseEstimator, n_jobs: int | None
+) -> LogRatios:
     if len(np.unique(sample.target.values)) < 2:
         return LogRatios(np.zeros(len(sample)))
     if plugin:
@@ -402,7 +408,7 @@ def _permuted(sample: Sample, random: Any) -> Sample:
     return sample.with_target(replace(sample.target, values=values[order(random)]))
 
 
-def _probe_bound(sample: Sample, probe: Any) -> float:
+def _probe_bound(sample: Sample, probe: str | BaseEstimator) -> float:
     """Return what the probes' estimate exceeds in at most 5 % of independent samples."""
     largest = 1 if sample.clusters is None else int(np.bincount(sample.clusters).max())
     panel = isinstance(probe, str) and probe == "panel"

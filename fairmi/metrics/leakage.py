@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import chi2, norm, t
+from sklearn.base import BaseEstimator
 
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, validate_params
+from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._cross_fit import (
     Sample,
@@ -148,16 +150,16 @@ class LeakageReport:
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def leakage_score(
-    Z: Any,
-    sensitive_features: Any,
+    Z: TableLike,
+    sensitive_features: SensitiveLike,
     *,
-    given: Any = None,
-    probe: Any = "panel",
+    given: SensitiveLike | None = None,
+    probe: str | BaseEstimator = "panel",
     kind: str = "auto",
     cv: int = 5,
-    sample_weight: Any = None,
-    clusters: Any = None,
-    random_state: Any = None,
+    sample_weight: ColumnLike | None = None,
+    clusters: ColumnLike | None = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> float:
     """Return how well fresh probes recover the sensitive attribute from Z: the worst counts.
@@ -219,16 +221,16 @@ def leakage_score(
 
 @validate_params(_CONSTRAINTS, prefer_skip_nested_validation=True)
 def leakage_report(
-    Z: Any,
-    sensitive_features: Any,
+    Z: TableLike,
+    sensitive_features: SensitiveLike,
     *,
-    given: Any = None,
-    probe: Any = "panel",
+    given: SensitiveLike | None = None,
+    probe: str | BaseEstimator = "panel",
     kind: str = "auto",
     cv: int = 5,
-    sample_weight: Any = None,
-    clusters: Any = None,
-    random_state: Any = None,
+    sample_weight: ColumnLike | None = None,
+    clusters: ColumnLike | None = None,
+    random_state: RandomState = None,
     n_jobs: int | None = None,
 ) -> LeakageReport:
     """Report how well fresh probes recover the sensitive attribute, and whether it is chance.
@@ -367,7 +369,7 @@ def leakage_report(
 
 
 def conditional_leakage_report(
-    Z: Any, sensitive_features: Any, y: Any, **options: Any
+    Z: TableLike, sensitive_features: SensitiveLike, y: ColumnLike, **options: Any
 ) -> LeakageReport:
     """Return `leakage_report(Z, sensitive_features, given=y, ...)`: the old name of that.
 
@@ -382,7 +384,11 @@ def conditional_leakage_report(
 
 
 def leakage_of(
-    whole: Sample, parts: Sequence[Sample], *, probe: Any, n_jobs: int | None = None
+    whole: Sample,
+    parts: Sequence[Sample],
+    *,
+    probe: str | BaseEstimator,
+    n_jobs: int | None = None,
 ) -> LeakageReport:
     """Return the report of a sample, from the parts of it in each of which labels are the same."""
     reports = []
@@ -397,7 +403,7 @@ def leakage_of(
     return _combined(reports, share / share.sum(), whole.target)
 
 
-def _usable(sample: Sample, given: Any) -> list[Sample]:
+def _usable(sample: Sample, given: SensitiveLike) -> list[Sample]:
     """Return the rows of each label in which there is something to tell apart."""
     usable, left_out = [], []
     for value, part in sample.strata(given):
@@ -438,12 +444,14 @@ def _aspects(sample: Sample) -> list[Sample]:
     ]
 
 
-def _fitted(sample: Sample, probe: Any, n_jobs: int | None) -> list[list[Score]]:
+def _fitted(sample: Sample, probe: str | BaseEstimator, n_jobs: int | None) -> list[list[Score]]:
     predictions = sample.cross_fitted(choose_probes(probe, sample.target), n_jobs)
     return fold_scores(sample, predictions)
 
 
-def _measured(sample: Sample, probe: Any, n_jobs: int | None, n_aspects: int) -> LeakageReport:
+def _measured(
+    sample: Sample, probe: str | BaseEstimator, n_jobs: int | None, n_aspects: int
+) -> LeakageReport:
     probes = choose_probes(probe, sample.target)
     in_order = sample.in_order(probes, n_jobs)
     cross_fitted = sample.cross_fitted(probes, n_jobs)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -23,6 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._threads import one_thread_if_few
+from fairmi._typing import Predictor
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._probe_features import DigitSelector, WaveSelector
 from fairmi.metrics._rows import Target
@@ -116,7 +117,7 @@ PANEL = {
 }
 
 
-def choose_probes(probe: Any, target: Target) -> tuple[Probe, ...]:
+def choose_probes(probe: str | BaseEstimator, target: Target) -> tuple[Probe, ...]:
     """Return the panel, one of its probes by name, or the caller's own estimator as a probe.
 
     Raises
@@ -139,7 +140,7 @@ def choose_probes(probe: Any, target: Target) -> tuple[Probe, ...]:
     return (Probe(type(probe).__name__, partial(_copy, probe), sys.maxsize),)
 
 
-def _copy(estimator: Any, task: Task) -> Any:
+def _copy(estimator: BaseEstimator, task: Task) -> Any:
     return clone(estimator)
 
 
@@ -250,7 +251,7 @@ def _at_most(rows: np.ndarray, most: int, target: Target, rng: np.random.Generat
     return np.concatenate([rows[first], np.delete(rows, first)[: most - len(first)]])
 
 
-def _weight_argument(model: Any) -> str | None:
+def _weight_argument(model: Predictor) -> str | None:
     if isinstance(model, Pipeline):
         name, last = model.steps[-1]
         return f"{name}__sample_weight" if has_fit_parameter(last, "sample_weight") else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
@@ -13,12 +13,13 @@ import fairlearn.metrics
 import numpy as np
 import sklearn.metrics
 from fairlearn.metrics import MetricFrame
-from sklearn.base import is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._data.columns import named_columns, sensitive_columns_of
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._rows import comparable_groups
@@ -70,7 +71,7 @@ def make_fairness_scorer(
     aggregate: str | None = None,
     greater_is_better: bool | None = None,
     response_method: str = "predict",
-    pos_label: Any = None,
+    pos_label: Hashable | None = None,
     sensitive_columns: str | int | Sequence[str | int] | None = None,
 ) -> FairnessScorer:
     """Make a scorer of a fairness metric, for GridSearchCV, cross_validate and their kin.
@@ -183,12 +184,12 @@ class FairnessScorer:
 
     def __call__(
         self,
-        estimator: Any,
-        X: Any,
-        y_true: Any,
+        estimator: BaseEstimator,
+        X: TableLike,
+        y_true: ColumnLike,
         *,
-        sensitive_features: Any = None,
-        sample_weight: Any = None,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
     ) -> float:
         """Return the metric of what the estimator says of X, negated if lower is better."""
         check_indexes(
@@ -219,12 +220,12 @@ class FairnessScorer:
 
     def _score_func(
         self,
-        y_true: Any,
-        y_pred: Any,
+        y_true: ColumnLike,
+        y_pred: ColumnLike,
         *,
-        sensitive_features: Any = None,
-        sample_weight: Any = None,
-        pos_label: Any = None,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
+        pos_label: Hashable | None = None,
     ) -> float:
         """Return the score of labels, as TunedThresholdClassifierCV asks for them."""
         if sensitive_features is None or self.response_method != "predict":
@@ -242,9 +243,9 @@ class FairnessScorer:
         self,
         y_true: np.ndarray,
         y_pred: np.ndarray,
-        estimator: Any,
-        sensitive_features: Any,
-        sample_weight: Any,
+        estimator: BaseEstimator,
+        sensitive_features: SensitiveLike,
+        sample_weight: ColumnLike | None,
     ) -> float:
         groups = comparable_groups(sensitive_features, len(y_true))
         weight = None if sample_weight is None else np.asarray(sample_weight)
@@ -354,12 +355,12 @@ class Predictions:
         if classes is not None:
             self.classes_ = classes
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return the predictions."""
         return self.predicted
 
 
-def predicts_numbers(estimator: Any) -> bool:
+def predicts_numbers(estimator: BaseEstimator) -> bool:
     """Whether it is a regressor, by scikit-learn's tags or, where it has none, by its type."""
     if hasattr(estimator, "__sklearn_tags__"):
         return is_regressor(estimator)
@@ -367,7 +368,7 @@ def predicts_numbers(estimator: Any) -> bool:
 
 
 def label_codes(
-    estimator: Any, y_true: np.ndarray, y_pred: np.ndarray | None = None
+    estimator: BaseEstimator, y_true: np.ndarray, y_pred: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return codes of `y_true` and `y_pred`, both of shape (n_rows,), and the classes.
 
@@ -385,7 +386,7 @@ def label_codes(
     return true, predicted, classes
 
 
-def positive_code(classes: np.ndarray, pos_label: Any) -> int:
+def positive_code(classes: np.ndarray, pos_label: Hashable) -> int:
     """Return the code of the class that rates are of.
 
     Raises
@@ -435,7 +436,9 @@ OF_NUMBERS = {
 }
 
 
-def _largest(pairs: Pairs, y_pred: np.ndarray, codes: np.ndarray, sample_weight: Any) -> float:
+def _largest(
+    pairs: Pairs, y_pred: np.ndarray, codes: np.ndarray, sample_weight: ColumnLike | None
+) -> float:
     members = Membership.of_codes(codes, int(codes.max()) + 1)
     return largest_pair(pairs(np.asarray(y_pred, dtype=np.float64), members, sample_weight))[0]
 

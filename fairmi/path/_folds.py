@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from fairmi._sklearn_compat import safe_indexing
@@ -157,7 +158,7 @@ class HeldOut:
 
 
 def fit_and_judge(
-    estimator: Any, lams: Sequence[float], rows: FitRows, score: Any
+    estimator: BaseEstimator, lams: Sequence[float], rows: FitRows, score: Any
 ) -> tuple[list[Any], Judged]:
     """Return the models of all λ, and what they make of the rows of the fit."""
     with one_thread_if_few(len(rows.codes)):
@@ -166,7 +167,7 @@ def fit_and_judge(
 
 
 def judge_fold(
-    estimator: Any,
+    estimator: BaseEstimator,
     lams: Sequence[float],
     rows: FitRows,
     score: Any,
@@ -225,7 +226,7 @@ def finer_lams(lams: np.ndarray, unfairness: np.ndarray, n_more: int) -> np.ndar
     return np.array(added)
 
 
-def _fitted(estimator: Any, lams: Sequence[float], rows: FitRows) -> list[Any]:
+def _fitted(estimator: BaseEstimator, lams: Sequence[float], rows: FitRows) -> list[Any]:
     """Return the models of all λ.
 
     Raises

@@ -9,8 +9,10 @@ from numbers import Integral
 from typing import Any
 
 import joblib
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_memory
 
+from fairmi._typing import SensitiveLike
 from fairmi.path._path import last_step
 
 _PACKAGES = ("fairmi", "numpy", "scikit-learn", "torch")
@@ -33,7 +35,7 @@ class KeptJobs:
         If another fit would give other results, or something has no hash.
     """
 
-    def __init__(self, memory: Any, estimator: Any, given: Any) -> None:
+    def __init__(self, memory: Any, estimator: BaseEstimator, given: SensitiveLike) -> None:
         self.run: Callable[..., Any] = run
         self.key: str | None = None
         if memory is None:
@@ -72,6 +74,6 @@ class KeptJobs:
         return joblib.delayed(self.run)(key, job, arguments)
 
 
-def run(key: Any, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def run(key: object, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """Do a job; `key` is what its result is kept under."""
     return job(*arguments)

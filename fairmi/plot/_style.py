@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from fairmi.audit.pictures import COLOURS, GRID
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Marks and line styles tell apart what colours do not in grey.
 MARKS = ("o", "s", "D", "^", "v", "P", "X")
@@ -19,7 +23,7 @@ def look(i: int, *, line: bool = True) -> dict[str, Any]:
     return {**style, "linestyle": LINES[i % len(LINES)] if line else "none"}
 
 
-def require(estimator: Any, attribute: str) -> Any:
+def require(estimator: BaseEstimator, attribute: str) -> Any:
     """Return what `fit` has left in that attribute.
 
     Raises
@@ -53,7 +57,7 @@ def axes_or_new(ax: Any) -> Any:
     return plt.subplots(layout="constrained")[1]
 
 
-def tidy(ax: Any) -> None:
+def tidy(ax: Axes) -> None:
     """Take away what carries no number."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, color=GRID, linewidth=0.8)

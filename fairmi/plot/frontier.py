@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 
+from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.pictures import GREY, VERMILION
 from fairmi.metrics.scorers import Predictions, make_fairness_scorer
 from fairmi.plot._style import axes_or_new, look, require, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PARITY = "demographic_parity_difference"
 # Names of axes that are not their keys without underscores.
@@ -84,7 +88,7 @@ class FairnessFrontierDisplay:
         *,
         unfairness: str | None = None,
         score: str | None = None,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> FairnessFrontierDisplay:
         """Draw the candidates of a fitted search, as it measured them on held-out rows.
 
@@ -128,13 +132,13 @@ Pipeline that ends in one
     @classmethod
     def from_predictions(
         cls,
-        y_true: Any,
+        y_true: ColumnLike,
         predictions: Mapping[str, Any],
         *,
-        sensitive_features: Any,
+        sensitive_features: SensitiveLike,
         unfairness: str | None = None,
         score: Callable[[Any, Any], float] | None = None,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> FairnessFrontierDisplay:
         """Draw models by their predictions for the same rows, given by name: labels or numbers.
 
@@ -209,7 +213,7 @@ Pipeline that ends in one
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _name(self, ax: Any, front: np.ndarray, things: list[Any]) -> None:
+    def _name(self, ax: Axes, front: np.ndarray, things: list[Any]) -> None:
         """Write names beside candidates, the chosen one first, clear of `things` and of others."""
         ax.figure.figure.draw_without_rendering()  # what decides where the axes lie
         taken = [thing.get_window_extent() for thing in things]
@@ -278,7 +282,7 @@ def _names(params: Any) -> list[str]:
     ]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

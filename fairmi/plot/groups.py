@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from fairmi._data.tables import check_indexes
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.audit.comparisons import GroupRates, attribute_name, group_names
 from fairmi.audit.measures import Figure
 from fairmi.audit.pictures import rate_panels
 from fairmi.audit.predictions import FittedModel, given_predictions
 from fairmi.metrics._rows import comparable_groups
 from fairmi.plot._style import axes_or_new, look, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class GroupMetricsDisplay:
@@ -47,14 +52,14 @@ class GroupMetricsDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
+        estimator: BaseEstimator,
+        X: TableLike,
+        y: ColumnLike,
         *,
-        sensitive_features: Any,
-        pos_label: Any = None,
+        sensitive_features: SensitiveLike,
+        pos_label: Hashable | None = None,
         confidence: float = 0.95,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> GroupMetricsDisplay:
         """Draw the rates of a fitted classifier on X and y, those of `pos_label` if it is given.
 
@@ -73,13 +78,13 @@ class GroupMetricsDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y_true: Any,
-        y_pred: Any,
+        y_true: ColumnLike,
+        y_pred: ColumnLike,
         *,
-        sensitive_features: Any,
-        pos_label: Any = None,
+        sensitive_features: SensitiveLike,
+        pos_label: Hashable | None = None,
         confidence: float = 0.95,
-        ax: Any = None,
+        ax: Axes | None = None,
     ) -> GroupMetricsDisplay:
         """Draw the rates of predictions; several sensitive features make intersections."""
         check_indexes(y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features)

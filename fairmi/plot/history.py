@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from fairmi.plot._style import axes_or_new, look, require, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NOT_DRAWN = ("epoch", "time", "seconds", "step", "lr", "learning_rate", "lam", "n_")
 SCORES = ("score", "accuracy", "auc")
@@ -43,7 +47,9 @@ class TrainingDisplay:
         self.history = tuple(history)
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> TrainingDisplay:
+    def from_estimator(
+        cls, estimator: BaseEstimator, *, ax: Axes | None = None
+    ) -> TrainingDisplay:
         """Draw the `history_` of a fitted estimator.
 
         Raises

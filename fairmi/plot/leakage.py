@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fairmi._typing import RandomState, SensitiveLike, TableLike
 from fairmi.audit.pictures import GREY
 from fairmi.metrics.information import mutual_information_report
 from fairmi.plot._style import axes_or_new, look, require, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class LeakageDisplay:
@@ -61,12 +65,12 @@ class LeakageDisplay:
     def from_estimator(
         cls,
         estimators: Any,
-        X: Any,
+        X: TableLike,
         *,
-        sensitive_features: Any,
+        sensitive_features: SensitiveLike,
         claim: str = "penalty",
-        random_state: Any = None,
-        ax: Any = None,
+        random_state: RandomState = None,
+        ax: Axes | None = None,
     ) -> LeakageDisplay:
         """Probe the representations of fitted estimators, on rows they were not trained on.
 
@@ -102,9 +106,9 @@ class LeakageDisplay:
         representations: Mapping[float, Any],
         claimed: Mapping[float, float],
         *,
-        sensitive_features: Any,
-        random_state: Any = None,
-        ax: Any = None,
+        sensitive_features: SensitiveLike,
+        random_state: RandomState = None,
+        ax: Axes | None = None,
     ) -> LeakageDisplay:
         """Probe representations (or scores, or predictions) given by λ, as are the claims."""
         reports = {

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
 from fairmi._data.tables import read_columns
 from fairmi._sklearn_compat import DocLinkMixin
+from fairmi._typing import ColumnLike, TableLike
 from fairmi.preprocessing.encoded_columns import (
     N_PARTS,
     CategoricalColumn,
@@ -81,7 +82,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     def __init__(self, *, max_categories: int = 100) -> None:
         self.max_categories = max_categories
 
-    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> Self:
+    def fit(self, X: TableLike, y: ColumnLike, sample_weight: np.ndarray | None = None) -> Self:
         """Learn knots and categories from X (n_rows, n_features) and classes y (n_rows,).
 
         Weights are counts of rows: a row of weight 0 is as absent.
@@ -109,7 +110,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         self.columns_, self.layout_ = columns, layout_of(columns, positions, weights)
         return self
 
-    def _fit_sparse(self, X: Any) -> Self:
+    def _fit_sparse(self, X: TableLike) -> Self:
         self.columns_, self.layout_ = None, None
         values, missing = _sparse_parts(X)
         self.missing_ = np.unique(missing.indices)
@@ -139,7 +140,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             np.empty((X.shape[0], len(columns)), dtype=np.float32),
         )
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: TableLike) -> Any:
         """Return the encoded rows: ndarray (n_rows, n_encoded) float32, or csr_array if sparse."""
         return self.expand(self.positions(X))
 
@@ -215,7 +216,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
 TableEncoder.__module__ = "fairmi.preprocessing"
 
 
-def _sparse_parts(X: Any) -> tuple[csr_array, csr_array]:
+def _sparse_parts(X: TableLike) -> tuple[csr_array, csr_array]:
     """Return the values, missing ones as 0, and indicators of what is missing."""
     values = csr_array(X)
     if (np.abs(values.data) > np.finfo(np.float32).max).any():
