@@ -30,7 +30,7 @@ LAYERS = {
     "audit": 4,
     "inspection": 4,
     "_base": 4,
-    "export": 5,
+    "export": 6,
     "plot": 5,
     "_network_base": 5,
     "_debiased_base": 6,

@@ -381,6 +381,6 @@ def standard_errors(rows: ScoredRows, decision: Decision) -> np.ndarray:
         share * rows.outputs(rows.decided(multipliers))
         for share, multipliers in zip(decision.shares, decision.multipliers, strict=True)
     )
-    rates = rows.true_rates(outputs)
+    rates = np.clip(rows.true_rates(outputs), 0, 1)  # sums of weights may be 1e-16 beyond
     size = 1 / (rows.members**2).sum(axis=1)
     return np.sqrt((rates * (1 - rates)).max(axis=1) / size)

@@ -74,8 +74,9 @@ def _columns(model: Any) -> list[InputColumn]:
     ValueError
         If one holds dates.
     """
-    if hasattr(model, "trees_"):
-        known = model.columns_
+    trees = getattr(model, "estimator_", model)
+    if hasattr(trees, "trees_"):
+        known = trees.columns_
         _refuse_dates([known["names"][j] for j in known.get("dates", [])])
         return [
             InputColumn(*pair) for pair in zip(known["names"], known["categories"], strict=True)

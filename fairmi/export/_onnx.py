@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.tables import is_frame, plain, read_columns
+from fairmi.export._decisions import add_decisions, check_decisions
 from fairmi.export._graph import Graph
 from fairmi.export._inputs import MATRIX, read_inputs
 from fairmi.export._networks import add_networks
@@ -33,7 +34,8 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     ----------
     model : classifier or regressor
         A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBoostingRegressor`,
-        `MIBackpropClassifier` or `MIDebiasedClassifierCV`, whose chosen model is taken.
+        `MIBackpropClassifier`, `FairThresholdClassifier` on its own boosting, or
+        `MIDebiasedClassifierCV`, whose chosen model is taken.
     missing : str, default=""
         What stands for a missing value in a column of text, as ONNX has no missing strings. In a
         column of numbers it is NaN.
@@ -48,8 +50,9 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
         table.
 
         Its outputs are `label` (n_rows,) and `probabilities` (n_rows, n_classes), or `prediction`
-        (n_rows,) of a regressor, and `representation`, Z (n_rows, n_components), in float64. An
-        underscore is added to a name that a column has.
+        (n_rows,) of a regressor, and `representation`, Z (n_rows, n_components), in float64. Of a
+        `FairThresholdClassifier` they are `label` and `scores` (n_rows, n_classes), of which the
+        largest is decided. An underscore is added to a name that a column has.
 
     Raises
     ------
@@ -88,12 +91,17 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     fitted = _chosen(model)
     graph = Graph()
     table = read_inputs(graph, fitted, missing)
-    add = add_trees if hasattr(fitted, "trees_") else add_networks
-    representation, scores = add(graph, fitted, table)
-    if hasattr(fitted, "classes_"):
-        add_classes(graph, fitted.classes_, representation, scores)
+    if hasattr(fitted, "multipliers_"):
+        scores = add_decisions(graph, fitted, table)
+        add_label(graph, fitted.classes_, scores)
+        graph.output("scores", scores, np.dtype(np.float64), len(fitted.classes_))
     else:
-        add_number(graph, fitted, representation, scores)
+        add = add_trees if hasattr(fitted, "trees_") else add_networks
+        representation, scores = add(graph, fitted, table)
+        if hasattr(fitted, "classes_"):
+            add_classes(graph, fitted.classes_, representation, scores)
+        else:
+            add_number(graph, fitted, representation, scores)
     width, kept = fitted.n_features_in_, list(fitted._kept)
     return graph.model({_MISSING: missing, _COLUMNS: json.dumps([width, kept])})
 
@@ -153,6 +161,7 @@ def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
 def _chosen(model: Any) -> Any:
     """Return the fitted classifier whose arrays are exported."""
     known = (
+        "FairThresholdClassifier",
         "MIBackpropClassifier",
         "MIBoostingClassifier",
         "MIBoostingRegressor",
@@ -171,6 +180,8 @@ def _chosen(model: Any) -> Any:
             "to_onnx can't export an encoder of yours; export the module trunk_ by "
             "torch.onnx.export, or fit without it."
         )
+    if hasattr(fitted, "multipliers_"):
+        check_decisions(fitted)
     return fitted
 
 
@@ -220,13 +231,18 @@ def add_classes(graph: Graph, classes: np.ndarray, representation: str, scores: 
     if len(classes) == 2:
         none = graph.op("Mul", scores, graph.constant(0.0))
         scores = graph.join(none, scores)
+    add_label(graph, classes, scores)
+    probabilities = graph.op("Softmax", scores, axis=1)
+    graph.output("probabilities", probabilities, np.dtype(np.float64), len(classes))
+    graph.output("representation", representation, np.dtype(np.float64), "n_components")
+
+
+def add_label(graph: Graph, classes: np.ndarray, scores: str) -> None:
+    """Make the class of the largest score (n_rows, n_classes) an output."""
     labels = _labels(classes)
     code = graph.op("ArgMax", scores, axis=1, keepdims=0)
     label = graph.op("Gather", graph.constant(labels, labels.dtype), code)
     graph.output("label", label, labels.dtype, None)
-    probabilities = graph.op("Softmax", scores, axis=1)
-    graph.output("probabilities", probabilities, np.dtype(np.float64), len(classes))
-    graph.output("representation", representation, np.dtype(np.float64), "n_components")
 
 
 def add_number(graph: Graph, model: Any, representation: str, scores: str) -> None:

@@ -30,8 +30,8 @@ def add_trees(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
             "with base=None, whose base are trees too."
         )
     trees = Trees(**model.trees_)
-    x = _columns(graph, model.columns_, table)
-    scores = _sums(graph, trees, x)
+    x = read_columns_of_trees(graph, model.columns_, table)
+    scores = sums_of_trees(graph, trees, x)
     n_scores = len(trees.start)
     channel = Channel.from_spec(model.channel_, n_scores)
     z = _squashed(graph, channel, scores, n_scores)
@@ -41,7 +41,7 @@ def add_trees(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
     return z, _unsquashed(graph, channel, z, n_scores)
 
 
-def _columns(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
+def read_columns_of_trees(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
     """Return numbers and codes of categories, (n_rows, n_columns) float64, as trees read them.
 
     A missing value of a categorical column, or one that fit did not see, has the code after the
@@ -142,7 +142,7 @@ def _members(words: np.ndarray, size: int) -> list[int]:
     return [code for code in range(size) if int(words[code // 32]) >> (code % 32) & 1]
 
 
-def _sums(graph: Graph, trees: Trees, x: str) -> str:
+def sums_of_trees(graph: Graph, trees: Trees, x: str) -> str:
     """Return the scores that trees give, (n_rows, K)."""
     ensemble = _Ensemble()
     ensemble.set_apart(int(np.diff(trees.first_node).max(initial=0)))

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from fairmi import (
+    FairThresholdClassifier,
     MIBackpropClassifier,
     MIBoostingClassifier,
     MIBoostingRegressor,
@@ -279,3 +280,51 @@ def test_inputs_are_made_of_what_predict_takes(named, drop):
         np.testing.assert_array_equal(label, model.predict(given))
     with pytest.raises(ValueError, match=r"X has (no column|1 columns)"):
         onnx_inputs(exported, X[["pay"]] if named else given[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("constraint", "columns", "parameters"),
+    [
+        ("demographic_parity", "sex", {}),
+        ("equalized_odds", "sex", {}),
+        ("demographic_parity", ["sex", "job"], {"missing_sensitive": "mask"}),
+        ("demographic_parity", "sex", {"drop_sensitive": True}),
+        ("equalized_odds", "sex", {"drop_sensitive": True}),
+    ],
+    ids=["read", "read, odds", "intersections, some unknown", "estimated", "estimated, odds"],
+)
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.SmallGroupWarning")
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.InfeasibleBoundWarning")
+def test_decisions_under_a_bound(constraint, columns, parameters):
+    """Scores at most 1e-15 apart were measured; multipliers that are not 0 show in the labels."""
+    random = np.random.default_rng(0)
+    job = np.array(["clerk", "nurse", "cook", None], dtype=object)[random.integers(0, 4, N)]
+    table = pd.DataFrame({"number": GAPPED[:, 0], "job": job, "sex": S, "code": np.arange(N) % 7})
+    scores = random.normal(size=N) + 1.5 * (S == "a") + (job == "cook")
+    labels = np.digitize(scores, [0.5] if constraint == "equalized_odds" else [0.0, 1.5])
+    table["tells"] = np.where(random.random(N) < 0.8, S, "c")  # of the group, where it is dropped
+    model = FairThresholdClassifier(
+        bound=0.02, constraint=constraint, sensitive_columns=columns, random_state=0, **parameters
+    ).fit(table, labels)
+    assert np.abs(model.multipliers_.iloc[:, -1]).max() > 0.01
+    label, scores = run(to_onnx(model), table)
+    assert label.tolist() == model.predict(table).tolist()
+    expected = model.decision_function(table)
+    scores = scores[:, 1] - scores[:, 0] if expected.ndim == 1 else scores
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.SmallGroupWarning")
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.InfeasibleBoundWarning")
+def test_decisions_by_number_and_what_can_not_be_exported():
+    rows = np.column_stack([GAPPED, S == "a"])
+    model = FairThresholdClassifier(sensitive_columns=3, random_state=0).fit(rows, Y)
+    label, _ = run(to_onnx(model), rows)
+    assert label.tolist() == model.predict(rows).tolist()
+    for parameters, reason in (
+        ({"estimator": LogisticRegression()}, "estimator=LogisticRegression"),
+        ({"randomized": True, "constraint": "equalized_odds", "bound": 0.0}, "randomized=True"),
+    ):
+        model = FairThresholdClassifier(sensitive_columns=2, random_state=0, **parameters)
+        with pytest.raises(ValueError, match=f"to_onnx can't export {reason}"):
+            to_onnx(model.fit(np.column_stack([NUMBERS[:, :2], S == "a"]), Y))
