@@ -52,6 +52,7 @@ EXAMPLES = [
     "plot_search.py",
     "plot_several_attributes.py",
     "plot_continuous_age.py",
+    "plot_wages.py",
     "plot_streaming.py",
     "plot_own_penalty.py",
     "plot_biased_images.py",
