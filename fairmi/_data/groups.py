@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -348,3 +349,62 @@ def sums_to_one(frame: pd.DataFrame) -> bool:
     except (TypeError, ValueError):
         return False
     return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= TOLERANCE).all())
+
+
+def binned(frame: pd.DataFrame, bins: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Cut columns that are quantities into groups, which are pandas' intervals.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_sensitive)
+    bins : int, sequence of float, or dict
+        So many groups of about as many rows each, or the ends between them; by column in a dict.
+        A value that is an end is in the group below it.
+
+    Returns
+    -------
+    frame : DataFrame of shape (n_rows, n_sensitive)
+    values : dict of str to ndarray of shape (n_rows,)
+        The columns that were cut, as they were.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If `bins` is no such thing, names another column, or leaves one group.
+    """
+    columns = [str(frame.columns[j]) for j in np.flatnonzero(column_kinds(frame))]
+    if isinstance(bins, Mapping) and set(map(str, bins)) - set(columns):
+        raise SensitiveFeaturesError(
+            f"bins has {list(bins)}, and the continuous columns are {columns}; name these alone."
+        )
+    frame, values = frame.copy(), {}
+    for name in columns:
+        column = quantities(frame[[name]], argument="sensitive_features")[:, 0]
+        own = bins.get(name, 4) if isinstance(bins, Mapping) else bins
+        ends = _bin_ends(column, own)
+        place = np.searchsorted(ends, column, side="left")
+        if len(np.unique(place)) < 2:
+            raise SensitiveFeaturesError(
+                f"bins={own!r} leaves one group of {name!r}, whose values are "
+                f"{column.min():g} to {column.max():g}; give ends between them, or more bins."
+            )
+        edges = [-np.inf, *ends, np.inf]
+        groups = [pd.Interval(low, high) for low, high in pairwise(edges)]
+        frame[name] = pd.Series([groups[k] for k in place], dtype=object, index=frame.index)
+        values[name] = column
+    return frame, values
+
+
+def _bin_ends(values: np.ndarray, bins: Any) -> np.ndarray:
+    if isinstance(bins, int | np.integer) and bins > 1:
+        ends = np.quantile(values, np.arange(1, int(bins)) / int(bins), method="lower")
+        return np.unique(ends[ends < values.max()])
+    try:
+        ends = np.asarray(bins, dtype=np.float64)
+    except (TypeError, ValueError):
+        ends = np.zeros(0)
+    if ends.ndim != 1 or not len(ends) or not (np.diff(ends) > 0).all():
+        raise SensitiveFeaturesError(
+            f"bins={bins!r} is no number of groups, 2 or more, nor a rising sequence of ends."
+        )
+    return ends

@@ -50,6 +50,14 @@ def add_audit_command(
     parser.add_argument(
         "--conditions", nargs="*", metavar="COLUMN", help="compare groups within these (all)"
     )
+    parser.add_argument(
+        "--bins",
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="groups that a sensitive quantity is cut into (4): a number for all; age=5; or the "
+        "ends between them, age=30,45,60",
+    )
     parser.add_argument("--clusters", metavar="COLUMN", help="whose rows belong together")
     parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
     _add_outputs(parser)
@@ -103,11 +111,14 @@ def run_audit(arguments: argparse.Namespace) -> str:
         _features(model, table, [*target, *clusters]),
         table[target[0]] if target else None,
         sensitive_features=table[arguments.sensitive],
-        pos_label=_label(arguments.positive, table[target[0]] if target else model.classes_),
+        pos_label=_label(
+            arguments.positive, table[target[0]] if target else getattr(model, "classes_", ())
+        ),
         favourable=arguments.favourable,
         baseline=baseline,
         conditions="auto" if arguments.conditions is None else table[arguments.conditions],
         clusters=table[clusters[0]] if clusters else None,
+        bins=_bins(arguments.bins),
         confidence=arguments.confidence,
         n_jobs=arguments.n_jobs,
         random_state=arguments.seed,
@@ -135,6 +146,27 @@ def _same_file(one: Path, other: Path) -> bool:
     if one.exists() and other.exists():
         return one.samefile(other)  # so are two hard links of a file
     return one.resolve() == other.resolve()
+
+
+def _bins(texts: list[str]) -> int | dict[str, int | list[float]]:
+    """Return the bins of sensitive quantities: one number for all, or by column."""
+    try:
+        if len(texts) == 1 and "=" not in texts[0]:
+            return int(texts[0])
+        by_column: dict[str, int | list[float]] = {}
+        for text in texts:
+            name, _, ends = text.rpartition("=")
+            if not name:
+                raise ValueError
+            is_number = "," not in ends and "." not in ends
+            by_column[name] = (
+                int(ends) if is_number else [float(end) for end in ends.split(",") if end]
+            )
+        return by_column or 4
+    except ValueError:
+        raise SystemExit(
+            f"--bins {' '.join(texts)} is no number of groups, such as 4, age=5 or age=30,45,60."
+        ) from None
 
 
 def _label(text: str | None, labels: Any) -> Any:

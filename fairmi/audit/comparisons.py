@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fairmi._data.groups import Groups
 from fairmi.audit.counts import (
@@ -14,6 +15,7 @@ from fairmi.audit.counts import (
     draw_cluster_rates,
     draw_fair_rates,
     draw_rates,
+    effective_sizes,
     rate_sizes,
     rates_of,
 )
@@ -31,7 +33,7 @@ from fairmi.audit.measures import (
     direction,
     rates_of_criteria,
 )
-from fairmi.audit.predictions import Predictions
+from fairmi.audit.predictions import Forecasts, Predictions
 
 MIN_ROWS = 30  # a rate over fewer rows than this says nothing
 
@@ -55,6 +57,11 @@ def group_names(groups: Groups) -> list[str]:
 
 
 def _value_name(value: object, column: str) -> str:
+    if isinstance(value, pd.Interval):
+        if np.isinf(value.left):
+            return f"{column} up to {value.right:g}"
+        to = "" if np.isinf(value.right) else f" to {value.right:g}"
+        return f"{column} over {value.left:g}{to}"
     if isinstance(value, bool | np.bool_) or str(value) in ("True", "False"):
         return f"{column}: {'yes' if str(value) == 'True' else 'no'}"
     try:
@@ -268,7 +275,7 @@ def change_figures(
         ours, other = (float(max_disparity(rates)) for rates in points_at)
         change = max_disparity(draws_at[0]) - max_disparity(draws_at[1])
         figures.append(
-            _change(
+            change_figure(
                 f"{criterion}_difference",
                 ours - other,
                 change,
@@ -296,7 +303,7 @@ def overall_change_figures(
         if table.classes[r] < 0 or (name == "selection_rate" and not predictions.labelled):
             value = float(points[0][0, r] - points[1][0, r])
             change = draws[0][:, 0, r] - draws[1][:, 0, r]
-            figures.append(_change(name, value, change, confidence, len(baseline.true), ""))
+            figures.append(change_figure(name, value, change, confidence, len(baseline.true), ""))
     return figures
 
 
@@ -323,9 +330,10 @@ def _paired_draws(
     return tables[0], points, draws
 
 
-def _change(
+def change_figure(
     measure: str, value: float, draws: np.ndarray, confidence: float, n_rows: int, attribute: str
 ) -> Figure:
+    """Return the change of a figure from a baseline, with the interval of its draws."""
     low, high = quantile_interval(draws, confidence)
     return Figure(
         "change",
@@ -339,37 +347,45 @@ def _change(
     )
 
 
-def small_groups(predictions: Predictions, attributes: Sequence[Groups]) -> str:
-    """Name the groups of too few rows for a rate; "" if there are none.
+def small_groups(predictions: Predictions | Forecasts, attributes: Sequence[Groups]) -> str:
+    """Name the groups of too few rows for a figure; "" if there are none.
 
     Rows in clusters count for the independent rows that they are worth.
     """
     small = []
     for groups in attributes:
-        rates = GroupRates(predictions, groups.codes, group_names(groups))
-        for g, name in enumerate(rates.names):
-            for what, r in _denominators(predictions, rates.table):
-                if rates.sizes[g, r] < MIN_ROWS:
-                    worth, rows = rates.sizes[g, r], rates.rows[g, r]
-                    less = f", worth {worth:.3g}" if worth < rows else ""
+        counted = _group_sizes(predictions, groups)
+        for g, name in enumerate(group_names(groups)):
+            for what, sizes, rows in counted:
+                if sizes[g] < MIN_ROWS:
+                    less = f", worth {sizes[g]:.3g}" if sizes[g] < rows[g] else ""
                     small.append(
-                        f"{attribute_name(groups)} = {name} ({rows:.0f} rows{what}{less})"
+                        f"{attribute_name(groups)} = {name} ({rows[g]:.0f} rows{what}{less})"
                     )
     if not small:
         return ""
     kind = "rows" if predictions.clusters is None else "independent rows"
     listed = ", ".join(small[:6]) + (f", and {len(small) - 6} more" if len(small) > 6 else "")
     return (
-        f"Fewer than {MIN_ROWS} {kind}, too few for a rate to say anything: {listed}. They are "
-        "left out where groups are compared, unless all are so few. Gather more rows of these "
-        "groups, or merge groups."
+        f"Fewer than {MIN_ROWS} {kind}, too few for a rate or a mean to say anything: {listed}. "
+        "They are left out where groups are compared, unless all are so few. Gather more rows of "
+        "these groups, or merge groups."
     )
 
 
-def _denominators(predictions: Predictions, table: Rates) -> list[tuple[str, int]]:
-    """Return the rates whose rows are counted, and what these are: all rows, or a label's."""
-    counted = [("", table.where("selection_rate")[0])]
-    for r in table.where("true_positive_rate"):
-        name = class_name(predictions, table.classes[r])
+def _group_sizes(
+    predictions: Predictions | Forecasts, groups: Groups
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return what rows figures divide by, how many they are worth in each group, and their count.
+
+    All rows, and those of each label that is rated.
+    """
+    if isinstance(predictions, Forecasts):
+        worth = effective_sizes(groups.codes, len(groups), predictions.clusters)
+        return [("", worth, groups.counts)]
+    rates = GroupRates(predictions, groups.codes, group_names(groups))
+    counted = [("", rates.table.where("selection_rate")[0])]
+    for r in rates.table.where("true_positive_rate"):
+        name = class_name(predictions, rates.table.classes[r])
         counted.append((f" of label {name}" if name else " of the positive label", r))
-    return counted
+    return [(what, rates.sizes[:, r], rates.rows[:, r]) for what, r in counted]

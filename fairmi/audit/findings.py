@@ -103,6 +103,11 @@ class Figures:
         """The sensitive features, and their intersection where there are several."""
         return list(dict.fromkeys(f.attribute for f in self.figures if f.attribute))
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether a regressor was audited."""
+        return bool(self.about.get("task") == "regression")
+
     def section(self, name: str, attribute: str | None = None) -> list[Figure]:
         """Return the figures of one section, of one sensitive feature if that is given."""
         return [
@@ -168,6 +173,10 @@ def _advice_on(topic: str, findings: Iterable[Finding]) -> str:
 def overall_sentence(audit: Figures) -> str:
     """Say how often the model is right, or where labels are not known whom it selects."""
     figures = {f.measure: f for f in audit.section("overall") if not f.subject}
+    if audit.of_numbers:
+        shown = ("rmse", "explained") if "explained" in figures else ("mean_prediction",)
+        words = " and ".join(f"{name_of(m)} {with_interval(figures[m])}" for m in shown)
+        return f"The model has {words}."
     if "accuracy" in figures:
         return f"The model's accuracy is {with_interval(figures['accuracy'])}."
     if "selection_rate" in figures:
@@ -187,6 +196,10 @@ def _difference(audit: Figures, figure: Figure) -> Finding:
     if figure.verdict == NOT_MEASURED:
         text = "No two groups have rows to compare."
         return Finding(topic, figure.attribute, figure.verdict, text, (figure, *ratios))
+    if criterion in ("ks", "wasserstein"):
+        text = f"{name_of(figure.measure)} of {figure.most} and {figure.least}: "
+        text += f"{with_chance(figure)}.{_beside_ks(audit, figure) if criterion == 'ks' else ''}"
+        return Finding(topic, figure.attribute, figure.verdict, text, (figure,))
     most = audit.rate_of("group", figure, figure.most)
     least = audit.rate_of("group", figure, figure.least)
     rates = name_of(figure.rate).capitalize() + (f" of {figure.subject}" if figure.subject else "")
@@ -196,6 +209,8 @@ def _difference(audit: Figures, figure: Figure) -> Finding:
         )
     text = f"{rates}: a difference of {with_chance(figure)}."
     for ratio in ratios:
+        if audit.of_numbers:
+            text += f" The smaller is {with_interval(ratio)} of the larger."
         benefit = audit.about.get("favourable") and criterion == "demographic_parity"
         if benefit and ratio.high < FOUR_FIFTHS:
             text += (
@@ -206,15 +221,32 @@ def _difference(audit: Figures, figure: Figure) -> Finding:
     return Finding(topic, figure.attribute, figure.verdict, text, (figure, *ratios))
 
 
+def _beside_ks(audit: Figures, figure: Figure) -> str:
+    """Say what a probe of the predictions recovers, which KS alone may hide."""
+    scores = [
+        f
+        for f in audit.section("leakage", figure.attribute)
+        if f.subject == "predictions" and not f.given and f.measure not in BESIDE_SCORE
+    ]
+    text = " KS alone misleads: it looks at one threshold at a time."
+    return text + "".join(
+        f" A fresh probe of the predictions has {name_of(f.measure)} {with_interval(f)}."
+        for f in scores
+    )
+
+
 def _parts(audit: Figures, attribute: str) -> Finding | None:
     """Say what parity over all rows is made of, by the part in which it holds least."""
     figures = audit.section("conditional", attribute)
     if not figures:
         return None
     verdict = worst([f.verdict for f in figures])
+    n_parts = len({(f.part, f.subject) for f in figures})
     if verdict != FOUND:
-        text = f"In none of {len(figures)} parts of the rows do the groups surely differ."
+        text = f"In none of {n_parts} parts of the rows do the groups surely differ."
         return Finding(PARTS, attribute, verdict, text, tuple(figures))
+    if audit.of_numbers:
+        return Finding(PARTS, attribute, verdict, _number_parts(audit, figures), tuple(figures))
     figure = figures[0]
     whole = next(
         (
@@ -239,6 +271,24 @@ def _parts(audit: Figures, attribute: str) -> Finding | None:
     return Finding(PARTS, attribute, verdict, text, tuple(figures))
 
 
+def _number_parts(audit: Figures, figures: list[Figure]) -> str:
+    """Say in which part of the rows groups are surely furthest apart, by means or else by KS."""
+    figure = next(f for f in figures if f.verdict == FOUND)
+    parts = {f.part for f in figures}
+    differ = {f.part for f in figures if f.verdict == FOUND}
+    ends = []
+    for group in (figure.most, figure.least):
+        mean = audit.rate_of("conditional group", figure, group)
+        y = audit.rate_of("conditional group", figure, group, "mean_y")
+        text = f"{number(mean.value if mean else math.nan)} for {group}"
+        ends.append(text + (f" (their y is {number(y.value)})" if y else ""))
+    return (
+        f"Among the {figure.n:,} rows with {figure.part}, predictions are {' and '.join(ends)} on "
+        f"average: {name_of(figure.measure)} {with_interval(figure)}. The groups differ in "
+        f"{len(differ)} of {len(parts)} parts."
+    )
+
+
 def _selected(audit: Figures, figure: Figure, group: str) -> str:
     """Say how often a group is selected in a part, and how often its label is positive there."""
     share = audit.rate_of("conditional group", figure, group)
@@ -251,17 +301,21 @@ def _calibration(audit: Figures, attribute: str) -> Finding | None:
     figures = audit.section("calibration", attribute)
     if not figures:
         return None
-    excess = {f.group: f for f in figures if f.measure == "mean_score_excess"}
+    excess = {f.group: f for f in figures if f.measure.endswith("_excess")}
+    what = "Predictions" if audit.of_numbers else "Scores"
     off = [
         f"of {f.group} by {number(f.value)} on average{_way(excess[f.group])}"
         for f in figures
-        if f.measure == "expected_calibration_error" and f.verdict == FOUND
+        if f.measure.endswith("calibration_error") and f.verdict == FOUND
     ]
     verdict = worst([f.verdict for f in figures])
     text = {
-        FOUND: f"Scores are off: those {'; '.join(off)}. Chance explains less.",
-        UNCLEAR: "Scores may be off in some group: their mean is, their error is within chance.",
-    }.get(verdict, "A score means the same in every group, as far as these rows tell.")
+        FOUND: f"{what} are off: those {'; '.join(off)}. Chance explains less.",
+        UNCLEAR: f"{what} may be off in some group: their mean is, their error is within chance.",
+    }.get(
+        verdict,
+        f"A {what.lower()[:-1]} means the same in every group, as far as these rows tell.",
+    )
     return Finding(CALIBRATION, attribute, verdict, text, tuple(figures))
 
 
@@ -312,16 +366,26 @@ def _certificate(audit: Figures, attribute: str) -> Finding | None:
     bounds = [
         f
         for f in audit.section("certificate", attribute)
-        if f.verdict == HOLDS and f.subject != "predictions"
+        if f.verdict == HOLDS and (audit.of_numbers or f.subject != "predictions")
     ]
     if not bounds:
         return None
+    text = ""
     differences: dict[tuple[str, str], list[str]] = {}
     for f in bounds:
         what = f.measure.removesuffix("_bound").replace("_", " ")
         whom = (f.against, f.subject)
         differences.setdefault(whom, []).append(f"{what} difference above {number(f.value)}")
-    text = " ".join(
+    if audit.of_numbers:
+        least = {
+            m: min(f.value for f in bounds if f.measure == m) for m in (f.measure for f in bounds)
+        }
+        text = (
+            f"The groups' predictions have a KS distance of at most {number(least['ks_bound'])}; "
+            "means and Wasserstein-1, while predictions stay in their range here, differ by at "
+            f"most {number(least['mean_difference_bound'])}."
+        )
+    text = text or " ".join(
         f"No {against} on its {subject}, by anyone, has a {' or an '.join(of)}."
         for (against, subject), of in differences.items()
     )
@@ -351,7 +415,10 @@ def number(value: float, *, signed: bool = False) -> str:
     """Return a number for a table; "" for none."""
     if math.isnan(value):
         return ""
-    text = f"{value:+.3f}" if signed else f"{value:.3f}"
+    form = ",.0f" if 1000 <= abs(value) < math.inf else ".3f"
+    if 0 < abs(value) < 0.0005:  # units of y may be small
+        form = ".1g"
+    text = format(value, ("+" if signed else "") + form)
     return "0.000" if text in ("-0.000", "+0.000") else text
 
 

@@ -72,7 +72,7 @@ def _pairs_interval(
     Binomial Parameters, Biometrics 64 (2008), doi:10.1111/j.1541-0420.2008.00990.x.
     """
     rate, size = rate[size > 0], size[size > 0]
-    low, high = _share_limits(rate * size, size, _joint_tail(len(rate), error))
+    low, high = _share_limits(rate * size, size, joint_tail(len(rate), error))
     lower, upper = square_and_add(rate, low, high)
     if ratio:
         differs = lower > 0  # a ratio of 1 is a difference of 0
@@ -84,7 +84,7 @@ def _pairs_interval(
 
 
 @lru_cache(maxsize=64)
-def _joint_tail(n_groups: int, error: float) -> float:
+def joint_tail(n_groups: int, error: float) -> float:
     """Return what is left beyond each limit of each group, for all pairs to hold jointly."""
     return float(norm.sf(studentized_range.isf(error, n_groups, np.inf) / np.sqrt(2)))
 

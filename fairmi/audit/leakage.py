@@ -15,7 +15,7 @@ import pandas as pd
 from fairmi._data.groups import Groups
 from fairmi.audit.comparisons import attribute_name
 from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
-from fairmi.audit.predictions import Predictions, recoded
+from fairmi.audit.predictions import Forecasts, Predictions, recoded
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics._rows import Target
@@ -31,7 +31,11 @@ Task = Callable[[], list[Figure]]
 
 
 def leakage_tasks(
-    predictions: Predictions, groups: Groups, confidence: float, seed: int
+    predictions: Predictions | Forecasts,
+    groups: Groups,
+    confidence: float,
+    seed: int,
+    quantity: np.ndarray | None = None,
 ) -> tuple[list[Task], list[str]]:
     """Return what is to be measured of all that leaves the model, and notes on what is not.
 
@@ -39,7 +43,8 @@ def leakage_tasks(
     all rows and on the rows of each label: what is independent of the group may tell it together
     with the label, which the model's users get to know. Intersections of several features have a
     certificate only: a probe that can't tell any of the features has little chance with all of
-    them, and most intersections are small.
+    them, and most intersections are small. Where the feature is a quantity, (n_rows,), probes
+    predict its value, not the bin.
     """
     name = attribute_name(groups)
     sample = _sample(predictions, groups, seed)
@@ -54,33 +59,39 @@ def leakage_tasks(
             "these, and so are their intervals and what chance explains. All other figures are of "
             "all rows."
         )
+    of_probes: np.ndarray = codes
+    kind, is_linear = "categorical", isinstance(predictions, Predictions)
+    if quantity is not None:
+        of_probes, kind = (quantity if sample is None else quantity[sample]), "continuous"
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where = Figure("leakage", "", np.nan, attribute=name, subject=subject)
         Z = read_representation(values, argument=subject)
-        options: dict[str, Any] = {"kind": "categorical", "cv": FOLDS, "random_state": seed}
-        # A linear probe finds all that predictions tell.
-        probe = "linear" if subject == "predictions" else "panel"
+        options: dict[str, Any] = {"kind": kind, "cv": FOLDS, "random_state": seed}
+        # A linear probe finds all that predicted classes tell, boosting what one number does.
+        probe = "panel"
+        if subject == "predictions":
+            probe = "linear" if is_linear else "boosting"
         drawn = Z if sample is None else Z.rows(sample)
-        rows = (codes, some.clusters, None)
+        rows = (of_probes, some.clusters, None)
         if probed:
             tasks.append(partial(_probe_figures, drawn, *rows, probe, options, where))
         if strata:
             of = np.concatenate(strata)
-            known = replace(where, given="label")
+            known = replace(where, given="label" if is_linear else "y")
             owners = None if some.clusters is None else some.clusters[of]
-            rows = (codes[of], owners, some.true[of])
+            rows = (of_probes[of], owners, some.strata[of])
             tasks.append(partial(_probe_figures, drawn.rows(of), *rows, probe, options, known))
-        labels = predictions.true if predictions.labelled else None
-        tasks.append(
-            partial(
-                _certificates, Z, features, predictions.clusters, labels, confidence, seed, where
-            )
-        )
+        rest = (features, predictions.clusters, confidence, seed, where)
+        if isinstance(predictions, Forecasts):
+            tasks.append(partial(_number_certificates, Z, np.ptp(predictions.predicted), *rest))
+        else:
+            labels = predictions.true if predictions.labelled else None
+            tasks.append(partial(_certificates, Z, labels, *rest))
     return tasks, notes
 
 
-def _sample(predictions: Predictions, groups: Groups, seed: int) -> np.ndarray | None:
+def _sample(predictions: Predictions | Forecasts, groups: Groups, seed: int) -> np.ndarray | None:
     """Return the rows that probes are to see, in order, or None for all of them.
 
     Of many rows a random sample, of whole clusters where there are some; groups of which it has
@@ -103,7 +114,7 @@ def _sample(predictions: Predictions, groups: Groups, seed: int) -> np.ndarray |
 
 
 def _probed(
-    predictions: Predictions, codes: np.ndarray, groups: Groups
+    predictions: Predictions | Forecasts, codes: np.ndarray, groups: Groups
 ) -> tuple[bool, list[np.ndarray], list[str]]:
     """Return whether all rows can be probed, the rows of each label that can, and notes."""
     notes: list[str] = []
@@ -116,7 +127,7 @@ def _probed(
     if not probed or not predictions.labelled:
         return probed, [], notes
     strata = _rows_by_label(predictions, codes)
-    if len(strata) < len(predictions.classes):
+    if len(strata) < int(predictions.strata.max()) + 1:
         notes.append(
             f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
             "probe was trained."
@@ -142,11 +153,12 @@ def _owners(groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
     return np.bincount(np.unique(np.column_stack([groups, clusters]), axis=0)[:, 0])
 
 
-def _rows_by_label(predictions: Predictions, groups: np.ndarray) -> list[np.ndarray]:
+def _rows_by_label(predictions: Predictions | Forecasts, groups: np.ndarray) -> list[np.ndarray]:
     """Return the rows of each label, without groups that are too few there for the folds."""
     strata = []
-    for k in range(len(predictions.classes)):
-        rows = np.flatnonzero(predictions.true == k)
+    stratum = predictions.strata
+    for k in range(int(stratum.max()) + 1):
+        rows = np.flatnonzero(stratum == k)
         clusters = None if predictions.clusters is None else predictions.clusters[rows]
         enough = _owners(groups[rows], clusters) >= FOLDS
         rows = rows[enough[groups[rows]]]
@@ -184,7 +196,7 @@ def _probe_figures(
         sample = Sample.make(Z, groups, clusters=clusters, **options)
     parts = [part for _, part in sample.strata(label)]
     leak = leakage_of(sample, parts, probe=probe)
-    nats = information_of(sample, parts)
+    nats = information_of(sample, parts, estimator="boosting" if probe == "boosting" else "auto")
     return [*_leakage_figures(leak, where), _information_figure(nats, where)]
 
 
@@ -234,17 +246,21 @@ def _features(groups: Groups) -> pd.DataFrame:
     """Return a column of categories for each feature: intersections without a row count too."""
     labels = groups.labels if len(groups.names) > 1 else [(label,) for label in groups.labels]
     columns = (
-        pd.Categorical([label[j] for label in labels]).take(groups.codes)
+        pd.Categorical([_category(label[j]) for label in labels]).take(groups.codes)
         for j in range(len(groups.names))
     )
     return pd.DataFrame(dict(enumerate(columns)))
 
 
+def _category(label: Any) -> Any:
+    return str(label) if isinstance(label, pd.Interval) else label
+
+
 def _certificates(
     Z: Representation,
+    label: np.ndarray | None,
     features: pd.DataFrame,
     clusters: np.ndarray | None,
-    label: np.ndarray | None,
     confidence: float,
     seed: int,
     where: Figure,
@@ -255,26 +271,68 @@ def _certificates(
     constraints = ["demographic_parity"] + ["equalized_odds"] * (label is not None)
     for against in whom:
         for constraint in constraints:
-            with _quietly():
-                certificate = certify(
-                    Z,
-                    features,
-                    y=label if constraint == "equalized_odds" else None,
-                    constraint=constraint,
-                    against=against,
-                    clusters=clusters,
-                    confidence=confidence,
-                    random_state=seed,
-                )
-            figures.append(
-                replace(
-                    where,
-                    section="certificate",
-                    measure=f"{constraint}_bound",
-                    value=certificate.bound,
-                    n=sum(certificate.group_sizes),
-                    against=against.removesuffix("s"),
-                    verdict=HOLDS if certificate.bound < 1 else "",
-                )
-            )
+            bound, n = _bound(Z, label, features, clusters, confidence, seed, constraint, against)
+            figures.append(_bound_figure(where, f"{constraint}_bound", bound, n, against))
     return figures
+
+
+def _number_certificates(
+    Z: Representation,
+    spread: float,
+    features: pd.DataFrame,
+    clusters: np.ndarray | None,
+    confidence: float,
+    seed: int,
+    where: Figure,
+) -> list[Figure]:
+    """Return the bounds on KS, and on means and Wasserstein-1 of numbers that spread so far.
+
+    The difference of two distribution functions is at most the bound, between the smallest and
+    the largest value, and 0 beyond: its area, and that of its sign, are at most the product.
+    """
+    figures = []
+    whom = ("classifiers", "thresholds") if where.subject == "predictions" else ("classifiers",)
+    for against in whom:
+        bound, n = _bound(
+            Z, None, features, clusters, confidence, seed, "demographic_parity", against
+        )
+        figures.append(_bound_figure(where, "ks_bound", bound, n, against))
+        of_means = _bound_figure(where, "mean_difference_bound", bound, n, against)
+        figures.append(replace(of_means, value=float(bound * spread)))
+    return figures
+
+
+def _bound(
+    Z: Representation,
+    label: np.ndarray | None,
+    features: pd.DataFrame,
+    clusters: np.ndarray | None,
+    confidence: float,
+    seed: int,
+    constraint: str,
+    against: str,
+) -> tuple[float, int]:
+    with _quietly():
+        certificate = certify(
+            Z,
+            features,
+            y=label if constraint == "equalized_odds" else None,
+            constraint=constraint,
+            against=against,
+            clusters=clusters,
+            confidence=confidence,
+            random_state=seed,
+        )
+    return certificate.bound, sum(certificate.group_sizes)
+
+
+def _bound_figure(where: Figure, measure: str, bound: float, n: int, against: str) -> Figure:
+    return replace(
+        where,
+        section="certificate",
+        measure=measure,
+        value=bound,
+        n=n,
+        against=against.removesuffix("s"),
+        verdict=HOLDS if bound < 1 else "",
+    )

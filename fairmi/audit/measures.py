@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlogy
 
 Cells = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
@@ -80,7 +81,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of one group whose scores fall in one bin: mean score against share that came true."""
+    """A point of a curve, with the interval of its height.
+
+    Of reliability: rows whose scores (or predicted numbers) fall in one bin, the mean of these,
+    and the share that came true (or the mean of y). Of a distribution: a value, and the share of
+    rows that are predicted that or less.
+    """
 
     score: float
     share: float
@@ -91,11 +97,12 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Curve:
-    """The reliability of the scores of one group, for a picture."""
+    """A curve of one group, for a picture; `section` is that of the figures that it belongs to."""
 
     attribute: str
     group: str
     bins: tuple[ReliabilityBin, ...]
+    section: str = "calibration"
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,79 @@ RATES: tuple[Measure, ...] = (
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A figure of predicted numbers: the mean over rows of what `of_row` gives of y and ŷ.
+
+    A row of `MOMENTS` is all that it needs: intervals, what chance explains, how groups are
+    compared, tables, pictures and words follow from it.
+
+    Attributes
+    ----------
+    name, meaning : str
+    of_row : callable
+        Takes y and the predictions, (n_rows,) both, and returns a number for each row.
+    is_root : bool
+        Whether the figure is the square root of the mean.
+    is_positive : bool
+        Whether no row has a negative number, so that intervals are those of logarithms.
+    needs_label : bool
+    loss : str
+        The loss that predictions must have been fitted by, where not all will do.
+    """
+
+    name: str
+    meaning: str
+    of_row: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    is_root: bool = False
+    is_positive: bool = True
+    needs_label: bool = True
+    loss: str = ""
+
+
+MOMENTS: tuple[Moment, ...] = (
+    Moment(
+        "mean_prediction",
+        "Mean of the predictions, in units of y.",
+        of_row=lambda y, predicted: predicted,
+        is_positive=False,
+        needs_label=False,
+    ),
+    Moment(
+        "bias",
+        "Mean of prediction less y. Above 0: the model promises more than came true.",
+        of_row=lambda y, predicted: predicted - y,
+        is_positive=False,
+    ),
+    Moment(
+        "rmse",
+        "Root of the mean squared error, in units of y.",
+        of_row=lambda y, predicted: (predicted - y) ** 2,
+        is_root=True,
+    ),
+    Moment(
+        "mae",
+        "Mean absolute error, in units of y.",
+        of_row=lambda y, predicted: np.abs(predicted - y),
+    ),
+    Moment(
+        "poisson_deviance",
+        "Mean Poisson deviance.",
+        of_row=lambda y, predicted: 2 * (xlogy(y, y / predicted) - y + predicted),
+        loss="poisson",
+    ),
+    Moment(
+        "gamma_deviance",
+        "Mean gamma deviance.",
+        of_row=lambda y, predicted: 2 * (np.log(predicted / y) + y / predicted - 1),
+        loss="gamma",
+    ),
+)
+# The figures of a group, in the order of tables and pictures.
+OF_GROUPS = tuple(rate.name for rate in RATES) + tuple(moment.name for moment in MOMENTS)
+LOG_LOSSES = ("poisson", "gamma")  # fitted on a log link, where groups are compared by ratios too
+
+
+@dataclass(frozen=True)
 class Criterion:
     """How groups are compared by rates: the words, and whether there is a ratio too.
 
@@ -178,15 +258,18 @@ class Criterion:
     advice: str
 
 
+ASK_FOR_PARITY = (
+    "decide whether the use of the model asks for equal shares. If it does, train it under a "
+    "constraint or a penalty for demographic parity and audit again; if not, write down what "
+    "justifies the difference."
+)
 CRITERIA: dict[str, Criterion] = {
     "demographic_parity": Criterion(
         "parity",
         "Largest less smallest selection rate, over all rows or within a part of them. 0: all "
         "groups get the positive prediction equally often.",
         "Smallest over largest selection rate. 1: equal; some rules ask for 0.8 or more.",
-        "decide whether the use of the model asks for equal shares. If it does, train it under a "
-        "constraint or a penalty for demographic parity and audit again; if not, write down what "
-        "justifies the difference.",
+        ASK_FOR_PARITY,
     ),
     "equalized_odds": Criterion(
         "odds",
@@ -209,6 +292,41 @@ CRITERIA: dict[str, Criterion] = {
         "Largest less smallest accuracy.",
         "",
         "find out why the model is wrong more often in one group: fewer rows, noisier labels, or "
+        "features that say less there.",
+    ),
+    "ks": Criterion(
+        "distribution",
+        "Largest distance between the distribution functions of the predictions (Kolmogorov and "
+        "Smirnov): no threshold on them selects two groups at rates further apart. 0: alike.",
+        "",
+        ASK_FOR_PARITY,
+    ),
+    "wasserstein": Criterion(
+        "distance",
+        "Area between the distribution functions of the predictions (Wasserstein-1), in units of "
+        "y: how far predictions would have to be moved, on average, to be distributed alike.",
+        "",
+        "see what was said of the distribution, which is the same question in units of y.",
+    ),
+    "mean_prediction": Criterion(
+        "mean",
+        "Largest less smallest mean prediction, in units of y.",
+        "Smallest over largest mean prediction. 1: equal.",
+        ASK_FOR_PARITY,
+    ),
+    "bias": Criterion(
+        "bias",
+        "Largest less smallest mean of prediction less y: who is promised more, beside what came "
+        "true, than others.",
+        "",
+        "find out in which group predictions are too high or too low, and why: few rows, labels "
+        "that are wrong, or a correction that was made on purpose.",
+    ),
+    "rmse": Criterion(
+        "error",
+        "Largest less smallest root of the mean squared error, in units of y.",
+        "",
+        "find out why errors are larger in one group: fewer rows, noisier or larger y, or "
         "features that say less there.",
     ),
 }
@@ -247,16 +365,49 @@ NAMES = {
     "mutual_information": "mutual information, nats",
     "expected_calibration_error": "expected calibration error",
     "mean_score_excess": "mean score less outcome",
+    "mean_excess": "mean prediction less y",
+    "ks_difference": "KS distance",
+    "wasserstein_difference": "Wasserstein-1 distance",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "rmse_difference": "RMSE difference",
+    "mae_difference": "MAE difference",
+    "explained": "share explained",
+    "r2": "R²",
+    "r2_of_spread": "R² of its spread",
+    "r2_of_skewness": "R² of its skewness",
+    "calibration_error": "calibration error",
+    "ks_bound": "bound on KS",
+    "mean_difference_bound": "bound on means and Wasserstein-1, in units of y",
     "demographic_parity_bound": "bound on demographic parity",
     "equalized_odds_bound": "bound on equalized odds",
 }
 
 MEANINGS = {
     "base_rate": "Share of rows whose label is positive.",
+    "explained": (
+        "Share of the mean squared error (on a log link, of the deviance) of predicting the mean "
+        "that the model is rid of: R², or D². 1: all of it."
+    ),
+    "calibration_error": (
+        "How far predictions are, on average over ten bins, from the mean of y there, in units "
+        "of y."
+    ),
+    "r2": "Share of the variance of the sensitive feature that the best probe predicts. 0: none.",
+    "ks_bound": (
+        "No threshold on these values (or none on anything computed from them) selects two groups "
+        "at rates that are further apart, at the confidence of this audit, if these rows took no "
+        "part in training."
+    ),
+    "mean_difference_bound": (
+        "The same in units of y: the bound times the largest less the smallest prediction here. "
+        "Neither means nor Wasserstein-1 can differ by more while predictions stay in that range."
+    ),
     "expected_calibration_error": (
         "How far scores are, on average over ten bins, from the share of rows that came true. 0: "
         "a score of 0.7 comes true in 7 of 10 rows."
     ),
+    "mean_excess": "Above 0: predictions promise more than came true; below 0: less.",
     "mean_score_excess": (
         "Above 0: the scores promise more than came true; below 0: they promise less."
     ),
@@ -295,6 +446,7 @@ def name_of(measure: str) -> str:
 def meaning_of(measure: str) -> str:
     """Return what a measure means, in a sentence or two; "" for none that is known."""
     of_rates = {rate.name: rate.meaning for rate in RATES}
+    of_rates |= {moment.name: moment.meaning for moment in MOMENTS}
     if measure in of_rates:
         return of_rates[measure]
     for kind in ("difference", "ratio"):

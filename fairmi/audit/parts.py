@@ -17,13 +17,13 @@ from fairmi.audit.comparisons import MIN_ROWS, attribute_name, class_name, group
 from fairmi.audit.counts import effective_sizes
 from fairmi.audit.intervals import difference_intervals, share_intervals
 from fairmi.audit.measures import FOUND, NOTHING, Figure
-from fairmi.audit.predictions import Predictions
+from fairmi.audit.predictions import Forecasts, Predictions
 
 BINS = 4  # quantile bins of a numeric column
 MAX_VALUES = 10  # distinct numbers up to which a column is taken value by value
 MAX_STRATA = 50  # of a column: its most common values
 MAX_COLUMNS = 100  # of X, beyond which none is taken unless named
-LABEL = "label"
+OF_TARGET = ("label", "y")
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,27 @@ class Condition:
     codes: np.ndarray
 
 
-def label_conditions(predictions: Predictions) -> list[Condition]:
-    """Return the split by label, where there are more than two classes that count.
+def label_conditions(predictions: Predictions | Forecasts) -> list[Condition]:
+    """Return the split by label, where there are more than two classes that count, or bins of y.
 
     Of one class, rates given the label are the true and the false positive rate, which have their
     intervals already.
     """
+    if isinstance(predictions, Forecasts):
+        if not predictions.labelled:
+            return []
+        y, codes = predictions.true, predictions.strata
+        bins = [y[codes == k] for k in range(int(codes.max()) + 1)]
+        return [Condition(tuple(_range_name("y", of_bin) for of_bin in bins), codes)]
     if not predictions.labelled or len(predictions.rated_classes) == 1:
         return []
-    names = tuple(f"{LABEL} = {label}" for label in predictions.classes)
+    names = tuple(f"label = {label}" for label in predictions.classes)
     return [Condition(names, predictions.true)]
+
+
+def _range_name(name: str, values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return f"{name} = {low:g}" if low == high else f"{name} {low:g} to {high:g}"
 
 
 def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition], list[str]]:
@@ -107,7 +118,7 @@ def _frame(table: Any, names: list[Any] | None = None) -> pd.DataFrame:
 
 
 def _name(name: Any) -> str:
-    plain = isinstance(name, str) and name != LABEL  # that is y's
+    plain = isinstance(name, str) and name not in OF_TARGET
     return name if plain else f"column {name}"
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from fairmi.audit import measures
 from fairmi.audit.findings import Figures, interval, number
@@ -71,18 +72,32 @@ Panels = dict[str, list[Dot]]
 def overview_panels(audit: Figures, attribute: str) -> Panels:
     """Return who is treated differently, by how much and how surely: a row for each difference."""
     theirs = {f.measure: f for f in audit.section("baseline", attribute)}
+    if audit.of_numbers:
+        units = [
+            _difference(f, name_of(f.measure).removesuffix(" difference"), theirs)
+            for f in audit.section("disparity", attribute)
+            if f.measure.endswith("_difference") and f.value == f.value
+        ]
+        in_shares = [dot for dot in units if dot.figure.measure == "ks_difference"]
+        in_units = [dot for dot in units if dot not in in_shares]
+        return {"from 0 to 1": in_shares, "in units of y": in_units}
     dots: dict[str, Dot] = {}  # by rate, of which two criteria may say the same
     for f in audit.section("disparity", attribute):
         if f.measure.endswith("_difference") and f.value == f.value:
             rate = name_of(f.rate).capitalize() + (f" of {f.subject}" if f.subject else "")
-            label, chance = f"{f.most} above {f.least}", (0.0, f.by_chance)
-            dots.setdefault(rate, Dot(label, f, chance, theirs.get(f.measure), rate))
+            dots.setdefault(rate, _difference(f, rate, theirs))
     return {"": list(dots.values())}
+
+
+def _difference(figure: Figure, title: str, theirs: dict[str, Figure]) -> Dot:
+    title = title[:1].upper() + title[1:]
+    label = f"{figure.most} above {figure.least}"
+    return Dot(label, figure, (0.0, figure.by_chance), theirs.get(figure.measure), title)
 
 
 def rate_panels(figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> Panels:
     """Return one panel for each rate, and of more than two classes for each rate of each class."""
-    order = [rate.name for rate in measures.RATES]
+    order = measures.OF_GROUPS
     keys = dict.fromkeys((f.measure, f.subject) for f in figures)
     theirs = {(f.measure, f.subject, f.group): f for f in baseline}
     panels = {
@@ -98,17 +113,22 @@ def rate_panels(figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> P
 
 def part_panels(figures: Sequence[Figure]) -> Panels:
     """Return the differences within parts of the rows, the worst parts first."""
-    dots = [Dot(f.part + (f", {f.subject}" if f.subject else ""), f) for f in figures[:MAX_PARTS]]
-    return {"difference of selection rates": dots}
+    panels: Panels = {}
+    for f in figures:
+        of = "difference of selection rates" if f.rate == "selection_rate" else name_of(f.measure)
+        label = f.part + (f", {f.subject}" if f.subject else "")
+        panels.setdefault(of, []).append(Dot(label, f))
+    return {of: dots[:MAX_PARTS] for of, dots in panels.items()}
 
 
 def change_panels(figures: Sequence[Figure]) -> Panels:
     """Return the changes of the differences from a baseline."""
-    return {
-        "change of the difference": [
-            Dot(name_of(f.measure).removesuffix(" difference"), f, (0.0, 0.0)) for f in figures
-        ]
-    }
+    dots = [Dot(name_of(f.measure).removesuffix(" difference"), f, (0.0, 0.0)) for f in figures]
+    of_ks = [dot for dot in dots if dot.figure.measure == "ks_difference"]
+    if of_ks:
+        rest = [dot for dot in dots if dot not in of_ks]
+        return {"change, from 0 to 1": of_ks, "change, in units of y": rest}
+    return {"change of the difference": dots}
 
 
 def leakage_panels(figures: Sequence[Figure]) -> Panels:
@@ -129,8 +149,9 @@ def leakage_panels(figures: Sequence[Figure]) -> Panels:
 def picture_of(audit: Figures, section: str, attribute: str) -> list[str]:
     """Return the pictures of a section as SVG; none where it has none."""
     figures = audit.section(section, attribute)
-    if section == "calibration":
-        return _reliability(audit.curves, attribute)
+    curves = [c for c in audit.curves if (c.attribute, c.section) == (attribute, section)]
+    if curves:
+        return _curves(curves, audit.of_numbers)
     if section == "group":
         panels = rate_panels(figures, audit.section("baseline group", attribute))
     elif section == "overview":
@@ -225,12 +246,12 @@ def _interval(figure: Figure, scale: _Scale, y: float, style: str) -> list[str]:
     return [_rule(a, y, b, y, style), *ends]
 
 
-def _reliability(curves: Sequence[Curve], attribute: str) -> list[str]:
-    """Draw shares that came true over scores, a line for each of the largest groups.
+def _curves(curves: Sequence[Curve], of_numbers: bool) -> list[str]:
+    """Draw a line for each of the largest groups, at the points that enough rows fall in.
 
-    Only bins that enough rows fall in are drawn, and the diagonal.
+    Of calibration, the outcome over the score and the diagonal; else distribution functions.
     """
-    curves = [curve for curve in curves if curve.attribute == attribute]
+    is_distribution = curves[0].section == "disparity"
     largest = sorted(curves, key=lambda curve: -sum(b.n for b in curve.bins))[:MAX_LINES]
     lines = {
         curve.group: [b for b in curve.bins if b.n >= MIN_IN_BIN]
@@ -238,30 +259,48 @@ def _reliability(curves: Sequence[Curve], attribute: str) -> list[str]:
         if curve in largest
     }
     lines = {group: bins for group, bins in lines.items() if bins}
+    if not lines:
+        return []
     size, left, top = 262, 56, 12
-    across, up = _Scale(0, 1, left, left + size), _Scale(0, 1, top + size, top)
+    points = [b for bins in lines.values() for b in bins]
+    x_range, y_range, names = (0.0, 1.0), (0.0, 1.0), ("score", "share that came true")
+    if of_numbers:
+        scores, outcomes = [b.score for b in points], [b.share for b in points]
+        names = ("prediction", "share predicted that or less")
+        x_range = (min(scores), max(scores))
+        if not is_distribution:
+            names = ("mean prediction", "mean y")
+            x_range = y_range = (min(scores + outcomes), max(scores + outcomes))
+    if x_range[0] == x_range[1]:
+        return []
+    across, up = _Scale(*x_range, left, left + size), _Scale(*y_range, top + size, top)
     parts = _vertical_axis_lines(across, top, top + size)
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick in up.ticks() if of_numbers else (0, 0.25, 0.5, 0.75, 1):
         y = up(tick)
         parts += [
             _rule(left, y, left + size, y, "grid"),
             _text(left - 8, y + 4, f"{tick:g}", "end"),
         ]
-    parts.append(_rule(across(0), up(0), across(1), up(1), "axis", dash="4 4"))
-    parts.append(_text(left + size / 2, top + size + 40, "score", "middle"))
+    if not is_distribution:
+        parts.append(_rule(left, top + size, left + size, top, "axis", dash="4 4"))
+    parts.append(_text(left + size / 2, top + size + 40, names[0], "middle"))
     upright = f'transform="translate(14 {top + size / 2}) rotate(-90)"'
-    parts.append(f'<text text-anchor="middle" {upright}>share that came true</text>')
+    parts.append(f'<text text-anchor="middle" {upright}>{names[1]}</text>')
     for i, (group, bins) in enumerate(lines.items()):
         style, dash = f"line{i}", DASHES[i % len(DASHES)]
-        path = " ".join(f"{across(b.score):.1f},{up(b.share):.1f}" for b in bins)
+        at = [(across(b.score), up(b.share)) for b in bins]
+        corners = [p for a, b in pairwise(at) for p in (a, (b[0], a[1]))] + at[-1:]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (corners if is_distribution else at))
         parts.append(f'<polyline class="{style}" points="{path}" stroke-dasharray="{dash}"/>')
-        for b in bins:
-            x = across(b.score)
-            parts += [_rule(x, up(b.low), x, up(b.high), style), _mark(x, up(b.share), i, style)]
+        for b, (x, y) in zip(bins, at, strict=True):
+            if not is_distribution:
+                parts += [_rule(x, up(b.low), x, up(b.high), style), _mark(x, y, i, style)]
         y = top + size + 66 + 22 * i
         parts.append(_rule(left, y - 4, left + 34, y - 4, style, dash=dash))
-        parts += [_mark(left + 17, y - 4, i, style), _text(left + 42, y, _short(group)[:36])]
-    words = f"Share that came true over score with intervals, a line for each group: {attribute}"
+        parts += [_mark(left + 17, y - 4, i, style)] * (not is_distribution)
+        parts.append(_text(left + 42, y, _short(group)[:36]))
+    of = "Distribution of predictions" if is_distribution else f"{names[1]} over {names[0]}"
+    words = f"{of.capitalize()}, a line for each group: {curves[0].attribute}"
     return [_svg(WIDTH, top + size + 56 + 22 * len(lines), parts, words)]
 
 

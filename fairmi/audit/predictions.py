@@ -16,7 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import plain_series
+from fairmi.metrics.disparities import y_strata
 from fairmi.metrics.scorers import label_codes, positive_code
+
+LOSSES = ("squared_error", "poisson", "gamma")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class Predictions:
         )
 
     @property
+    def strata(self) -> np.ndarray:
+        """What a label tells of a row, (n_rows,) int: its class."""
+        return self.true
+
+    @property
     def random(self) -> bool:
         """Whether the classifier decides at random on some rows."""
         return bool((self.shares.max(axis=1) < 1).any())
@@ -95,6 +103,50 @@ class Predictions:
             "scores": scores,
             "predictions": np.eye(len(self.classes))[self.predicted],
         }
+        return {name: values for name, values in everything.items() if values is not None}
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Predicted numbers, and what else a regressor gives away.
+
+    Attributes
+    ----------
+    true, predicted : ndarray of shape (n_rows,)
+        y (0 where it is not known), and the predictions, in units of y.
+    loss : str
+        What the predictions were fitted by, one of `LOSSES`.
+    representation : array-like or None
+        What the regressor's `transform` gives.
+    clusters : ndarray of int of shape (n_rows,) or None
+        Code of the cluster, such as a person, that each row is of; None where each stands alone.
+    labelled : bool
+        Whether y is known.
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    loss: str
+    representation: Any = None
+    clusters: np.ndarray | None = None
+    labelled: bool = True
+
+    def rows(self, of: np.ndarray) -> Forecasts:
+        """Return y, predictions and clusters of some of the rows, without what is probed."""
+        clusters = None if self.clusters is None else recoded(self.clusters[of])
+        return Forecasts(
+            self.true[of], self.predicted[of], self.loss, None, clusters, self.labelled
+        )
+
+    @property
+    def strata(self) -> np.ndarray:
+        """What y tells of a row, (n_rows,) int: its quantile bin."""
+        return y_strata(self.true)
+
+    @property
+    def subjects(self) -> dict[str, Any]:
+        """What leaves the model and may tell of the sensitive features, by name."""
+        everything = {"representation": self.representation, "predictions": self.predicted}
         return {name: values for name, values in everything.items() if values is not None}
 
 
@@ -133,6 +185,136 @@ def given_predictions(
         probabilities=probabilities,
         labelled=y is not None,
     )
+
+
+def is_regression(task: str, estimator: Any, y: Any, y_pred: Any) -> bool:
+    """Whether numbers are audited: as `task` says, or by the estimator, or y and predictions.
+
+    Of predictions in place of an estimator, where they or y hold fractions and y is of more than
+    two numbers: predictions of two classes that hold fractions are scores.
+    """
+    if task != "auto":
+        return task == "regression"
+    if estimator is not None:
+        return _regresses(estimator)
+    if y is None or y_pred is None:
+        return False
+    both = [np.asarray(plain_series(values)).reshape(-1) for values in (y, y_pred)]
+    if any(values.dtype.kind not in "iuf" for values in both) or len(np.unique(both[0])) < 3:
+        return False
+    return any(bool((values != np.floor(values)).any()) for values in both)
+
+
+def forecasts_of(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    y_pred: Any,
+    *,
+    loss: str = "auto",
+    sensitive_features: Any = None,
+    seed: int = 0,
+) -> Forecasts:
+    """Gather what a fitted regressor says of X, or take its predictions; y is None if not known.
+
+    Raises
+    ------
+    ValueError
+        If y and the predictions don't fit together, hold what is no finite number, or are not
+        what the loss asks for.
+    """
+    representation = None
+    if estimator is None:
+        predicted = check_numbers(y_pred, "y_pred")
+    else:
+        check_fitted(estimator, "estimator")
+        predicted = FittedModel(estimator, X, sensitive_features, seed).numbers("estimator")
+        if hasattr(estimator, "transform"):
+            representation = np.asarray(estimator.transform(X))
+    true = np.zeros_like(predicted) if y is None else check_numbers(y, "y")
+    if len(true) != len(predicted):
+        raise ValueError(
+            f"y has {len(true)} numbers, but there are {len(predicted)} predictions; give one y "
+            "for each."
+        )
+    loss = _loss_of(estimator) if loss == "auto" else loss
+    least = {"gamma": np.nextafter(0, 1)}.get(loss, 0.0)
+    if loss != "squared_error" and (
+        predicted.min() <= 0 or (y is not None and true.min() < least)
+    ):
+        raise ValueError(
+            f"loss={loss!r} is of a log link, but predictions are as small as "
+            f"{predicted.min():g} and y as {true.min():g}: predictions must be above 0, and y "
+            f'{"above" if loss == "gamma" else "at least"} 0. Give loss="squared_error".'
+        )
+    if predicted.min() == predicted.max() and (y is None or true.min() == true.max()):
+        raise ValueError("y and the predictions are all equal; there is nothing to compare.")
+    return Forecasts(true, predicted, loss, representation, labelled=y is not None)
+
+
+def baseline_forecasts(
+    baseline: Any, X: Any, forecasts: Forecasts, *, sensitive_features: Any = None, seed: int = 0
+) -> Forecasts:
+    """Return the predictions of `baseline`, a regressor or an array of them, for the same rows."""
+    if hasattr(baseline, "predict"):
+        check_fitted(baseline, "baseline")
+        predicted = FittedModel(baseline, X, sensitive_features, seed).numbers("baseline")
+    else:
+        predicted = check_numbers(baseline, "baseline")
+    if len(predicted) != len(forecasts.true):
+        raise ValueError(
+            f"baseline predicts {len(predicted)} numbers for {len(forecasts.true)} rows; give one "
+            "for each."
+        )
+    if forecasts.loss != "squared_error" and predicted.min() <= 0:
+        raise ValueError(
+            f"baseline predicts {predicted.min():g}, and loss={forecasts.loss!r} needs numbers "
+            'above 0; give loss="squared_error".'
+        )
+    return replace(forecasts, predicted=predicted, representation=None)
+
+
+def _loss_of(estimator: Any) -> str:
+    """Return the loss that a regressor says it has, or that its name says; else squares."""
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    last = getattr(last, "best_estimator_", last)
+    name = str(getattr(last, "loss", "")), type(last).__name__.lower()
+    return next((loss for loss in LOSSES[1:] if loss in name[0] or loss in name[1]), LOSSES[0])
+
+
+def check_numbers(values: Any, argument: str) -> np.ndarray:
+    """Return finite numbers as (n_rows,) float64.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers, not one a row, or one is missing or infinite.
+    """
+    array = np.asarray(plain_series(values))
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"{argument} must be one number a row, shape (n_rows,), got shape {array.shape}."
+        )
+    try:
+        if array.dtype.kind not in "iuf":
+            if any(isinstance(value, str | bool | np.bool_) for value in array):
+                raise ValueError
+            array = np.array([float(value) for value in array])
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{argument} holds {array.tolist()[0]!r}, which is no number, and a "
+            "regressor is audited; give the numbers that it predicts, or a classifier."
+        ) from None
+    n_missing = int((~np.isfinite(numbers)).sum())
+    if n_missing:
+        raise ValueError(
+            f"{argument} has a missing or infinite value in {n_missing} of {len(numbers)} rows; "
+            "drop these rows from all arguments."
+        )
+    return numbers
 
 
 def rated_codes(classes: np.ndarray, pos_label: Any) -> tuple[int, ...]:
@@ -183,7 +365,8 @@ def check_labels(values: Any, argument: str) -> np.ndarray:
         fraction = labels[labels != np.floor(labels)][0]
         raise ValueError(
             f"{argument} has numbers that are no classes, such as {fraction:.3g}; cut them "
-            f"into classes first, as in {argument} > 0.5."
+            f'into classes first, as in {argument} > 0.5, or give task="regression" if numbers '
+            "are what is predicted."
         )
     return labels
 
@@ -356,8 +539,13 @@ class FittedModel:
         self.options = {"sensitive_features": sensitive_features, "random_state": seed}
         _check_groups_known(inner, sensitive_features)
 
+    def numbers(self, argument: str) -> np.ndarray:
+        """Return the predictions of a regressor, shape (n_rows,)."""
+        predicted = self._call(self.estimator.predict, self.X)
+        return check_numbers(predicted, f"the prediction of {argument}")
+
     def predict(self, argument: str) -> np.ndarray:
-        """Return the predictions, shape (n_rows,)."""
+        """Return the predictions of a classifier, shape (n_rows,)."""
         predicted = np.asarray(self._call(self.estimator.predict, self.X))
         if predicted.ndim == 2 and predicted.shape[1] == 1:
             predicted = predicted[:, 0]
@@ -435,15 +623,21 @@ def _asked(method: Any) -> list[str]:
 
 def check_classifier(estimator: Any, argument: str) -> None:
     """Raise ValueError or NotFittedError where `estimator` is no fitted classifier."""
-    if not hasattr(estimator, "predict"):
-        raise ValueError(
-            f"{argument} must be a fitted classifier with a predict method, got {estimator!r}."
-        )
+    check_fitted(estimator, argument)
     if _regresses(estimator):
         raise ValueError(
-            f"{argument} is a regressor ({type(estimator).__name__}), and the audit is of "
-            "classifiers; cut its predictions into classes and give these, as in "
+            f"{argument} is a regressor ({type(estimator).__name__}), and this audit is of a "
+            'classifier; give task="auto" or "regression", or classes, as in '
             "audit(y=y, y_pred=model.predict(X) > 0.5, sensitive_features=...)."
+        )
+
+
+def check_fitted(estimator: Any, argument: str) -> None:
+    """Raise ValueError or NotFittedError where `estimator` can't predict."""
+    if not hasattr(estimator, "predict"):
+        raise ValueError(
+            f"{argument} must be a fitted classifier or regressor with a predict method, got "
+            f"{estimator!r}."
         )
     try:
         check_is_fitted(estimator)

@@ -52,6 +52,14 @@ LIMITS = (
     "Groups other than those of the sensitive features given were not looked at.",
     "A probe that tells nothing is no proof that nothing is there; only a certificate is one.",
 )
+METHODS = (
+    "Rates have Wilson's intervals; differences and ratios have Newcombe's, jointly for all pairs "
+    "of groups; changes have intervals from {:,} bootstrap draws."
+)
+NUMBER_METHODS = (
+    "Means and errors have Student's intervals, differences have the groups' limits squared and "
+    "added, jointly for all pairs; KS and Wasserstein-1, chance and changes rest on {:,} draws."
+)
 # How a verdict looks: a class of the style sheet, and a sign for those who see no colours.
 LOOKS = {
     FOUND: ("found", "▲"),
@@ -152,7 +160,7 @@ def _heading(about: dict[str, Any]) -> list[str]:
     """Say of what an audit is, on what, and against what."""
     labels = ", ".join(f"{label} {n:,}" for label, n in about["labels"].items())
     clusters = f" in {about['clusters']:,} clusters" if about["clusters"] else ""
-    known = f"labels {labels}" if labels else "labels not known"
+    known = about.get("y") or (f"labels {labels}" if labels else "labels not known")
     positive = about["positive label"]
     named = f"; positive label {positive}" if positive else ""
     heading = [
@@ -200,6 +208,7 @@ def _page(audit: Figures) -> dict[str, Any]:
         "Rows": f"{about['rows']:,}{features}",
         "Clusters of rows": f"{about['clusters']:,}" if about["clusters"] else "",
         "Labels": ", ".join(f"{label}: {n:,}" for label, n in about["labels"].items()),
+        "y": about.get("y", "").removeprefix("y "),
         "Positive label": about["positive label"],
         "Sensitive features": ", ".join(about["sensitive features"]),
         "Date": about["date"],
@@ -214,7 +223,7 @@ def _page(audit: Figures) -> dict[str, Any]:
         "notes": audit.notes,
         "limits": LIMITS,
         "about": [(name, text) for name, text in rows.items() if text],
-        "draws": about["draws"],
+        "methods": (NUMBER_METHODS if audit.of_numbers else METHODS).format(about["draws"]),
         "max_lines": MAX_LINES,
         "min_in_bin": MIN_IN_BIN,
     }
@@ -257,6 +266,7 @@ def as_card(audit: Figures) -> str:
                 "model": about["model"],
                 "rows": f"{about['rows']:,}",
                 "labels": [f"{label}: {n:,}" for label, n in about["labels"].items()],
+                "y": about.get("y", ""),
                 "positive": about["positive label"],
                 "groups": [
                     (attribute, [f"{group}: {n:,}" for group, n in sizes.items()])
@@ -286,9 +296,12 @@ def _common(audit: Figures) -> dict[str, Any]:
 
 def _card_head(audit: Figures) -> str:
     """Return the YAML head, with what the Hub shows beside a model."""
-    shown = [f for f in audit.section("overall") if f.measure == "accuracy"]
+    kind, score = "classification", "accuracy"
+    if audit.of_numbers:
+        kind, score = "regression", "rmse"
+    shown = [f for f in audit.section("overall") if f.measure == score]
     shown += [f for f in audit.section("disparity") if f.measure.endswith("_difference")]
-    task = {"type": "tabular-classification"}
+    task = {"type": f"tabular-{kind}"}
     result = {
         "task": task,
         "dataset": {"type": TO_BE_STATED, "name": TO_BE_STATED},
@@ -306,7 +319,7 @@ def _card_head(audit: Figures) -> str:
         "library_name": "scikit-learn",
         "pipeline_tag": task["type"],
         "tags": [task["type"], "fairness"],
-        "metrics": ["accuracy"],
+        "metrics": [score],
         "model-index": [{"name": audit.about["model"], "results": [result]}],
     }
     return str(yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=math.inf))

@@ -1,11 +1,11 @@
-"""The audit of one classifier: ask it once, then measure, attribute by attribute."""
+"""The audit of one model: ask it once, then measure, attribute by attribute."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any
@@ -18,10 +18,10 @@ from scipy.sparse import csr_array, issparse
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from fairmi._data.groups import Groups, sensitive_frame
+from fairmi._data.groups import Groups, binned, sensitive_frame
 from fairmi._data.tables import check_indexes, is_frame
-from fairmi._sklearn_compat import Interval, validate_params
-from fairmi.audit.calibration import calibration_figures
+from fairmi._sklearn_compat import Interval, StrOptions, validate_params
+from fairmi.audit.calibration import calibration_figures, number_calibration
 from fairmi.audit.comparisons import (
     GroupRates,
     attribute_name,
@@ -35,7 +35,27 @@ from fairmi.audit.comparisons import (
 from fairmi.audit.leakage import Task, leakage_tasks
 from fairmi.audit.measures import Curve, Figure
 from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
-from fairmi.audit.predictions import Predictions, ask, ask_baseline, given_predictions
+from fairmi.audit.predictions import (
+    LOSSES,
+    Forecasts,
+    Predictions,
+    ask,
+    ask_baseline,
+    baseline_forecasts,
+    forecasts_of,
+    given_predictions,
+    is_regression,
+)
+from fairmi.audit.quantities import (
+    GroupMoments,
+    distribution_curves,
+    moments_of,
+    number_changes,
+    number_disparities,
+    number_parts,
+    overall_number_changes,
+    overall_numbers,
+)
 from fairmi.audit.report import Audit
 from fairmi.exceptions import SmallGroupWarning
 from fairmi.metrics._rows import cluster_codes, comparable_groups, repeated_values
@@ -53,6 +73,8 @@ WITHOUT_MODEL = "predictions that were given"
         "favourable": ["boolean"],
         "n_boot": [Interval(Integral, 100, None, closed="left")],
         "n_jobs": [Integral, None],
+        "task": [StrOptions({"auto", "classification", "regression"})],
+        "loss": [StrOptions({"auto", *LOSSES})],
         "random_state": ["random_state"],
         "verbose": ["boolean", Integral],
     },
@@ -71,24 +93,28 @@ def audit(
     baseline: Any = None,
     conditions: Any = "auto",
     clusters: Any = None,
+    bins: Any = 4,
+    task: str = "auto",
+    loss: str = "auto",
     confidence: float = 0.95,
     n_boot: int = 1000,
     n_jobs: int | None = None,
     random_state: Any = None,
     verbose: bool | int = False,
 ) -> Audit:
-    """Measure how fair a fitted classifier is, on rows that it was not trained on.
+    """Measure how fair a fitted classifier or regressor is, on rows that it was not trained on.
 
-    By group: rates as fairlearn defines them, the disparities between groups over all rows and
-    within parts of them, and calibration. Then what the representation, the scores and the
-    predictions tell of the sensitive features, by themselves and given the label: what a fresh
-    probe recovers, mutual information in nats, and, where a representation has few values, a
-    bound on the demographic parity difference of anything that is computed from it. Each with an
-    interval, and with the value that chance alone gives on as many rows.
+    By group: rates as fairlearn defines them (of numbers: means and errors), the disparities
+    between groups over all rows and within parts of them, and calibration. Then what the
+    representation, the scores and the predictions tell of the sensitive features, by themselves
+    and given the label: what a fresh probe recovers, mutual information in nats, and, where a
+    representation has few values, a bound on the demographic parity difference of anything that
+    is computed from it. Each with an interval, and with the value that chance alone gives on as
+    many rows.
 
     Parameters
     ----------
-    estimator : classifier, default=None
+    estimator : classifier or regressor, default=None
         Fitted; fairmi's or any other of scikit-learn's kind, a pipeline or search included. Where
         its `predict` takes sensitive features or a random state, as fairlearn's
         ThresholdOptimizer and ExponentiatedGradient do, it gets them. None where `y_pred` is
@@ -122,6 +148,16 @@ def audit(
     clusters : array-like of shape (n_rows,), default=None
         Labels of rows that belong together, such as one person's. All figures take whole
         clusters for what is independent.
+    bins : int, sequence of float, or dict, default=4
+        Groups that a continuous sensitive feature, such as age in years, is cut into: so many of
+        about as many rows each, or those between these ends; by name of column in a dict. Probes
+        and information are of its values, not of the groups.
+    task : {"auto", "classification", "regression"}, default="auto"
+        What is audited. "auto" asks the estimator; of `y_pred` it is regression where y holds
+        more than two numbers, and there are fractions.
+    loss : {"auto", "squared_error", "poisson", "gamma"}, default="auto"
+        Of a regressor. "poisson" and "gamma" have a log link: means are compared by ratios too,
+        and errors by the deviance. "auto" reads it off the estimator.
     confidence : float, default=0.95
         Confidence of the intervals.
     n_boot : int, default=1000
@@ -145,7 +181,7 @@ def audit(
         If y or the predictions don't fit together, hold missing values or are no classes, if
         `estimator` is no fitted classifier, or if the indexes of pandas arguments differ.
     SensitiveFeaturesError
-        If the sensitive features are missing or malformed, hold one group, or are continuous.
+        If the sensitive features are missing or malformed, or hold one group.
 
     Warns
     -----
@@ -179,6 +215,14 @@ def audit(
     There are no sample weights: a weighted count is no binomial, on which nearly all of these
     intervals, and the certificate, rest. To audit for a population that weights w describe, keep
     each row with probability w / max(w), independently, and audit those that are left.
+
+    Of a regressor, means and errors have Student's intervals (of what is never negative, those of
+    the logarithm), by sums over clusters where there are some. Differences have the joint limits
+    of all groups, squared and added [2]_ [4]_. The distances KS and Wasserstein-1 are off by at
+    most the distance of the errors of the distribution functions; that is drawn from each group's
+    own rows, as many as are independent. So these two intervals are wider than need be where
+    groups are far apart. Within parts of the rows, and in pictures, Kolmogorov's quantile stands
+    for the draws. Over 100,000 distinct predictions are merged to as many.
 
     A classifier that decides at random and tells its probabilities (fairlearn's two do) is rated
     by what these give on average, so that no seed changes its rates.
@@ -226,30 +270,41 @@ def audit(
             "by pos_label."
         )
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    asked: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
-    predictions = _predictions(estimator, X, y, y_pred, y_score, pos_label, asked)
+    model = {"sensitive_features": sensitive_features, "seed": seed}
+    predictions: Predictions | Forecasts
+    _check_model(estimator, y_pred, y_score)
+    if is_regression(task, estimator, y, y_pred):
+        if pos_label is not None or y_score is not None:
+            raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
+        predictions = forecasts_of(estimator, X, y, y_pred, loss=loss, **model)
+    elif estimator is None:
+        predictions = given_predictions(y, y_pred, y_score=y_score, pos_label=pos_label)
+    else:
+        predictions = ask(estimator, X, y, pos_label=pos_label, **model)
     n_rows = len(predictions.true)
     owners = cluster_codes(clusters, n_rows)
     predictions = replace(predictions, clusters=owners)
-    attributes = list(_attributes(sensitive_features, n_rows))
-    rival = None if baseline is None else ask_baseline(baseline, X, predictions, **asked)
-    splits, notes = conditions_of(X, conditions, n_rows)
+    attributes, notes = _attributes(sensitive_features, n_rows, bins)
+    splits, left_out = conditions_of(X, conditions, n_rows)
     splits = [*label_conditions(predictions), *splits]
-    draws: dict[str, Any] = {"confidence": confidence, "n_boot": n_boot}
-    draws["rng"] = np.random.default_rng(seed)
+    draws = {"confidence": confidence, "n_boot": n_boot, "rng": np.random.default_rng(seed)}
     tasks: list[Task] = []
-    for groups in attributes:
-        planned, unprobed = leakage_tasks(predictions, groups, confidence, seed)
+    for groups, quantity in attributes:
+        planned, unprobed = leakage_tasks(predictions, groups, confidence, seed, quantity)
         tasks += planned
-        notes += unprobed
-    figures = everyone(predictions).figures("overall", "", confidence)
-    curves: list[Curve] = []
-    if rival is not None:
-        figures += overall_change_figures(predictions, rival, **draws)
-    total = len(attributes) + len(tasks)
-    with tqdm(total=total, desc="audit", disable=not verbose, leave=False) as bar:
-        for groups in attributes:
-            of_groups, its_curves = _compare_groups(predictions, rival, groups, splits, draws)
+        left_out += unprobed
+    if isinstance(predictions, Forecasts):
+        rival = None if baseline is None else baseline_forecasts(baseline, X, predictions, **model)
+        compare = partial(_compare_numbers, predictions, rival)
+    else:
+        known = None if baseline is None else ask_baseline(baseline, X, predictions, **model)
+        compare = partial(_compare_rates, predictions, known)
+    figures, curves = compare(None, splits, draws)
+    with tqdm(
+        total=len(attributes) + len(tasks), desc="audit", disable=not verbose, leave=False
+    ) as bar:
+        for groups, _ in attributes:
+            of_groups, its_curves = compare(groups, splits, draws)
             figures += of_groups
             curves += its_curves
             bar.update()
@@ -258,17 +313,19 @@ def audit(
         ):
             figures += probed
             bar.update()
+    all_groups = [groups for groups, _ in attributes]
     warned = [
-        (small_groups(predictions, attributes), SmallGroupWarning),
-        (_repeated_note(X, owners, attributes[-1]), UserWarning),
+        (small_groups(predictions, all_groups), SmallGroupWarning),
+        (_repeated_note(X, owners, all_groups[-1]), UserWarning),
     ]
     warned = [(note, category) for note, category in warned if note]
     for note, category in warned:
         warnings.warn(note, category, stacklevel=3)
+    notes += [*_missing_parts(predictions), *left_out]
     return Audit(
         about={
             **_about_model(estimator, baseline, X),
-            **_about_rows(predictions, attributes),
+            **_about_rows(predictions, all_groups),
             "favourable": favourable,
             "confidence": confidence,
             "draws": n_boot,
@@ -277,55 +334,74 @@ def audit(
         },
         figures=tuple(figures),
         curves=tuple(curves),
-        notes=(*(note for note, _ in warned), *_missing_parts(predictions), *notes),
+        notes=(*(note for note, _ in warned), *notes),
     )
 
 
-def _predictions(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    y_pred: Any,
-    y_score: Any,
-    pos_label: Any,
-    asked: dict[str, Any],
-) -> Predictions:
-    """Return what the estimator predicts, or what was given in its place."""
+def _check_model(estimator: Any, y_pred: Any, y_score: Any) -> None:
+    """Raise ValueError where there is not one model, or its predictions in its place."""
     if (estimator is None) == (y_pred is None):
         both = "both are given" if y_pred is not None else "neither is given"
         raise ValueError(
-            f"{both}, estimator and y_pred; give one: a fitted classifier, or its predictions."
+            f"{both}, estimator and y_pred; give one: a fitted classifier or regressor, or its "
+            "predictions."
         )
-    if estimator is None:
-        return given_predictions(y, y_pred, y_score=y_score, pos_label=pos_label)
-    if y_score is not None:
+    if estimator is not None and y_score is not None:
         raise ValueError(
             "y_score goes with y_pred, but an estimator is given, whose scores are asked of it; "
             "leave one of them out."
         )
-    return ask(estimator, X, y, pos_label=pos_label, **asked)
 
 
-def _attributes(sensitive_features: Any, n_rows: int) -> Iterator[Groups]:
-    """Yield groups by each sensitive feature, then by all of them together."""
+def _attributes(
+    sensitive_features: Any, n_rows: int, bins: Any
+) -> tuple[list[tuple[Groups, np.ndarray | None]], list[str]]:
+    """Return groups by each sensitive feature, then by all of them together, and notes.
+
+    With them the values of a feature that is a quantity, whose groups are its bins.
+    """
     frame = sensitive_frame(sensitive_features)
+    notes: list[str] = []
+    quantities: dict[str, np.ndarray] = {}
+    if len(frame) == n_rows:
+        frame, quantities = binned(frame, bins)
+    for name in quantities:
+        cut = sorted(set(frame[name]))
+        names = "; ".join(group_names(Groups(np.arange(len(cut)), tuple(cut), (name,))))
+        notes.append(f"{name} is a quantity, and its groups are bins (bins=): {names}.")
+    columns = [frame.iloc[:, [j]] for j in range(frame.shape[1])]
     if frame.shape[1] > 1 and len(frame) == n_rows:
-        for j in range(frame.shape[1]):
-            yield comparable_groups(frame.iloc[:, [j]], n_rows)
-    yield comparable_groups(frame, n_rows)
+        columns.append(frame)
+    else:
+        columns = [frame]
+    return [
+        (
+            comparable_groups(part, n_rows),
+            quantities.get(str(part.columns[0])) if part.shape[1] == 1 else None,
+        )
+        for part in columns
+    ], notes
 
 
-def _compare_groups(
+def _compare_rates(
     predictions: Predictions,
     baseline: Predictions | None,
-    groups: Groups,
+    groups: Groups | None,
     conditions: list[Condition],
     draws: dict[str, Any],
 ) -> tuple[list[Figure], list[Curve]]:
-    """Return rates, disparities and calibration; within parts of the rows not of intersections."""
-    confidence, name = draws["confidence"], attribute_name(groups)
+    """Return rates, disparities and calibration, over all rows where `groups` is None.
+
+    Within parts of the rows not of intersections.
+    """
+    confidence = draws["confidence"]
+    if groups is None:
+        figures = everyone(predictions).figures("overall", "", confidence)
+        if baseline is not None:
+            figures += overall_change_figures(predictions, baseline, **draws)
+        return figures, []
     rates = GroupRates(predictions, groups.codes, group_names(groups))
-    figures = rates.figures("group", name, confidence)
+    figures = rates.figures("group", attribute_name(groups), confidence)
     figures += disparity_figures(predictions, groups, **draws)
     if len(groups.names) == 1:
         figures += conditional_figures(predictions, groups, conditions, confidence)
@@ -335,9 +411,43 @@ def _compare_groups(
     return figures + calibration, curves
 
 
-def _missing_parts(predictions: Predictions) -> list[str]:
+def _compare_numbers(
+    forecasts: Forecasts,
+    baseline: Forecasts | None,
+    groups: Groups | None,
+    conditions: list[Condition],
+    draws: dict[str, Any],
+) -> tuple[list[Figure], list[Curve]]:
+    """Return the same of predicted numbers: means, errors, distances and calibration."""
+    confidence = draws["confidence"]
+    if groups is None:
+        figures = overall_numbers(forecasts, confidence, "overall")
+        if baseline is not None:
+            figures += overall_number_changes(forecasts, baseline, **draws)
+        return figures, []
+    moments = GroupMoments(forecasts, groups.codes, group_names(groups), moments_of(forecasts))
+    figures = moments.figures("group", confidence, attribute=attribute_name(groups))
+    disparities = number_disparities(forecasts, groups, **draws)
+    figures += disparities
+    if len(groups.names) == 1:
+        figures += number_parts(forecasts, groups, conditions, confidence)
+    if baseline is not None:
+        figures += number_changes(forecasts, baseline, groups, disparities, **draws)
+    calibration, curves = number_calibration(forecasts, groups, **draws)
+    return figures + calibration, [*distribution_curves(forecasts, groups, confidence), *curves]
+
+
+def _missing_parts(predictions: Predictions | Forecasts) -> list[str]:
     """Say what the model has not, so that it could not be measured."""
     notes = []
+    if predictions.representation is None:
+        notes.append("The model has no transform: there is no representation to examine.")
+    if isinstance(predictions, Forecasts):
+        if not predictions.labelled:
+            notes.append(
+                "y is not known: errors, calibration, and what is told given y were not measured."
+            )
+        return notes
     if predictions.random:
         notes.append(
             "The model decides at random: its rates are those that its probabilities give on "
@@ -350,8 +460,6 @@ def _missing_parts(predictions: Predictions) -> list[str]:
         )
     elif not predictions.probabilities:
         notes.append("There are no probabilities of the classes: calibration was not measured.")
-    if predictions.representation is None:
-        notes.append("The model has no transform: there is no representation to examine.")
     return notes
 
 
@@ -364,16 +472,25 @@ def _about_model(estimator: Any, baseline: Any, X: Any) -> dict[str, Any]:
     }
 
 
-def _about_rows(predictions: Predictions, attributes: list[Groups]) -> dict[str, Any]:
-    classes = predictions.classes
-    counts = np.bincount(predictions.true, minlength=len(classes))
-    labels = {str(label): int(n) for label, n in zip(classes, counts, strict=True)}
-    clusters = predictions.clusters
+def _about_rows(predictions: Predictions | Forecasts, attributes: list[Groups]) -> dict[str, Any]:
+    clusters, labels, y, positive = predictions.clusters, {}, "", None
+    if isinstance(predictions, Predictions):
+        positive = predictions.positive_label
+        if predictions.labelled:
+            counts = np.bincount(predictions.true, minlength=len(predictions.classes))
+            names = map(str, predictions.classes)
+            labels = dict(zip(names, map(int, counts), strict=True))
+    elif predictions.labelled:
+        y = "y {:.4g} on average, from {:.4g} to {:.4g}".format(
+            *(f(predictions.true) for f in (np.mean, np.min, np.max))
+        )
     return {
+        "task": "classification" if isinstance(predictions, Predictions) else "regression",
         "rows": len(predictions.true),
         "clusters": None if clusters is None else int(clusters.max()) + 1,
-        "labels": labels if predictions.labelled else {},
-        "positive label": predictions.positive_label,
+        "labels": labels,
+        "y": y,
+        "positive label": positive,
         "sensitive features": list(dict.fromkeys(n for a in attributes for n in a.names)),
         "groups": {
             attribute_name(groups): dict(

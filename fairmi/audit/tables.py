@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fairmi.audit import measures
 from fairmi.audit.findings import Figures, interval, number, p_text
-from fairmi.audit.measures import BESIDE_SCORE, Figure, name_of
+from fairmi.audit.measures import BESIDE_SCORE, Figure, name_of, worst
 
 MAX_PARTS = 15  # parts of the rows shown, of those within which groups are compared
 
@@ -53,9 +53,12 @@ def tables_of(audit: Figures, attribute: str | None = None) -> list[Table]:
     for name in audit.attributes if attribute is None else [attribute]:
         for section in SECTIONS:
             if audit.section(section.name, name):
+                words = section.introduction
+                if audit.of_numbers:
+                    words = OF_NUMBERS.get(section.name, words)
                 header, rows, n_headers = section.lay_out(audit, name)
-                words = (section.title, section.introduction)
-                tables.append(Table(section.name, name, *words, header, tuple(rows), n_headers))
+                of = (section.name, name, section.title, words)
+                tables.append(Table(*of, header, tuple(rows), n_headers))
     return tables
 
 
@@ -65,7 +68,7 @@ def _rates_of(section: str) -> Callable[[Figures, str], Layout]:
     def lay_out(audit: Figures, attribute: str) -> Layout:
         figures = audit.section(section, attribute)
         shown = {f.measure for f in figures}
-        rates = [rate.name for rate in measures.RATES if rate.name in shown]
+        rates = [name for name in measures.OF_GROUPS if name in shown]
         cells = {(f.group, f.subject, f.measure): f for f in figures}
         keys = list(dict.fromkeys((f.group, f.subject) for f in figures))
         by_class = any(subject for _, subject in keys)
@@ -98,12 +101,29 @@ def _disparities(audit: Figures, attribute: str) -> Layout:
 
 def _conditional(audit: Figures, attribute: str) -> Layout:
     """Lay out the worst parts, and the groups selected most and least often there."""
+    if audit.of_numbers:
+        return _conditional_numbers(audit, attribute)
     rows: list[tuple[Cell, ...]] = []
     for f in audit.section("conditional", attribute)[:MAX_PARTS]:
         part = f.part + (f", class {f.subject}" if f.subject else "")
         ends = [_of_group(audit, f, group) for group in (f.most, f.least)]
         rows.append((part, f.verdict, f"{f.n:,}", *ends, f))
     header = ("within", "difference", "rows", "selected most", "selected least", "apart by")
+    return header, rows, 1
+
+
+def _conditional_numbers(audit: Figures, attribute: str) -> Layout:
+    """Lay out the worst parts: means of the two groups furthest apart, and the distances."""
+    by_part: dict[str, list[Figure]] = {}
+    for f in audit.section("conditional", attribute):
+        by_part.setdefault(f.part, []).append(f)
+    rows: list[tuple[Cell, ...]] = []
+    for part, of_part in list(by_part.items())[:MAX_PARTS]:
+        mean = of_part[0]
+        ends = [_of_group(audit, mean, group) for group in (mean.most, mean.least)]
+        rows.append((part, worst([f.verdict for f in of_part]), f"{mean.n:,}", *ends, *of_part))
+    names = ("means apart", "KS distance", "Wasserstein-1")
+    header = ("within", "difference", "rows", "largest mean", "smallest mean", *names)
     return header, rows, 1
 
 
@@ -132,9 +152,9 @@ def _calibrations(audit: Figures, attribute: str) -> Layout:
     figures = audit.section("calibration", attribute)
     by_measure = {(f.group, f.measure): f for f in figures}
     rows: list[tuple[Cell, ...]] = []
+    measured = list(dict.fromkeys(f.measure for f in figures))
     for group in dict.fromkeys(f.group for f in figures):
-        error = by_measure[group, "expected_calibration_error"]
-        excess = by_measure[group, "mean_score_excess"]
+        error, excess = (by_measure[group, measure] for measure in measured)
         rows.append(
             (
                 group,
@@ -146,7 +166,7 @@ def _calibrations(audit: Figures, attribute: str) -> Layout:
                 interval(excess, signed=True),
             )
         )
-    names = [name_of(m) for m in ("expected_calibration_error", "mean_score_excess")]
+    names = [name_of(measure) for measure in measured]
     return ("group", "error", "rows", names[0], "by chance", names[1], "its interval"), rows, 1
 
 
@@ -202,6 +222,43 @@ def _bound(figure: Figure) -> str:
         return number(figure.value)
     return "none: too many values" if figure.against == "classifier" else "none"
 
+
+# The introductions of a regressor's sections, where they are others.
+OF_NUMBERS = {
+    "group": (
+        "What is predicted in each group, and how far that is from y. Each interval holds by "
+        "itself."
+    ),
+    "disparity": (
+        "The difference between the groups that are furthest apart; groups of fewer than 30 "
+        "rows are left out, unless fewer than two have as many. 'By chance' is the largest "
+        "difference that a model is likely to show on as many rows where groups are alike. A "
+        "difference is called found where its interval leaves out 0 and the value is beyond "
+        "chance; where one of the two is so alone, it is unclear. KS alone misleads: it looks "
+        "at one threshold at a time, and can be small where a probe of the same predictions "
+        "tells the groups apart, as the table of what a fresh probe recovers says."
+    ),
+    "conditional": (
+        "Groups are compared among rows that have a column in common, or y in one range: what "
+        "is equal over all rows can differ in each part. The worst come first. Intervals hold "
+        "for all parts and pairs of groups at once, so that they are wider than one alone "
+        "would be; groups of fewer than 30 rows in a part are left out of it."
+    ),
+    "baseline group": ("What the baseline predicts in each group, and how far that is from y."),
+    "calibration": (
+        "Whether a predicted number means the same in every group: predictions against the "
+        "mean of y, in ten bins of about as many rows. 'By chance' is the largest error that "
+        "predictions without one are likely to show on as many rows; it and the intervals "
+        "hold for all groups at once."
+    ),
+    "certificate": (
+        "Bounds on how far the groups' distributions are apart: of anything that is computed "
+        "from values that take few forms, and of the predictions one threshold at a time. "
+        "Means and Wasserstein-1 then differ by at most the bound times the largest less the "
+        "smallest prediction. Each holds at the confidence of this audit, if these rows took "
+        "no part in training, nor in the choice of the model."
+    ),
+}
 
 SECTIONS = (
     Section(

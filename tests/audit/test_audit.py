@@ -334,7 +334,7 @@ print("ran")
         ({"y": np.array(["no", "yes"])[Y[TEST]]}, ValueError, "labels such as 'no'|'yes'"),
         ({"y": Y[TEST][:, None].repeat(2, axis=1)}, ValueError, "y must be one label a row"),
         ({"s": S[:9]}, SensitiveFeaturesError, "9 rows, but X has 800"),
-        ({"s": X[TEST, 0]}, SensitiveFeaturesError, "cut a continuous one into bins"),
+        ({"s": X[TEST, 0], "bins": 1}, SensitiveFeaturesError, "bins=1 is no number of groups"),
         ({"s": np.ones(800)}, SensitiveFeaturesError, "at least two groups"),
         ({"confidence": 95}, ValueError, "'confidence' parameter"),
         ({"n_boot": 10}, ValueError, "'n_boot' parameter"),

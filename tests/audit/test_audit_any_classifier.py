@@ -211,8 +211,8 @@ class Booster:
     ("arguments", "message"),
     [
         (
-            {"model": LinearRegression().fit(X, Y)},
-            r"estimator is a regressor .* give these, as in",
+            {"model": LinearRegression().fit(X, Y), "task": "classification"},
+            r"estimator is a regressor .* or classes, as in",
         ),
         ({"baseline": LinearRegression().fit(X, Y)}, "baseline is a regressor"),
         ({"model": Booster()}, "estimator predicts numbers that are no classes, such as 0.1"),

@@ -188,3 +188,11 @@ def test_says_which_columns_the_model_misses(files):
     pd.read_csv(files / "rows.csv").drop(columns=["b", "d"]).to_csv(files / "less.csv")
     with pytest.raises(SystemExit, match=r"fitted on: \['b', 'd'\]"):
         run(*common(files, "less.csv"), "--sensitive", "sex")
+
+
+def test_bins_of_a_sensitive_quantity(files):
+    text = run(*common(files), "--sensitive", "d", "--bins", "d=0,", "--conditions")
+    assert "d up to 0" in text
+    assert "d over 0" in text
+    with pytest.raises(SystemExit, match="--bins a=x is no number of groups"):
+        run(*common(files), "--sensitive", "a", "--bins", "a=x")

@@ -1,0 +1,620 @@
+"""Predicted numbers by group: means, errors, and how far their distributions are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.stats import kstwobign, t
+
+from fairmi._data.groups import Groups
+from fairmi.audit.comparisons import MIN_ROWS, attribute_name, change_figure, group_names
+from fairmi.audit.counts import ENTRIES_AT_ONCE, effective_sizes
+from fairmi.audit.intervals import joint_tail, max_disparity, square_and_add
+from fairmi.audit.measures import (
+    FOUND,
+    LOG_LOSSES,
+    MOMENTS,
+    NOT_MEASURED,
+    NOTHING,
+    Curve,
+    Figure,
+    Moment,
+    ReliabilityBin,
+    agreed,
+)
+from fairmi.audit.parts import Condition
+from fairmi.audit.predictions import Forecasts
+from fairmi.core.membership import Membership
+from fairmi.metrics.disparities import ks_pairs, wasserstein_pairs
+
+MAX_VALUES = 100_000  # distinct predictions up to which distances are exact
+MAX_LEVELS = 512  # of the table that draws are made from
+CURVE_POINTS = 40
+DISTANCES = ("ks", "wasserstein")
+
+
+class GroupMoments:
+    """The figures of predicted numbers in each group, and how sure they are.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_groups, n_moments)
+        The figures; NaN for a group without rows.
+    rows, worth : ndarray of shape (n_groups,)
+        Rows of each group, and how many independent ones they are worth.
+    compared : ndarray of bool of shape (n_groups,)
+        Groups of rows enough to be compared; all that have rows, where fewer than two have.
+    """
+
+    def __init__(
+        self,
+        forecasts: Forecasts,
+        codes: np.ndarray,
+        names: Sequence[str],
+        moments: Sequence[Moment],
+    ) -> None:
+        self.names, self.moments, n_groups = list(names), moments, len(names)
+        self.rows = np.bincount(codes, minlength=n_groups)
+        self.worth = effective_sizes(codes, n_groups, forecasts.clusters)
+        enough = self.worth >= MIN_ROWS
+        self.compared = enough if enough.sum() > 1 else self.rows > 0
+        units, cell, owner = self.rows, None, None
+        if forecasts.clusters is not None:
+            pairs, cell = np.unique(forecasts.clusters * n_groups + codes, return_inverse=True)
+            owner = pairs % n_groups
+            units = np.bincount(owner, minlength=n_groups)
+        shape = (n_groups, len(moments))
+        self.means, self.errors, self.alike = np.empty(shape), np.empty(shape), np.empty(shape)
+        self.overall = np.empty(len(moments))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            n, correction = self.rows / 1.0, np.sqrt(units / (units - 1.0))
+            for j, moment in enumerate(moments):
+                of_row = moment.of_row(forecasts.true, forecasts.predicted)
+                self.means[:, j] = np.bincount(codes, of_row, n_groups) / n
+                rest = of_row - self.means[codes, j]
+                total = squares = np.bincount(codes, rest**2, n_groups)
+                if cell is not None and owner is not None:
+                    sums = np.bincount(cell.reshape(-1), rest)
+                    total = np.bincount(owner, sums**2, n_groups)
+                self.errors[:, j] = np.sqrt(total) / n * correction
+                # What it would be were all groups distributed as all rows together.
+                clustering = np.sqrt(np.where(squares > 0, total / squares, 1.0))
+                self.overall[j] = of_row.mean()
+                self.alike[:, j] = of_row.std() / np.sqrt(n) * clustering
+        self.values = np.column_stack(
+            [_root(self.means[:, j], moment) for j, moment in enumerate(moments)]
+        )
+
+    def limits(self, tail: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return both limits of each figure, (n_groups, n_moments), `tail` beyond each.
+
+        Of means of what is never negative they are those of the logarithm, as these are skewed.
+        """
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            margin = t.isf(tail, np.maximum(self.worth - 1, 1))[:, None] * self.errors
+            ratio = np.exp(margin / self.means)
+            positive = np.array([moment.is_positive for moment in self.moments])
+            low = np.where(positive, self.means / ratio, self.means - margin)
+            high = np.where(positive, self.means * ratio, self.means + margin)
+        none = positive & (self.means == 0)  # no error in any row
+        low, high = np.where(none, 0.0, low), np.where(none, 0.0, high)
+        pairs = [
+            (_root(low[:, j], moment), _root(high[:, j], moment))
+            for j, moment in enumerate(self.moments)
+        ]
+        return np.column_stack([p[0] for p in pairs]), np.column_stack([p[1] for p in pairs])
+
+    def figures(
+        self, section: str, confidence: float, attribute: str = "", part: str = ""
+    ) -> list[Figure]:
+        """Return the figures of each group, each with an interval of its own."""
+        low, high = self.limits((1 - confidence) / 2)
+        return [
+            Figure(
+                section,
+                moment.name,
+                float(self.values[g, j]),
+                float(low[g, j]),
+                float(high[g, j]),
+                n=int(self.rows[g]),
+                attribute=attribute,
+                group=group,
+                part=part,
+            )
+            for g, group in enumerate(self.names)
+            for j, moment in enumerate(self.moments)
+        ]
+
+    def fair_disparities(
+        self, j: int, n_boot: int, rng: np.random.Generator, ratio: bool
+    ) -> np.ndarray:
+        """Return what chance makes of the disparity, (n_boot,), were all groups alike."""
+        errors = self.alike[self.compared, j]
+        drawn = rng.normal(self.overall[j], errors, size=(n_boot, len(errors)))
+        if self.moments[j].is_positive or ratio:
+            drawn = np.maximum(drawn, 1e-12 * abs(self.overall[j]))
+        drawn = _root(drawn, self.moments[j])
+        return np.asarray(max_disparity((np.log(drawn) if ratio else drawn)[..., None]))
+
+
+def _root(means: np.ndarray, moment: Moment) -> np.ndarray:
+    return np.sqrt(means) if moment.is_root else means
+
+
+def moments_of(forecasts: Forecasts) -> list[Moment]:
+    """Return the figures that these predictions can have."""
+    return [
+        moment
+        for moment in MOMENTS
+        if (forecasts.labelled or not moment.needs_label) and moment.loss in ("", forecasts.loss)
+    ]
+
+
+class Distributions:
+    """The distribution of predictions in each group: distances, their intervals, and chance.
+
+    Parameters
+    ----------
+    predicted : ndarray of shape (n_rows,)
+    codes : ndarray of int of shape (n_rows,)
+        Group of each row, negative for none.
+    worth : ndarray of shape (n_groups,)
+        How many independent rows those of each group are worth.
+    """
+
+    def __init__(self, predicted: np.ndarray, codes: np.ndarray, worth: np.ndarray) -> None:
+        inside = codes >= 0
+        self.levels, level = _levels(predicted[inside], MAX_VALUES)
+        self._predicted = self.levels[level]
+        self._members = Membership.of_codes(codes[inside], len(worth))
+        shape = (len(worth), len(self.levels))
+        at = np.ravel_multi_index((codes[inside], level), shape)
+        self.counts = np.bincount(at, minlength=shape[0] * shape[1]).reshape(shape)
+        self.sizes = np.maximum(np.round(worth).astype(int), 1)
+
+    def distances(self) -> np.ndarray:
+        """Return KS and Wasserstein-1 of each pair of groups, (2, n_pairs)."""
+        first = np.triu_indices(len(self.counts), 1)
+        pairs = (ks_pairs, wasserstein_pairs)
+        return np.array([of(self._predicted, self._members)[first] for of in pairs])
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs of groups, in the order of `distances`."""
+        return list(combinations(range(len(self.counts)), 2))
+
+    def band(self, confidence: float, n_pairs: int) -> np.ndarray:
+        """Return how far a distance between distribution functions may be off, (n_pairs,).
+
+        Kolmogorov's quantile, by Bonferroni's inequality for `n_pairs` comparisons at once. Where
+        values are few, or groups unlike, less is enough.
+        """
+        return np.asarray(kstwobign.isf((1 - confidence) / n_pairs) * self._scales())
+
+    def distance_above(self, band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the most area between distribution functions within a band."""
+        cdf = np.cumsum(self.counts, axis=1) / self.counts.sum(axis=1, keepdims=True)
+        steps, low, high = np.diff(self.levels), [], []
+        for (a, b), width in zip(self.pairs, band, strict=True):
+            apart = np.abs(cdf[a] - cdf[b])[:-1]
+            low.append(np.maximum(apart - width, 0) @ steps)
+            high.append(np.minimum(apart + width, 1) @ steps)
+        return np.array(low), np.array(high)
+
+    def margins(self, n_boot: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return draws of how far distances are off, and of distances by chance, (n_boot, 2) each.
+
+        The distance of two functions that are estimated is off by at most that of their errors,
+        whose distribution is drawn from each group's own rows. These draws are in units of
+        sqrt(1 / n_a + 1 / n_b), and of each the largest of all pairs counts. By chance: where all
+        groups are distributed as all rows together.
+        """
+        counts, levels = _merged(self.counts, self.levels)
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        alike = np.broadcast_to(counts.sum(axis=0) / counts.sum(), shares.shape)
+        block = max(1, ENTRIES_AT_ONCE // shares.size)
+        off, chance = [], []
+        for start in range(0, n_boot, block):
+            size = min(block, n_boot - start)
+            errors = self._drawn(shares, size, rng) - np.cumsum(shares, axis=1)
+            off.append(_largest(errors, levels, self._scales()))
+            chance.append(_largest(self._drawn(alike, size, rng), levels))
+        return np.concatenate(off), np.concatenate(chance)
+
+    def _scales(self) -> np.ndarray:
+        return np.array([np.sqrt(1 / self.sizes[a] + 1 / self.sizes[b]) for a, b in self.pairs])
+
+    def _drawn(self, shares: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+        drawn = [
+            np.cumsum(rng.multinomial(n, share, size=size), axis=1) / n
+            for n, share in zip(self.sizes, shares, strict=True)
+        ]
+        return np.stack(drawn, axis=1)
+
+
+def _levels(values: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values in order, or means of as many alike ones, and each row's."""
+    levels, level = np.unique(values, return_inverse=True)
+    level = level.reshape(-1)
+    if len(levels) > at_most:
+        place = np.arange(len(levels)) * at_most // len(levels)
+        level = place[level]
+        levels = np.bincount(level, values, at_most) / np.bincount(level, minlength=at_most)
+    return levels, level
+
+
+def _merged(counts: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a table of at most MAX_LEVELS columns, about as many rows in each."""
+    if len(levels) <= MAX_LEVELS:
+        return counts, levels
+    total = counts.sum(axis=0)
+    place = (np.cumsum(total) - total) * MAX_LEVELS // total.sum()
+    start = np.flatnonzero(np.diff(place, prepend=-1))
+    merged = np.add.reduceat(counts, start, axis=1)
+    return merged, np.add.reduceat(levels * total, start) / np.add.reduceat(total, start)
+
+
+def _distances(cdf: np.ndarray, levels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield KS and Wasserstein-1 of each pair, of functions of shape (..., groups, levels)."""
+    steps = np.diff(levels)
+    for a, b in combinations(range(cdf.shape[-2]), 2):
+        apart = np.abs(cdf[..., a, :] - cdf[..., b, :])
+        yield apart.max(axis=-1), apart[..., :-1] @ steps
+
+
+def _largest(cdf: np.ndarray, levels: np.ndarray, scales: np.ndarray | None = None) -> np.ndarray:
+    """Return the largest of each distance over pairs, (n_draws, 2), in units of `scales`."""
+    largest = np.zeros((len(cdf), 2))
+    for k, pair in enumerate(_distances(cdf, levels)):
+        scale = 1.0 if scales is None else scales[k]
+        largest = np.maximum(largest, np.column_stack(pair) / scale)
+    return largest
+
+
+def number_disparities(
+    forecasts: Forecasts,
+    groups: Groups,
+    *,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+    section: str = "disparity",
+) -> list[Figure]:
+    """Return how far the groups' distributions, means and errors are apart, the furthest pair."""
+    names = group_names(groups)
+    moments = GroupMoments(forecasts, groups.codes, names, moments_of(forecasts))
+    used = np.flatnonzero(moments.compared)
+    where: dict[str, Any] = {
+        "attribute": attribute_name(groups),
+        "n": int(moments.rows[used].sum()),
+    }
+    if len(used) < 2:
+        return [
+            Figure(section, f"{name}_difference", np.nan, verdict=NOT_MEASURED, **where)
+            for name in (*DISTANCES, *(m.name for m in moments.moments))
+        ]
+    position = np.full(len(groups), -1)
+    position[used] = np.arange(len(used))
+    apart = Distributions(forecasts.predicted, position[groups.codes], moments.worth[used])
+    values = apart.distances()
+    off, chance = (draws.T for draws in apart.margins(n_boot, rng))
+    figures = []
+    for name, value, errors, by_chance in zip(DISTANCES, values, off, chance, strict=True):
+        margin = np.quantile(errors, confidence) * apart._scales()
+        low, high = max((value - margin).max(), 0.0), (value + margin).max()
+        a, b = (used[g] for g in apart.pairs[int(value.argmax())])
+        most, least = (a, b) if moments.means[a, 0] >= moments.means[b, 0] else (b, a)
+        figures.append(
+            _disparity(
+                section,
+                f"{name}_difference",
+                (value.max(), low, min(high, 1.0) if name == "ks" else high),
+                np.quantile(by_chance, confidence),
+                rate="mean_prediction",
+                most=names[most],
+                least=names[least],
+                **where,
+            )
+        )
+    for j, moment in enumerate(moments.moments):
+        kinds = (False, True)
+        for ratio in kinds[: 1 + (moment.name == "mean_prediction" and _on_log_link(forecasts))]:
+            figure = _disparity(
+                section,
+                f"{moment.name}_{'ratio' if ratio else 'difference'}",
+                *_moment_disparity(moments, j, used, confidence, n_boot, rng, ratio),
+                rate=moment.name,
+                most=names[used[np.argmax(moments.values[used, j])]],
+                least=names[used[np.argmin(moments.values[used, j])]],
+                **where,
+            )
+            figures.append(figure)
+    return figures
+
+
+def _on_log_link(forecasts: Forecasts) -> bool:
+    return forecasts.loss in LOG_LOSSES
+
+
+def _moment_disparity(
+    moments: GroupMoments,
+    j: int,
+    used: np.ndarray,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+    ratio: bool,
+) -> tuple[tuple[float, float, float], float]:
+    """Return the largest difference of a figure with its interval, and what chance gives.
+
+    Limits of all pairs at once, by squaring and adding those of the groups. A ratio is the
+    difference of logarithms.
+    """
+    low, high = (limit[used, j] for limit in moments.limits(joint_tail(len(used), 1 - confidence)))
+    value = moments.values[used, j]
+    alike = moments.fair_disparities(j, n_boot, rng, ratio)
+    chance = float(np.quantile(alike, confidence))
+    if ratio:
+        low = np.maximum(low, 1e-12 * value)
+        value, low, high = np.log(value), np.log(low), np.log(high)
+    lower, upper = square_and_add(value, low, high)
+    ends = (np.ptp(value), max(lower.max(), 0.0), max(upper.max(), 0.0))
+    if ratio:
+        return (np.exp(-ends[0]), np.exp(-ends[2]), np.exp(-ends[1])), float(np.exp(-chance))
+    return ends, chance
+
+
+def _disparity(
+    section: str, measure: str, ends: tuple[Any, Any, Any], chance: float, **words: Any
+) -> Figure:
+    value, low, high = map(float, ends)
+    verdict = agreed(low > 0, value > chance)
+    if measure.endswith("_ratio"):
+        verdict = agreed(high < 1, value < chance)
+    return Figure(section, measure, value, low, high, float(chance), verdict=verdict, **words)
+
+
+def overall_numbers(forecasts: Forecasts, confidence: float, section: str) -> list[Figure]:
+    """Return the figures of all rows, and the share of the loss that the model explains."""
+    codes = np.zeros(len(forecasts.predicted), dtype=np.int64)
+    moments = GroupMoments(forecasts, codes, [""], moments_of(forecasts))
+    figures = moments.figures(section, confidence)
+    if not forecasts.labelled:
+        return figures
+    name = f"{forecasts.loss}_deviance" if _on_log_link(forecasts) else "rmse"
+    loss = next(moment for moment in moments.moments if moment.name == name)
+    y = forecasts.true
+    of_model = loss.of_row(y, forecasts.predicted)
+    of_mean = loss.of_row(y, np.full(len(y), y.mean()))
+    if not of_mean.any():
+        return figures
+    value = 1 - of_model.mean() / of_mean.mean()
+    # The ratio of two means, linearised.
+    share = Moment("explained", "", lambda y, predicted: of_model - (1 - value) * of_mean)
+    error = GroupMoments(forecasts, codes, [""], [share]).errors[0, 0] / of_mean.mean()
+    margin = float(t.isf((1 - confidence) / 2, max(moments.worth[0] - 1, 1)) * error)
+    ends = (float(value), float(value) - margin, min(float(value) + margin, 1.0))
+    return [*figures, Figure(section, "explained", *ends, n=len(y))]
+
+
+def number_parts(
+    forecasts: Forecasts, groups: Groups, conditions: Sequence[Condition], confidence: float
+) -> list[Figure]:
+    """Return how far groups are apart within each part of the rows, the worst first.
+
+    Means, KS and Wasserstein-1; the intervals of each hold for all parts and pairs of groups at
+    once (Bonferroni). Worst is where the means' interval has the largest lower end.
+    """
+    names = group_names(groups)
+    parts = []
+    for condition in conditions:
+        for s, name in enumerate(condition.names):
+            rows = np.flatnonzero(condition.codes == s)
+            codes = groups.codes[rows]
+            owners = None if forecasts.clusters is None else forecasts.clusters[rows]
+            enough = np.flatnonzero(effective_sizes(codes, len(groups), owners) >= MIN_ROWS)
+            if len(rows) < len(groups.codes) and len(enough) > 1:
+                parts.append((name, rows[np.isin(codes, enough)], enough))
+    n_pairs = sum(len(enough) * (len(enough) - 1) // 2 for _, _, enough in parts)
+    of_parts = [
+        _part_figures(
+            forecasts.rows(rows),
+            np.searchsorted(enough, groups.codes[rows]),
+            [names[g] for g in enough],
+            confidence,
+            n_pairs,
+            {"attribute": attribute_name(groups), "part": name},
+        )
+        for name, rows, enough in parts
+    ]
+    of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
+    n_measures = 1 + len(DISTANCES)
+    first = [figure for figures in of_parts for figure in figures[:n_measures]]
+    return first + [figure for figures in of_parts for figure in figures[n_measures:]]
+
+
+def _part_figures(
+    forecasts: Forecasts,
+    codes: np.ndarray,
+    names: Sequence[str],
+    confidence: float,
+    n_pairs: int,
+    where: dict[str, Any],
+) -> list[Figure]:
+    """Return the distances of the groups in a part, then each group's mean prediction and y."""
+    mean_y = Moment("mean_y", "", lambda y, predicted: y, is_positive=False)
+    of = [MOMENTS[0]] + [mean_y] * forecasts.labelled
+    moments = GroupMoments(forecasts, codes, names, of)
+    low, high = (limit[:, 0] for limit in moments.limits((1 - confidence) / n_pairs / 2))
+    value = moments.values[:, 0]
+    lower, upper = square_and_add(value, low, high)
+    apart = Distributions(forecasts.predicted, codes, moments.worth)
+    ks, area = apart.distances()
+    band = apart.band(confidence, n_pairs)
+    area_low, area_high = apart.distance_above(band)
+    ends = {
+        "mean_prediction": (np.ptp(value), lower.max(), upper.max()),
+        "ks": (ks.max(), (ks - band).max(), min((ks + band).max(), 1.0)),
+        "wasserstein": (area.max(), area_low.max(), area_high.max()),
+    }
+    figures = [
+        Figure(
+            "conditional",
+            f"{name}_difference",
+            float(distance),
+            max(float(least), 0.0),
+            float(most),
+            n=len(codes),
+            verdict=FOUND if least > 0 else NOTHING,
+            rate="mean_prediction",
+            most=names[int(value.argmax())],
+            least=names[int(value.argmin())],
+            **where,
+        )
+        for name, (distance, least, most) in ends.items()
+    ]
+    return [*figures, *moments.figures("conditional group", confidence, **where)]
+
+
+def distribution_curves(forecasts: Forecasts, groups: Groups, confidence: float) -> list[Curve]:
+    """Return the distribution function of each group's predictions, within Kolmogorov's band."""
+    curves = []
+    worth = effective_sizes(groups.codes, len(groups), forecasts.clusters)
+    for g, name in enumerate(group_names(groups)):
+        values = np.sort(forecasts.predicted[groups.codes == g])
+        at = np.unique(np.quantile(values, np.linspace(0, 1, CURVE_POINTS), method="lower"))
+        share = np.searchsorted(values, at, side="right") / len(values)
+        half = kstwobign.isf(1 - confidence) / np.sqrt(max(worth[g], 1))
+        points = tuple(
+            ReliabilityBin(float(x), float(p), max(float(p - half), 0), min(float(p + half), 1),
+                           len(values))
+            for x, p in zip(at, share, strict=True)
+        )  # fmt: skip
+        curves.append(Curve(attribute_name(groups), name, points, "disparity"))
+    return curves
+
+
+def number_changes(
+    forecasts: Forecasts,
+    baseline: Forecasts,
+    groups: Groups,
+    ours: Sequence[Figure],
+    *,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> list[Figure]:
+    """Return the baseline's figures and differences between groups, and the changes from them.
+
+    `ours` are the model's differences. Both models are rated on the same draws of rows, or of
+    clusters, so that what they have in common drops out.
+    """
+    options: dict[str, Any] = {"confidence": confidence, "n_boot": n_boot, "rng": rng}
+    name, moments = attribute_name(groups), moments_of(forecasts)
+    rated = GroupMoments(baseline, groups.codes, group_names(groups), moments)
+    figures = rated.figures("baseline group", confidence, attribute=name)
+    theirs = number_disparities(baseline, groups, section="baseline", **options)
+    used = np.flatnonzero(rated.compared)
+    if len(used) > 1:
+        before = {f.measure: f.value for f in theirs}
+        draws = _drawn_disparities((forecasts, baseline), groups, used, moments, n_boot, rng)
+        measures = [f"{m}_difference" for m in (*DISTANCES, *(m.name for m in moments))]
+        now = {f.measure: f.value for f in ours}
+        figures += [
+            change_figure(m, now[m] - before[m], draw, confidence, len(groups.codes), name)
+            for m, draw in zip(measures, (draws[0] - draws[1]).T, strict=True)
+        ]
+    return figures + theirs
+
+
+def _drawn_disparities(
+    models: Sequence[Forecasts],
+    groups: Groups,
+    used: np.ndarray,
+    moments: Sequence[Moment],
+    n_boot: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return differences between groups on resampled clusters, (n_models, n_boot, n_measures)."""
+    position = np.full(len(groups), -1)
+    position[used] = np.arange(len(used))
+    codes = position[groups.codes]
+    rows = np.flatnonzero(codes >= 0)
+    tables = []
+    for model in models:
+        levels, level = _levels(model.predicted[rows], MAX_LEVELS)
+        at = codes[rows] * len(levels) + level
+        of_levels = _by_unit(model, rows, at, len(used) * len(levels))
+        sums = [
+            _by_unit(
+                model, rows, codes[rows], len(used), m.of_row(model.true, model.predicted)[rows]
+            )
+            for m in moments
+        ]
+        tables.append((levels, of_levels, sums))
+    drawn: list[list[np.ndarray]] = [[] for _ in models]
+    for times in _resampled(models[0], n_boot, rng):
+        for (levels, of_levels, sums), into in zip(tables, drawn, strict=True):
+            counts = (of_levels @ times).T.reshape(times.shape[1], len(used), len(levels))
+            n = np.maximum(counts.sum(axis=-1, keepdims=True), 1e-300)
+            columns = [_largest(np.cumsum(counts, axis=-1) / n, levels)]
+            for moment, of_units in zip(moments, sums, strict=True):
+                values = _root((of_units @ times).T / n[..., 0], moment)
+                columns.append(np.ptp(values, axis=1)[:, None])
+            into.append(np.hstack(columns))
+    return np.stack([np.concatenate(of_model) for of_model in drawn])
+
+
+def _by_unit(
+    model: Forecasts,
+    rows: np.ndarray,
+    bin_of: np.ndarray,
+    n_bins: int,
+    values: np.ndarray | None = None,
+) -> csr_array:
+    """Return what each row, or cluster, adds to each bin, (n_bins, n_units)."""
+    units = np.arange(len(model.predicted)) if model.clusters is None else model.clusters
+    values = np.ones(len(rows)) if values is None else values
+    return csr_array((values, (bin_of, units[rows])), (n_bins, int(units.max()) + 1))
+
+
+def _resampled(model: Forecasts, n_boot: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield how often each row, or cluster, is drawn, (n_units, some draws)."""
+    n = len(model.predicted) if model.clusters is None else int(model.clusters.max()) + 1
+    block = max(1, ENTRIES_AT_ONCE // n)
+    for start in range(0, n_boot, block):
+        size = min(block, n_boot - start)
+        yield rng.multinomial(n, np.full(n, 1 / n), size=size).T.astype(float)
+
+
+def overall_number_changes(
+    forecasts: Forecasts,
+    baseline: Forecasts,
+    *,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> list[Figure]:
+    """Return the baseline's figures over all rows, and the changes from them, paired."""
+    moments, n = moments_of(forecasts), len(forecasts.predicted)
+    rows, everyone = np.arange(n), np.zeros(n, dtype=np.int64)
+    models = (forecasts, baseline)
+    of_row = [[m.of_row(one.true, one.predicted) for m in moments] for one in models]
+    sums = [[_by_unit(forecasts, rows, everyone, 1, values) for values in of] for of in of_row]
+    sizes = _by_unit(forecasts, rows, everyone, 1)
+    draws: list[list[np.ndarray]] = [[] for _ in moments]
+    for times in _resampled(forecasts, n_boot, rng):
+        total = (sizes @ times)[0]
+        for moment, now, before, into in zip(moments, *sums, draws, strict=True):
+            ends = (_root((one @ times)[0] / total, moment) for one in (now, before))
+            into.append(np.subtract(*ends))
+    figures = overall_numbers(baseline, confidence, "baseline")
+    for moment, now, before, drawn in zip(moments, *of_row, draws, strict=True):
+        change = float(_root(now.mean(), moment) - _root(before.mean(), moment))
+        drawn_changes = np.concatenate(drawn)
+        figures.append(change_figure(moment.name, change, drawn_changes, confidence, n, ""))
+    return figures
