@@ -132,12 +132,6 @@ def test_columns_are_found(columns, kind, positions):
     np.testing.assert_array_equal(taken.to_numpy(), X[:, positions])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("columns", "kind", "positions"), cases(FOUND))
-def test_the_classifier_reads_these_columns(columns, kind, positions):
-    assert classify(columns, kind).sensitive_values_ == groups_of(positions)
-
-
 @pytest.mark.parametrize(("columns", "kind", "positions"), cases(FOUND))
 def test_the_scorer_reads_these_columns(columns, kind, positions):
     plain = make_fairness_scorer("demographic_parity_difference")
@@ -152,7 +146,9 @@ def test_the_encoder_reads_the_others_where_these_are_dropped(columns, kind, pos
     rest = take_columns(table, kept_columns(table, columns))
     rest = rest.toarray() if kind == "sparse" else np.asarray(rest)
     np.testing.assert_array_equal(rest, X[:, others])
-    encoder = classify(columns, kind, drop_sensitive=True).encoder_
+    model = classify(columns, kind, drop_sensitive=True)
+    assert model.sensitive_values_ == groups_of(positions)
+    encoder = model.encoder_
     n_read = encoder.scale_.size if kind == "sparse" else len(encoder.columns_)
     assert n_read == len(others)
 

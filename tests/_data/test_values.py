@@ -12,7 +12,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from sklearn.impute import SimpleImputer
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
 from fairmi._data.tables import read_columns
@@ -120,34 +119,6 @@ def fitted():
             return fit(FRAME)
 
 
-TABLES = {
-    "Arrow table": lambda: pa.Table.from_pandas(FRAME),
-    "record batch": lambda: pa.RecordBatch.from_pandas(FRAME),
-    "Arrow columns": lambda: FRAME.convert_dtypes(dtype_backend="pyarrow"),
-    "Arrow dictionary": lambda: FRAME.assign(job=dictionary(JOBS)),
-    "polars": lambda: pl.DataFrame(FRAME),
-    "polars Categorical": lambda: pl.DataFrame(FRAME).with_columns(
-        pl.col("job").cast(pl.Categorical)
-    ),
-    "objects": lambda: FRAME.astype(object),
-}
-
-
-@pytest.mark.parametrize("kind", TABLES)
-def test_the_same_table_in_other_forms_gives_the_same_model_and_predictions(fitted, kind):
-    table = TABLES[kind]()
-    np.testing.assert_array_equal(fitted.predict_proba(table), fitted.predict_proba(FRAME))
-    np.testing.assert_array_equal(fit(table).predict_proba(table), fitted.predict_proba(FRAME))
-
-
-def test_a_frame_that_an_imputer_made_has_numbers(fitted):
-    imputer = SimpleImputer(strategy="most_frequent").set_output(transform="pandas")
-    imputed = imputer.fit_transform(FRAME[["pay", "job"]].fillna({"job": "none"}))
-    assert pd.api.types.is_object_dtype(imputed["pay"])
-    columns = TableEncoder().fit(imputed, Y).columns_
-    assert len(columns[0].knots) > 2
-
-
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.parametrize("form", [lambda rows: rows, lambda rows: rows.tolist()])
 def test_an_array_of_objects_is_a_table_of_columns(fitted, form):
@@ -237,25 +208,6 @@ def test_decimals_are_quantities_and_arrow_dictionaries_groups():
     assert list(model.sensitive_kinds_.values()) == ["continuous"]
     model = MIDebiasedClassifier(max_iter=1).fit(FRAME, Y, sensitive_features=dictionary(S))
     assert model.sensitive_values_ == ["a", "b"]
-
-
-REFUSED = {
-    "lazy": (lambda: pl.LazyFrame({"a": Y}), r"X is a polars\.LazyFrame, .*give X\.collect\(\)"),
-    "dict": (lambda: {"a": Y}, r"X is a dict; give a table, as in pandas\.DataFrame\(X\)"),
-    "ragged": (lambda: [[1], [1, 2]] * (N // 2), "X is ragged: its rows differ in length"),
-    "complex": (lambda: np.full((N, 2), 1j), "X: Complex data not supported"),
-    "several": (
-        lambda: FRAME.assign(tags=[[1]] * N, z=1j, big=np.inf),
-        r"3 columns: 'tags' of X has dtype list; 'z' of X has dtype complex128; 'big' of X .*\. C",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_table_is_refused_with_name_and_fix(kind):
-    table, message = REFUSED[kind]
-    with pytest.raises((ValueError, TypeError), match=message):
-        MIDebiasedClassifier().fit(table(), Y, sensitive_features=S)
 
 
 def test_columns_of_another_kind_than_at_fit_are_all_named(fitted):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from scipy.sparse import csr_array
 from sklearn.base import clone
@@ -102,46 +101,6 @@ def test_training_that_breaks_in_the_last_step_of_an_epoch(model, name):
     """The losses of the epoch are numbers, the weights after it are not: nothing is to be kept."""
     with pytest.raises(StoppedFitError, match="Nothing was learned in the first epoch"):
         fit(model=model, **{name: 1e300})
-
-
-LABELS = {
-    "Int64": (pd.Series(Y, dtype="Int64"), [0, 1]),
-    "boolean": (pd.Series(Y == 1, dtype="boolean"), [False, True]),
-    "Float64": (pd.Series(Y, dtype="Float64"), [0.0, 1.0]),
-    "string": (pd.Series(NAMES[Y], dtype="string"), ["a", "b"]),
-    "Arrow": (pd.Series(Y, dtype="int64[pyarrow]"), [0, 1]),
-    "unused categories": (pd.Categorical(NAMES[Y], ["z", "b", "a", "q"]), ["a", "b"]),
-    "categories of numbers": (pd.Series(pd.Categorical(Y, [5, 1, 0])), [0, 1]),
-    "enum of polars": (pl.Series(NAMES[Y].tolist(), dtype=pl.Enum(["z", "b", "a"])), ["a", "b"]),
-}
-
-
-@pytest.mark.parametrize("kind", LABELS)
-def test_labels_of_any_type(kind):
-    y, classes = LABELS[kind]
-    model = fit(y=y)
-    assert model.classes_.tolist() == classes
-    np.testing.assert_array_equal(model.predict_proba(X), fit().predict_proba(X))
-
-
-GROUPS = {
-    "unused categories": (pd.Series(pd.Categorical(NAMES[S], ["z", "b", "a"])), ["a", "b"]),
-    "frame of one column": (pd.DataFrame({"sex": S}), [0, 1]),
-    "frame of categories": (pd.DataFrame({"s": pd.Categorical(NAMES[S], ["z", "b", "a"])}), None),
-    "polars frame": (pl.DataFrame({"sex": S}), [0, 1]),
-    "enum of polars": (pl.Series(NAMES[S].tolist(), dtype=pl.Enum(["z", "b", "a"])), ["a", "b"]),
-    "column of two names": (pd.DataFrame({("a", "b"): S}), [0, 1]),
-    "sparse column": (csr_array(S[:, None]), [0, 1]),
-}
-
-
-@pytest.mark.parametrize("kind", GROUPS)
-@pytest.mark.parametrize("missing", ["error", "category", "mask"])
-def test_sensitive_features_of_any_type(kind, missing):
-    s, labels = GROUPS[kind]
-    model = fit(s=s, missing_sensitive=missing)
-    assert model.sensitive_values_ == (labels or ["a", "b"])
-    np.testing.assert_array_equal(model.predict_proba(X), fit().predict_proba(X))
 
 
 @pytest.mark.parametrize("missing", ["error", "category", "mask"])

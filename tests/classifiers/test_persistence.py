@@ -6,8 +6,6 @@ import enum
 import io
 import json
 import pickle
-import subprocess
-import sys
 import uuid
 import zipfile
 from collections.abc import Iterable
@@ -191,17 +189,6 @@ def test_copy_does_not_share_what_a_further_fit_changes():
     assert not np.array_equal(back.decision_function(X), before)
 
 
-@pytest.mark.slow
-def test_fresh_process_loads_it_and_gives_the_same_answers(tmp_path):
-    model, table = fitted("frame")
-    joblib.dump((model, table, model.predict_proba(table)), tmp_path / "model")
-    code = (
-        "import joblib, sys; model, table, p = joblib.load(sys.argv[1]);"
-        "assert (model.predict_proba(table) == p).all()"
-    )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "model"], check=True, timeout=120)
-
-
 class OnDevice(torch.Tensor):
     """A tensor that numpy can't read until it is brought to the CPU, as one on a GPU."""
 
@@ -245,23 +232,6 @@ def test_model_trained_on_a_gpu_holds_numpy_alone():
     model = fit(X, device="cuda")
     assert all(type(value) is np.ndarray for value in model.parameters_.values())
     assert model.predict(X).shape == (N,)
-
-
-def test_no_tensor_is_in_the_state():
-    def kinds(value):
-        yield type(value)
-        if isinstance(value, dict):
-            value = value.values()
-        elif hasattr(value, "__dict__"):
-            value = vars(value).values()
-        elif not isinstance(value, list | tuple):
-            return
-        for part in value:
-            yield from kinds(part)
-
-    for kind in MODELS:
-        state = fitted(kind)[0].__getstate__()
-        assert not [k for k in kinds(state) if k.__module__.startswith("torch")]
 
 
 def with_marked_row(n):

@@ -128,42 +128,6 @@ def test_bound_at_the_best_critic_is_the_mutual_information(joint, dtype):
     assert float(value) == pytest.approx(mutual_information(joint), abs=1e-5)
 
 
-def test_bound_within_strata_is_the_conditional_mutual_information():
-    # Between the strata the group is told; within the second it is not.
-    tables = [
-        RANDOM.dirichlet(np.ones(12)).reshape(4, 3),
-        np.outer([0.2, 0.8, 0, 0], [0, 0.5, 0.5]),
-    ]
-    shares = [0.3, 0.7]
-    parts = [cells(table) for table in tables]
-    expected = sum(
-        share * mutual_information(table) for share, table in zip(shares, tables, strict=True)
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        best = [
-            np.nan_to_num(best_scores(t), nan=0.0)[z]
-            for t, (z, _, _) in zip(tables, parts, strict=True)
-        ]
-    value = exact(
-        np.concatenate(best)[None],
-        np.concatenate([c for _, c, _ in parts]),
-        np.array([table.sum(0) for table in tables]).clip(1e-12),
-        np.repeat([0, 1], [len(c) for _, c, _ in parts]),
-        np.concatenate([share * w for share, (_, _, w) in zip(shares, parts, strict=True)])[None],
-    )
-    assert float(value) == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.parametrize("shift", [-3.0, 0.5, 2.0])
-def test_no_critic_exceeds_the_mutual_information(shift):
-    joint = np.array([[0.4, 0.1], [0.05, 0.45]])
-    z, c, weights = cells(joint)
-    noise = np.random.default_rng(int(shift * 10) % 97).normal(size=(50, 2, 2)) + shift
-    scores = (best_scores(joint) + noise)[:, z]
-    values = exact(scores, c, joint.sum(0)[None], np.zeros_like(c), weights[None])
-    assert (values <= mutual_information(joint) + 1e-9).all()
-
-
 @pytest.mark.parametrize("strata", [[0, 0, 0, 0, 0, 0], [0, 1, 0, 1, 0, 0]])
 def test_exact_marginal_is_the_mean_over_all_ways_to_pair_the_rows(strata):
     scores, groups, _, _, _ = random_rows(n_models=1, n_rows=6)

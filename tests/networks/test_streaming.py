@@ -166,22 +166,3 @@ def test_a_stream_takes_new_settings_but_no_new_networks():
     for changed in (first, second):
         changed.partial_fit(X, y, sensitive_features=s)
     assert not np.array_equal(first.decision_function(X), second.decision_function(X))
-
-
-@pytest.mark.parametrize(
-    ("saved", "message"),
-    [
-        ({"_format": 99}, r"in format 99, .*; upgrade fairmi"),
-        ({}, r"in format 1, .*; fit it anew"),
-    ],
-)
-def test_a_model_saved_in_another_format_is_refused(saved, message):
-    model = stream(0.0, n_parts=1)
-    state = model.__getstate__()
-    loaded = MIDebiasedClassifier.__new__(MIDebiasedClassifier)
-    other = {key: value for key, value in state.items() if key != "_format"} | saved
-    with pytest.raises(ValueError, match=f"This MIDebiasedClassifier was saved {message}"):
-        loaded.__setstate__(other)
-    loaded.__setstate__(state)
-    X, _, _ = rows_of(0)
-    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))

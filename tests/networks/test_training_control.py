@@ -194,21 +194,6 @@ def test_a_callback_can_not_change_the_history(table):
 
 
 @each_model
-def test_an_interrupted_fit_keeps_the_last_whole_epoch(table, model):
-    X, _, _ = table
-    kept = clone(model).set_params(callbacks=[interrupt_at(10)])
-    with pytest.raises(KeyboardInterrupt, match=r"after 10 whole epochs.* was interrupted"):
-        kept.fit(X, table[1], sensitive_features=table[2])
-    told = fit(table, model, callbacks=[stop_at(10)])
-    assert kept.n_iter_ == told.n_iter_ == 10
-    np.testing.assert_array_equal(kept.decision_function(X), told.decision_function(X))
-    assert kept.stopped_ == "interrupted"
-    ((category, message),) = kept.warnings_
-    assert category == "ConvergenceWarning"
-    assert "interrupted" in message
-
-
-@each_model
 def test_a_diverging_fit_keeps_the_last_good_state(table, model, monkeypatch):
     X, _, _ = table
     good = fit(table, model, callbacks=[stop_at(10)])
@@ -322,31 +307,6 @@ def test_a_fold_that_diverges_later_is_scored_by_its_last_good_state(table, mode
     assert scores[1] == ended[1]
 
 
-@pytest.mark.slow_cases("*MIBackpropClassifier")
-@each_model
-@each_wrapping
-@pytest.mark.usefixtures("routing")
-def test_a_candidate_that_diverges_has_no_score_and_is_not_chosen(table, model, wrap):
-    model = wrap(clone(model).set_params(max_iter=10))
-    with (
-        pytest.warns(FitFailedWarning, match=r"(?s)3 fits failed.*StoppedFitError.*non-finite"),
-        pytest.warns(UserWarning, match="test scores are non-finite"),
-    ):
-        bad, good = search(model, table, [1e30, 0.003], "learning_rate")
-    assert np.isnan(bad).all()
-    assert np.isfinite(good).all()
-
-
-@each_model
-@each_use
-@each_wrapping
-@pytest.mark.usefixtures("routing")
-def test_a_diverged_fit_is_an_error_where_a_search_asks_for_it(table, model, use, wrap):
-    model = wrap(clone(model).set_params(max_iter=10, learning_rate=1e30))
-    with pytest.raises(StoppedFitError, match="non-finite; lower learning_rate"):
-        use(model, table, error_score="raise")
-
-
 @each_model
 def test_a_fit_that_diverges_at_once_is_an_error_and_leaves_the_model_as_it_was(table, model):
     X, y, s = table
@@ -355,31 +315,3 @@ def test_a_fit_that_diverges_at_once_is_an_error_and_leaves_the_model_as_it_was(
     with pytest.raises(StoppedFitError, match="Nothing was learned in the first epoch"):
         fitted.set_params(learning_rate=1e30).fit(X, y, sensitive_features=s)
     np.testing.assert_array_equal(fitted.decision_function(X), before)
-
-
-@pytest.mark.slow
-@each_model
-@pytest.mark.usefixtures("routing")
-def test_a_fit_that_a_callback_ends_is_scored_in_a_search(table, model):
-    ended = clone(model).set_params(max_iter=20, callbacks=[stop_at(10)])
-    assert np.isfinite(score(ended, table)).all()
-    assert np.isfinite(search(ended, table, [19, 20])).all()
-
-
-def test_an_interrupt_leaves_the_refit_of_a_search_and_an_ensemble(table):
-    """The folds of the search have passed by then."""
-    X, y, s = table
-    fits = []
-
-    def interrupt(record):
-        fits.append(record["epoch"] == 1)
-        if sum(fits) == 3:
-            raise KeyboardInterrupt
-
-    model = MIDebiasedClassifier(
-        hidden_layer_sizes=(4,), max_iter=2, callbacks=[interrupt], random_state=0
-    )
-    search = GridSearchCV(model, {"lam": [0.1]}, cv=2)
-    with warnings.catch_warnings(action="ignore"), pytest.raises(KeyboardInterrupt):
-        search.fit(X, y, sensitive_features=s)
-    assert not hasattr(search, "refit_time_")

@@ -12,7 +12,6 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from fairmi._data.tables import read_columns
 from fairmi.exceptions import ColumnWarning
 from fairmi.networks.rows import SpreadTable
 from fairmi.preprocessing import TableEncoder
@@ -21,10 +20,6 @@ from fairmi.preprocessing.encoded_columns import NumericColumn
 # Whole numbers that float32, float64 and every integer type hold alike.
 NUMBERS = st.one_of(st.none(), st.integers(-5, 100))
 TEXTS = st.one_of(st.none(), st.sampled_from(["a", "b", "", "ä", "none"]))
-
-
-def table_columns(X):
-    return [(name, read.values) for name, read in read_columns(X)]
 
 
 @st.composite
@@ -196,17 +191,6 @@ def test_sparse_table_stays_sparse_and_is_scaled_to_size_one():
     expected = [[0, 1, 0, 0, 1], [-1, 0, 0, 0, 0], [0.5, 0, 1, 1, 0]]
     np.testing.assert_array_equal(encoded.toarray(), expected)
     np.testing.assert_array_equal(encoder.transform(x).toarray(), expected)
-
-
-def test_columns_are_read_in_the_same_way_from_pandas_and_polars():
-    frame = pd.DataFrame({"b": [True, None], "s": ["x", None], "n": [1, 2], "none": [None, None]})
-    for table in (frame, frame.convert_dtypes(), pl.DataFrame(frame)):
-        columns = dict(table_columns(table))
-        assert columns["s"].tolist() == ["x", None]
-        assert columns["n"].tolist() == [1, 2]
-        assert pd.isna(columns["none"]).all()
-        assert columns["b"][0] == True  # noqa: E712 - 1.0 or True
-        assert pd.isna(columns["b"][1])
 
 
 @pytest.mark.slow
