@@ -35,7 +35,7 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     model : classifier or regressor
         A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBoostingRegressor`,
         `MIBackpropClassifier`, `FairThresholdClassifier` on its own boosting, or
-        `MIDebiasedClassifierCV`, whose chosen model is taken.
+        a search such as `MIDebiasedClassifierCV`, whose chosen model is taken.
     missing : str, default=""
         What stands for a missing value in a column of text, as ONNX has no missing strings. In a
         column of numbers it is NaN.
@@ -168,13 +168,14 @@ def _chosen(model: Any) -> Any:
         "MIDebiasedClassifier",
     )
     names = [kind.__name__ for kind in type(model).__mro__]
-    if not {*known, "MIDebiasedClassifierCV"} & set(names):
+    searches = {"MIDebiasedClassifierCV", "MIDebiasedRegressorCV"}
+    if not searches.union(known) & set(names):
         raise TypeError(
             f"to_onnx takes an estimator of fairmi, not a {type(model).__name__}; of a pipeline "
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
     check_is_fitted(model)
-    fitted = model.model_ if "MIDebiasedClassifierCV" in names else model
+    fitted = model.model_ if searches & set(names) else model
     if hasattr(fitted, "trunk_"):
         raise ValueError(
             "to_onnx can't export an encoder of yours; export the module trunk_ by "

@@ -23,6 +23,7 @@ from fairmi import (
     MIBoostingRegressor,
     MIDebiasedClassifier,
     MIDebiasedClassifierCV,
+    MIDebiasedRegressorCV,
 )
 from fairmi.datasets import load_adult
 from fairmi.export import onnx_inputs, to_onnx
@@ -193,6 +194,9 @@ def test_a_regressor_predicts_the_same_numbers(parameters):
     prediction, z = run(to_onnx(model), x)
     np.testing.assert_allclose(prediction, model.predict(x), rtol=1e-12)
     np.testing.assert_allclose(z, model.transform(x), rtol=0, atol=1e-12)
+    search = MIDebiasedRegressorCV(model, lams=[0, 8], cv=2, bound=1.0)
+    prediction, _ = run(to_onnx(search.fit(x, y, sensitive_features=s)), x)
+    np.testing.assert_allclose(prediction, search.predict(x), rtol=1e-12)
 
 
 def test_the_chosen_model_of_a_search():
