@@ -265,7 +265,7 @@ class DebiasedNetworks(NetworkEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        from fairmi.dependence.names import penalty_of
+        from fairmi.dependence import penalty_of
 
         self._validate_params()
         check_layer_sizes(self.hidden_layer_sizes)
@@ -309,7 +309,7 @@ class DebiasedNetworks(NetworkEstimator):
     def _config(
         self, task: Classes | Scaled, rows: EncodedRows, trunk: Trunk | None, **resolved: Any
     ) -> NetworkConfig:
-        from fairmi.dependence.names import penalty_of
+        from fairmi.dependence import penalty_of
 
         return network_config(
             self.get_params(deep=False),

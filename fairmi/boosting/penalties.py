@@ -49,7 +49,7 @@ class GroupTable:
 def check_penalty(penalty: Any) -> None:
     """Raise ValueError where a penalty is no name that is known, or no such object."""
     if not isinstance(penalty, str) or penalty != READ_OFF_A_TABLE:
-        from fairmi.dependence.names import penalty_of  # loads torch
+        from fairmi.dependence import penalty_of  # loads torch
 
         penalty_of(penalty)
 
@@ -81,7 +81,7 @@ def penalties_of(
         elif lam:
             # These load torch, which a table doesn't need.
             from fairmi.boosting.critic import TrainedCritic, sensitive_batch
-            from fairmi.dependence.names import penalty_of
+            from fairmi.dependence import penalty_of
 
             batch = sensitive_batch(rows)
             penalties.append(TrainedCritic(penalty_of(penalty), batch, channel, lam, seed))

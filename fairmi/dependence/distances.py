@@ -49,11 +49,7 @@ class HSIC(Penalty):
         member = sensitive.membership(z.dtype)
         weights = sensitive.weights.to(z.dtype)
         of_z = gaussian_kernel(z, weights, self.bandwidth)
-        columns = sensitive.columns(z.dtype)
-        if sensitive.groups is None:
-            of_c = gaussian_kernel(columns[None], weights, self.bandwidth)
-        else:
-            of_c = (columns @ columns.T)[None]
+        of_c = kernel_of_c(sensitive, weights, self.bandwidth)
         both = hsic(of_z, of_c, weights, member)
         alone = hsic(of_z, of_z, weights, member) * hsic(of_c, of_c, weights, member)
         return both / torch.sqrt(alone + torch.finfo(z.dtype).eps)
@@ -96,11 +92,10 @@ class MMD(Penalty):
         """Return the squared distance for each model, (M,), at Z (M, B, D) of a batch."""
         member = sensitive.membership(z.dtype)
         weights = sensitive.weights.to(z.dtype)
-        columns = sensitive.columns(z.dtype)
-        if sensitive.groups is None:
-            of_c = gaussian_kernel(columns[None], weights, self.bandwidth)
-        else:
+        of_c = kernel_of_c(sensitive, weights, self.bandwidth)
+        if sensitive.groups is not None:
             # HSIC whose kernel of C is 1 / share of the group is the mean distance of groups.
+            columns = sensitive.columns(z.dtype)
             of_rows = columns.expand(len(weights), -1, -1)
             shares = stratum_means(of_rows, row_shares(weights, member), member)
             smallest = torch.finfo(z.dtype).tiny
@@ -121,6 +116,14 @@ def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
     mean = ((squares * weights[:, None]).sum(2) * weights).sum(1) / total
     scale = mean.clamp_min(torch.finfo(rows.dtype).eps)[:, None, None]
     return torch.exp(-squares / (2 * bandwidth**2 * scale))
+
+
+def kernel_of_c(sensitive: SensitiveBatch, weights: Tensor, bandwidth: float) -> Tensor:
+    """Return how alike C is in pairs of rows, (M or 1, B, B): one group or not, or by values."""
+    columns = sensitive.columns(weights.dtype)
+    if sensitive.groups is None:
+        return gaussian_kernel(columns[None], weights, bandwidth)
+    return (columns @ columns.T)[None]
 
 
 def hsic(first: Tensor, second: Tensor, weights: Tensor, member: Tensor) -> Tensor:
@@ -475,16 +478,11 @@ class CrossSample(Penalty):
         """Return the bound for each model, (M,), at Z (M, B, D) of a batch."""
         assert isinstance(critic, nn.ModuleList)
         of_z, of_c = critic
-        columns = sensitive.columns(z.dtype)
-        embedded = of_z(sensitive.with_stratum(z))
-        scores = embedded @ of_c(columns).transpose(1, 2) / math.sqrt(self.n_embedded)
-        if sensitive.groups is None:
-            weights = sensitive.weights.to(z.dtype)
-            alike = gaussian_kernel(columns[None], weights, _BANDWIDTH)
-        else:
-            alike = (columns @ columns.T)[None]
-        member = sensitive.membership(z.dtype)
-        return pair_bound(scores, alike, sensitive.weights.to(z.dtype), member)
+        embedded = of_z(sensitive.with_stratum(z)), of_c(sensitive.columns(z.dtype))
+        scores = embedded[0] @ embedded[1].mT / math.sqrt(self.n_embedded)
+        weights = sensitive.weights.to(z.dtype)
+        alike = kernel_of_c(sensitive, weights, _BANDWIDTH)
+        return pair_bound(scores, alike, weights, sensitive.membership(z.dtype))
 
 
 def pair_bound(scores: Tensor, alike: Tensor, weights: Tensor, member: Tensor) -> Tensor:
