@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fairmi._boosting_regressor import MIBoostingRegressor
     from fairmi._fair_threshold import FairThresholdClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
+    from fairmi._network_regressor import MIDebiasedRegressor
     from fairmi._reweighing import FairReweighing, FairReweighingClassifier
     from fairmi.exceptions import (
         CollapseWarning,
@@ -39,6 +40,7 @@ _LAZY = {
     "MIBoostingRegressor": "fairmi._boosting_regressor",
     "MIDebiasedClassifier": "fairmi._network_classifier",
     "MIDebiasedClassifierCV": "fairmi.path",
+    "MIDebiasedRegressor": "fairmi._network_regressor",
     "MIDebiasedRegressorCV": "fairmi.path",
     "SensitiveFeaturesError": "fairmi.exceptions",
     "SmallGroupWarning": "fairmi.exceptions",
@@ -73,6 +75,7 @@ __all__ = [
     "MIBoostingRegressor",
     "MIDebiasedClassifier",
     "MIDebiasedClassifierCV",
+    "MIDebiasedRegressor",
     "MIDebiasedRegressorCV",
     "SensitiveFeaturesError",
     "SmallGroupWarning",

@@ -235,8 +235,8 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
     def _bins_of_y(self) -> int:
         return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
 
-    def _check_y(self, y: np.ndarray) -> None:
-        """Raise ValueError where the loss has no value at y, or y has fewer rows than bins."""
+    def _check_y(self, y: np.ndarray, *, n_rows: bool = True) -> None:
+        """Raise ValueError where the loss has no value at y, or y has too few rows, if asked."""
         loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
         if not loss.in_y_true_range(y):
             what = "of 0 or more" if loss.interval_y_true.low_inclusive else "above 0"
@@ -244,6 +244,8 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
                 f"loss={self.loss!r} needs y {what}, but its smallest value is {y.min():g}; take "
                 'loss="squared_error", or another y.'
             )
+        if not n_rows:
+            return
         if self._quantity().has_log_link and not y.any():
             raise ValueError(f"loss={self.loss!r} has no score for a y that is 0 in all rows.")
         if self.constraint == "conditional" and len(y) < 2 * n_bins:

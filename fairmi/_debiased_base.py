@@ -118,8 +118,8 @@ class DebiasedNetworks(NetworkEstimator):
         """Read and check what a user gave to `partial_fit`, as earlier rows were read."""
 
     @abstractmethod
-    def _task(self, given: FitInput, rows: EncodedRows) -> Classes | Scaled:
-        """Return the task of encoded rows."""
+    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes | Scaled:
+        """Return the task of encoded rows, or of those before where a fit goes on."""
 
     @abstractmethod
     def _learned_rows(
@@ -363,7 +363,7 @@ class DebiasedNetworks(NetworkEstimator):
         encoder, rows = self._encoded(given, encoder)
         reducer = active_reducer()  # shards differ, and settings must not
         device, seed = device_of(self.device), reducer.of_first(lambda: seed_of(self.random_state))
-        task = reducer.of_first(lambda: self._task(given, rows))
+        task = reducer.of_first(lambda: self._task(given, rows, goes_on=goes_on))
         with own_randomness(self.encoder, seed, device):
             trunk = self._trunk(rows, device, goes_on=goes_on)
             config = self._config(
@@ -444,7 +444,7 @@ class DebiasedNetworks(NetworkEstimator):
             totals = encoded.totals + (0 if self._stream is None else self._stream["totals"])
             step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
             device, seed = device_of(self.device), seed_of(self.random_state)
-            task = self._task(given, encoded)
+            task = self._task(given, encoded, goes_on=not first)
             with own_randomness(self.encoder, seed + step, device):
                 trunk = self._trunk(encoded, device, goes_on=not first)
                 config = self._config(

@@ -319,7 +319,7 @@ default="demographic_parity"
         known = {"classes": None, **known}
         return read_stream_input(self._row_options(), *rows, earlier=earlier, **known)
 
-    def _task(self, given: FitInput, rows: EncodedRows) -> Classes:
+    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes:
         return Classes(len(given.classes))
 
     def _learned_rows(

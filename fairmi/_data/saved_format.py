@@ -157,6 +157,22 @@ def check_networks(state: Mapping[str, Any], n_encoded: int | None) -> None:
         _floats(parameters[name], f"parameters_[{name!r}]", shape)
 
 
+def check_units(state: Mapping[str, Any]) -> None:
+    """Check the units in which the networks of a saved regressor predict.
+
+    Raises
+    ------
+    ValueError
+        If something doesn't fit; the message names the field.
+    """
+    units = _mapping(state.get("units_"), "units_")
+    if units.keys() != {"centre", "scale", "of_constant", "optimal", "explained", "ends"}:
+        _refuse("units_", f"has {sorted(units)}")
+    for name in ("centre", "scale", "of_constant", "optimal", "explained"):
+        _number(units[name], f"units_[{name!r}]")
+    _floats(np.asarray(units["ends"], dtype=np.float64), "units_['ends']", (None,))
+
+
 def check_encoder(state: Mapping[str, Any]) -> None:
     """Check the columns and the layout of a saved `TableEncoder`.
 

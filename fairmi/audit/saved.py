@@ -18,6 +18,7 @@ SKOPS_TRUSTED_TYPES = (
     "fairmi.MIBoostingRegressor",
     "fairmi.MIDebiasedClassifier",
     "fairmi.MIDebiasedClassifierCV",
+    "fairmi.MIDebiasedRegressor",
     "fairmi.decisions.boosting.AveragedBoosting",
     "fairmi.preprocessing.TableEncoder",
     "fairmi.dependence.BarberAgakov",

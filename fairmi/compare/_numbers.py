@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression, PoissonRegressor
 from sklearn.model_selection import KFold
 
 from fairmi._boosting_regressor import MIBoostingRegressor
+from fairmi._network_regressor import MIDebiasedRegressor
 from fairmi.compare._contenders import (
     Contender,
     Decorrelated,
@@ -163,6 +164,11 @@ def _trees(trial: Trial, lam: float, **parameters: Any) -> OnPath:
     return OnPath(MIBoostingRegressor(lam=lam, **parameters))
 
 
+def _networks(trial: Trial, lam: float) -> OnPath:
+    parameters: dict[str, Any] = {"loss": trial.loss, "random_state": trial.seed}
+    return OnPath(MIDebiasedRegressor(lam=lam, **parameters))
+
+
 def _removed(model: Any) -> Any:
     return lambda trial, alpha: Decorrelated(
         CorrelationRemover(alpha=alpha), model(trial), NumberEncoder()
@@ -220,6 +226,7 @@ NUMBER_METHODS: tuple[Method, ...] = (
         None,
         cost=8.0,
     ),
+    Method("fairmi, networks", _networks, {"lam": _LAMS}, None, shares=True, cost=6.0),
     Method("fairmi, trees", _trees, {"lam": _LAMS}, {"lam": (0.0, 8.0)}, shares=True, cost=4.0),
     Method(
         "fairmi, trees, 17 values",

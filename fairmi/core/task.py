@@ -390,6 +390,8 @@ class Scaled:
         What a perfect prediction adds to its loss to be 0.
     explained : float
         Share of the constant's loss that X is taken to explain: what λ is measured in.
+    ends : tuple of float
+        The largest y of each stratum of a constraint but the last.
     """
 
     quantity: Quantity
@@ -398,6 +400,7 @@ class Scaled:
     of_constant: float
     optimal: float
     explained: float = 1.0
+    ends: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, quantity: Quantity, y: np.ndarray, weights: np.ndarray) -> Scaled:

@@ -34,8 +34,8 @@ def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
     ----------
     model : classifier or regressor
         A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBoostingRegressor`,
-        `MIBackpropClassifier`, `FairThresholdClassifier` on its own boosting, or
-        a search such as `MIDebiasedClassifierCV`, whose chosen model is taken.
+        `MIDebiasedRegressor`, `MIBackpropClassifier`, `FairThresholdClassifier` on its own
+        boosting, or a search such as `MIDebiasedClassifierCV`, whose chosen model is taken.
     missing : str, default=""
         What stands for a missing value in a column of text, as ONNX has no missing strings. In a
         column of numbers it is NaN.
@@ -166,6 +166,7 @@ def _chosen(model: Any) -> Any:
         "MIBoostingClassifier",
         "MIBoostingRegressor",
         "MIDebiasedClassifier",
+        "MIDebiasedRegressor",
     )
     names = [kind.__name__ for kind in type(model).__mro__]
     searches = {"MIDebiasedClassifierCV", "MIDebiasedRegressorCV"}
@@ -249,7 +250,11 @@ def add_label(graph: Graph, classes: np.ndarray, scores: str) -> None:
 def add_number(graph: Graph, model: Any, representation: str, scores: str) -> None:
     """Make a regressor's prediction and Z outputs, of its Z and scores (n_rows, 1)."""
     quantity = model._quantity()
-    if len(model.values_):
+    if hasattr(model, "units_"):
+        prediction = graph.op("Exp", scores) if quantity.has_log_link else scores
+        prediction = graph.op("Mul", prediction, graph.constant(model.units_["scale"]))
+        prediction = graph.op("Add", prediction, graph.constant(model.units_["centre"]))
+    elif len(model.values_):
         half = graph.constant((len(model.values_) - 1) / 2)
         position = graph.op("Mul", graph.op("Add", representation, graph.constant(1.0)), half)
         level = graph.cast(graph.op("Round", position), np.int64)

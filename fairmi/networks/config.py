@@ -23,7 +23,7 @@ _MIN_STEPS, _MAX_STEPS = 200, 15_000
 # many for each class.
 _OWN_STEPS, _OWN_STEPS_OF_CLASS = 400, 80
 _BATCH_SIZE, _OWN_BATCH_SIZE = 256, 128
-_LEVELS = 17
+_LEVELS, _LEVELS_OF_NUMBERS = 17, 33
 # Shares of λ at which auxiliary models train; and distinct rows from which on there are some, and
 # models of a path share hidden layers: on fewer, what a small λ learns by heart is not debiased.
 _AUXILIARY = (0.0, 0.25, 0.5)
@@ -147,7 +147,8 @@ def network_config(
     many, n_units = (n_rows or 0) >= _MIN_SHARED_ROWS, _telling_units(task)
     explicit = {name: value for name, value in parameters.items() if not _is_auto(value)}
     # Under a penalty few levels lose several classes of images: docs/experiments/images.md.
-    n_levels = explicit.get("n_levels", None if own_encoder and n_units > 1 else _LEVELS)
+    levels = _LEVELS if isinstance(task, Classes) else _LEVELS_OF_NUMBERS
+    n_levels = explicit.get("n_levels", None if own_encoder and n_units > 1 else levels)
     batch_size = int(explicit.get("batch_size", _OWN_BATCH_SIZE if own_encoder else _BATCH_SIZE))
     n_telling = None if n_rows is None else n_rows * telling_share(log_odds)
     min_steps = _MIN_STEPS

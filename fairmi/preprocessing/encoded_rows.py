@@ -23,7 +23,7 @@ class EncodedRows:
 
     `x` has the bin positions of a table (n, n_columns), which `layout` spreads out; of a sparse
     table, whose layout is None, the encoded rows; of rows of any shape what reads them. `codes`
-    (n,) are those of classes.
+    (n,) are those of classes, or numbers.
     """
 
     x: Any
@@ -47,7 +47,9 @@ class EncodedRows:
 def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
     """Return the distinct rows of a fit, in an order that only their content sets."""
     x = encoder.positions(given.features)
-    told_apart = np.column_stack([given.codes, *(part.columns for part in given.members)])
+    # Numbers by rank: a fit does not hang on their unit.
+    labels = given.codes if len(given.classes) else np.unique(given.codes, return_inverse=True)[1]
+    told_apart = np.column_stack([labels, *(part.columns for part in given.members)])
     both = np.column_stack([given.task_weights, given.penalty_weights])
     kept, weights = merge_rows(x, told_apart, both)
     return EncodedRows(

@@ -1,0 +1,245 @@
+"""MIDebiasedRegressor: known outcomes, streams, own modules, bad input, scikit-learn's checks."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import onnxruntime
+import pytest
+import skops.io
+import torch
+from scipy.stats import ks_2samp
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
+
+from fairmi import MIDebiasedClassifier, MIDebiasedRegressor
+from fairmi.audit.saved import SKOPS_TRUSTED_TYPES
+from fairmi.core.membership import quantile_bins
+from fairmi.core.task import Quantity, Scaled
+from fairmi.exceptions import CollapseWarning
+from fairmi.export import onnx_inputs, to_onnx
+from fairmi.networks.trainer import quantity_losses
+
+CHECKED = MIDebiasedRegressor(
+    sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=60
+)
+
+
+def rows(seed, n):
+    """The mean of y depends on the group by one column; another one tells y alone."""
+    random = np.random.default_rng(seed)
+    group = random.integers(2, size=n)
+    x = random.normal(size=(n, 3))
+    x[:, 0] += group
+    return x, x[:, 0] + x[:, 1], group, random
+
+
+X, MEAN, S, _RANDOM = rows(0, 1500)
+Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))
+COUNTS = _RANDOM.poisson(np.exp(MEAN / 2)).astype(float)
+X_NEW, MEAN_NEW, S_NEW, _ = rows(1, 4000)
+
+
+def model(**parameters):
+    return MIDebiasedRegressor(**{"random_state": 0, "max_iter": 20, **parameters})
+
+
+def ks(predicted, s=S_NEW):
+    return ks_2samp(predicted[s == 0], predicted[s == 1]).statistic
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
+@parametrize_with_checks([CHECKED])
+def test_scikit_learn_accepts_the_estimator(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_larger_lam_is_fairer_and_keeps_the_mean(loss):
+    y = Y if loss == "squared_error" else COUNTS
+    plain, some, full = model(loss=loss).fit_path(X, y, lams=[0, 4, 32], sensitive_features=S)
+    gaps = [ks(fitted.predict(X_NEW)) for fitted in (plain, some, full)]
+    assert gaps[0] > gaps[1] > gaps[2]
+    assert gaps[2] < 0.6 * gaps[0]
+    for fitted in (plain, some, full):
+        assert fitted.predict(X).mean() == pytest.approx(y.mean(), rel=1e-5)
+        assert len(np.unique(fitted.predict(X_NEW))) <= 33
+        assert np.corrcoef(fitted.predict(X_NEW), MEAN_NEW)[0, 1] > 0.6
+
+
+def test_losses_are_those_of_scikit_learn():
+    scores, y = _RANDOM.normal(size=50), _RANDOM.gamma(2.0, size=50)
+    for quantity in (
+        *(Quantity(name) for name in ("squared_error", "absolute_error", "poisson", "gamma")),
+        Quantity("quantile", quantile=0.8),
+        *(Quantity("tweedie", power=power) for power in (1.0, 1.3, 2.0)),
+    ):
+        ours = quantity_losses(quantity, torch.tensor(scores)[None], torch.tensor(y))[0].numpy()
+        theirs = quantity.sklearn_loss.loss(y_true=y, raw_prediction=scores)
+        assert np.ptp(ours - theirs) < 1e-9, quantity  # up to what no score changes
+
+
+@pytest.mark.parametrize(
+    "loss", ["squared_error", "absolute_error", "poisson", "gamma", "tweedie"]
+)
+def test_units_make_a_constant_a_score_of_0_and_a_loss_of_1(loss):
+    y, weights = np.exp(MEAN), np.arange(1500.0) % 3
+    units = Scaled.of(Quantity(loss), y, weights)
+    none = np.zeros((1500, 1))
+    assert np.ptp(units.predictions(none)) == 0
+    start = units.quantity.mean(units.quantity.start(y, weights))
+    assert units.predictions(none)[0] == pytest.approx(float(start[0]))
+    assert units.of_constant - units.optimal == pytest.approx(
+        units.quantity.loss(none, units.scaled(y)[:, None], weights)
+    )
+    perfect = units.scaled(y)[:, None]
+    scores = np.log(perfect) if units.quantity.has_log_link else perfect
+    assert units.share_explained(scores, y, weights) == pytest.approx(1)
+
+
+def test_one_lam_serves_every_unit_of_y():
+    """Scaled and moved, y has the same predictions, scaled and moved."""
+    one, other = (
+        model(lam=4.0).fit(X, y, sensitive_features=S).predict(X_NEW) for y in (Y, 8 * Y + 2**20)
+    )
+    np.testing.assert_allclose(other, 8 * one + 2**20, atol=1e-3 * other.std())
+
+
+def test_quantile_is_predicted():
+    fitted = model(loss="quantile", quantile=0.8, lam=2.0).fit(X, Y, sensitive_features=S)
+    assert np.mean(fitted.predict(X) >= Y) == pytest.approx(0.8, abs=0.05)
+
+
+def test_parity_given_y_penalises_what_is_left_among_equal_y():
+    """A column tells the group beside y, which it does not: within bins of y it goes."""
+    random, n = np.random.default_rng(3), 1200
+    group = random.integers(2, size=n)
+    y = random.normal(size=n) + group
+    x = np.column_stack([y + random.normal(size=n) + group, random.normal(size=n)])
+    bins, n_bins = quantile_bins(y, np.ones(n), 4)
+
+    def within(lam):
+        fitted = model(constraint="conditional", lam=lam).fit(x, y, sensitive_features=group)
+        assert fitted.sensitive_counts_.shape == (n_bins, 2)
+        p = fitted.predict(x)
+        return np.mean([ks(p[bins == k], group[bins == k]) for k in range(n_bins)])
+
+    assert within(16.0) < 0.7 * within(0.0)
+
+
+def test_several_attributes_have_a_lam_each_and_one_may_be_a_quantity():
+    age, s = np.random.default_rng(4).uniform(20, 70, size=600), S[:600]
+    x = np.column_stack([X[:600], age / 15])
+    y = Y[:600] / 1e4 + age / 15
+    given = {"sensitive_features": {"sex": s, "age": age}}
+
+    def told(lam):
+        p = model(lam=lam, max_iter=15, n_critic_steps=2).fit(x, y, **given).predict(x)
+        return ks(p, s), abs(np.corrcoef(p, age)[0, 1])
+
+    plain, of_sex, of_age = (
+        told(lam) for lam in ({"sex": 0, "age": 0}, {"sex": 16, "age": 0}, {"sex": 0, "age": 16})
+    )
+    assert of_sex[0] < 0.6 * plain[0]
+    assert of_age[1] < 0.6 * plain[1]
+    assert of_age[0] > of_sex[0]
+
+
+def test_a_saved_stream_goes_on_as_it_would():
+    def part(fitted, k, **first):
+        index = slice(500 * k, 500 * k + 500)
+        return fitted.partial_fit(X[index], Y[index], sensitive_features=S[index], **first)
+
+    fitted = model(constraint="conditional")
+    for k in (0, 1):
+        part(fitted, k)
+    other = pickle.loads(pickle.dumps(fitted))
+    for each in (fitted, other):
+        part(each, 2)
+    assert np.array_equal(fitted.predict(X), other.predict(X))
+    before = dict(fitted.units_)
+    # One row, whose y is constant, is a part too; the units are those of the first.
+    fitted.partial_fit(X[:1], Y[:1], sensitive_features=S[:1])
+    assert fitted.units_ == before
+    assert fitted.n_iter_ == 4
+
+
+def test_warm_start_keeps_the_units():
+    fitted = model(warm_start=True, max_iter=5).fit(X, Y, sensitive_features=S)
+    before, score = dict(fitted.units_), fitted.score(X, Y)
+    fitted.fit(X[:900], Y[:900], sensitive_features=S[:900])
+    assert fitted.units_ == before
+    assert fitted.score(X, Y) > score - 0.05
+
+
+def test_own_module_reads_images():
+    random = np.random.default_rng(5)
+    images = random.integers(0, 120, size=(600, 6, 6), dtype=np.uint8)
+    shade, group = random.integers(0, 120, size=600), random.integers(2, size=600)
+    images += shade[:, None, None].astype(np.uint8)
+    y = shade / 10 + 4 * group
+    images[:, 0] = 200 * group[:, None]
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU())
+    parameters = {"encoder": encoder, "learning_rate": 0.01, "max_iter": 40}
+    plain, fair = model(**parameters).fit_path(images, y, lams=[0, 8], sensitive_features=group)
+    assert plain.score(images, y) > 0.6  # measured 0.73
+    assert fair.units_["explained"] == 1
+    assert ks(fair.predict(images), group) < 0.6 * ks(plain.predict(images), group)
+
+
+def test_what_is_saved_predicts_alike():
+    fitted = model(loss="poisson", n_estimators=2, max_iter=3)
+    fitted.fit(X, COUNTS, sensitive_features=S)
+    predicted = fitted.predict(X_NEW)
+    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict(X_NEW), predicted)
+    saved = skops.io.dumps(fitted)
+    loaded = skops.io.loads(saved, trusted=list(SKOPS_TRUSTED_TYPES))
+    assert np.array_equal(loaded.predict(X_NEW), predicted)
+    exported = to_onnx(fitted)
+    session = onnxruntime.InferenceSession(exported.SerializeToString())
+    (of_graph,) = session.run(["prediction"], onnx_inputs(exported, X_NEW))
+    np.testing.assert_allclose(of_graph, predicted, rtol=1e-12)
+    state = fitted.__getstate__()
+    with pytest.raises(ValueError, match=r"units_\['scale'\]"):
+        MIDebiasedRegressor().__setstate__(state | {"units_": state["units_"] | {"scale": "1"}})
+
+
+@pytest.mark.parametrize(
+    ("y", "parameters", "message"),
+    [
+        (np.ones(1500), {}, "y has the one value 1"),
+        (COUNTS - 1, {"loss": "poisson"}, "loss='poisson' needs y of 0 or more"),
+        (COUNTS, {"loss": "gamma"}, "loss='gamma' needs y above 0, but its smallest value is 0"),
+        (np.where(X[:, 0] > 1, np.inf, Y), {}, "Input y contains infinity"),
+        (np.where(S, "a", "b"), {}, "predicts numbers; for classes take .*MIDebiasedClassifier"),
+        (Y, {"constraint": "conditional", "n_y_bins": 800}, "too few for n_y_bins=800; lower it"),
+        (Y, {"group_weight": "balanced", "sensitive_kinds": ["continuous"]}, "needs groups"),
+        (Y, {"constraint": "equalized_odds"}, "'conditional', 'demographic_parity'"),
+    ],
+)
+def test_bad_input_is_named(y, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        model(**parameters).fit(X, y, sensitive_features=S)
+
+
+def test_a_classifier_given_numbers_names_the_regressor():
+    with pytest.raises(ValueError, match=r"needs classes; .* take MIDebiasedRegressor"):
+        MIDebiasedClassifier().fit(X, Y, sensitive_features=S)
+
+
+def test_few_values_that_rule_the_loss_are_named():
+    y = Y / 1e4
+    y[:3] = 1e6
+    with pytest.warns(CollapseWarning, match='loss="absolute_error"'):
+        model().fit(X, y, sensitive_features=S)
+    fitted = model(loss="absolute_error").fit(X, y, sensitive_features=S)
+    assert np.corrcoef(fitted.predict(X_NEW), MEAN_NEW)[0, 1] > 0.6
+
+
+def test_a_search_routes_the_groups():
+    search = GridSearchCV(model(max_iter=3), {"lam": [0.0, 1.0]}, cv=2)
+    search.fit(X, Y, sensitive_features=S)
+    assert search.best_params_ == {"lam": 0.0}
