@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,10 +26,23 @@ from shared import parser
 from truth_certificates import Row, adult_certificates, certificates
 
 import fairmi.audit.leakage as audit_leakage
+from fairmi._data.groups import group_rows
 from fairmi.audit import audit
+from fairmi.audit.calibration import number_calibration
+from fairmi.audit.comparisons import group_names
 from fairmi.audit.findings import findings_of
 from fairmi.audit.intervals import disparity_interval
-from fairmi.audit.measures import FOUND
+from fairmi.audit.measures import FOUND, Figure
+from fairmi.audit.parts import Condition
+from fairmi.audit.predictions import Forecasts
+from fairmi.audit.quantities import (
+    GroupMoments,
+    moments_of,
+    number_changes,
+    number_disparities,
+    number_parts,
+    overall_numbers,
+)
 from fairmi.datasets import load_adult
 from fairmi.metrics import leakage_report, mutual_information_report
 
@@ -340,6 +354,79 @@ def _findings(table: pd.DataFrame, y: np.ndarray, predicted, score, group) -> li
     return [s.topic for s in findings_of(report) if s.topic in TOPICS and s.verdict == FOUND]
 
 
+NUMBERS = ("normal", "two groups alike", "gamma, log link", "17 levels, three groups", "persons")
+
+
+def predicted_numbers(kind: str, n: int, rng: np.random.Generator) -> tuple[Forecasts, np.ndarray]:
+    """Return predictions as named, with y, and the group of each row."""
+    n_groups = 3 if kind == "17 levels, three groups" else 2
+    persons = np.arange(n) // 5 if kind == "persons" else np.arange(n)
+    owner = rng.random(persons.max() + 1)
+    group = np.minimum((owner[persons] * n_groups).astype(int), n_groups - 1)
+    shared = rng.normal(size=persons.max() + 1)[persons] * (kind == "persons")
+    score = shared + rng.normal(size=n)
+    if kind != "two groups alike":
+        score = score * (1 + 0.3 * (group == 0)) + 0.5 * (group == 1)
+    noise = (shared + rng.normal(size=n)) * (1 + 0.5 * (group == 1))
+    if kind == "gamma, log link":
+        predicted = np.exp(0.5 * score)
+        return Forecasts(predicted * rng.gamma(2, 0.5, size=n), predicted, "gamma"), group
+    predicted = np.round(np.clip(score, -3, 3) * 2.6) / 2.6 if n_groups == 3 else score
+    clusters = persons if kind == "persons" else None
+    return Forecasts(predicted + noise, predicted, "squared_error", clusters=clusters), group
+
+
+def numbers(repetitions: int, jobs: int) -> Iterator[Row]:
+    """Return how often each interval of a regressor's audit holds what a million rows have.
+
+    Where groups are alike, how often a difference is beyond chance, and how often it is called
+    found.
+    """
+    repetitions = max(repetitions, 400)
+    for kind in NUMBERS:
+        truth = _audited_numbers(kind, 1_000_000, 0, 1)
+        draws = Parallel(n_jobs=jobs)(
+            delayed(_audited_numbers)(kind, 400, seed, 200) for seed in range(1, repetitions + 1)
+        )
+        for key in draws[0]:
+            drawn = [sample[key] for sample in draws if key in sample]
+            measured = {
+                "holds": np.mean([f.low <= truth[key].value <= f.high for f in drawn]),
+                "beyond chance": np.mean([f.value > f.by_chance for f in drawn]),
+                "found": np.mean([f.verdict == FOUND for f in drawn]),
+            }
+            measured = {"holds": measured["holds"]} if kind != "two groups alike" else measured
+            for measure, value in measured.items():
+                case = f"{kind}: {' '.join(key)}"
+                yield {
+                    "table": "numbers", "case": case, "rows": 400, "repetitions": repetitions,
+                    "measure": measure, "value": float(value),
+                }  # fmt: skip
+
+
+def _audited_numbers(kind: str, n: int, seed: int, n_boot: int) -> dict[tuple[str, ...], Figure]:
+    rng = np.random.default_rng(seed)
+    forecasts, group = predicted_numbers(kind, n, rng)
+    groups = group_rows(group.astype(str))
+    part = Condition(("half = 0",), np.where(rng.random(n) < 0.5, 0, -1))
+    options = {"confidence": 0.95, "n_boot": n_boot, "rng": rng}
+    moments = GroupMoments(forecasts, groups.codes, group_names(groups), moments_of(forecasts))
+    figures = [*moments.figures("group", 0.95), *overall_numbers(forecasts, 0.95, "overall")]
+    differences = number_disparities(forecasts, groups, **options)
+    figures += [*differences, *number_parts(forecasts, groups, [part], 0.95)]
+    figures += number_calibration(forecasts, groups, **options)[0]
+    flat = np.full(n, 0.5 * forecasts.predicted.mean()) + 0.5 * forecasts.predicted
+    rival = replace(forecasts, predicted=flat)
+    if n_boot > 1:
+        figures += number_changes(forecasts, rival, groups, differences, **options)
+    else:
+        after = {f.measure: f.value for f in number_disparities(rival, groups, **options)}
+        changes = [replace(f, section="change") for f in differences]
+        figures += [replace(f, value=f.value - after[f.measure]) for f in changes]
+    wanted = [f for f in figures if f.section != "baseline" and not f.section.startswith("base")]
+    return {(f.section, f.group, f.measure): f for f in wanted if n_boot == 1 or f.low == f.low}
+
+
 TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     **{f"leaks_{n}": partial(leaks, n) for n in LEAK_SIZES},
     "plain": plain_backpropagation,
@@ -353,6 +440,7 @@ TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     "intervals_panel": partial(intervals, "panel"),
     "clusters": clusters,
     "audits": audits,
+    "numbers": numbers,
 }
 
 

@@ -28,7 +28,7 @@ LAYERS = {
     "networks": 4,
     "boosting": 4,
     "audit": 4,
-    "inspection": 4,
+    "inspection": 3.5,
     "_base": 4,
     "export": 6,
     "plot": 5,

@@ -351,7 +351,9 @@ def sums_to_one(frame: pd.DataFrame) -> bool:
     return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= TOLERANCE).all())
 
 
-def binned(frame: pd.DataFrame, bins: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def binned(
+    frame: pd.DataFrame, bins: Any, kinds: Any = None
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Cut columns that are quantities into groups, which are pandas' intervals.
 
     Parameters
@@ -360,6 +362,8 @@ def binned(frame: pd.DataFrame, bins: Any) -> tuple[pd.DataFrame, dict[str, np.n
     bins : int, sequence of float, or dict
         So many groups of about as many rows each, or the ends between them; by column in a dict.
         A value that is an end is in the group below it.
+    kinds : dict, sequence or None
+        As in `column_kinds`.
 
     Returns
     -------
@@ -372,12 +376,16 @@ def binned(frame: pd.DataFrame, bins: Any) -> tuple[pd.DataFrame, dict[str, np.n
     SensitiveFeaturesError
         If `bins` is no such thing, names another column, or leaves one group.
     """
-    columns = [str(frame.columns[j]) for j in np.flatnonzero(column_kinds(frame))]
+    continuous = column_kinds(frame, kinds)
+    columns = [str(frame.columns[j]) for j in np.flatnonzero(continuous)]
+    frame = frame.copy()
+    for j in np.flatnonzero(column_kinds(frame) & ~continuous):  # called groups
+        frame.isetitem(j, frame.iloc[:, j].astype(str))
     if isinstance(bins, Mapping) and set(map(str, bins)) - set(columns):
         raise SensitiveFeaturesError(
             f"bins has {list(bins)}, and the continuous columns are {columns}; name these alone."
         )
-    frame, values = frame.copy(), {}
+    values = {}
     for name in columns:
         column = quantities(frame[[name]], argument="sensitive_features")[:, 0]
         own = bins.get(name, 4) if isinstance(bins, Mapping) else bins

@@ -25,6 +25,7 @@ from fairmi.metrics.certificate import percent as percent_of
 FOUR_FIFTHS = 0.8
 SMALL = 0.05  # a difference that is called parity where a part is compared with the whole
 PARTS = "within parts"
+PROBABLE = "probable groups"
 CALIBRATION = "calibration"
 LEAKAGE = "leakage"
 CERTIFICATE = "certificate"
@@ -36,6 +37,10 @@ ADVICE = {  # on what to do about a finding that is no difference between groups
         "what they have in common is a legitimate ground to treat groups differently there."
     ),
     CALIBRATION: "recalibrate the scores before anyone reads one as a probability.",
+    PROBABLE: (
+        "the difference is there whatever the groups are: decide whether the use of the model "
+        "allows it."
+    ),
     LEAKAGE: (
         "treat what leaks as data on the group. Don't hand it to anyone who may not know that, "
         "and don't build on it what must not depend on it."
@@ -138,7 +143,7 @@ def findings_of(audit: Figures) -> list[Finding]:
             for figure in audit.section("disparity", attribute)
             if figure.measure.endswith("_difference")
         ]
-        for make in (_parts, _calibration, _leakage, _certificate, _changes):
+        for make in (_probable, _parts, _calibration, _leakage, _certificate, _changes):
             finding = make(audit, attribute)
             findings += [finding] if finding else []
     return findings
@@ -147,12 +152,17 @@ def findings_of(audit: Figures) -> list[Finding]:
 def next_steps(audit: Figures) -> list[str]:
     """Return what the findings ask for, one thing to do each."""
     findings = findings_of(audit)
-    steps = []
+    asked: dict[tuple[str, str], list[str]] = {}  # topics that ask for the same
     for topic in dict.fromkeys(finding.topic for finding in findings):
         advice = ADVICE.get(topic) or _advice_on(topic, findings)
+        if topic == CALIBRATION and audit.of_numbers:
+            advice = "recalibrate the predictions before anyone compares one with an amount."
         by = [f.attribute for f in findings if (f.topic, f.verdict) == (topic, FOUND)]
         if advice and by:
-            steps.append(f"{topic.capitalize()} by {listed(by)}: {advice}")
+            asked.setdefault((advice, listed(by)), []).append(topic)
+    steps = [
+        f"{capital(listed(topics))} by {by}: {advice}" for (advice, by), topics in asked.items()
+    ]
     undecided = [
         f"{f.topic} by {f.attribute}" for f in findings if f.verdict in (UNCLEAR, NOT_MEASURED)
     ]
@@ -202,7 +212,7 @@ def _difference(audit: Figures, figure: Figure) -> Finding:
         return Finding(topic, figure.attribute, figure.verdict, text, (figure,))
     most = audit.rate_of("group", figure, figure.most)
     least = audit.rate_of("group", figure, figure.least)
-    rates = name_of(figure.rate).capitalize() + (f" of {figure.subject}" if figure.subject else "")
+    rates = capital(name_of(figure.rate)) + (f" of {figure.subject}" if figure.subject else "")
     if most and least:
         rates += (
             f": {number(most.value)} in {figure.most}, {number(least.value)} in {figure.least}"
@@ -219,6 +229,23 @@ def _difference(audit: Figures, figure: Figure) -> Finding:
                 "impact."
             )
     return Finding(topic, figure.attribute, figure.verdict, text, (figure, *ratios))
+
+
+def _probable(audit: Figures, attribute: str) -> Finding | None:
+    """Say of groups known by probabilities which differ most, and between what it can lie."""
+    figures = audit.section("probable", attribute)
+    if not figures:
+        return None
+    verdict = worst([f.verdict for f in figures])
+    weighted = [f for f in figures if f.measure.startswith("weighted") and f.verdict == verdict]
+    most = max(weighted, key=lambda f: f.value)
+    at = figures.index(most)
+    text = (
+        f"{capital(name_of(most.rate))} of {most.most} above {most.least}, weighted by "
+        f"probabilities: {with_interval(most)}. For any truth that fits them it is between "
+        f"{number(figures[at + 1].low)} and {number(figures[at + 2].high)}."
+    )
+    return Finding(PROBABLE, attribute, verdict, text, tuple(figures))
 
 
 def _beside_ks(audit: Figures, figure: Figure) -> str:
@@ -449,7 +476,12 @@ def p_text(value: float) -> str:
 
 def known_words(figure: Figure) -> str:
     """Say what is known to whoever tells the group, after its name; "" for nothing."""
-    return f" given the {figure.given}" if figure.given else ""
+    return "" if not figure.given else " given y" if figure.given == "y" else " given the label"
+
+
+def capital(text: str) -> str:
+    """Return a text that begins with a capital; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def listed(names: list[str], word: str = "and") -> str:

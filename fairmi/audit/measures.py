@@ -263,6 +263,10 @@ ASK_FOR_PARITY = (
     "constraint or a penalty for demographic parity and audit again; if not, write down what "
     "justifies the difference."
 )
+WHY_LARGER = (
+    "find out why errors are larger in one group: fewer rows, noisier or larger y, or features "
+    "that say less there."
+)
 CRITERIA: dict[str, Criterion] = {
     "demographic_parity": Criterion(
         "parity",
@@ -306,7 +310,7 @@ CRITERIA: dict[str, Criterion] = {
         "Area between the distribution functions of the predictions (Wasserstein-1), in units of "
         "y: how far predictions would have to be moved, on average, to be distributed alike.",
         "",
-        "see what was said of the distribution, which is the same question in units of y.",
+        "",
     ),
     "mean_prediction": Criterion(
         "mean",
@@ -326,8 +330,13 @@ CRITERIA: dict[str, Criterion] = {
         "error",
         "Largest less smallest root of the mean squared error, in units of y.",
         "",
-        "find out why errors are larger in one group: fewer rows, noisier or larger y, or "
-        "features that say less there.",
+        WHY_LARGER,
+    ),
+    "mae": Criterion(
+        "absolute error",
+        "Largest less smallest mean absolute error, in units of y.",
+        "",
+        WHY_LARGER,
     ),
 }
 
@@ -373,6 +382,12 @@ NAMES = {
     "rmse_difference": "RMSE difference",
     "mae_difference": "MAE difference",
     "explained": "share explained",
+    "selection_rate_gap": "of the gap in selection rate",
+    "true_positive_rate_gap": "of the gap in true positive rate",
+    "false_positive_rate_gap": "of the gap in false positive rate",
+    "mean_prediction_gap": "of the gap in means",
+    "probe_auc_gap": "of a probe's AUC",
+    "accuracy_gap": "of accuracy (a regressor's mean squared error, less)",
     "r2": "R²",
     "r2_of_spread": "R² of its spread",
     "r2_of_skewness": "R² of its skewness",

@@ -54,7 +54,7 @@ def label_conditions(predictions: Predictions | Forecasts) -> list[Condition]:
 
 def _range_name(name: str, values: np.ndarray) -> str:
     low, high = values.min(), values.max()
-    return f"{name} = {low:g}" if low == high else f"{name} {low:g} to {high:g}"
+    return f"{name} = {low:.4g}" if low == high else f"{name} {low:.4g} to {high:.4g}"
 
 
 def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition], list[str]]:

@@ -13,7 +13,7 @@ from html import escape
 from itertools import pairwise
 
 from fairmi.audit import measures
-from fairmi.audit.findings import Figures, interval, number
+from fairmi.audit.findings import Figures, capital, interval, known_words, number
 from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure, name_of
 from fairmi.audit.tables import MAX_PARTS
 
@@ -90,9 +90,8 @@ def overview_panels(audit: Figures, attribute: str) -> Panels:
 
 
 def _difference(figure: Figure, title: str, theirs: dict[str, Figure]) -> Dot:
-    title = title[:1].upper() + title[1:]
     label = f"{figure.most} above {figure.least}"
-    return Dot(label, figure, (0.0, figure.by_chance), theirs.get(figure.measure), title)
+    return Dot(label, figure, (0.0, figure.by_chance), theirs.get(figure.measure), capital(title))
 
 
 def rate_panels(figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> Panels:
@@ -137,7 +136,7 @@ def leakage_panels(figures: Sequence[Figure]) -> Panels:
     nothing = 0.5 if figures[0].measure.startswith("roc_auc") else 0.0
     dots = [
         Dot(
-            f"{f.subject}, given the {f.given}" if f.given else f.subject,
+            f"{f.subject},{known_words(f)}" if f.given else f.subject,
             f,
             (nothing, f.by_chance),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from typing import Any
 
@@ -22,7 +22,10 @@ from fairmi._data.probabilities import (
 from fairmi._data.tables import check_indexes
 from fairmi._typing import ColumnLike, RandomState
 from fairmi.audit.batches import positive_codes
+from fairmi.audit.comparisons import class_name
+from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure
 from fairmi.audit.periods import UNKNOWN
+from fairmi.audit.predictions import Predictions
 from fairmi.metrics._rows import cluster_codes
 
 __all__ = ["ProbableDisparities", "ProbableDisparity", "probable_disparities"]
@@ -185,10 +188,7 @@ def probable_disparities(
     if n_boot < 50:
         raise ValueError(f"n_boot={n_boot!r} is too few draws; give 50 or more.")
     frame = sensitive_frame(probabilities, argument="probabilities")
-    features = probability_columns(frame, PROBABILITIES, "probabilities")
-    shares = shares_of_groups(frame, features, missing="error", argument="probabilities")
-    possible, labels = possible_groups(shares, features, "probabilities")
-    shares = shares[:, possible]
+    shares, labels = probable_groups(frame, PROBABILITIES, "probabilities")
     predicted = positive_codes(y_pred, len(frame), "y_pred", pos_label)
     true = np.zeros(len(frame), dtype=np.int64)
     if y_true is not None:
@@ -196,16 +196,117 @@ def probable_disparities(
     if UNKNOWN in predicted or UNKNOWN in true:
         raise ValueError("y_pred or y_true has missing values; leave these rows out.")
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-    bins = alike_rows(shares)
-    sums = _sums_of_bins(shares, 2 * true + predicted, bins)
-    draws = _drawn_sums(shares, 2 * true + predicted, bins, clusters, n_boot, rng)
-    z = norm.isf((1 - confidence) / 2)
+    owners = cluster_codes(clusters, len(shares))
     measures = list(RATES) if y_true is not None else ["selection_rate"]
+    sums, draws, n_bins = _sums(shares, 2 * true + predicted, owners, n_boot, rng)
+    found = _disparities(labels, sums, draws, measures, norm.isf((1 - confidence) / 2))
+    return ProbableDisparities(tuple(sorted(found, key=lambda d: d.measure)), n_bins)
+
+
+def probable_groups(
+    frame: pd.DataFrame, kinds: Any, argument: str = "sensitive_features"
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return how much each row is in each group that some row may be in, (n, G), and their names.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If columns are no probabilities by `kinds`, as in `sensitive_kinds`.
+    """
+    features = probability_columns(frame, kinds, argument)
+    shares = shares_of_groups(frame, features, missing="error", argument=argument)
+    possible, labels = possible_groups(shares, features, argument)
+    return shares[:, possible], labels
+
+
+def probable_figures(
+    predictions: Predictions,
+    frame: pd.DataFrame,
+    kinds: Any,
+    *,
+    confidence: float,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> tuple[list[Figure], str, dict[str, int]]:
+    """Return an audit's figures of groups that are known by probabilities.
+
+    With them the name of what the groups are of, and the rows that are expected in each.
+    """
+    shares, labels = probable_groups(frame, kinds)
+    names = [
+        " & ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels
+    ]
+    attribute = "group"
+    if frame.columns.nlevels > 1:
+        attribute = " & ".join(map(str, dict.fromkeys(frame.columns.get_level_values(0))))
+    measures = list(RATES) if predictions.labelled else ["selection_rate"]
+    sizes = {name: round(size) for name, size in zip(names, shares.sum(axis=0), strict=True)}
+    z = norm.isf((1 - confidence) / 2)
+    figures: list[Figure] = []
+    for k in predictions.rated_classes:
+        cells = 2 * (predictions.true == k) + (predictions.predicted == k)
+        where = Figure(
+            "probable group",
+            "",
+            0,
+            n=len(shares),
+            attribute=attribute,
+            subject=class_name(predictions, k),
+        )
+        sums, draws, _ = _sums(shares, cells, predictions.clusters, n_boot, rng)
+        for g, name in enumerate(names):
+            for measure in measures:
+                rate = float(_rate(sums, measure, g)[0])
+                half = z * float(_rate(draws, measure, g).std())
+                ends = {"low": max(rate - half, 0.0), "high": min(rate + half, 1.0)}
+                of_group = replace(where, group=name, n=sizes[name])
+                figures.append(replace(of_group, measure=measure, value=rate, **ends))
+        for d in _disparities(names, sums, draws, measures, z):
+            # Found where it holds for any truth; unclear where the weighted figure alone says so.
+            verdict = UNCLEAR if d.low > 0 else NOTHING
+            between = replace(
+                where,
+                section="probable",
+                verdict=FOUND if d.lowest > 0 or d.highest < 0 else verdict,
+                rate=d.measure,
+                most=d.above,
+                least=d.below,
+            )
+            for kind, value, low, high in (
+                ("weighted", d.weighted, d.low, d.high),
+                ("least", d.at_least, d.lowest, d.at_least),
+                ("greatest", d.at_most, d.at_most, d.highest),
+            ):
+                measure = f"{kind}_{d.measure}_difference"
+                figures.append(replace(between, measure=measure, value=value, low=low, high=high))
+    return figures, attribute, sizes
+
+
+def _sums(
+    shares: np.ndarray,
+    cells: np.ndarray,
+    owners: np.ndarray | None,
+    n_boot: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the sums of bins of alike rows, the same of drawn samples, and how many bins."""
+    bins = alike_rows(shares)
+    draws = _drawn_sums(shares, cells, bins, owners, n_boot, rng)
+    return _sums_of_bins(shares, cells, bins), draws, len(bins)
+
+
+def _disparities(
+    labels: Sequence[Any],
+    sums: np.ndarray,
+    draws: np.ndarray,
+    measures: Sequence[str],
+    z: float,
+) -> list[ProbableDisparity]:
+    """Return the difference of each pair of groups by each rate."""
     pairs = combinations(range(len(labels)), 2)
-    found = [
+    return [
         _disparity(measure, a, b, labels, sums, draws, z) for a, b in pairs for measure in measures
     ]
-    return ProbableDisparities(tuple(sorted(found, key=lambda d: d.measure)), len(bins))
 
 
 def alike_rows(shares: np.ndarray) -> list[np.ndarray]:
@@ -243,12 +344,11 @@ def _drawn_sums(
     shares: np.ndarray,
     cells: np.ndarray,
     bins: Sequence[np.ndarray],
-    clusters: ColumnLike | None,
+    owners: np.ndarray | None,
     n_boot: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return the same of `n_boot` samples, (n_boot, n_bins, 4 + 4 G)."""
-    owners = cluster_codes(clusters, len(shares))
     weights = None
     if owners is not None:
         weights = rng.poisson(1.0, (n_boot, int(owners.max()) + 1)).astype(np.float32)
@@ -266,7 +366,7 @@ def _disparity(
     measure: str,
     a: int,
     b: int,
-    labels: tuple[Any, ...],
+    labels: Sequence[Any],
     sums: np.ndarray,
     draws: np.ndarray,
     z: float,
@@ -297,13 +397,15 @@ def _disparity(
 
 def _weighted(sums: np.ndarray, measure: str, a: int, b: int) -> np.ndarray:
     """Return the difference of the weighted rates of groups a and b, (n_draws,)."""
+    return _rate(sums, measure, a) - _rate(sums, measure, b)
+
+
+def _rate(sums: np.ndarray, measure: str, group: int) -> np.ndarray:
+    """Return the weighted rate of a group, (n_draws,)."""
     counted, others = RATES[measure]
-    rates = []
-    for group in (a, b):
-        cells = sums[:, :, 4 + 4 * group : 8 + 4 * group].sum(axis=1)
-        top = cells[:, list(counted)].sum(axis=1)
-        rates.append(top / (top + cells[:, list(others)].sum(axis=1)))
-    return rates[0] - rates[1]
+    cells = sums[:, :, 4 + 4 * group : 8 + 4 * group].sum(axis=1)
+    top = cells[:, list(counted)].sum(axis=1)
+    return np.asarray(top / (top + cells[:, list(others)].sum(axis=1)))
 
 
 def _highest(sums: np.ndarray, measure: str, a: int, b: int) -> np.ndarray:

@@ -19,8 +19,9 @@ from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from fairmi._data.groups import Groups, binned, sensitive_frame
+from fairmi._data.probabilities import names_probabilities
 from fairmi._data.tables import check_indexes, is_frame
-from fairmi._sklearn_compat import Interval, StrOptions, validate_params
+from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
 from fairmi.audit.calibration import calibration_figures, number_calibration
 from fairmi.audit.comparisons import (
     GroupRates,
@@ -32,8 +33,8 @@ from fairmi.audit.comparisons import (
     overall_change_figures,
     small_groups,
 )
-from fairmi.audit.leakage import Task, leakage_tasks
-from fairmi.audit.measures import Curve, Figure
+from fairmi.audit.leakage import MAX_PROBED, Task, leakage_tasks
+from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure
 from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
 from fairmi.audit.predictions import (
     LOSSES,
@@ -46,6 +47,7 @@ from fairmi.audit.predictions import (
     given_predictions,
     is_regression,
 )
+from fairmi.audit.probable import probable_figures
 from fairmi.audit.quantities import (
     GroupMoments,
     distribution_curves,
@@ -57,7 +59,8 @@ from fairmi.audit.quantities import (
     overall_numbers,
 )
 from fairmi.audit.report import Audit
-from fairmi.exceptions import SmallGroupWarning
+from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
+from fairmi.inspection import gap_importance
 from fairmi.metrics._rows import cluster_codes, comparable_groups, repeated_values
 
 __all__ = ["audit"]
@@ -94,6 +97,8 @@ def audit(
     conditions: Any = "auto",
     clusters: Any = None,
     bins: Any = 4,
+    sensitive_kinds: Any = None,
+    gap_columns: Any = None,
     task: str = "auto",
     loss: str = "auto",
     confidence: float = 0.95,
@@ -152,6 +157,14 @@ def audit(
         Groups that a continuous sensitive feature, such as age in years, is cut into: so many of
         about as many rows each, or those between these ends; by name of column in a dict. Probes
         and information are of its values, not of the groups.
+    sensitive_kinds : None, "probabilities", or dict of str to str, default=None
+        As in `fit`: "categorical" or "continuous" by name of column, or "probabilities" of groups
+        (of one feature, or under a header of two levels). Then rates are weighted, and beside
+        each difference stands what it can be at least and at most; what needs the group of each
+        row is left out, and a note says so.
+    gap_columns : None, "all", list of columns, or dict of str to list of columns, default=None
+        Columns of X, or named sets of them, of which to measure how much of the gap goes where
+        they are permuted (:func:`fairmi.inspection.gap_importance`), on at most 10,000 rows.
     task : {"auto", "classification", "regression"}, default="auto"
         What is audited. "auto" asks the estimator; of `y_pred` it is regression where y holds
         more than two numbers, and there are fractions.
@@ -273,6 +286,8 @@ def audit(
     model = {"sensitive_features": sensitive_features, "seed": seed}
     predictions: Predictions | Forecasts
     _check_model(estimator, y_pred, y_score)
+    if gap_columns is not None and estimator is None:
+        raise ValueError("gap_columns needs an estimator, which predicts again; give it and X.")
     if is_regression(task, estimator, y, y_pred):
         if pos_label is not None or y_score is not None:
             raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
@@ -284,15 +299,32 @@ def audit(
     n_rows = len(predictions.true)
     owners = cluster_codes(clusters, n_rows)
     predictions = replace(predictions, clusters=owners)
-    attributes, notes = _attributes(sensitive_features, n_rows, bins)
+    attributes: list[tuple[Groups, np.ndarray | None]] = []
+    notes: list[str] = []
+    is_probable = names_probabilities(sensitive_kinds)
+    if not is_probable:
+        attributes, notes = _attributes(sensitive_features, n_rows, bins, sensitive_kinds)
+    elif isinstance(predictions, Forecasts) or gap_columns is not None:
+        raise ValueError(
+            "Groups known by probabilities have rates of classes alone: neither a regressor nor "
+            "gap_columns can be audited by them; give the group of each row."
+        )
     splits, left_out = conditions_of(X, conditions, n_rows)
     splits = [*label_conditions(predictions), *splits]
-    draws = {"confidence": confidence, "n_boot": n_boot, "rng": np.random.default_rng(seed)}
+    draws: dict[str, Any] = {
+        "confidence": confidence,
+        "n_boot": n_boot,
+        "rng": np.random.default_rng(seed),
+    }
     tasks: list[Task] = []
     for groups, quantity in attributes:
         planned, unprobed = leakage_tasks(predictions, groups, confidence, seed, quantity)
         tasks += planned
         left_out += unprobed
+        if gap_columns is not None and len(groups.names) == 1:
+            tasks.append(
+                partial(_importance, estimator, X, y, groups, gap_columns, pos_label, draws, seed)
+            )
     if isinstance(predictions, Forecasts):
         rival = None if baseline is None else baseline_forecasts(baseline, X, predictions, **model)
         compare = partial(_compare_numbers, predictions, rival)
@@ -300,6 +332,20 @@ def audit(
         known = None if baseline is None else ask_baseline(baseline, X, predictions, **model)
         compare = partial(_compare_rates, predictions, known)
     figures, curves = compare(None, splits, draws)
+    probable: dict[str, dict[str, int]] = {}
+    if is_probable and isinstance(predictions, Predictions):
+        frame = sensitive_frame(sensitive_features)
+        if len(frame) != n_rows:
+            raise SensitiveFeaturesError(
+                f"sensitive_features has {len(frame)} rows, but there are {n_rows} predictions."
+            )
+        of_groups, name, sizes = probable_figures(predictions, frame, sensitive_kinds, **draws)
+        figures, probable[name] = figures + of_groups, sizes
+        notes.append(
+            "Groups are known by probabilities: leakage, information, certificates, calibration "
+            "by group and differences within parts need the group of each row, and were not "
+            "measured."
+        )
     with tqdm(
         total=len(attributes) + len(tasks), desc="audit", disable=not verbose, leave=False
     ) as bar:
@@ -316,7 +362,7 @@ def audit(
     all_groups = [groups for groups, _ in attributes]
     warned = [
         (small_groups(predictions, all_groups), SmallGroupWarning),
-        (_repeated_note(X, owners, all_groups[-1]), UserWarning),
+        (_repeated_note(X, owners, all_groups[-1]) if all_groups else "", UserWarning),
     ]
     warned = [(note, category) for note, category in warned if note]
     for note, category in warned:
@@ -325,7 +371,7 @@ def audit(
     return Audit(
         about={
             **_about_model(estimator, baseline, X),
-            **_about_rows(predictions, all_groups),
+            **_about_rows(predictions, all_groups, probable),
             "favourable": favourable,
             "confidence": confidence,
             "draws": n_boot,
@@ -354,7 +400,7 @@ def _check_model(estimator: Any, y_pred: Any, y_score: Any) -> None:
 
 
 def _attributes(
-    sensitive_features: Any, n_rows: int, bins: Any
+    sensitive_features: Any, n_rows: int, bins: Any, kinds: Any
 ) -> tuple[list[tuple[Groups, np.ndarray | None]], list[str]]:
     """Return groups by each sensitive feature, then by all of them together, and notes.
 
@@ -364,7 +410,7 @@ def _attributes(
     notes: list[str] = []
     quantities: dict[str, np.ndarray] = {}
     if len(frame) == n_rows:
-        frame, quantities = binned(frame, bins)
+        frame, quantities = binned(frame, bins, kinds)
     for name in quantities:
         cut = sorted(set(frame[name]))
         names = "; ".join(group_names(Groups(np.arange(len(cut)), tuple(cut), (name,))))
@@ -381,6 +427,47 @@ def _attributes(
         )
         for part in columns
     ], notes
+
+
+def _importance(
+    model: Any,
+    X: Any,
+    y: Any,
+    groups: Groups,
+    columns: Any,
+    pos_label: Any,
+    draws: dict[str, Any],
+    seed: int,
+) -> list[Figure]:
+    """Return how much of the gap goes where columns are permuted, the most first."""
+    names = np.array(group_names(groups), dtype=object)[groups.codes]
+    rows = np.arange(len(names))
+    if len(rows) > MAX_PROBED:
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), MAX_PROBED, replace=False))
+    table = gap_importance(
+        model,
+        safe_indexing(X, rows),
+        names[rows],
+        None if y is None else safe_indexing(y, rows),
+        columns=None if isinstance(columns, str) and columns == "all" else columns,
+        pos_label=pos_label,
+        confidence=draws["confidence"],
+        random_state=seed,
+    ).to_frame()
+    return [
+        Figure(
+            "importance",
+            str(row["measure"]),
+            float(row["importance"]),
+            float(row["low"]),
+            float(row["high"]),
+            n=len(rows),
+            attribute=attribute_name(groups),
+            subject=str(row["columns"]),
+            verdict=FOUND if row["low"] > 0 else NOTHING,
+        )
+        for row in table.to_dict("records")
+    ]
 
 
 def _compare_rates(
@@ -472,7 +559,11 @@ def _about_model(estimator: Any, baseline: Any, X: Any) -> dict[str, Any]:
     }
 
 
-def _about_rows(predictions: Predictions | Forecasts, attributes: list[Groups]) -> dict[str, Any]:
+def _about_rows(
+    predictions: Predictions | Forecasts,
+    attributes: list[Groups],
+    probable: dict[str, dict[str, int]],
+) -> dict[str, Any]:
     clusters, labels, y, positive = predictions.clusters, {}, "", None
     if isinstance(predictions, Predictions):
         positive = predictions.positive_label
@@ -491,8 +582,9 @@ def _about_rows(predictions: Predictions | Forecasts, attributes: list[Groups]) 
         "labels": labels,
         "y": y,
         "positive label": positive,
-        "sensitive features": list(dict.fromkeys(n for a in attributes for n in a.names)),
-        "groups": {
+        "sensitive features": [*dict.fromkeys(n for a in attributes for n in a.names), *probable],
+        "groups": probable
+        | {
             attribute_name(groups): dict(
                 zip(group_names(groups), map(int, groups.counts), strict=True)
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairmi.audit import measures
-from fairmi.audit.findings import Figures, interval, number, p_text
+from fairmi.audit.findings import Figures, interval, known_words, number, p_text
 from fairmi.audit.measures import BESIDE_SCORE, Figure, name_of, worst
 
 MAX_PARTS = 15  # parts of the rows shown, of those within which groups are compared
@@ -49,7 +49,7 @@ class Table:
 
 def tables_of(audit: Figures, attribute: str | None = None) -> list[Table]:
     """Return the tables of an audit, attribute by attribute, or those of one attribute."""
-    tables = []
+    tables, titles = [], {"group": "Figures by group"} if audit.of_numbers else {}
     for name in audit.attributes if attribute is None else [attribute]:
         for section in SECTIONS:
             if audit.section(section.name, name):
@@ -57,7 +57,7 @@ def tables_of(audit: Figures, attribute: str | None = None) -> list[Table]:
                 if audit.of_numbers:
                     words = OF_NUMBERS.get(section.name, words)
                 header, rows, n_headers = section.lay_out(audit, name)
-                of = (section.name, name, section.title, words)
+                of = (section.name, name, titles.get(section.name, section.title), words)
                 tables.append(Table(*of, header, tuple(rows), n_headers))
     return tables
 
@@ -178,7 +178,7 @@ def _leaks(audit: Figures, attribute: str) -> Layout:
     rows: list[tuple[Cell, ...]] = [
         (
             f.subject,
-            f"given the {f.given}" if f.given else "all",
+            known_words(f).strip() or "all",
             f.verdict,
             f,
             number(f.by_chance),
@@ -196,7 +196,7 @@ def _informations(audit: Figures, attribute: str) -> Layout:
     rows: list[tuple[Cell, ...]] = [
         (
             f.subject,
-            f"given the {f.given}" if f.given else "by itself",
+            known_words(f).strip() or "by itself",
             f.verdict,
             f,
             number(f.by_chance),
@@ -210,8 +210,11 @@ def _certificates(audit: Figures, attribute: str) -> Layout:
     figures = audit.section("certificate", attribute)
     by = {(f.subject, f.against, f.measure): f for f in figures}
     bounds = list(dict.fromkeys(f.measure for f in figures))
+    any_of = {"classifier": "any classifier", "threshold": "any threshold"}
+    if audit.of_numbers:
+        any_of["classifier"] = "all that is computed from them"
     rows: list[tuple[Cell, ...]] = [
-        (subject, f"any {against}", *(_bound(by[subject, against, bound]) for bound in bounds))
+        (subject, any_of[against], *(_bound(by[subject, against, bound]) for bound in bounds))
         for subject, against in dict.fromkeys((f.subject, f.against) for f in figures)
     ]
     return ("from", "of", *map(name_of, bounds)), rows, 2
@@ -260,7 +263,55 @@ OF_NUMBERS = {
     ),
 }
 
+
+def _probable(audit: Figures, attribute: str) -> Layout:
+    """Lay out pairs of groups: the weighted difference, and between what it can lie."""
+    by_pair: dict[tuple[str, ...], list[Figure]] = {}
+    for f in audit.section("probable", attribute):
+        by_pair.setdefault((f.rate, f.subject, f.most, f.least), []).append(f)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            name_of(rate) + (f" of {subject}" if subject else ""),
+            of_pair[0].verdict,
+            f"{most} above {least}",
+            *of_pair,
+        )
+        for (rate, subject, most, least), of_pair in by_pair.items()
+    ]
+    return ("rate", "difference", "groups", "weighted", "at least", "at most"), rows, 1
+
+
+def _importances(audit: Figures, attribute: str) -> Layout:
+    """Lay out columns by measures, in the order of what goes of the first."""
+    figures = audit.section("importance", attribute)
+    by_measure: dict[str, dict[str, Figure]] = {}
+    for f in figures:
+        by_measure.setdefault(f.measure, {})[f.subject] = f
+    rows: list[tuple[Cell, ...]] = [
+        (columns, *(of[columns] for of in by_measure.values()))
+        for columns in dict.fromkeys(f.subject for f in figures)
+    ]
+    return ("columns", *(name_of(f"{m}_gap") for m in by_measure)), rows, 1
+
+
 SECTIONS = (
+    Section(
+        "probable group",
+        "Rates by group, weighted",
+        "Each row counts in each group by its probability. These are the groups' rates where the "
+        "decision is independent of the group given what the probabilities were made of.",
+        _rates_of("probable group"),
+    ),
+    Section(
+        "probable",
+        "Differences between groups that are known by probabilities",
+        "The weighted difference is right where the decision is independent of the group given "
+        "what the probabilities were made of, which no data without the groups can show. Beside "
+        "it stands what the difference is at least and at most for any truth that fits the "
+        "probabilities, and under these how far the error of the sample may take them. Found: it "
+        "is there for any such truth. Unclear: the weighted figure alone says so.",
+        _probable,
+    ),
     Section(
         "group",
         "Rates by group",
@@ -330,6 +381,14 @@ SECTIONS = (
         "find, so that there may be more. 'By chance' is the largest value that is likely to be "
         "found where there is nothing.",
         _informations,
+    ),
+    Section(
+        "importance",
+        "Which columns carry the gap",
+        "How much of the gap between the groups furthest apart goes where a column is permuted: "
+        "what this model reads from it. That is no causal statement: a model trained without the "
+        "column may read the same from others.",
+        _importances,
     ),
     Section(
         "certificate",

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fairmi.audit import audit
+from fairmi.inspection import gap_importance
 
 X, Y = make_classification(1200, 6, flip_y=0.2, random_state=0)
 S = np.where(X[:, 0] + np.random.default_rng(0).normal(size=1200) > 0, "a", "b")
@@ -260,3 +261,25 @@ def test_rows_of_any_shape_are_audited():
     table = audited(Bright().fit(images, y), y=y, s=s, x=images, conditions=None)
     assert value(report) == value(table)
     assert report.section("conditional") == table.section("conditional") == []
+
+
+def test_columns_that_carry_the_gap_are_a_section_that_is_asked_for():
+    rows = slice(0, 400)
+    wanted = {"two": [0, 1], "one": [2]}
+    report = audited(MODEL, y=Y[rows], s=S[rows], x=X[rows], gap_columns=wanted)
+    figures = {(f.subject, f.measure): f for f in report.section("importance", "sensitive_0")}
+    alone = gap_importance(
+        MODEL,
+        X[rows],
+        S[rows],
+        Y[rows],
+        columns=wanted,
+        random_state=np.random.RandomState(0).randint(2**31 - 1),
+    ).to_frame()
+    for row in alone.itertuples():
+        figure = figures[row.columns, row.measure]
+        assert (figure.value, figure.low) == pytest.approx((row.importance, row.low))
+    assert "Which columns carry the gap: sensitive_0" in repr(report)
+    assert not audited(MODEL, y=Y[rows], s=S[rows], x=X[rows]).section("importance")
+    with pytest.raises(ValueError, match="gap_columns needs an estimator"):
+        audit(y=Y, y_pred=Y, sensitive_features=S, gap_columns="all")

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy.optimize import linprog
 
-from fairmi.audit import probable_disparities
+from fairmi.audit import audit, probable_disparities
+from fairmi.audit.findings import findings_of, number
 from fairmi.audit.probable import _highest, _sums_of_bins, alike_rows
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -150,3 +151,36 @@ def test_what_is_wrong_is_named(change, error, text):
     arguments = {"y_pred": y_pred, "probabilities": shares, "y_true": y_true, **change}
     with pytest.raises(error, match=text):
         probable_disparities(**arguments)
+
+
+def test_an_audit_has_weighted_rates_and_the_bounds_as_a_section(tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.choice([0.1, 0.9], size=2000)
+    group = rng.random(2000) < p
+    y_pred = rng.random(2000) < np.where(group, 0.8, 0.2)
+    table = pd.DataFrame({"a": 1 - p, "b": p})
+    options = {"sensitive_features": table, "sensitive_kinds": "probabilities", "random_state": 0}
+    report = audit(y=group, y_pred=y_pred, **options)
+    weights = pd.Series(p)
+    (rate,) = [
+        f
+        for f in report.section("probable group")
+        if (f.group, f.measure) == ("b", "selection_rate")
+    ]
+    assert rate.value == pytest.approx(weights @ y_pred / p.sum())
+    assert rate.low < rate.value < rate.high
+    weighted, least, most = report.section("probable")[:3]
+    alone = probable_disparities(y_pred, table, group, n_boot=1000, random_state=0).disparities
+    (same,) = [d for d in alone if d.measure == "selection_rate"]
+    assert (weighted.value, least.value, most.value) == pytest.approx(
+        (same.weighted, same.at_least, same.at_most)
+    )
+    assert weighted.most == "b"
+    (finding,) = findings_of(report)
+    assert finding.verdict == ("found" if least.low > 0 else "unclear")
+    for value in (weighted.value, least.low, most.high):
+        assert number(value) in finding.text
+    assert "Differences between groups that are known by probabilities" in repr(report)
+    report.to_html(tmp_path / "page.html")
+    with pytest.raises(ValueError, match="give the group of each row"):
+        audit(y=p, y_pred=rng.random(2000), task="regression", **options)
