@@ -9,54 +9,42 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-import sklearn
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.columns import sensitive_columns_of, without_dropped
-from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
+from fairmi._data.fit_input import RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
-from fairmi._data.tables import Header, check_table, read_columns
-from fairmi._sklearn_compat import (
-    DocLinkMixin,
-    HasMethods,
-    Interval,
-    StrOptions,
-    safe_indexing,
-    seed_of,
-)
+from fairmi._data.tables import Header, check_table
+from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, seed_of
 from fairmi._typing import Columns, SensitiveLike, TableLike
-from fairmi.decisions.boosting import FEW_ROWS, AveragedBoosting
+from fairmi.decisions.probabilities import (
+    cross_fit,
+    group_codes,
+    one_hot,
+    read_splits,
+    row_draws,
+)
 from fairmi.decisions.rule import (
-    Cells,
     Decision,
     ScoredRows,
     best_decision,
     make_cells,
     margins,
-    standard_errors,
+    notes_of_rule,
+    rules_from_plain,
+    rules_to_plain,
 )
 from fairmi.exceptions import (
-    CollapseWarning,
-    InfeasibleBoundWarning,
     Note,
-    SensitiveFeaturesError,
-    SmallGroupWarning,
     warn_of,
 )
 
-Splits = Sequence[tuple[np.ndarray, np.ndarray]]
-
 _PLAN = "_sensitive_plan"
-_N_FOLDS = 5
-_SMALLEST_BOUND = 0.01  # below which a group's error is not held against the bound
 
 
 class FairThresholdClassifier(DocLinkMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -67,15 +55,14 @@ class FairThresholdClassifier(DocLinkMixin, ClassifierMixin, MetaEstimatorMixin,
     fair, take `MIBoostingClassifier` or `MIDebiasedClassifier`. For decisions alone this is more
     accurate at the same bound, and takes a second or two.
 
-    A classifier says P(y | x), and a row's group is read from a column or estimated by a second
-    classifier. A row then gets the class y that maximises
+    A row, whose group is read from a column or estimated by a second classifier, gets the class y
+    that maximises
 
         P(y | x) - sum over groups c of  multiplier[c, y] * P(c | x) / P(c)
 
     which is the best rule for a bound on differences of selection rates; within a class, for
-    equalized odds. Few multipliers are learned, by convex optimisation, and other bounds cost no
-    training: see `path` and `with_bound`. Sensitive features are needed at fit alone, unless they
-    are columns of X.
+    equalized odds. Other bounds cost no training: see `path` and `with_bound`. Sensitive features
+    are needed at fit alone, unless they are columns of X.
 
     Parameters
     ----------
@@ -100,7 +87,7 @@ default="demographic_parity"
         and X may lack these columns at prediction.
     missing_sensitive : {"error", "category", "mask"}, default="error"
         What a missing sensitive feature is: an error, a group of its own, or a row that trains
-        the classifier alone. A masked row is decided by P(y | x).
+        the classifier alone and is decided by P(y | x).
     group_estimator : classifier, default=None
         What estimates the group from X, where it is not read. None is boosting as above.
     randomized : bool, default=False
@@ -141,16 +128,14 @@ default="demographic_parity"
 
     See Also
     --------
-    sklearn.model_selection.TunedThresholdClassifierCV : One threshold, chosen by a score.
     fairlearn.postprocessing.ThresholdOptimizer : A random threshold for each group, which must be
         given at prediction.
 
     References
     ----------
-    .. [1] A. Menon, R. Williamson, "The Cost of Fairness in Binary Classification", FAT* 2018.
-    .. [2] W. Chen, Y. Klochkov, Y. Liu, "Post-hoc Bias Scoring is Optimal for Fair
+    .. [1] W. Chen, Y. Klochkov, Y. Liu, "Post-hoc Bias Scoring is Optimal for Fair
        Classification", ICLR 2024, arXiv 2310.05725.
-    .. [3] R. Xian, H. Zhao, "A Unified Post-Processing Framework for Group Fairness in
+    .. [2] R. Xian, H. Zhao, "A Unified Post-Processing Framework for Group Fairness in
        Classification", 2024, arXiv 2405.04025.
 
     Examples
@@ -227,17 +212,10 @@ default="demographic_parity"
             columns, missing values included.
         y : array-like of shape (n_rows,)
             Two or more classes, any labels.
-        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
-(n_rows, n_sensitive), default=None
-            Groups; several columns make a group of each combination. May be None only where
-            `sensitive_columns` names columns of X.
+        sensitive_features : array-like of shape (n_rows,) or (n_rows, n_sensitive), default=None
+            Groups, each combination of several columns. None where `sensitive_columns` names some.
         sample_weight : array-like of shape (n_rows,), default=None
             Weights of the rows, in the classifiers, the accuracy and the rates.
-
-        Returns
-        -------
-        FairThresholdClassifier
-            The fitted estimator.
 
         Raises
         ------
@@ -258,14 +236,14 @@ default="demographic_parity"
         """
         self._validate_params()
         given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
-        codes = _group_codes(given)
+        codes = group_codes(given)
         seed = seed_of(self.random_state)
-        splits = self._splits(given, len(np.asarray(y)))
+        splits = read_splits(self.cv, given, len(np.asarray(y)))
         labels, weights = given.classes[given.codes], given.task_weights
-        fit = partial(_cross_fit, given.features, weights, codes, splits=splits, seed=seed)
+        fit = partial(cross_fit, given.features, weights, codes, splits=splits, seed=seed)
         reads = self._reads_group()
         estimator, probabilities = fit(labels, self.estimator, "estimator", own_rows=reads)
-        group_estimator, membership = None, _one_hot(codes, given.plan.n_groups[0])
+        group_estimator, membership = None, one_hot(codes, given.plan.n_groups[0])
         if not reads:
             group_estimator, membership = fit(codes, self.group_estimator, "group_estimator")
         cells = make_cells(codes, given.codes, weights, len(given.classes), self.constraint)
@@ -281,10 +259,7 @@ default="demographic_parity"
         self._sensitive_plan, self._kept = given.plan, given.kept
         self._cells, self._rows, self._salt = cells, rows, seed
         self._decisions = {float(self.bound): decision}
-        notes = given.notes + self._notes_of(decision)
-        self.warnings_ = [(kind.__name__, text) for kind, text in notes]
-        warn_of(notes, stacklevel=2)
-        return self
+        return self._warned(given.notes, decision)
 
     def path(self, bounds: Sequence[float]) -> pd.DataFrame:
         """Return what the rule of each bound reaches; nothing is trained.
@@ -297,22 +272,16 @@ default="demographic_parity"
         Returns
         -------
         DataFrame
-            A row for each: `bound`, and `accuracy` and `unfairness` as in `accuracy_` and
-            `unfairness_`.
+            A row for each: `bound`, and `accuracy` and `unfairness` as in the attributes.
 
         Raises
         ------
         ValueError
             As `with_bound`.
         """
-        decisions = [self._decision(bound) for bound in bounds]
-        return pd.DataFrame(
-            {
-                "bound": np.asarray(bounds, dtype=np.float64),
-                "accuracy": [decision.accuracy for decision in decisions],
-                "unfairness": [decision.unfairness for decision in decisions],
-            }
-        )
+        rules = [(bound, self._decision(bound)) for bound in bounds]
+        reached = [(float(bound), of.accuracy, of.unfairness) for bound, of in rules]
+        return pd.DataFrame(reached, columns=["bound", "accuracy", "unfairness"])
 
     def with_bound(self, bound: float) -> Self:
         """Return a fitted copy that decides under another bound; nothing is trained.
@@ -331,12 +300,8 @@ default="demographic_parity"
         """
         decision = self._decision(bound)
         other = clone(self).set_params(bound=bound)
-        learned = {k: v for k, v in vars(self).items() if k not in self.get_params(deep=False)}
-        vars(other).update(learned)
-        notes = other._notes_of(decision)
-        other.warnings_ = [(kind.__name__, text) for kind, text in notes]
-        warn_of(notes, stacklevel=2)
-        return other
+        vars(other).update({k: v for k, v in vars(self).items() if k not in self.get_params()})
+        return other._warned([], decision)
 
     def predict(self, X: TableLike) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
@@ -355,12 +320,9 @@ default="demographic_parity"
         p = np.asarray(self.estimator_.predict_proba(features), dtype=np.float64)
         densities = self._cells.densities(p, self._membership(features))
         decision = self._decision(self.bound)
-        rule = np.zeros(len(p), dtype=np.int64)
-        if len(decision.shares) > 1:
-            drawn = row_draws(features, self._salt)
-            rule = np.minimum(
-                np.searchsorted(np.cumsum(decision.shares), drawn), len(decision.shares) - 1
-            )
+        single = len(decision.shares) == 1
+        drawn = np.zeros(len(p)) if single else row_draws(features, self._salt)
+        rule = np.searchsorted(np.cumsum(decision.shares)[:-1], drawn, side="right")
         scores = np.empty_like(p)
         for k, multipliers in enumerate(decision.multipliers):
             scores[rule == k] = margins(p[rule == k], densities[rule == k], multipliers)
@@ -394,25 +356,6 @@ default="demographic_parity"
         """Whether the group of a row is read from X at prediction, rather than estimated."""
         return self.sensitive_columns is not None and not self.drop_sensitive
 
-    def _splits(self, given: FitInput, n: int) -> Splits | None:
-        """Return the folds (train, test) that a user gives to n rows, of those that count.
-
-        None where cv is "auto".
-        """
-        if isinstance(self.cv, str):
-            return None
-        codes, place = np.zeros(n, dtype=np.int64), np.full(n, -1)
-        codes[given.positions] = given.codes
-        place[given.positions] = np.arange(len(given.positions))
-        splits = list(check_cv(self.cv, codes, classifier=True).split(np.zeros(n), codes))
-        if not np.array_equal(np.sort(np.concatenate([test for _, test in splits])), np.arange(n)):
-            raise ValueError(
-                f"cv={self.cv!r} does not hold out each row once; give folds such as "
-                "StratifiedKFold(5), or an int."
-            )
-        counting = [[place[part][place[part] >= 0] for part in split] for split in splits]
-        return [(train, test) for train, test in counting if len(test)]
-
     def _checked_features(self, X: TableLike) -> Any:
         """Return the columns that the classifiers read of a table."""
         names = getattr(self, "feature_names_in_", None)
@@ -438,7 +381,7 @@ default="demographic_parity"
         frame = sensitive_columns_of(X, self.sensitive_columns)
         argument = f"sensitive_columns={self.sensitive_columns!r}"
         (read,) = self._sensitive_plan.rows(frame, n_rows=len(frame), argument=argument)
-        return _one_hot(np.where(read.known, read.codes, -1), read.n_groups)
+        return one_hot(np.where(read.known, read.codes, -1), read.n_groups)
 
     def _decision(self, bound: Any) -> Decision:
         """Return the rule of a bound, learned now if it was not before."""
@@ -446,53 +389,32 @@ default="demographic_parity"
         is_number = isinstance(bound, Real) and not isinstance(bound, bool)
         if not is_number or not 0 <= bound < np.inf:
             raise ValueError(f"bound={bound!r} must be a finite number of 0 or more.")
-        if float(bound) not in self._decisions:
-            if self._rows is None:
-                known = ", ".join(f"{value:g}" for value in sorted(self._decisions))
-                raise ValueError(
-                    f"This model was saved with the rules of the bounds {known} alone, not of "
-                    f"{bound:g}; call path([{bound:g}]) before you save it, or fit it anew."
-                )
-            self._decisions[float(bound)] = best_decision(
-                self._rows, float(bound), randomized=self.randomized
+        bound, rules, rows = float(bound), self._decisions, self._rows
+        if bound in rules:
+            return rules[bound]
+        if rows is None:
+            known = ", ".join(f"{value:g}" for value in sorted(rules))
+            raise ValueError(
+                f"This model was saved with the rules of the bounds {known} alone, not of "
+                f"{bound:g}; call path([{bound:g}]) before you save it, or fit it anew."
             )
-        return self._decisions[float(bound)]
+        rules[bound] = best_decision(rows, bound, randomized=self.randomized)
+        return rules[bound]
 
-    def _notes_of(self, decision: Decision) -> list[Note]:
-        """Return what to warn of in a rule."""
-        if self._rows is None:
-            return []
-        rows, bound = self._rows, float(self.bound)
-        errors = standard_errors(rows, decision)
-        small = np.unique(self._cells.groups[errors > max(bound, _SMALLEST_BOUND)])
-        decided = np.unique([rows.decided(of) for of in decision.multipliers])
-        notes: list[Note] = []
-        if len(small):
-            names = ", ".join(repr(self.sensitive_values_[c]) for c in small[:5])
-            message = (
-                f"Groups too small for bound={bound:g}: {names}{', ...' * (len(small) > 5)}. The "
-                f"rate of one has a standard error of {errors.max():.2g} on the rows of fit, so "
-                "that on new rows the bound is not to be expected; merge groups, give more rows, "
-                "or raise the bound."
+    def _warned(self, notes: list[Note], decision: Decision) -> Self:
+        """Warn of what was noted, and of what a rule shows; return the model."""
+        if self._rows is not None:
+            notes = notes + notes_of_rule(
+                self._rows,
+                decision,
+                float(self.bound),
+                randomized=self.randomized,
+                groups=self.sensitive_values_,
+                classes=self.classes_,
             )
-            notes.append((SmallGroupWarning, message))
-        if decision.unfairness > bound + rows.coarseness() + 0.1 * errors.max():
-            single, fix = (
-                ("", "R") if self.randomized else (" single", "Set randomized=True, or r")
-            )
-            message = (
-                f"No{single} rule was found within bound={bound:g}; the closest one, at "
-                f"{decision.unfairness:.3g}, is used. {fix}aise the bound."
-            )
-            notes.append((InfeasibleBoundWarning, message))
-        if len(decided) == 1:
-            (label,) = self.classes_[decided].tolist()
-            message = (
-                f"Every row is decided to be of class {label!r}; raise bound={bound:g}, or give "
-                "an estimator whose probabilities tell more of y."
-            )
-            notes.append((CollapseWarning, message))
-        return notes
+        self.warnings_ = [(kind.__name__, text) for kind, text in notes]
+        warn_of(notes, stacklevel=3)
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain data and the fitted classifiers; nothing of single rows."""
@@ -500,10 +422,9 @@ default="demographic_parity"
         if _PLAN in state:
             state[_PLAN] = state[_PLAN].to_plain()
             state["_rows"] = None
-            state["_cells"] = dict(vars(state["_cells"]))
-            state["_decisions"] = [
-                {"bound": bound, **vars(of)} for bound, of in state["_decisions"].items()
-            ]
+            state["_cells"], state["_decisions"] = rules_to_plain(
+                state["_cells"], state["_decisions"]
+            )
         return with_format(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -518,148 +439,22 @@ default="demographic_parity"
         if _PLAN in state:
             check_header({**state, "history_": [], "stopped_": None})
             state[_PLAN] = SensitivePlan.from_plain(state[_PLAN])
-            cells = state["_cells"] = Cells(**state["_cells"])
-            decisions = [dict(of) for of in state["_decisions"]]
-            state["_decisions"] = {of.pop("bound"): Decision(**of) for of in decisions}
-            n_groups, n_classes = len(state["sensitive_values_"]), len(state["classes_"])
-            shape = (len(cells.groups), 1 if n_classes == 2 else n_classes)
-            fits = all(
-                of.multipliers.shape == (len(of.shares), *shape)
-                for of in state["_decisions"].values()
+            state["_cells"], state["_decisions"] = rules_from_plain(
+                state["_cells"],
+                state["_decisions"],
+                n_groups=len(state["sensitive_values_"]),
+                n_classes=len(state["classes_"]),
             )
-            in_range = (cells.groups >= 0) & (cells.groups < n_groups) & (cells.strata < n_classes)
-            if not fits or not in_range.all() or not (cells.shares > 0).all():
-                raise ValueError(
-                    "_decisions or _cells of this FairThresholdClassifier don't go with its "
-                    "groups and classes; fit it anew and save it."
-                )
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         """Take what the classifier takes."""
         tags = super().__sklearn_tags__()
         own = None if self.estimator is None else get_tags(self.estimator).input_tags
-        tags.input_tags.allow_nan = own is None or own.allow_nan
-        tags.input_tags.sparse = own is None or own.sparse
-        tags.input_tags.categorical = own is None or own.categorical
+        for name in ("allow_nan", "sparse", "categorical"):
+            setattr(tags.input_tags, name, own is None or getattr(own, name))
         return tags
 
 
 # Saved models name the public place of a class, which stays where its file moves.
 FairThresholdClassifier.__module__ = "fairmi"
-
-
-def row_draws(X: Any, salt: int) -> np.ndarray:
-    """Return a number of [0, 1) for each row of a table, (n,), that its values alone set."""
-    mixed = np.full(X.shape[0], np.uint64(salt))
-    for _, column in read_columns(X):
-        values = column.values
-        if values.dtype == object:
-            values = np.where(pd.isna(values), "", values).astype(str).astype(object)
-        else:
-            values = values + 0.0  # so that -0.0 is 0.0
-        mixed = mixed * np.uint64(6364136223846793005) + pd.util.hash_array(values)
-    return pd.util.hash_array(mixed) / 2.0**64
-
-
-def _group_codes(given: FitInput) -> np.ndarray:
-    """Return the code of each row's group, (n,), -1 where it is unknown."""
-    (attribute,) = given.members
-    if not attribute.n_groups:
-        raise SensitiveFeaturesError(
-            "The sensitive features are continuous, and a bound on decisions compares groups; cut "
-            "them into groups, as by pandas.cut, or take MIDebiasedClassifier."
-        )
-    return np.where(attribute.known, attribute.codes, -1)
-
-
-def _one_hot(codes: np.ndarray, n_groups: int) -> np.ndarray:
-    """Return who is in which group, (n, n_groups); NaN where the code is -1."""
-    membership = np.eye(n_groups)[codes]
-    membership[codes < 0] = np.nan
-    return membership
-
-
-def _cross_fit(
-    X: TableLike,
-    weights: np.ndarray,
-    groups: np.ndarray,
-    y: np.ndarray,
-    estimator: BaseEstimator,
-    argument: str,
-    *,
-    splits: Splits | None,
-    seed: int,
-    own_rows: bool = False,
-) -> tuple[Any, np.ndarray]:
-    """Return a classifier fitted to all rows, and the probabilities of each (n, n_classes).
-
-    These are of models of other folds; of a frozen classifier, and of the own boosting on many
-    rows where `own_rows` allows it, they are its own. Where y are the codes of groups, nothing is
-    fitted to the rows whose code is -1.
-    """
-    known = np.flatnonzero(y >= 0) if argument == "group_estimator" else np.arange(len(y))
-    classes = np.unique(y[known])
-    if isinstance(estimator, FrozenEstimator):
-        fitted_to = np.asarray(getattr(estimator, "classes_", ())).tolist()
-        if len(fitted_to) != len(classes) or (y is not groups and fitted_to != classes.tolist()):
-            raise ValueError(
-                f"{argument}={estimator!r} was fitted to the classes {fitted_to}, but here are "
-                f"{classes.tolist()}; give one that was fitted to the same."
-            )
-        return estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    if estimator is None and splits is None:
-        own = AveragedBoosting(random_state=seed)
-        rows = (X if len(known) == len(y) else safe_indexing(X, known), y[known], weights[known])
-        if own_rows and len(y) >= FEW_ROWS:
-            return own.fit(*rows), own.predict_proba(X)
-        out_of_fold = own.fit_out_of_fold(*rows)
-        probabilities = out_of_fold if len(known) == len(y) else own.predict_proba(X)
-        probabilities[known] = out_of_fold
-        return own, probabilities
-    if estimator is None:
-        estimator = AveragedBoosting(random_state=seed)
-    probabilities = np.zeros((len(y), len(classes)))
-    for train, test in splits or even_folds(y, groups, seed):
-        part = _fitted(estimator, argument, X, y, weights, np.intersect1d(train, known), seed)
-        columns = np.searchsorted(classes, part.classes_)
-        probabilities[np.ix_(test, columns)] = part.predict_proba(safe_indexing(X, test))
-    return _fitted(estimator, argument, X, y, weights, known, seed), probabilities
-
-
-def even_folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Splits:
-    """Return folds (train, test) in which each class of each group has its share."""
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(y)), groups, y))
-    fold = np.empty(len(y), dtype=np.int64)
-    fold[order] = np.arange(len(y)) % _N_FOLDS
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(_N_FOLDS)]
-
-
-def _fitted(
-    estimator: BaseEstimator,
-    argument: str,
-    X: TableLike,
-    y: np.ndarray,
-    weights: np.ndarray,
-    rows: np.ndarray,
-    seed: int,
-) -> Any:
-    """Return a copy of a classifier fitted to some rows."""
-    fresh = clone(estimator)
-    states = fresh.get_params(deep=True)
-    unset = [k for k in states if k.split("__")[-1] == "random_state" and states[k] is None]
-    fresh.set_params(**dict.fromkeys(unset, seed))
-    X = X if len(rows) == len(y) else safe_indexing(X, rows)
-    y, weights = y[rows], weights[rows]
-    if (weights == weights[0]).all():
-        return fresh.fit(X, y)
-    if sklearn.get_config()["enable_metadata_routing"]:
-        return fresh.fit(X, y, sample_weight=weights)
-    is_pipeline = isinstance(fresh, Pipeline)
-    if not has_fit_parameter(fresh[-1] if is_pipeline else fresh, "sample_weight"):
-        raise ValueError(
-            f"{argument}={estimator!r} takes no sample_weight in fit; give it fitted, as "
-            "sklearn.frozen.FrozenEstimator(...), or fit without sample_weight."
-        )
-    name = f"{fresh.steps[-1][0]}__sample_weight" if is_pipeline else "sample_weight"
-    return fresh.fit(X, y, **{name: weights})

@@ -9,13 +9,15 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._sklearn_compat import TreePredictor, safe_indexing
+from fairmi._typing import TableLike
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
 from fairmi.core.task import Task, fold_order
 
@@ -279,7 +281,7 @@ def fitted_base(
                 f"{list(np.unique(y))}; give a base of the same classes."
             )
         return base, scores_of(base, X)
-    fitted = _fitted(base, X, y, weights, seed)
+    fitted = fitted_copy(base, "base", X, y, weights, seed)
     splitter = KFold(min(_N_FOLDS, len(y)), shuffle=True, random_state=seed)
     if is_classifier(base):
         rarest = int(np.unique(y, return_counts=True)[1].min())
@@ -288,7 +290,7 @@ def fitted_base(
         splitter = StratifiedKFold(min(_N_FOLDS, rarest), shuffle=True, random_state=seed)
     parts = []
     for seen, other in splitter.split(y, y):
-        part = _fitted(base, safe_indexing(X, seen), y[seen], weights[seen], seed)
+        part = fitted_copy(base, "base", X, y, weights, seed, seen)
         parts.append((other, scores_of(part, safe_indexing(X, other))))
     scores = np.empty((len(y), parts[0][1].shape[1]))
     for other, of_part in parts:
@@ -305,16 +307,40 @@ def scores_of_base(base: Any, X: Any) -> np.ndarray:
     return scores[:, None] if scores.ndim == 1 else scores
 
 
-def _fitted(base: Any, X: Any, y: np.ndarray, weights: np.ndarray, seed: int) -> Any:
-    fresh = clone(base)
+def fitted_copy(
+    estimator: Any,
+    argument: str,
+    X: TableLike,
+    y: np.ndarray,
+    weights: np.ndarray,
+    seed: int,
+    rows: np.ndarray | None = None,
+) -> Any:
+    """Return a copy of a user's estimator fitted to some rows of X, or to all.
+
+    `seed` takes the place of each `random_state` that is None; `argument` is what an error calls
+    the estimator. Weights that are alike are not given to it.
+
+    Raises
+    ------
+    ValueError
+        If it takes no weights, and there are some.
+    """
+    fresh = clone(estimator)
     states = fresh.get_params(deep=True)
     unset = [k for k in states if k.split("__")[-1] == "random_state" and states[k] is None]
     fresh.set_params(**dict.fromkeys(unset, seed))
+    if rows is not None and len(rows) < len(y):
+        X, y, weights = safe_indexing(X, rows), y[rows], weights[rows]
     if (weights == weights[0]).all():
         return fresh.fit(X, y)
-    if not has_fit_parameter(fresh, "sample_weight"):
+    if get_config()["enable_metadata_routing"]:
+        return fresh.fit(X, y, sample_weight=weights)
+    is_pipeline = isinstance(fresh, Pipeline)
+    if not has_fit_parameter(fresh[-1] if is_pipeline else fresh, "sample_weight"):
         raise ValueError(
-            f"base={base!r} takes no sample_weight in fit; give it fitted, as "
-            "sklearn.frozen.FrozenEstimator(base), or fit without sample_weight."
+            f"{argument}={estimator!r} takes no sample_weight in fit; give it fitted, as "
+            "sklearn.frozen.FrozenEstimator(...), or fit without sample_weight."
         )
-    return fresh.fit(X, y, sample_weight=weights)
+    name = f"{fresh.steps[-1][0]}__sample_weight" if is_pipeline else "sample_weight"
+    return fresh.fit(X, y, **{name: weights})

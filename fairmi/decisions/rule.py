@@ -19,12 +19,16 @@ function of as many variables as there are multipliers, whatever the number of r
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog, minimize
 from scipy.sparse import csr_array
+
+from fairmi.exceptions import CollapseWarning, InfeasibleBoundWarning, Note, SmallGroupWarning
 
 # Of the smoothed maximum and absolute value; each start is the minimum at the one before.
 _TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
@@ -33,6 +37,7 @@ _MAX_SHIFTS = 8  # moves of the model's rates onto the true ones
 _MAX_COLUMNS = 400  # rules that the linear programme of a mixture may ask for
 _BETWEEN = 20  # single rules that are looked at between two of a mixture
 _PRICE = 10.0  # of a difference beyond the bound, in accuracy
+_SMALLEST_BOUND = 0.01  # below which a group's error is not held against the bound
 
 
 @dataclass(frozen=True)
@@ -375,7 +380,47 @@ def _mixture(pool: _Pool, bound: float) -> Decision:
     )
 
 
-def standard_errors(rows: ScoredRows, decision: Decision) -> np.ndarray:
+def notes_of_rule(
+    rows: ScoredRows,
+    decision: Decision,
+    bound: float,
+    *,
+    randomized: bool,
+    groups: Sequence[Any],
+    classes: np.ndarray,
+) -> list[Note]:
+    """Return what to warn of in a rule: small groups, a bound that is missed, one class alone."""
+    errors = _standard_errors(rows, decision)
+    small = np.unique(rows.cells.groups[errors > max(bound, _SMALLEST_BOUND)])
+    decided = np.unique([rows.decided(of) for of in decision.multipliers])
+    notes: list[Note] = []
+    if len(small):
+        names = ", ".join(repr(groups[c]) for c in small[:5])
+        message = (
+            f"Groups too small for bound={bound:g}: {names}{', ...' * (len(small) > 5)}. The "
+            f"rate of one has a standard error of {errors.max():.2g} on the rows of fit, so "
+            "that on new rows the bound is not to be expected; merge groups, give more rows, "
+            "or raise the bound."
+        )
+        notes.append((SmallGroupWarning, message))
+    if decision.unfairness > bound + rows.coarseness() + 0.1 * errors.max():
+        single, fix = ("", "R") if randomized else (" single", "Set randomized=True, or r")
+        message = (
+            f"No{single} rule was found within bound={bound:g}; the closest one, at "
+            f"{decision.unfairness:.3g}, is used. {fix}aise the bound."
+        )
+        notes.append((InfeasibleBoundWarning, message))
+    if len(decided) == 1:
+        (label,) = classes[decided].tolist()
+        message = (
+            f"Every row is decided to be of class {label!r}; raise bound={bound:g}, or give "
+            "an estimator whose probabilities tell more of y."
+        )
+        notes.append((CollapseWarning, message))
+    return notes
+
+
+def _standard_errors(rows: ScoredRows, decision: Decision) -> np.ndarray:
     """Return the standard error of the least certain rate of each cell, (n_cells,)."""
     outputs = sum(
         share * rows.outputs(rows.decided(multipliers))
@@ -384,3 +429,42 @@ def standard_errors(rows: ScoredRows, decision: Decision) -> np.ndarray:
     rates = np.clip(rows.true_rates(outputs), 0, 1)  # sums of weights may be 1e-16 beyond
     size = 1 / (rows.members**2).sum(axis=1)
     return np.sqrt((rates * (1 - rates)).max(axis=1) / size)
+
+
+def rules_to_plain(
+    cells: Cells, decisions: Mapping[float, Decision]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return cells, and the rule of each bound, as plain data."""
+    return dict(vars(cells)), [{"bound": bound, **vars(of)} for bound, of in decisions.items()]
+
+
+def rules_from_plain(
+    cells: Mapping[str, Any],
+    decisions: Sequence[Mapping[str, Any]],
+    *,
+    n_groups: int,
+    n_classes: int,
+) -> tuple[Cells, dict[float, Decision]]:
+    """Return what was saved by `rules_to_plain`.
+
+    Raises
+    ------
+    ValueError
+        If it doesn't go with so many groups and classes.
+    """
+    of_cells = Cells(**cells)
+    rules = {}
+    for saved in decisions:
+        fields = dict(saved)
+        bound = fields.pop("bound")
+        rules[bound] = Decision(**fields)
+    shape = (len(of_cells.groups), 1 if n_classes == 2 else n_classes)
+    fits = all(of.multipliers.shape == (len(of.shares), *shape) for of in rules.values())
+    in_range = (of_cells.groups >= 0) & (of_cells.groups < n_groups)
+    in_range &= of_cells.strata < n_classes
+    if not fits or not in_range.all() or not (of_cells.shares > 0).all():
+        raise ValueError(
+            "_decisions or _cells of this FairThresholdClassifier don't go with its groups and "
+            "classes; fit it anew and save it."
+        )
+    return of_cells, rules

@@ -26,7 +26,7 @@ from fairmi import (
     SensitiveFeaturesError,
     SmallGroupWarning,
 )
-from fairmi._fair_threshold import row_draws
+from fairmi.decisions.probabilities import row_draws
 
 
 def people(n, seed):
@@ -78,7 +78,9 @@ def test_decisions_are_those_of_the_decision_function(fitted):
 
 def test_other_bounds_cost_no_training_and_are_those_of_a_fit(fitted, monkeypatch):
     anew = clone(fitted).set_params(bound=0.1).fit(X, Y)
-    monkeypatch.setattr("fairmi._fair_threshold._fitted", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "fairmi._fair_threshold.cross_fit", lambda *_, **__: pytest.fail("it trained")
+    )
     other = fitted.with_bound(0.1)
     np.testing.assert_array_equal(other.predict(NEW), anew.predict(NEW))
     assert (other.bound, fitted.bound) == (0.1, 0.05)
@@ -247,7 +249,9 @@ def test_rows_of_unknown_group_are_masked():
     ],
 )
 def test_bad_input_is_refused_before_any_training(parameters, given, error, named, monkeypatch):
-    monkeypatch.setattr("fairmi._fair_threshold._fitted", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "fairmi._fair_threshold.cross_fit", lambda *_, **__: pytest.fail("it trained")
+    )
     with pytest.raises(error, match=named):
         FairThresholdClassifier(**parameters).fit(X, Y, **given)
 
