@@ -7,8 +7,7 @@ The README's tables, one thread a fit; the methods are those of fairmi.compare, 
         --output benchmarks/results/trees_reduction.csv
     python benchmarks/frontier.py --methods one_fit published --seeds 10 --probe
     python benchmarks/frontier.py --methods one_fit_9_levels --probe
-    python benchmarks/frontier.py --methods odds_networks --constraint equalized_odds \
-        --choose 0.855
+    python benchmarks/frontier.py --methods odds_networks --constraint equalized_odds
     python benchmarks/frontier.py --methods trees network four_networks thresholds reduction \
         --seeds 2 --within marital_status Married-civ-spouse --output benchmarks/results/within.csv
 
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from shared import Parts, add_data_options, folds, measured, parser, print_machine, splits, write
+from shared import Parts, add_data_options, measured, parser, print_machine, splits, write
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -100,7 +99,6 @@ RUNS = {
 UNFAIRNESS = {"demographic_parity": "dp", "equalized_odds": "eo"}
 DEFAULT = ("network", "four_networks", "reduction", "reduction_boosting")
 AT = (0.01, 0.02, 0.028, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)
-N_FOLDS = 3
 
 Found = tuple[dict[str, Any], np.ndarray]
 """A row of the table, and which test rows are predicted right."""
@@ -192,50 +190,6 @@ def whole_lines(parts: Parts, options: argparse.Namespace) -> list[Found]:
     return found
 
 
-def held_out(
-    run: Run, parts: Parts, constraint: str, settings: Sequence[float], seed: int
-) -> pd.DataFrame:
-    """Return what each setting reaches where each row is predicted by a fold without it."""
-    train = parts.train
-    predicted = np.zeros((len(settings), len(train)), dtype=int)
-    for fold, (split, other) in enumerate(folds(train, N_FOLDS, seed)):
-        found = points(run, split, constraint, settings, [N_FOLDS * seed + fold])
-        for k, (_, _, _, labels) in enumerate(found):
-            predicted[k, other] = labels
-    rows = [measured(train.y, of_setting, train.s) for of_setting in predicted]
-    return pd.DataFrame(rows).assign(setting=list(settings), seed=seed)
-
-
-def choose(rows: pd.DataFrame, unfairness: str, enough: float) -> float:
-    """Return the fairest setting, by its mean over seeds, of those that are accurate enough."""
-    means = rows.groupby("setting")[["accuracy", unfairness]].mean()
-    able = means[means.accuracy >= enough]
-    return float((able if len(able) else means)[unfairness].idxmin())
-
-
-def chosen_points(parts: Parts, options: argparse.Namespace) -> tuple[pd.DataFrame, list[Found]]:
-    """Return what held-out rows say of each setting, and the points of the one they choose."""
-    held, kept = [], []
-    for name in options.methods:
-        run = RUNS[name]
-        settings = options.settings or run.settings
-        searched = Parallel(n_jobs=options.jobs)(
-            delayed(held_out)(run, parts, options.constraint, settings, seed)
-            for seed in range(options.searches)
-        )
-        rows = pd.concat(searched).assign(method=run.method.name)
-        rows[run.knob] = rows.setting
-        held.append(rows)
-        means = rows.groupby("setting")[["accuracy", "dp", "eo"]].mean()
-        print(f"{run.method.name}, held-out rows:\n{means.round(4).to_string()}", flush=True)
-        best = choose(rows, UNFAIRNESS[options.constraint], options.choose)
-        # Models of a path hang on its other settings.
-        trained = [best] if run.alone else settings
-        for some, seeds in jobs(run, trained, options.seeds):
-            kept += [f for f in job(run, parts, options, some, seeds) if f[0]["setting"] == best]
-    return pd.concat(held), kept
-
-
 def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
     """Return the line of each method through the means over seeds of its settings."""
     groups: dict[str, dict[float, list[Found]]] = defaultdict(lambda: defaultdict(list))
@@ -296,8 +250,6 @@ def report(found: Sequence[Sequence[Found]], options: argparse.Namespace) -> Non
     means = groups.mean(numeric_only=True).drop(columns=["lam", "bound", "tol"], errors="ignore")
     means["least accuracy"] = groups.accuracy.min()
     print(f"\nmeans over {options.seeds} seeds\n{means.round(4).to_string(na_rep='')}")
-    if options.choose is not None:
-        return
     name = UNFAIRNESS[options.constraint]
     lines = [lines_of(part, name) for part in found]
     print(f"\naccuracy at {name}\n{accuracies_at(lines, options.at).round(4).to_string()}")
@@ -320,8 +272,6 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--at", type=float, nargs="+", default=AT, help="unfairness to read at")
     made.add_argument("--probe", action="store_true", help="probe and certify Z too")
     made.add_argument("--within", nargs=2, metavar=("COLUMN", "VALUE"), help="groups there, too")
-    made.add_argument("--choose", type=float, help="fairest setting of so accurate ones, held out")
-    made.add_argument("--searches", type=int, default=2, help="times that --choose makes folds")
     return made.parse_args()
 
 
@@ -329,17 +279,13 @@ def main() -> None:
     """Print the points of each method, and their lines at the same unfairness."""
     options = arguments()
     print_machine()
-    tables, found = [], []
-    for number, parts in enumerate(splits(options)):
-        if options.choose is None:
-            reached = whole_lines(parts, options)
-        else:
-            searched, reached = chosen_points(parts, options)
-            tables.append(searched.assign(rows="held out", split=number))
-        tables.append(pd.DataFrame([row for row, _ in reached]).assign(rows="test", split=number))
-        found.append(reached)
+    found = [whole_lines(parts, options) for parts in splits(options)]
     report(found, options)
     about = {"dataset": options.dataset, "constraint": options.constraint}
+    tables = [
+        pd.DataFrame([row for row, _ in part]).assign(split=number)
+        for number, part in enumerate(found)
+    ]
     write(pd.concat(tables).assign(**about), options.output)
 
 

@@ -2,7 +2,7 @@
 
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py --output benchmarks/results/speed.csv
      OMP_NUM_THREADS=1 python benchmarks/speed.py --tables large --rows 1000000
-     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables growth --rows 1000000
+     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables serving
 
 Seconds of one thread's processor, so that what else a machine does changes little; of a search,
 which has processes of its own, seconds of the clock. What reads memory runs in a fresh process.
@@ -11,13 +11,19 @@ which has processes of its own, seconds of the clock. What reads memory runs in 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import pickle
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import sklearn
@@ -48,14 +54,38 @@ PEERS = (
     ("ExponentiatedGradient, boosting", {"bound": 0.02}),
     ("MI backpropagation as published", {"lam": LAM}),
 )
-GROWTH = {"rows": 100_000, "features": 10, "groups": 2, "lams": 1}
-SWEEPS = {
-    "rows": (10_000, 100_000, 1_000_000, 10_000_000),
-    "features": (5, 10, 20, 40),
-    "groups": (2, 5, 20, 100),
-    "lams": (1, 2, 5, 10, 20),
-}
-HELD_OUT, WARM_UP, BATCH_ROWS = 100_000, 20, 2_048
+HELD_OUT, WARM_UP, BATCH_ROWS, SERVED = 100_000, 20, 2_048, 130_000
+# Run in a process of its own, which has loaded nothing; processor time is counted from its start.
+SERVER = """
+import json, sys, time
+from joblib import load
+path, one, many = sys.argv[1:]
+row = load(one)
+start, loaded = time.process_time(), set(sys.modules)
+import fairmi
+model = load(path)
+ready = time.process_time()
+model.predict_proba(row)
+first = time.process_time()
+model.predict_proba(row)
+second = time.process_time()
+status = open("/proc/self/status").read().splitlines()
+memory = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+X = load(many)
+start_of_many = time.process_time()
+chances = model.predict_proba(X)
+end = time.process_time()
+print(json.dumps({
+    "import and load, s": ready - start,
+    "first row, s": first - ready,
+    "next row, s": second - first,
+    "all rows, s": end - start_of_many,
+    "modules": len(set(sys.modules) - loaded),
+    "torch": "torch" in sys.modules,
+    "MB at one row": memory,
+    "mean chance": float(chances[:, 1].mean()),
+}))
+"""
 
 
 def adult(options: argparse.Namespace) -> Parts:
@@ -263,30 +293,29 @@ def long_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np
     return frame.assign(**{f"text {j}": words[codes[:, j]] for j in range(6)}), y, group
 
 
-def growth(options: argparse.Namespace) -> Table:
-    """One epoch over rows, features, groups and values of λ, each in a fresh process."""
+def serving(options: argparse.Namespace) -> Table:
+    """What a server pays: import, load, predict one row, then many; medians of fresh processes."""
+    train = adult(options).train
+    models = {
+        "networks": MIDebiasedClassifier(lam=LAM, max_iter=2, random_state=0),
+        "trees": MIBoostingClassifier(lam=LAM, max_iter=50, random_state=0),
+    }
     rows: Table = []
-    most = options.rows or 100_000
-    for name, values in SWEEPS.items():
-        for value in values:
-            setting = GROWTH | {"rows": min(most, GROWTH["rows"])} | {name: value}
-            if setting["rows"] <= most:
-                with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    found = pool.apply(_one_epoch, kwds=setting)
-                rows.append({"what": f"growth with {name}"} | setting | found)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # short trainings
+        one, many = Path(folder) / "one row", Path(folder) / "rows"
+        joblib.dump(train.X.iloc[[0]], one)
+        joblib.dump(train.X.iloc[np.arange(SERVED) % len(train)].reset_index(drop=True), many)
+        for name, model in models.items():
+            model.fit(train.X, train.y, sensitive_features=train.s)
+            joblib.dump(model, Path(folder) / name)
+            command = [sys.executable, "-c", SERVER, str(Path(folder) / name), str(one), str(many)]
+            answers = [
+                json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+                for _ in range(5)
+            ]
+            rows.append({"what": name} | pd.DataFrame(answers).median().to_dict())
     return rows
-
-
-def _one_epoch(rows: int, features: int, groups: int, lams: int) -> dict[str, float]:
-    random = np.random.default_rng(0)
-    X = random.standard_normal((rows, features), dtype=np.float32)
-    s = np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(1, groups) / groups)).astype(str)
-    y = (X[:, 0] + X[:, 1] + random.standard_normal(rows, dtype=np.float32) > 0).astype(int)
-    setting = {"lams": np.linspace(1, 8, lams), "estimator": MIDebiasedClassifier(max_iter=1)}
-    _warm_up()
-    before = memory_mb("VmHWM")
-    seconds, _ = seconds_of(lambda: fairness_path(X, y, sensitive_features=s, **setting))
-    return {"seconds": seconds, "MB": memory_mb("VmHWM") - before, "X MB": X.nbytes / 2**20}
 
 
 TABLES = {
@@ -296,7 +325,7 @@ TABLES = {
     "search": search,
     "memory": memory,
     "large": large,
-    "growth": growth,
+    "serving": serving,
 }
 
 

@@ -124,7 +124,7 @@ def test_both_end_with_the_same_path(results):
 
 @pytest.mark.slow
 def test_the_model_lies_on_the_frontier_of_one_process(results):
-    """On fresh rows, at the same batch size; benchmarks/stream.py has five seeds."""
+    """On fresh rows, at the same batch size; docs/scaling.md has five seeds."""
     X, y, s = table(seed=1)
     alone = MIDebiasedClassifier(**SETTINGS).fit(*table()[:2], sensitive_features=table()[2])
     together = results["fit"][0]
