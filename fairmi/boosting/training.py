@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,9 @@ from fairmi.preprocessing.encoded_rows import merge_rows
 _BASE_RATE, _BASE_ROUNDS, _BASE_MIN_ROWS = 0.06, 400, 20
 _BASE_LEAVES = (8, 16)
 _N_FOLDS = 5
-# Distinct rows below which each fold is held out to choose the rounds of the base, and below which
-# one is; on more they are 200.
-_MIN_ROWS_OF_ONE, _MIN_ROWS_OF_NONE = 20_000, 100_000
+# Folds are held out in turn to choose the rounds of the base until that many rows were: each on
+# 4,000 distinct rows, one on 20,000. On many rows the rounds are 200.
+_HELD_OUT_ROWS, _MIN_ROWS_OF_NONE = 4_000, 100_000
 _ROUNDS_WITHOUT_FOLDS = 200
 _LEAF_SHARE = 0.01
 # Rounds under the penalty; on few rows they are cheap, and the groups may need to move far.
@@ -64,9 +65,10 @@ def boosting_config(
     # What a base learned of y by heart hides what it tells of the groups of a class.
     out_of_fold = parameters["constraint"] != "demographic_parity"
     n_folds = 2 if out_of_fold and n_rows >= _MIN_ROWS_OF_NONE else _N_FOLDS
-    n_held_out = n_folds if n_rows < _MIN_ROWS_OF_ONE or out_of_fold else 1
-    if n_rows >= _MIN_ROWS_OF_NONE and not out_of_fold:
-        n_held_out = 0
+    n_held_out = n_folds
+    if not out_of_fold:
+        enough = math.ceil(n_folds * _HELD_OUT_ROWS / max(n_rows, 1))
+        n_held_out = min(n_folds, enough) if n_rows < _MIN_ROWS_OF_NONE else 0
     return BoostingConfig(
         base=TreeConfig(
             learning_rate=_BASE_RATE,
