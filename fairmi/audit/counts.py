@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -216,16 +216,22 @@ def draw_cluster_rates(
         )
         for label, *kind in cells.outcomes.tolist()
     ]
-    block = max(1, ENTRIES_AT_ONCE // n_clusters)
     rates = []
-    for start in range(0, n_draws, block):
-        size = min(block, n_draws - start)
-        times = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=size).T
-        drawn = np.empty((size, *cells.counts.shape))
+    for times in resampled(n_clusters, n_draws, rng):
+        drawn = np.empty((times.shape[1], *cells.counts.shape))
         for j, (label, counts) in enumerate(by_cluster):
-            drawn[..., j] = (counts @ times).reshape(n_groups, n_classes, size)[:, label].T
+            of_cell = (counts @ times).reshape(n_groups, n_classes, -1)
+            drawn[..., j] = of_cell[:, label].T
         rates.append([table.of(drawn) for table in tables])
     return np.concatenate(rates, axis=1)
+
+
+def resampled(n_units: int, n_draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield how often each unit is drawn in bootstrap samples, (n_units, some of the draws)."""
+    block = max(1, ENTRIES_AT_ONCE // n_units)
+    for start in range(0, n_draws, block):
+        size = min(block, n_draws - start)
+        yield rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=size).T
 
 
 def draw_fair_rates(

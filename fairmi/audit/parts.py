@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -172,57 +172,58 @@ def conditional_figures(
        Statistics in Medicine 17 (1998), method 10.
     .. [2] O. J. Dunn, Multiple comparisons among means, JASA 56 (1961).
     """
-    parts = [part for c in conditions for part in _parts(predictions, groups, c)]
-    comparisons = sum(len(part[1]) * (len(part[1]) - 1) // 2 for part in parts)
-    if not comparisons:
-        return []
-    level = 1 - (1 - confidence) / comparisons
+    parts = compared_parts(groups, conditions, predictions.clusters)
+    n_compared = len(predictions.rated_classes) * n_pairs_of(parts)
     names = np.array(group_names(groups), dtype=object)
-    of_parts = [
-        _part_figures(where, names[inside], counts, level, confidence)
-        for where, inside, counts in parts
-    ]
+    of_parts = []
+    for name, rows, codes, enough, worth in parts:
+        n_rows = np.bincount(codes)
+        for k in predictions.rated_classes:
+            selected = np.bincount(codes, predictions.shares[rows, k])
+            positive = np.bincount(codes, predictions.true[rows] == k)
+            if not predictions.labelled:
+                positive = np.full(len(enough), np.nan)
+            where = {
+                "attribute": attribute_name(groups),
+                "subject": class_name(predictions, k),
+                "part": name,
+            }
+            counts = np.stack([n_rows, selected, positive, worth])
+            level = 1 - (1 - confidence) / n_compared
+            of_parts.append(_part_figures(where, names[enough], counts, level, confidence))
     of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
     worst_first = [figures[0] for figures in of_parts]
     return worst_first + [figure for figures in of_parts for figure in figures[1:]]
 
 
-Part = tuple[dict[str, Any], np.ndarray, np.ndarray]
+Part = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _parts(predictions: Predictions, groups: Groups, condition: Condition) -> Iterator[Part]:
-    """Yield the parts in which two groups or more have rows enough, for each class rated.
+def compared_parts(
+    groups: Groups, conditions: Sequence[Condition], clusters: np.ndarray | None
+) -> list[Part]:
+    """Return the parts of the rows in which two groups or more have rows enough.
 
-    Of each: what it is, the codes of these groups, and of shape (4, n_groups) their rows, those
-    selected, those with the positive label, and how many independent rows they are worth.
+    Of each: its name, its rows without those of the other groups, their codes among the groups
+    that have enough, these groups, and how many independent rows each of them is worth.
     """
-    inside = condition.codes >= 0
-    shape = (len(condition.names), len(groups))
-    bin_of = np.ravel_multi_index((condition.codes[inside], groups.codes[inside]), shape)
-
-    def count(weight: np.ndarray | None = None) -> np.ndarray:
-        return np.bincount(bin_of, weight, minlength=shape[0] * shape[1]).reshape(shape)
-
-    rows = count()
-    owners = None if predictions.clusters is None else predictions.clusters[inside]
-    worth = effective_sizes(bin_of, rows.size, owners).reshape(shape)
-    for k in predictions.rated_classes:
-        selected = count(predictions.shares[inside, k])
-        positive = count((predictions.true[inside] == k).astype(float))
-        if not predictions.labelled:
-            positive = np.full(shape, np.nan)
+    parts: list[Part] = []
+    for condition in conditions:
         for s, name in enumerate(condition.names):
-            enough = np.flatnonzero(worth[s] >= MIN_ROWS)
-            if rows[s].sum() < len(predictions.true) and len(enough) > 1:
-                where = {
-                    "attribute": attribute_name(groups),
-                    "subject": class_name(predictions, k),
-                    "part": name,
-                }
-                counts = np.stack(
-                    [table[s, enough] for table in (rows, selected, positive, worth)]
-                )
-                yield where, enough, counts
+            rows = np.flatnonzero(condition.codes == s)
+            owners = None if clusters is None else clusters[rows]
+            worth = effective_sizes(groups.codes[rows], len(groups), owners)
+            enough = np.flatnonzero(worth >= MIN_ROWS)
+            if len(rows) < len(groups.codes) and len(enough) > 1:
+                rows = rows[np.isin(groups.codes[rows], enough)]
+                codes = np.searchsorted(enough, groups.codes[rows])
+                parts.append((name, rows, codes, enough, worth[enough]))
+    return parts
+
+
+def n_pairs_of(parts: Sequence[Part]) -> int:
+    """Return how many pairs of groups are compared in all parts."""
+    return sum(len(enough) * (len(enough) - 1) // 2 for *_, enough, _ in parts)
 
 
 def _part_figures(

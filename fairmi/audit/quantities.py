@@ -12,7 +12,7 @@ from scipy.stats import kstwobign, t
 
 from fairmi._data.groups import Groups
 from fairmi.audit.comparisons import MIN_ROWS, attribute_name, change_figure, group_names
-from fairmi.audit.counts import ENTRIES_AT_ONCE, effective_sizes
+from fairmi.audit.counts import ENTRIES_AT_ONCE, effective_sizes, resampled
 from fairmi.audit.intervals import joint_tail, max_disparity, square_and_add
 from fairmi.audit.measures import (
     FOUND,
@@ -26,7 +26,7 @@ from fairmi.audit.measures import (
     ReliabilityBin,
     agreed,
 )
-from fairmi.audit.parts import Condition
+from fairmi.audit.parts import Condition, compared_parts, n_pairs_of
 from fairmi.audit.predictions import Forecasts
 from fairmi.core.membership import Membership
 from fairmi.metrics.disparities import ks_pairs, wasserstein_pairs
@@ -409,27 +409,18 @@ def number_parts(
     Means, KS and Wasserstein-1; the intervals of each hold for all parts and pairs of groups at
     once (Bonferroni). Worst is where the means' interval has the largest lower end.
     """
-    names = group_names(groups)
-    parts = []
-    for condition in conditions:
-        for s, name in enumerate(condition.names):
-            rows = np.flatnonzero(condition.codes == s)
-            codes = groups.codes[rows]
-            owners = None if forecasts.clusters is None else forecasts.clusters[rows]
-            enough = np.flatnonzero(effective_sizes(codes, len(groups), owners) >= MIN_ROWS)
-            if len(rows) < len(groups.codes) and len(enough) > 1:
-                parts.append((name, rows[np.isin(codes, enough)], enough))
-    n_pairs = sum(len(enough) * (len(enough) - 1) // 2 for _, _, enough in parts)
+    names = np.array(group_names(groups), dtype=object)
+    parts = compared_parts(groups, conditions, forecasts.clusters)
     of_parts = [
         _part_figures(
             forecasts.rows(rows),
-            np.searchsorted(enough, groups.codes[rows]),
-            [names[g] for g in enough],
+            codes,
+            names[enough],
             confidence,
-            n_pairs,
+            n_pairs_of(parts),
             {"attribute": attribute_name(groups), "part": name},
         )
-        for name, rows, enough in parts
+        for name, rows, codes, enough, _ in parts
     ]
     of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
     n_measures = 1 + len(DISTANCES)
@@ -520,75 +511,18 @@ def number_changes(
     theirs = number_disparities(baseline, groups, section="baseline", **options)
     used = np.flatnonzero(rated.compared)
     if len(used) > 1:
-        before = {f.measure: f.value for f in theirs}
-        draws = _drawn_disparities((forecasts, baseline), groups, used, moments, n_boot, rng)
+        position = np.full(len(groups), -1)
+        position[used] = np.arange(len(used))
+        models = (forecasts, baseline)
+        drawn = _drawn(models, position[groups.codes], len(used), moments, n_boot, rng)
+        draws = [np.hstack([apart, np.ptp(values, axis=1)]) for apart, values in drawn]
+        now, before = ({f.measure: f.value for f in of} for of in (ours, theirs))
         measures = [f"{m}_difference" for m in (*DISTANCES, *(m.name for m in moments))]
-        now = {f.measure: f.value for f in ours}
         figures += [
             change_figure(m, now[m] - before[m], draw, confidence, len(groups.codes), name)
             for m, draw in zip(measures, (draws[0] - draws[1]).T, strict=True)
         ]
     return figures + theirs
-
-
-def _drawn_disparities(
-    models: Sequence[Forecasts],
-    groups: Groups,
-    used: np.ndarray,
-    moments: Sequence[Moment],
-    n_boot: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Return differences between groups on resampled clusters, (n_models, n_boot, n_measures)."""
-    position = np.full(len(groups), -1)
-    position[used] = np.arange(len(used))
-    codes = position[groups.codes]
-    rows = np.flatnonzero(codes >= 0)
-    tables = []
-    for model in models:
-        levels, level = _levels(model.predicted[rows], MAX_LEVELS)
-        at = codes[rows] * len(levels) + level
-        of_levels = _by_unit(model, rows, at, len(used) * len(levels))
-        sums = [
-            _by_unit(
-                model, rows, codes[rows], len(used), m.of_row(model.true, model.predicted)[rows]
-            )
-            for m in moments
-        ]
-        tables.append((levels, of_levels, sums))
-    drawn: list[list[np.ndarray]] = [[] for _ in models]
-    for times in _resampled(models[0], n_boot, rng):
-        for (levels, of_levels, sums), into in zip(tables, drawn, strict=True):
-            counts = (of_levels @ times).T.reshape(times.shape[1], len(used), len(levels))
-            n = np.maximum(counts.sum(axis=-1, keepdims=True), 1e-300)
-            columns = [_largest(np.cumsum(counts, axis=-1) / n, levels)]
-            for moment, of_units in zip(moments, sums, strict=True):
-                values = _root((of_units @ times).T / n[..., 0], moment)
-                columns.append(np.ptp(values, axis=1)[:, None])
-            into.append(np.hstack(columns))
-    return np.stack([np.concatenate(of_model) for of_model in drawn])
-
-
-def _by_unit(
-    model: Forecasts,
-    rows: np.ndarray,
-    bin_of: np.ndarray,
-    n_bins: int,
-    values: np.ndarray | None = None,
-) -> csr_array:
-    """Return what each row, or cluster, adds to each bin, (n_bins, n_units)."""
-    units = np.arange(len(model.predicted)) if model.clusters is None else model.clusters
-    values = np.ones(len(rows)) if values is None else values
-    return csr_array((values, (bin_of, units[rows])), (n_bins, int(units.max()) + 1))
-
-
-def _resampled(model: Forecasts, n_boot: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield how often each row, or cluster, is drawn, (n_units, some draws)."""
-    n = len(model.predicted) if model.clusters is None else int(model.clusters.max()) + 1
-    block = max(1, ENTRIES_AT_ONCE // n)
-    for start in range(0, n_boot, block):
-        size = min(block, n_boot - start)
-        yield rng.multinomial(n, np.full(n, 1 / n), size=size).T.astype(float)
 
 
 def overall_number_changes(
@@ -601,20 +535,60 @@ def overall_number_changes(
 ) -> list[Figure]:
     """Return the baseline's figures over all rows, and the changes from them, paired."""
     moments, n = moments_of(forecasts), len(forecasts.predicted)
-    rows, everyone = np.arange(n), np.zeros(n, dtype=np.int64)
-    models = (forecasts, baseline)
-    of_row = [[m.of_row(one.true, one.predicted) for m in moments] for one in models]
-    sums = [[_by_unit(forecasts, rows, everyone, 1, values) for values in of] for of in of_row]
-    sizes = _by_unit(forecasts, rows, everyone, 1)
-    draws: list[list[np.ndarray]] = [[] for _ in moments]
-    for times in _resampled(forecasts, n_boot, rng):
-        total = (sizes @ times)[0]
-        for moment, now, before, into in zip(moments, *sums, draws, strict=True):
-            ends = (_root((one @ times)[0] / total, moment) for one in (now, before))
-            into.append(np.subtract(*ends))
-    figures = overall_numbers(baseline, confidence, "baseline")
-    for moment, now, before, drawn in zip(moments, *of_row, draws, strict=True):
-        change = float(_root(now.mean(), moment) - _root(before.mean(), moment))
-        drawn_changes = np.concatenate(drawn)
-        figures.append(change_figure(moment.name, change, drawn_changes, confidence, n, ""))
-    return figures
+    codes, models = np.zeros(n, dtype=np.int64), (forecasts, baseline)
+    now, before = (GroupMoments(one, codes, [""], moments).values[0] for one in models)
+    drawn = [values[:, 0] for _, values in _drawn(models, codes, 1, moments, n_boot, rng)]
+    return overall_numbers(baseline, confidence, "baseline") + [
+        change_figure(moment.name, float(change), draws, confidence, n, "")
+        for moment, change, draws in zip(
+            moments, now - before, (drawn[0] - drawn[1]).T, strict=True
+        )
+    ]
+
+
+def _drawn(
+    models: Sequence[Forecasts],
+    codes: np.ndarray,
+    n_groups: int,
+    moments: Sequence[Moment],
+    n_boot: int,
+    rng: np.random.Generator,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each model its figures on the same resampled rows, or clusters.
+
+    The largest distances (n_boot, 2), and the moments of each group (n_boot, n_groups, n_moments).
+    `codes` are the rows' groups, -1 for none.
+    """
+    rows = np.flatnonzero(codes >= 0)
+    clusters = models[0].clusters
+    units = (np.arange(len(codes)) if clusters is None else clusters)[rows]
+    n_units = len(codes) if clusters is None else int(clusters.max()) + 1
+
+    def by_unit(bin_of: np.ndarray, n_bins: int, values: np.ndarray) -> csr_array:
+        return csr_array((values, (bin_of, units)), (n_bins, n_units))
+
+    tables = []
+    for model in models:
+        levels, level = _levels(model.predicted[rows], MAX_LEVELS)
+        shape = (n_groups, len(levels))
+        at = np.ravel_multi_index((codes[rows], level), shape)
+        counts = by_unit(at, n_groups * len(levels), np.ones(len(rows)))
+        sums = [
+            by_unit(codes[rows], n_groups, m.of_row(model.true, model.predicted)[rows])
+            for m in moments
+        ]
+        tables.append((levels, shape, counts, sums))
+    drawn: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in models]
+    for times in resampled(n_units, n_boot, rng):
+        for (levels, shape, of_levels, sums), into in zip(tables, drawn, strict=True):
+            counts = (of_levels @ times).T.reshape(times.shape[1], *shape)
+            n = np.maximum(counts.sum(axis=-1), 1e-300)
+            cdf = np.cumsum(counts, axis=-1) / n[..., None]
+            values = [
+                _root((of_units @ times).T / n, moment)
+                for moment, of_units in zip(moments, sums, strict=True)
+            ]
+            into.append((_largest(cdf, levels), np.stack(values, axis=-1)))
+    return [
+        (np.concatenate([d for d, _ in of]), np.concatenate([v for _, v in of])) for of in drawn
+    ]
