@@ -12,6 +12,7 @@ import pandas as pd
 
 from fairmi._data.groups import group_rows, sensitive_frame
 from fairmi._data.tables import check_indexes
+from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.periods import MAX_GROUPS, N_CELLS, UNKNOWN, Counts, Time
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -25,8 +26,8 @@ class BatchReader:
 
     def counts(
         self,
-        y_pred: Any,
-        sensitive_features: Any,
+        y_pred: ColumnLike,
+        sensitive_features: SensitiveLike,
         y_true: Any,
         known: Mapping[str, Collection[str]],
     ) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import plain_series
+from fairmi._typing import ColumnLike, Predictor, SensitiveLike, TableLike
 from fairmi.metrics.disparities import y_strata
 from fairmi.metrics.scorers import label_codes, positive_code
 
@@ -156,7 +158,11 @@ def recoded(codes: np.ndarray) -> np.ndarray:
 
 
 def given_predictions(
-    y: Any, y_pred: Any, *, y_score: Any = None, pos_label: Any = None
+    y: ColumnLike | None,
+    y_pred: ColumnLike | None,
+    *,
+    y_score: TableLike | None = None,
+    pos_label: Hashable | None = None,
 ) -> Predictions:
     """Return predictions that were made elsewhere as a record; y is None where it is not known.
 
@@ -187,7 +193,9 @@ def given_predictions(
     )
 
 
-def is_regression(task: str, estimator: Any, y: Any, y_pred: Any) -> bool:
+def is_regression(
+    task: str, estimator: Predictor | None, y: ColumnLike | None, y_pred: ColumnLike | None
+) -> bool:
     """Whether numbers are audited: as `task` says, or by the estimator, or y and predictions.
 
     Of predictions in place of an estimator, where they or y hold fractions and y is of more than
@@ -206,13 +214,13 @@ def is_regression(task: str, estimator: Any, y: Any, y_pred: Any) -> bool:
 
 
 def forecasts_of(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    y_pred: Any,
+    estimator: Predictor | None,
+    X: TableLike | None,
+    y: ColumnLike | None,
+    y_pred: ColumnLike | None,
     *,
     loss: str = "auto",
-    sensitive_features: Any = None,
+    sensitive_features: SensitiveLike | None = None,
     seed: int = 0,
 ) -> Forecasts:
     """Gather what a fitted regressor says of X, or take its predictions; y is None if not known.
@@ -253,7 +261,12 @@ def forecasts_of(
 
 
 def baseline_forecasts(
-    baseline: Any, X: Any, forecasts: Forecasts, *, sensitive_features: Any = None, seed: int = 0
+    baseline: Any,
+    X: TableLike,
+    forecasts: Forecasts,
+    *,
+    sensitive_features: SensitiveLike | None = None,
+    seed: int = 0,
 ) -> Forecasts:
     """Return the predictions of `baseline`, a regressor or an array of them, for the same rows."""
     if hasattr(baseline, "predict"):
@@ -317,7 +330,7 @@ def check_numbers(values: Any, argument: str) -> np.ndarray:
     return numbers
 
 
-def rated_codes(classes: np.ndarray, pos_label: Any) -> tuple[int, ...]:
+def rated_codes(classes: np.ndarray, pos_label: Hashable | None) -> tuple[int, ...]:
     """Return the codes of the classes whose rates matter.
 
     Raises
@@ -336,7 +349,7 @@ def rated_codes(classes: np.ndarray, pos_label: Any) -> tuple[int, ...]:
     return (1,) if len(classes) == 2 else tuple(range(len(classes)))
 
 
-def check_labels(values: Any, argument: str) -> np.ndarray:
+def check_labels(values: ColumnLike | None, argument: str) -> np.ndarray:
     """Return labels as a 1-d array.
 
     Raises
@@ -418,12 +431,12 @@ def check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray 
 
 
 def ask(
-    estimator: Any,
-    X: Any,
-    y: Any,
+    estimator: Predictor,
+    X: TableLike,
+    y: ColumnLike | None,
     *,
-    sensitive_features: Any = None,
-    pos_label: Any = None,
+    sensitive_features: SensitiveLike | None = None,
+    pos_label: Hashable | None = None,
     seed: int = 0,
 ) -> Predictions:
     """Gather what a fitted classifier says of X; y is None where labels are not known.
@@ -474,10 +487,10 @@ def ask(
 
 def ask_baseline(
     baseline: Any,
-    X: Any,
+    X: TableLike,
     predictions: Predictions,
     *,
-    sensitive_features: Any = None,
+    sensitive_features: SensitiveLike | None = None,
     seed: int = 0,
 ) -> Predictions:
     """Return the predictions of `baseline`, a classifier or an array of them, for the same rows.
@@ -514,7 +527,7 @@ def ask_baseline(
     )
 
 
-def _scores(estimator: Any, X: Any) -> tuple[np.ndarray | None, bool]:
+def _scores(estimator: Predictor, X: TableLike) -> tuple[np.ndarray | None, bool]:
     """Scores of shape (n_rows, n_columns), and whether they are probabilities."""
     for method in ("predict_proba", "decision_function"):
         if hasattr(estimator, method):
@@ -531,10 +544,13 @@ class FittedModel:
     stand inside a search or a pipeline, which hides the signature.
     """
 
-    def __init__(self, estimator: Any, X: Any, sensitive_features: Any, seed: int) -> None:
+    def __init__(
+        self, estimator: Predictor, X: TableLike, sensitive_features: SensitiveLike, seed: int
+    ) -> None:
         inner, inner_X = _unwrapped(estimator, X)
         asks = _asked(inner.predict)
-        self.estimator, self.X = (inner, inner_X) if asks else (estimator, X)
+        self.estimator: Any = inner if asks else estimator
+        self.X: Any = inner_X if asks else X
         self.inner, self.inner_X = inner, inner_X
         self.options = {"sensitive_features": sensitive_features, "random_state": seed}
         _check_groups_known(inner, sensitive_features)
@@ -575,7 +591,7 @@ class FittedModel:
                 return shares / shares.sum(axis=1, keepdims=True)
         return np.eye(len(classes))[codes]
 
-    def _call(self, method: Any, X: Any) -> Any:
+    def _call(self, method: Any, X: TableLike) -> Any:
         return method(X, **{name: self.options[name] for name in _asked(method)})
 
 
@@ -591,7 +607,7 @@ def _unwrapped(estimator: Any, X: Any) -> tuple[Any, Any]:
     return estimator, X
 
 
-def _check_groups_known(inner: Any, sensitive_features: Any) -> None:
+def _check_groups_known(inner: Any, sensitive_features: SensitiveLike) -> None:
     """Raise ValueError where ThresholdOptimizer has no thresholds for a group.
 
     It would never select such a group, and not say so. Of several features it joins the values.
@@ -621,7 +637,7 @@ def _asked(method: Any) -> list[str]:
     return [name for name in ("sensitive_features", "random_state") if name in names]
 
 
-def check_classifier(estimator: Any, argument: str) -> None:
+def check_classifier(estimator: Predictor, argument: str) -> None:
     """Raise ValueError or NotFittedError where `estimator` is no fitted classifier."""
     check_fitted(estimator, argument)
     if _regresses(estimator):
@@ -632,7 +648,7 @@ def check_classifier(estimator: Any, argument: str) -> None:
         )
 
 
-def check_fitted(estimator: Any, argument: str) -> None:
+def check_fitted(estimator: Predictor, argument: str) -> None:
     """Raise ValueError or NotFittedError where `estimator` can't predict."""
     if not hasattr(estimator, "predict"):
         raise ValueError(
@@ -647,7 +663,7 @@ def check_fitted(estimator: Any, argument: str) -> None:
         raise NotFittedError(f"{argument} is not fitted; call its fit first.") from error
 
 
-def _regresses(estimator: Any) -> bool:
+def _regresses(estimator: Predictor) -> bool:
     try:
         return bool(is_regressor(estimator))
     except (AttributeError, TypeError):  # not of scikit-learn's kind

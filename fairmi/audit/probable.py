@@ -20,7 +20,7 @@ from fairmi._data.probabilities import (
     shares_of_groups,
 )
 from fairmi._data.tables import check_indexes
-from fairmi._typing import ColumnLike, RandomState
+from fairmi._typing import ColumnLike, Kinds, RandomState
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.comparisons import class_name
 from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure
@@ -204,7 +204,7 @@ def probable_disparities(
 
 
 def probable_groups(
-    frame: pd.DataFrame, kinds: Any, argument: str = "sensitive_features"
+    frame: pd.DataFrame, kinds: Kinds | None, argument: str = "sensitive_features"
 ) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Return how much each row is in each group that some row may be in, (n, G), and their names.
 
@@ -222,7 +222,7 @@ def probable_groups(
 def probable_figures(
     predictions: Predictions,
     frame: pd.DataFrame,
-    kinds: Any,
+    kinds: Kinds | None,
     *,
     confidence: float,
     n_boot: int,

@@ -415,7 +415,7 @@ def number_parts(
         _part_figures(
             forecasts.rows(rows),
             codes,
-            names[enough],
+            names[enough].tolist(),
             confidence,
             n_pairs_of(parts),
             {"attribute": attribute_name(groups), "part": name},

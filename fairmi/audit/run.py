@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Hashable
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -22,6 +23,7 @@ from fairmi._data.groups import Groups, binned, sensitive_frame
 from fairmi._data.probabilities import names_probabilities
 from fairmi._data.tables import check_indexes, is_frame
 from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
+from fairmi._typing import ColumnLike, Kinds, Predictor, RandomState, SensitiveLike, TableLike
 from fairmi.audit.calibration import calibration_figures, number_calibration
 from fairmi.audit.comparisons import (
     GroupRates,
@@ -84,27 +86,27 @@ WITHOUT_MODEL = "predictions that were given"
     prefer_skip_nested_validation=True,
 )
 def audit(
-    estimator: Any = None,
-    X: Any = None,
-    y: Any = None,
+    estimator: Predictor | None = None,
+    X: TableLike | None = None,
+    y: ColumnLike | None = None,
     *,
-    sensitive_features: Any,
-    y_pred: Any = None,
-    y_score: Any = None,
-    pos_label: Any = None,
+    sensitive_features: SensitiveLike,
+    y_pred: ColumnLike | None = None,
+    y_score: TableLike | None = None,
+    pos_label: Hashable | None = None,
     favourable: bool = False,
-    baseline: Any = None,
+    baseline: Predictor | ColumnLike | None = None,
     conditions: Any = "auto",
-    clusters: Any = None,
+    clusters: ColumnLike | None = None,
     bins: Any = 4,
-    sensitive_kinds: Any = None,
+    sensitive_kinds: Kinds | None = None,
     gap_columns: Any = None,
     task: str = "auto",
     loss: str = "auto",
     confidence: float = 0.95,
     n_boot: int = 1000,
     n_jobs: int | None = None,
-    random_state: Any = None,
+    random_state: RandomState | None = None,
     verbose: bool | int = False,
 ) -> Audit:
     """Measure how fair a fitted classifier or regressor is, on rows that it was not trained on.
@@ -283,7 +285,7 @@ def audit(
             "by pos_label."
         )
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    model = {"sensitive_features": sensitive_features, "seed": seed}
+    model: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
     predictions: Predictions | Forecasts
     _check_model(estimator, y_pred, y_score)
     if gap_columns is not None and estimator is None:
@@ -321,7 +323,7 @@ def audit(
         planned, unprobed = leakage_tasks(predictions, groups, confidence, seed, quantity)
         tasks += planned
         left_out += unprobed
-        if gap_columns is not None and len(groups.names) == 1:
+        if gap_columns is not None and estimator is not None and len(groups.names) == 1:
             tasks.append(
                 partial(_importance, estimator, X, y, groups, gap_columns, pos_label, draws, seed)
             )
@@ -384,7 +386,9 @@ def audit(
     )
 
 
-def _check_model(estimator: Any, y_pred: Any, y_score: Any) -> None:
+def _check_model(
+    estimator: Predictor | None, y_pred: ColumnLike | None, y_score: TableLike | None
+) -> None:
     """Raise ValueError where there is not one model, or its predictions in its place."""
     if (estimator is None) == (y_pred is None):
         both = "both are given" if y_pred is not None else "neither is given"
@@ -400,7 +404,7 @@ def _check_model(estimator: Any, y_pred: Any, y_score: Any) -> None:
 
 
 def _attributes(
-    sensitive_features: Any, n_rows: int, bins: Any, kinds: Any
+    sensitive_features: SensitiveLike, n_rows: int, bins: Any, kinds: Kinds | None
 ) -> tuple[list[tuple[Groups, np.ndarray | None]], list[str]]:
     """Return groups by each sensitive feature, then by all of them together, and notes.
 
@@ -430,12 +434,12 @@ def _attributes(
 
 
 def _importance(
-    model: Any,
-    X: Any,
-    y: Any,
+    model: Predictor,
+    X: TableLike | None,
+    y: ColumnLike | None,
     groups: Groups,
     columns: Any,
-    pos_label: Any,
+    pos_label: Hashable | None,
     draws: dict[str, Any],
     seed: int,
 ) -> list[Figure]:
@@ -550,7 +554,9 @@ def _missing_parts(predictions: Predictions | Forecasts) -> list[str]:
     return notes
 
 
-def _about_model(estimator: Any, baseline: Any, X: Any) -> dict[str, Any]:
+def _about_model(
+    estimator: Predictor | None, baseline: object, X: TableLike | None
+) -> dict[str, Any]:
     shape = None if X is None else getattr(X, "shape", None) or np.asarray(X).shape
     return {
         "model": WITHOUT_MODEL if estimator is None else _short(estimator),
