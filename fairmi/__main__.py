@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from fairmi import __version__
 from fairmi._data.options import add_jobs, new_folder
@@ -61,7 +61,7 @@ def make_parser(commands: Sequence[str] = ("audit", "monitor")) -> argparse.Argu
     return parser
 
 
-def add_compare_command(subparsers: Any) -> None:
+def add_compare_command(subparsers: argparse._SubParsersAction) -> None:
     """Add `compare` to the subparsers of a command line; its `run` takes the parsed arguments."""
     parser = subparsers.add_parser(
         "compare",

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from fairmi._base import (
     RepresentationEstimator,
@@ -23,6 +23,7 @@ from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.boosting.base import fitted_base, setting_of
 from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
 from fairmi.boosting.rounds import RoundReporter, TreePenalty
@@ -94,7 +95,13 @@ class BoostingEstimator(RepresentationEstimator):
     n_iter_: int
 
     @abstractmethod
-    def _read(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
+    def _read(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        sensitive_features: SensitiveLike,
+        sample_weight: ColumnLike | None,
+    ) -> FitInput:
         """Read and check what a user gave to `fit`."""
 
     @abstractmethod
@@ -102,7 +109,7 @@ class BoostingEstimator(RepresentationEstimator):
         """Return the task of checked rows."""
 
     @abstractmethod
-    def _base_scores(self, base: Any, X: Any) -> np.ndarray:
+    def _base_scores(self, base: BaseEstimator, X: TableLike) -> np.ndarray:
         """Return the scores (n, K) that a fitted base of the user gives to rows."""
 
     @abstractmethod
@@ -127,7 +134,13 @@ class BoostingEstimator(RepresentationEstimator):
         check_lam(self.lam)
         check_penalty(self.penalty)
 
-    def _checked(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
+    def _checked(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        sensitive_features: SensitiveLike,
+        sample_weight: ColumnLike | None,
+    ) -> FitInput:
         """Return the checked rows of a fit whose parameters are checked."""
         self._check_parameters()
         return self._read(X, y, sensitive_features, sample_weight)
@@ -140,12 +153,12 @@ class BoostingEstimator(RepresentationEstimator):
 
     def fit_path(
         self,
-        X: Any,
-        y: Any,
+        X: TableLike,
+        y: ColumnLike,
         *,
         lams: Sequence[float],
-        sensitive_features: Any = None,
-        sample_weight: Any = None,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
     ) -> list[Self]:
         """Return fitted copies at many λ, all on one base; this estimator stays as it is.
 
@@ -237,11 +250,11 @@ class BoostingEstimator(RepresentationEstimator):
         """Whether nothing was taken away from the base: at λ = 0."""
         return hasattr(self, "channel_") and self.channel_["n_levels"] is None and not self.n_iter_
 
-    def _represent(self, X: Any) -> np.ndarray:
+    def _represent(self, X: TableLike) -> np.ndarray:
         channel = self._channel()
         return channel.round(channel.squash(self._raw_scores(X)))
 
-    def _raw_scores(self, X: Any) -> np.ndarray:
+    def _raw_scores(self, X: TableLike) -> np.ndarray:
         """Return the scores (n, K) of base and trees for a checked table."""
         scores = Trees(**self.trees_).scores(column_codes(X, self.columns_))
         if self.base_ is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from fairmi._base import (
     Callbacks,
@@ -18,6 +19,7 @@ from fairmi._base import (
 from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput, read_fit_input
 from fairmi._sklearn_compat import StrOptions
+from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
 from fairmi.boosting.base import check_base, scores_of_base
 from fairmi.boosting.training import TrainedTrees, TreeRows
 from fairmi.core.information import information_of_labels
@@ -193,14 +195,14 @@ default="demographic_parity"
         lam: float | dict[Any, float] = 1.0,
         constraint: str = "demographic_parity",
         penalty: Any = "donsker_varadhan",
-        sensitive_columns: Any = None,
+        sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
+        sensitive_kinds: Kinds | None = None,
         group_weight: str | None = "auto",
         weighted: str = "both",
-        class_weight: Any = None,
-        base: Any = None,
+        class_weight: str | Mapping[Hashable, float] | None = None,
+        base: BaseEstimator | None = None,
         n_levels: int = 17,
         learning_rate: float = 0.1,
         max_iter: int | str = "auto",
@@ -240,10 +242,10 @@ default="demographic_parity"
 
     def fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Train on X, y and the sensitive features; a second fit starts anew.
@@ -297,13 +299,19 @@ default="demographic_parity"
         super()._check_parameters()
         check_base(self.base)
 
-    def _read(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
+    def _read(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        sensitive_features: SensitiveLike,
+        sample_weight: ColumnLike | None,
+    ) -> FitInput:
         return read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
 
     def _task(self, given: FitInput) -> Classes:
         return Classes(len(given.classes))
 
-    def _base_scores(self, base: Any, X: Any) -> np.ndarray:
+    def _base_scores(self, base: BaseEstimator, X: TableLike) -> np.ndarray:
         return scores_of_base(base, X)
 
     def _compared(self, rows: TreeRows) -> list[Comparison]:
@@ -340,7 +348,7 @@ default="demographic_parity"
         task = Classes(int(rows.y.max()) + 1)
         return {}, notes_of_collapse(task, scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: TableLike) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
         if not self._is_base():
             return super().decision_function(X)
@@ -348,7 +356,7 @@ default="demographic_parity"
         scores = self._raw_scores(self._checked_features(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         if self._is_base() and hasattr(self.base_, "predict_proba"):
             return np.asarray(self.base_.predict_proba(self._checked_features(X)))

@@ -9,11 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from fairmi._base import Callbacks, RepresentationRegressor
 from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput, read_quantity_input
 from fairmi._sklearn_compat import Interval
+from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
 from fairmi.boosting.penalties import READ_OFF_A_TABLE
 from fairmi.boosting.training import TrainedTrees, TreeRows
 from fairmi.core.membership import Comparison, Membership, compare, quantile_bins
@@ -146,14 +148,14 @@ warnings_, history_, base_, columns_, trees_, channel_
         constraint: str = "demographic_parity",
         n_y_bins: int | str = "auto",
         penalty: Any = "donsker_varadhan",
-        sensitive_columns: Any = None,
+        sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
+        sensitive_kinds: Kinds | None = None,
         n_sensitive_bins: int = 8,
         group_weight: str | None = "auto",
         weighted: str = "both",
-        base: Any = None,
+        base: BaseEstimator | None = None,
         n_levels: int = 17,
         n_predictions: int | None = 33,
         learning_rate: float = 0.1,
@@ -199,10 +201,10 @@ warnings_, history_, base_, columns_, trees_, channel_
 
     def fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Train on X, y and the sensitive features; a second fit starts anew.
@@ -246,7 +248,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         warn_of(given.notes, stacklevel=2)
         return self._trained(given)._warn(given)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return a prediction for each row, (n_rows,), in units of y."""
         z = self._representation(X)
         if self._is_base():
@@ -264,7 +266,13 @@ warnings_, history_, base_, columns_, trees_, channel_
             return predictions * self.balance_
         return predictions + self.balance_
 
-    def _read(self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any) -> FitInput:
+    def _read(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        sensitive_features: SensitiveLike,
+        sample_weight: ColumnLike | None,
+    ) -> FitInput:
         given = read_quantity_input(self._row_options(), X, y, sensitive_features, sample_weight)
         self._check_y(given.codes)
         return given
@@ -272,7 +280,7 @@ warnings_, history_, base_, columns_, trees_, channel_
     def _task(self, given: FitInput) -> Quantity:
         return self._quantity()
 
-    def _base_scores(self, base: Any, X: Any) -> np.ndarray:
+    def _base_scores(self, base: BaseEstimator, X: TableLike) -> np.ndarray:
         predicted = np.asarray(base.predict(X), dtype=np.float64).reshape(-1, 1)
         if not self._quantity().has_log_link:
             return predicted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,7 +148,7 @@ class SensitivePlan:
             for plan, part in zip(self.plans, columns, strict=True)
         )
 
-    def weigh(self, lam: Any) -> tuple[float, tuple[float, ...]]:
+    def weigh(self, lam: float | dict[Hashable, float]) -> tuple[float, tuple[float, ...]]:
         """Return λ, the largest where there are several, and the share of it of each attribute.
 
         Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -252,7 +252,7 @@ def _features(groups: Groups) -> pd.DataFrame:
     return pd.DataFrame(dict(enumerate(columns)))
 
 
-def _category(label: Any) -> Any:
+def _category(label: Hashable) -> Any:
     return str(label) if isinstance(label, pd.Interval) else label
 
 

@@ -360,7 +360,7 @@ ANYWHERE = re.compile(
 AT_THE_START = re.compile(r"^( ?)([-+](?=\s|$)|[-=](?=[-=\s]*$)|\d+(?=[.)](?:\s|$)))")
 
 
-def as_line(text: Any) -> Any:
+def as_line(text: object) -> Any:
     """Return text as one line of characters that can be printed; Markup as it is.
 
     Control characters, and those that turn the direction of what follows, are replaced; so are
@@ -379,7 +379,7 @@ def _is_control(character: str) -> bool:
     return category in ("Cc", "Cs") or turns
 
 
-def as_markdown(text: Any) -> str:
+def as_markdown(text: object) -> str:
     """Return text as a line of Markdown in which nothing is markup, HTML or a link."""
     if isinstance(text, Markup):
         return str(text)
@@ -406,7 +406,7 @@ def _harmless(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

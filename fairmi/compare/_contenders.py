@@ -11,6 +11,8 @@ from fairlearn.postprocessing import ThresholdOptimizer
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from fairmi._typing import ColumnLike, TableLike
+
 Settings = Sequence[Mapping[str, Any]]
 
 _N_FOLDS = 5
@@ -56,7 +58,7 @@ class Contender:
         """The representation that predictions are made from, or None where there is none."""
         return None
 
-    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+    def _fit_model(self, X: TableLike, y: np.ndarray, s: np.ndarray) -> None:
         self.model.fit(X, y)
 
     def _encode(self, X: pd.DataFrame) -> Any:
@@ -66,7 +68,7 @@ class Contender:
 class WithSensitive(Contender):
     """A model that takes `sensitive_features` at fit: fairlearn's GridSearch."""
 
-    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+    def _fit_model(self, X: TableLike, y: np.ndarray, s: np.ndarray) -> None:
         self.model.fit(X, y, sensitive_features=s)
 
 
@@ -274,11 +276,11 @@ class GridThresholds(CrossFitted):
 class GivenScores(ClassifierMixin, BaseEstimator):
     """A classifier whose only column is the probability of class 1 already."""
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: TableLike, y: ColumnLike) -> Self:
         """Do nothing."""
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Probabilities of both classes, in double precision."""
         # With pandas 3, fairlearn 0.15 can't predict from probabilities of single precision.
         p = np.asarray(X, dtype=np.float64)[:, 0]
@@ -348,7 +350,9 @@ class Transported(CrossFitted):
         return self.scores(X, s)[:, None].astype(np.float64)
 
 
-def cross_fitted(model: BaseEstimator, X: Any, y: np.ndarray) -> tuple[BaseEstimator, np.ndarray]:
+def cross_fitted(
+    model: BaseEstimator, X: TableLike, y: np.ndarray
+) -> tuple[BaseEstimator, np.ndarray]:
     """Return a model of all rows, and a score of each by a model of the four other fifths.
 
     The fifths are drawn from the model's own seed, so that seeds of a benchmark differ in both.

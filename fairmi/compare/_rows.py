@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -239,7 +240,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} can't be read: {error}") from error
 
 
-def _positive_label(labels: pd.Series, positive: Any) -> Any:
+def _positive_label(labels: pd.Series, positive: Hashable) -> Any:
     """Return the label that counts as 1.
 
     Raises

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fairmi._data.saved_format import check_trees
 from fairmi._threads import threads_for
+from fairmi._typing import TableLike
 from fairmi.boosting.base import averaged
 from fairmi.boosting.trees import TreeConfig, Trees, bin_rows
 from fairmi.core.task import Classes
@@ -41,22 +42,22 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
         self.n_encodings = n_encodings
         self.random_state = random_state
 
-    def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
+    def fit(self, X: TableLike, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Fit to a checked table; a fifth of it, held out from a first model, sets the rounds."""
         self._fit(X, y, sample_weight, out_of_fold=False)
         return self
 
     def fit_out_of_fold(
-        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None
+        self, X: TableLike, y: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> np.ndarray:
         """Fit, and return probabilities of the rows by trees that did not see them."""
         return self._fit(X, y, sample_weight, out_of_fold=True)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return probabilities of the classes, (n, n_classes)."""
         return _probabilities(Trees(**self.trees_).scores(column_codes(X, self.columns_)))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return the class of each row, (n,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 

@@ -28,6 +28,7 @@ from scipy.sparse import issparse
 
 from fairmi._data.tables import plain, raise_faults
 from fairmi._data.values import read_objects
+from fairmi._typing import TableLike
 
 NUMBERS = "biufmM"  # kinds of dtypes whose arrays hold the values themselves
 EXACT_IN_DAYS = 2**50  # ticks of a clock, below which a float of days tells them apart
@@ -167,7 +168,7 @@ class Representation:
 
 
 def read_representation(
-    Z: Any, *, argument: str = "Z", allow_missing: bool = True
+    Z: TableLike, *, argument: str = "Z", allow_missing: bool = True
 ) -> Representation:
     """Return Z as numbers and exact values; one dimension is taken as one column.
 
@@ -246,7 +247,7 @@ def _table(Z: Any, argument: str) -> np.ndarray | pd.DataFrame | nw.DataFrame:
     return array if array.ndim == 2 else array.reshape(-1, 1)
 
 
-def _arrow_table(Z: Any) -> Any:
+def _arrow_table(Z: TableLike) -> Any:
     pa = import_module("pyarrow")  # it is there, since Z is Arrow's
     if isinstance(Z, pa.RecordBatch):
         return pa.Table.from_batches([Z])
@@ -330,7 +331,7 @@ def _object_codes(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
     return codes, distinct
 
 
-def _key(value: Any) -> Hashable:
+def _key(value: object) -> Hashable:
     """Return what equals another value's only where they are of one type and the same in all.
 
     Raises
@@ -451,7 +452,7 @@ def _told_apart(floats: np.ndarray, objects: np.ndarray) -> np.ndarray:
     return np.column_stack([floats, more[:, more.any(axis=0)][codes]])
 
 
-def _rest(value: Any, read: float) -> float:
+def _rest(value: object, read: float) -> float:
     if not isinstance(value, int | Decimal | Fraction) or not np.isfinite(read):
         return 0.0
     whole = isinstance(value, int) and abs(value) > 2**53

@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import check_indexes, plain
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
+from fairmi._typing import ColumnLike, RandomState, SensitiveLike
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._limits import Comparison, compare_groups, largest_limit
 from fairmi.metrics._representation import read_representation
@@ -355,7 +356,7 @@ def _labels_without_rows(y: Any, strata: list[tuple[Any, np.ndarray]]) -> list[s
     return [f"all rows have y = {present[0]!r}"] if len(present) == 1 else []
 
 
-def _group_labels(sensitive_features: Any) -> list[Any]:
+def _group_labels(sensitive_features: SensitiveLike) -> list[Any]:
     """Return the groups that there must be: declared categories, and all intersections."""
     frame = sensitive_frame(sensitive_features)
     declared = _declared_categories(sensitive_features) or [[]] * frame.shape[1]
@@ -399,7 +400,9 @@ def _declared_categories(values: Any) -> list[list[Any]]:
     ]
 
 
-def _counted_rows(clusters: Any, n_rows: int, random_state: Any) -> np.ndarray:
+def _counted_rows(
+    clusters: ColumnLike | None, n_rows: int, random_state: RandomState
+) -> np.ndarray:
     """Return which rows are counted: all, or one of each cluster."""
     codes = cluster_codes(clusters, n_rows)
     counted = np.full(n_rows, codes is None)

@@ -170,7 +170,7 @@ def judge_fold(
     estimator: BaseEstimator,
     lams: Sequence[float],
     rows: FitRows,
-    score: Any,
+    score: object,
     split: tuple[np.ndarray, np.ndarray],
 ) -> Judged:
     """Return what models fitted to the first part of a split make of the second, on one thread."""

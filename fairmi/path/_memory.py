@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from importlib.metadata import version
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib import Memory
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_memory
 
@@ -35,7 +37,9 @@ class KeptJobs:
         If another fit would give other results, or something has no hash.
     """
 
-    def __init__(self, memory: Any, estimator: BaseEstimator, given: SensitiveLike) -> None:
+    def __init__(
+        self, memory: str | Path | Memory, estimator: BaseEstimator, given: SensitiveLike
+    ) -> None:
         self.run: Callable[..., Any] = run
         self.key: str | None = None
         if memory is None:

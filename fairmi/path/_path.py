@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.metrics import d2_pinball_score, d2_tweedie_score, get_scorer, make_scorer
 from sklearn.pipeline import Pipeline
 
 from fairmi._boosting_classifier import MIBoostingClassifier
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.exceptions import warn_again
 from fairmi.metrics.scorers import make_fairness_scorer
 
@@ -62,10 +63,10 @@ class FairnessPath(NamedTuple):
 
     def frontier(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any,
+        sensitive_features: SensitiveLike,
         sample_weight: ArrayLike | None = None,
         metric: str | Callable[..., float] = "auto",
         scoring: str | Callable[..., float] = "auto",
@@ -126,12 +127,12 @@ def _cells(model: Any) -> tuple[str, ...]:
 
 
 def fairness_path(
-    X: Any,
+    X: TableLike,
     y: ArrayLike,
     *,
-    sensitive_features: Any = None,
+    sensitive_features: SensitiveLike | None = None,
     sample_weight: ArrayLike | None = None,
-    estimator: Any = None,
+    estimator: BaseEstimator | None = None,
     lams: int | Sequence[float] = 10,
 ) -> FairnessPath:
     """Fit a classifier or regressor at each of many λ, sharing what they have in common.
@@ -204,7 +205,12 @@ def fairness_path(
 
 
 def fit_models(
-    estimator: Any, lams: Sequence[float], X: Any, y: Any, sensitive: Any, weights: Any
+    estimator: BaseEstimator,
+    lams: Sequence[float],
+    X: TableLike,
+    y: ColumnLike,
+    sensitive: SensitiveLike,
+    weights: Any,
 ) -> list[Any]:
     """Return the fitted model of each λ; what stands before it in a Pipeline is fitted once."""
     last, before = last_step(estimator), []
@@ -219,12 +225,12 @@ def fit_models(
     return [Pipeline([*before, (name, model)]) for model in models]
 
 
-def last_step(estimator: Any) -> Any:
+def last_step(estimator: BaseEstimator) -> Any:
     """Return the last step of a Pipeline, and any other estimator as it is."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
-def check_estimator(estimator: Any) -> Any:
+def check_estimator(estimator: BaseEstimator) -> Any:
     """Return the estimator of a path; None is the default one.
 
     Raises
@@ -259,7 +265,7 @@ def named_scorer(
     return name, get_scorer(scoring)
 
 
-def check_lams(lams: Any, estimator: Any) -> np.ndarray:
+def check_lams(lams: int | Sequence[float], estimator: BaseEstimator) -> np.ndarray:
     """Return the values of λ, (n_lams,), as given or from 0 to the greatest of the estimator.
 
     Raises

@@ -7,11 +7,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
 import pandas as pd
+from joblib import Memory
 from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
@@ -34,6 +36,7 @@ from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import check_certain
 from fairmi._data.tables import n_rows
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.exceptions import (
     CollapseWarning,
     InfeasibleBoundWarning,
@@ -85,7 +88,7 @@ class BoundedSearch(
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         lams: int | Sequence[float] = 10,
         cv: Any = 5,
@@ -94,7 +97,7 @@ class BoundedSearch(
         scoring: str | Callable[..., float] = "accuracy",
         rule: str = "mean",
         n_jobs: int | None = None,
-        memory: Any = None,
+        memory: str | Path | Memory | None = None,
         verbose: bool | int = 0,
     ) -> None:
         self.estimator = estimator
@@ -113,15 +116,15 @@ class BoundedSearch(
         """Return the estimator whose λ is chosen; raise TypeError for one of another kind."""
 
     @abstractmethod
-    def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
         """Return y (n,) as it is compared with predictions, and its classes, if it has any."""
 
     def fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
@@ -190,7 +193,12 @@ class BoundedSearch(
         return self
 
     def _trained(
-        self, estimator: Any, lams: np.ndarray, rows: FitRows, score: Any, splits: Splits
+        self,
+        estimator: BaseEstimator,
+        lams: np.ndarray,
+        rows: FitRows,
+        score: object,
+        splits: Splits,
     ) -> list[Candidate]:
         """Train at some λ on all rows and in each fold, side by side."""
         shared = (estimator, lams.tolist(), rows, score)
@@ -309,11 +317,11 @@ class BoundedSearch(
             }
         )
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return the prediction for each row, (n_rows,)."""
         return self._model().predict(X)
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: TableLike) -> np.ndarray:
         """Return Z, (n_rows, n_components), from which predictions are made."""
         model = self._model()
         if last_step(model) is not model and len(model) > 1:
@@ -328,7 +336,12 @@ class BoundedSearch(
         return named_scorer(self.scoring, self._checked_estimator())
 
     def _group_codes(
-        self, estimator: Any, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
+        self,
+        estimator: BaseEstimator,
+        X: TableLike,
+        y: ColumnLike,
+        sensitive_features: SensitiveLike,
+        sample_weight: Any,
     ) -> np.ndarray:
         """Return the code of each row's group, (n,), -1 where none is known or counts."""
         last = last_step(estimator)
@@ -458,11 +471,11 @@ class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
     True
     """
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         return self._model().predict_proba(X)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: TableLike) -> np.ndarray:
         """Return log odds (n_rows,) for two classes, else a score for each class."""
         return self._model().decision_function(X)
 
@@ -479,7 +492,7 @@ class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
             )
         return estimator
 
-    def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
         labels = np.asarray(y)
         return labels, np.unique(labels)
 
@@ -548,7 +561,7 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: BaseEstimator | None = None,
         *,
         lams: int | Sequence[float] = 10,
         cv: Any = 5,
@@ -557,7 +570,7 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
         scoring: str | Callable[..., float] = "auto",
         rule: str = "mean",
         n_jobs: int | None = None,
-        memory: Any = None,
+        memory: str | Path | Memory | None = None,
         verbose: bool | int = 0,
     ) -> None:
         super().__init__(
@@ -581,7 +594,7 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
             )
         return estimator
 
-    def _labels(self, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
         return np.asarray(y, dtype=np.float64).ravel(), None
 
 

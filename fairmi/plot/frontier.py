@@ -61,7 +61,7 @@ class FairnessFrontierDisplay:
     def __init__(
         self,
         unfairness: Any,
-        score: Any,
+        score: object,
         *,
         unfairness_error: Any = None,
         score_error: Any = None,

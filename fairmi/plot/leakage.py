@@ -47,7 +47,7 @@ class LeakageDisplay:
 
     def __init__(
         self,
-        lam: Any,
+        lam: Sequence[float],
         claimed: Any,
         found: Any,
         *,

@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from fairmi._data.columns import warn_of_unseen
 from fairmi._data.tables import raise_faults, read_columns
+from fairmi._typing import TableLike
 
 
 @dataclass(frozen=True)
@@ -314,7 +315,7 @@ N_PARTS = 4  # that a date has
 
 
 def with_calendar(
-    X: Any, dates: Collection[int] | None = None, *, last: bool = False
+    X: TableLike, dates: Collection[int] | None = None, *, last: bool = False
 ) -> Iterator[tuple[str, np.ndarray, bool]]:
     """Yield name and values of the columns of a table, and whether they are dates.
 
@@ -355,7 +356,7 @@ def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarra
 
 
 def learn_columns(
-    X: Any, max_categories: int, n_encodings: int = 1, seed: int = 0
+    X: TableLike, max_categories: int, n_encodings: int = 1, seed: int = 0
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return the columns of a table as plain data, and the table as trees read it.
 
