@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -23,6 +23,7 @@ from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table
 from fairmi._sklearn_compat import DocLinkMixin, Interval, StrOptions
+from fairmi._typing import Columns, TableLike
 from fairmi.core.task import Classes, Quantity
 from fairmi.exceptions import (
     CollapseWarning,
@@ -67,7 +68,7 @@ class RepresentationEstimator(
     # Whether groups may be known by probability alone.
     _reads_probabilities: ClassVar[bool] = False
 
-    sensitive_columns: Any
+    sensitive_columns: Columns | None
     drop_sensitive: bool
     callbacks: Callbacks
     lam: Any
@@ -76,7 +77,7 @@ class RepresentationEstimator(
     stopped_: str | None
     warnings_: list[tuple[str, str]]
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: TableLike) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
 
         A row has the same Z alone and among others. Columns that the fit dropped may be there or
@@ -84,12 +85,12 @@ class RepresentationEstimator(
         """
         return self._representation(X)
 
-    def _representation(self, X: Any) -> np.ndarray:
+    def _representation(self, X: TableLike) -> np.ndarray:
         """Return Z as an array: what `transform` returns is of the kind that `set_output` asks."""
         check_is_fitted(self, "sensitive_kinds_")
         return self._represent(self._checked_features(X))
 
-    def _checked_features(self, X: Any) -> Any:
+    def _checked_features(self, X: TableLike) -> Any:
         """Return the columns that the encoder reads of a table."""
         header, kept = self._header(), self._kept
         if len(kept) < header.n_features:
@@ -188,25 +189,25 @@ class RepresentationClassifier(ClassifierMixin, RepresentationEstimator):
 
     classes_: np.ndarray
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return the class of each row, (n_rows,)."""
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
         return softmax(self._class_scores(X), axis=1)
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: TableLike) -> np.ndarray:
         """Return the logarithm of the probability of each class, (n_rows, n_classes)."""
         return log_softmax(self._class_scores(X), axis=1)
 
-    def _class_scores(self, X: Any) -> np.ndarray:
+    def _class_scores(self, X: TableLike) -> np.ndarray:
         scores = self.decision_function(X)
         return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: TableLike) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""
         scores = self._scores(self._representation(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
@@ -270,14 +271,14 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         return [(CollapseWarning, f"{message}; lower lam={self.lam!r}.")]
 
 
-def check_callbacks(callbacks: Any) -> None:
+def check_callbacks(callbacks: Iterable[object] | None) -> None:
     """Raise ValueError where a callback can't be called."""
     for callback in callbacks or ():
         if not callable(callback):
             raise ValueError(f"callbacks holds {callback!r}, which can't be called; drop it.")
 
 
-def check_lam(lam: Any) -> None:
+def check_lam(lam: object) -> None:
     """Raise ValueError where λ is a truth value, or a dict of it is no dict of numbers >= 0."""
     if isinstance(lam, bool | np.bool_):
         raise ValueError(f"lam={lam!r} is a truth value; give a number >= 0, 0 for no penalty.")
@@ -289,7 +290,7 @@ def check_lam(lam: Any) -> None:
             raise ValueError(f"lam has {value!r} for {name!r}; give a finite number >= 0.")
 
 
-def check_path_lams(lam: Any, lams: Any) -> tuple[float, ...]:
+def check_path_lams(lam: object, lams: Iterable[float]) -> tuple[float, ...]:
     """Return the values of λ of a path.
 
     Raises
@@ -329,7 +330,7 @@ def check_started(stopped: str | None, n_epochs: int) -> None:
         raise StoppedFitError(f"Nothing was learned in the first epoch: {_REASONS[stopped]}.")
 
 
-def measures_information(penalty: Any) -> bool:
+def measures_information(penalty: object) -> bool:
     """Whether a penalty, by its name, is I(Z; C) in nats."""
     return isinstance(penalty, str) and penalty in _INFORMATION
 
@@ -339,7 +340,7 @@ def notes_of_collapse(
     scores: np.ndarray,
     y: np.ndarray,
     weights: np.ndarray,
-    lam: Any,
+    lam: float | dict[Hashable, float],
     *,
     cost_of_y: float = 0.0,
     n_steps: int | None = None,
@@ -363,7 +364,9 @@ def notes_of_collapse(
     return []
 
 
-def _against_one_class(lam: Any, ceiling: float | None, n_steps: int | None) -> str:
+def _against_one_class(
+    lam: float | dict[Hashable, float], ceiling: float | None, n_steps: int | None
+) -> str:
     if ceiling is not None:
         return _against_ceiling(lam, ceiling)
     short = n_steps is not None and n_steps < _FEW_STEPS
@@ -375,7 +378,7 @@ def _against_one_class(lam: Any, ceiling: float | None, n_steps: int | None) -> 
     return "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."
 
 
-def _against_ceiling(lam: Any, ceiling: float) -> str:
+def _against_ceiling(lam: float | dict[Hashable, float], ceiling: float) -> str:
     if isinstance(lam, dict):
         return (
             f"At lam={lam!r} the sum of λ I(Y; C) is {1 / ceiling:.3g} times H(Y), so that even a "

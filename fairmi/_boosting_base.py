@@ -23,7 +23,7 @@ from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
-from fairmi._typing import ColumnLike, SensitiveLike, TableLike
+from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.boosting.base import fitted_base, setting_of
 from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
 from fairmi.boosting.rounds import RoundReporter, TreePenalty
@@ -83,15 +83,15 @@ class BoostingEstimator(RepresentationEstimator):
 
     penalty: Any
     group_weight: str | None
-    base: Any
+    base: BaseEstimator | None
     max_bins: int
     n_encodings: int
     verbose: bool | int
-    random_state: Any
+    random_state: RandomState
     trees_: dict[str, np.ndarray]
     columns_: dict[str, Any]
     channel_: dict[str, Any]
-    base_: Any
+    base_: BaseEstimator
     n_iter_: int
 
     @abstractmethod

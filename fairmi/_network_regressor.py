@@ -17,6 +17,7 @@ from fairmi._data.fit_input import Earlier, FitInput, read_quantity_input
 from fairmi._data.saved_format import check_units
 from fairmi._data.tables import Header
 from fairmi._debiased_base import DebiasedNetworks, UserRows
+from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import quantile_bins, quantile_ends
 from fairmi.core.task import Classes, Scaled
 from fairmi.exceptions import Note
@@ -142,10 +143,10 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         constraint: str = "demographic_parity",
         n_y_bins: int | str = "auto",
         penalty: Any = "donsker_varadhan",
-        sensitive_columns: Any = None,
+        sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
+        sensitive_kinds: Kinds | None = None,
         group_weight: str | None = "auto",
         weighted: str = "both",
         encoder: Any = None,
@@ -197,12 +198,12 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
 
     def partial_fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
-        sensitive_values: Any = None,
+        sensitive_values: GroupNames | None = None,
     ) -> Self:
         """Train once on the next rows of data that need never be in memory at once.
 
@@ -229,7 +230,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         rows = UserRows(X, y, sensitive_features, sample_weight)
         return self._warn(self._train_part(rows, sensitive_values=sensitive_values))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: TableLike) -> np.ndarray:
         """Return a prediction for each row, (n_rows,), in units of y."""
         scores = self._scores(self._representation(X))
         return Scaled(self._quantity(), **self.units_).predictions(scores)

@@ -24,6 +24,9 @@ SensitiveLike: TypeAlias = "TableLike | IntoSeries | Mapping[str, ColumnLike]"
 Columns: TypeAlias = Hashable | Sequence[Hashable]
 """One column of X or several, by name or position."""
 
+GroupNames: TypeAlias = Sequence[Hashable] | Mapping[Hashable, Sequence[Hashable]]
+"""All groups, or those of each sensitive feature."""
+
 Kinds: TypeAlias = str | Mapping[Hashable, str] | Sequence[str | None]
 """What sensitive features are, by name or in order; or "probabilities"."""
 

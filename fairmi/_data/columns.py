@@ -77,11 +77,10 @@ def _kind(name: Hashable) -> type | None:
     return next((kind for like, kind in kinds if isinstance(name, like)), object)
 
 
-def named_columns(columns: Any) -> list[Any]:
+def named_columns(columns: object) -> list[Any]:
     """Return each of `columns`: a name or position by itself is one."""
-    no_list = isinstance(columns, str) or not isinstance(columns, Iterable)
-    single = no_list or (isinstance(columns, np.ndarray) and not columns.ndim)
-    return [columns] if single else list(columns)
+    single = isinstance(columns, str) or (isinstance(columns, np.ndarray) and not columns.ndim)
+    return list(columns) if isinstance(columns, Iterable) and not single else [columns]
 
 
 def take_columns(X: Table, positions: list[int]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -121,7 +121,10 @@ def check_weights(sample_weight: object, X: Table) -> np.ndarray:
 
 
 def class_weights(
-    class_weight: Any, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray
+    class_weight: str | Mapping[Hashable, Any],
+    classes: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
 ) -> np.ndarray:
     """Return the weight of each class, (n_classes,): as a dict says, or "balanced".
 

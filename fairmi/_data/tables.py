@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
@@ -23,6 +24,24 @@ from fairmi.exceptions import SensitiveFeaturesError
 _MAX_NAMED = 5
 Table: TypeAlias = pd.DataFrame | np.ndarray | csr_array
 """What `check_table` returns."""
+
+
+class ArrayRows(Protocol):
+    """Rows of any shape: an ndarray, a file that is mapped, a LazyArray."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and what each is made of."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Kind of the values."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> ArrayLike:
+        """Return some rows."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -362,7 +381,7 @@ def as_array_rows(X: object) -> Any:
     return rows if rows.ndim >= 2 and rows.dtype.kind in _KINDS else None
 
 
-def check_array_rows(X: Any, item_shape: tuple[int, ...] | None = None) -> None:
+def check_array_rows(X: ArrayRows, item_shape: tuple[int, ...] | None = None) -> None:
     """Raise ValueError where rows are none, empty, or of another shape than at fit."""
     if not X.shape[0]:
         raise ValueError("Found array with 0 sample(s): X is empty; a minimum of 1 is required.")
@@ -375,14 +394,14 @@ def check_array_rows(X: Any, item_shape: tuple[int, ...] | None = None) -> None:
         )
 
 
-def check_finite_rows(X: Any) -> None:
+def check_finite_rows(X: ArrayRows) -> None:
     """Raise ValueError where a row of floats holds NaN or an infinite value."""
     if X.dtype.kind == "f":
         for _ in blocks_of(X):
             pass
 
 
-def blocks_of(X: Any, size: int | None = None) -> Iterator[np.ndarray]:
+def blocks_of(X: ArrayRows, size: int | None = None) -> Iterator[np.ndarray]:
     """Yield the rows in order, `size` at a time, or as many as have some million values.
 
     Raises

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ class BatchReader:
         self,
         y_pred: ColumnLike,
         sensitive_features: SensitiveLike,
-        y_true: Any,
+        y_true: ColumnLike | None,
         known: Mapping[str, Collection[str]],
     ) -> Counts:
         """Count rows by feature, group, prediction and label; nothing where there are no rows.
@@ -58,7 +57,9 @@ class BatchReader:
         }
 
 
-def positive_codes(values: Any, n_rows: int, argument: str, pos_label: Hashable) -> np.ndarray:
+def positive_codes(
+    values: ColumnLike, n_rows: int, argument: str, pos_label: Hashable
+) -> np.ndarray:
     """Return 1 for `pos_label`, 0 for another class and UNKNOWN for none, (n_rows,)."""
     frame = sensitive_frame(values, argument=argument)
     if frame.shape != (n_rows, 1):

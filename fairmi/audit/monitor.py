@@ -158,7 +158,11 @@ class FairnessMonitor:
         return self._alarms[0].since if self._alarms else None
 
     def update(
-        self, y_pred: Any, sensitive_features: Any, y_true: Any = None, time: Hashable = None
+        self,
+        y_pred: ColumnLike,
+        sensitive_features: SensitiveLike,
+        y_true: ColumnLike | None = None,
+        time: Hashable = None,
     ) -> FairnessMonitor:
         """Count a batch of predictions, and look.
 
@@ -504,7 +508,7 @@ class FairnessMonitor:
         return "\n".join(lines)
 
     def _read(
-        self, y_pred: ColumnLike, sensitive_features: SensitiveLike, y_true: ColumnLike
+        self, y_pred: ColumnLike, sensitive_features: SensitiveLike, y_true: ColumnLike | None
     ) -> Counts:
         reader = BatchReader(self.pos_label, self.intersections)
         return reader.counts(y_pred, sensitive_features, y_true, self._counts.groups)
@@ -555,7 +559,7 @@ class FairnessMonitor:
                     self._alarms.append(alarm)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write to a new file beside `path` and move it there, so that no reader sees half of it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -569,7 +573,7 @@ def write_json(path: Path, content: Any) -> None:
         raise
 
 
-def _tolerances(tolerance: Any) -> dict[str, float]:
+def _tolerances(tolerance: float | Mapping[str, float]) -> dict[str, float]:
     if not isinstance(tolerance, Mapping):
         tolerance = dict.fromkeys(list(RATES)[:3], tolerance)
     for measure, value in tolerance.items():

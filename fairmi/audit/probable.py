@@ -20,7 +20,7 @@ from fairmi._data.probabilities import (
     shares_of_groups,
 )
 from fairmi._data.tables import check_indexes
-from fairmi._typing import ColumnLike, Kinds, RandomState
+from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.comparisons import class_name
 from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure
@@ -100,7 +100,7 @@ class ProbableDisparities:
 
 def probable_disparities(
     y_pred: ColumnLike,
-    probabilities: Any,
+    probabilities: SensitiveLike,
     y_true: ColumnLike | None = None,
     *,
     pos_label: Hashable = 1,

@@ -402,7 +402,7 @@ def harmless(frame: pd.DataFrame) -> pd.DataFrame:
     return safe.rename(columns=_harmless)
 
 
-def _harmless(cell: Any) -> Any:
+def _harmless(cell: object) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from sklearn.base import BaseEstimator
 
 # Every type of fairmi that a saved model holds, by its whole name. A prefix would not do: skops
 # looks a name up attribute by attribute, so one that begins with "fairmi." can end anywhere.
@@ -118,7 +119,7 @@ def _unpacked(path: Path) -> bytes:
     return copy.getvalue()
 
 
-def _checked(path: Path, model: Any) -> Any:
+def _checked(path: Path, model: BaseEstimator) -> Any:
     if not hasattr(model, "predict"):
         raise TypeError(f"it holds a {type(model).__name__}, which has no predict")
     return model

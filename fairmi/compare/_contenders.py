@@ -162,7 +162,7 @@ class Decorrelated(Contender):
         """The decorrelated rows."""
         return self.remover.transform(self._with_indicators(self._encode(X), s))
 
-    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+    def _fit_model(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> None:
         self._groups = np.unique(s)[1:]
         table = self._with_indicators(X, s)
         self.remover.set_params(sensitive_feature_ids=list(range(X.shape[1], table.shape[1])))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairmi._typing import ColumnLike, TableLike
 from fairmi.compare._measures import CLASSES, COUNTS, NUMBERS, Reading
 from fairmi.core.membership import quantile_bins
 from fairmi.datasets import load_adult, load_german
@@ -125,12 +126,12 @@ def _rows(bunch: Bunch, positive: str, sensitive: list[str]) -> LabelledRows:
 
 
 def table_rows(
-    X: Any,
-    y: Any,
+    X: TableLike,
+    y: ColumnLike,
     sensitive_features: Any,
-    positive: Any = None,
+    positive: Hashable = None,
     loss: str = "auto",
-    clusters: Any = None,
+    clusters: ColumnLike | None = None,
 ) -> tuple[LabelledRows, Any]:
     """A user's table, checked and in a form that every method can read, and its positive label.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 N_BINS = 8
@@ -27,8 +27,8 @@ PALETTE = {
 
 
 def make_biased_digits(
-    images: Any,
-    labels: Any,
+    images: ArrayLike,
+    labels: ArrayLike,
     *,
     variance: float = 0.02,
     bias: float = 1.0,
@@ -111,7 +111,7 @@ def make_biased_digits(
     return coloured, codes, pd.DataFrame(bins, columns=list(CHANNELS))
 
 
-def _checked(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(images: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return grey values from 0 to 255, float32, and labels."""
     grey, codes = np.asarray(images), np.asarray(labels)
     if grey.ndim != 3 or not grey.size or grey.dtype.kind not in "uif":

@@ -9,6 +9,7 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fairmi._data.saved_format import check_trees
+from fairmi._data.tables import Table
 from fairmi._threads import threads_for
 from fairmi._typing import TableLike
 from fairmi.boosting.base import averaged
@@ -75,7 +76,7 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
 
     def _fit(
-        self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, *, out_of_fold: bool
+        self, X: Table, y: np.ndarray, sample_weight: np.ndarray | None, *, out_of_fold: bool
     ) -> np.ndarray:
         self.classes_, codes = np.unique(y, return_inverse=True)
         weights = np.ones(len(y)) if sample_weight is None else sample_weight

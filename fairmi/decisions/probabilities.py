@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 
 from fairmi._data.fit_input import FitInput
-from fairmi._data.tables import read_columns
+from fairmi._data.tables import Table, read_columns
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._typing import TableLike
 from fairmi.boosting.base import fitted_copy
@@ -122,7 +122,7 @@ def even_folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Splits:
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(_N_FOLDS)]
 
 
-def row_draws(X: Any, salt: int) -> np.ndarray:
+def row_draws(X: Table, salt: int) -> np.ndarray:
     """Return a number of [0, 1) for each row of a table, (n,), that its values alone set."""
     mixed = np.full(X.shape[0], np.uint64(salt))
     for _, column in read_columns(X):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sklearn.base import BaseEstimator
 from torch import Generator, Tensor, nn
 
@@ -28,7 +26,7 @@ class Penalty(DocLinkMixin, BaseEstimator):
     # that grows with the square of the rows needs a bound.
     max_rows: int | None = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """Let a class with a value of its own be read at levels only where it says so."""
         super().__init_subclass__(**kwargs)
         if not vars(cls).keys().isdisjoint({"value", "critic_loss"}):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from fairmi.boosting.trees import Trees
 from fairmi.decisions.boosting import AveragedBoosting
@@ -13,7 +12,7 @@ from fairmi.export._inputs import InputColumn, InputTable, codes
 from fairmi.export._trees import read_columns_of_trees, sums_of_trees
 
 
-def check_decisions(model: Any) -> None:
+def check_decisions(model: BaseEstimator) -> None:
     """Raise ValueError where a rule can't be exported.
 
     The probabilities may be those of another classifier, the rule a mixture, or missing groups a
@@ -38,7 +37,7 @@ def check_decisions(model: Any) -> None:
         )
 
 
-def add_decisions(graph: Graph, model: Any, table: InputTable) -> str:
+def add_decisions(graph: Graph, model: BaseEstimator, table: InputTable) -> str:
     """Add a model's rule, and return what each class has after the multipliers, (n_rows, K)."""
     decision, cells = model._decision(model.bound), model._cells
     p = _probabilities(graph, model.estimator_, table)
@@ -74,7 +73,7 @@ def _probabilities(graph: Graph, boosting: AveragedBoosting, table: InputTable) 
     return graph.op("Softmax", scores, axis=1)
 
 
-def _group_codes(graph: Graph, model: Any, table: InputTable) -> str:
+def _group_codes(graph: Graph, model: BaseEstimator, table: InputTable) -> str:
     """Return the code of each row's group, (n_rows,), one more than the last where unknown."""
     (plan,) = model._sensitive_plan.plans
     names = list(getattr(model, "feature_names_in_", range(model.n_features_in_)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from fairmi.export._graph import Graph
 from fairmi.preprocessing.encoded_columns import CategoricalColumn
@@ -42,7 +42,7 @@ class InputTable:
     missing: str
 
 
-def read_inputs(graph: Graph, model: Any, missing: str) -> InputTable:
+def read_inputs(graph: Graph, model: BaseEstimator, missing: str) -> InputTable:
     """Add the inputs of a model to a graph.
 
     Raises
@@ -66,7 +66,7 @@ def read_inputs(graph: Graph, model: Any, missing: str) -> InputTable:
     return InputTable(columns, tensors, None, missing)
 
 
-def _columns(model: Any) -> list[InputColumn]:
+def _columns(model: BaseEstimator) -> list[InputColumn]:
     """Return the columns of X that a model reads.
 
     Raises

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from fairmi.export._graph import Graph
 from fairmi.export._inputs import InputTable, categories_of, codes
@@ -14,7 +15,7 @@ from fairmi.preprocessing.encoded_columns import CategoricalColumn, NumericColum
 from fairmi.preprocessing.table_encoder import Layout
 
 
-def add_networks(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
+def add_networks(graph: Graph, model: BaseEstimator, table: InputTable) -> tuple[str, str]:
     """Add a model's encoder and networks, and return Z and the scores of the classes."""
     x = graph.cast(_encoded(graph, model.encoder_, table), np.float64)
     for k, (weight, bias) in enumerate(_layers(model.parameters_, "encoder")):

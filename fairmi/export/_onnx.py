@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.tables import is_frame, plain, read_columns
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _MISSING, _COLUMNS = "missing", "columns"
 
 
-def to_onnx(model: Any, *, missing: str = "") -> ModelProto:
+def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
     """Return a fitted estimator, with its encoding of tables inside, as an ONNX model.
 
     The graph computes in float64, so that Z falls on the level that it falls on here.
@@ -158,7 +159,7 @@ def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _chosen(model: Any) -> Any:
+def _chosen(model: BaseEstimator) -> Any:
     """Return the fitted classifier whose arrays are exported."""
     known = (
         "FairThresholdClassifier",
@@ -247,7 +248,7 @@ def add_label(graph: Graph, classes: np.ndarray, scores: str) -> None:
     graph.output("label", label, labels.dtype, None)
 
 
-def add_number(graph: Graph, model: Any, representation: str, scores: str) -> None:
+def add_number(graph: Graph, model: BaseEstimator, representation: str, scores: str) -> None:
     """Make a regressor's prediction and Z outputs, of its Z and scores (n_rows, 1)."""
     quantity = model._quantity()
     if hasattr(model, "units_"):

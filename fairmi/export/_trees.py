@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from fairmi.boosting.trees import Trees
 from fairmi.core.channel import Channel
@@ -16,7 +17,7 @@ _LEQ, _MEMBER = 0, 6  # modes of a node
 _SUM = 1
 
 
-def add_trees(graph: Graph, model: Any, table: InputTable) -> tuple[str, str]:
+def add_trees(graph: Graph, model: BaseEstimator, table: InputTable) -> tuple[str, str]:
     """Add a model's trees and channel, and return Z and the scores of the classes.
 
     Raises

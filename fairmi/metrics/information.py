@@ -402,7 +402,7 @@ def _log_ratios(
     return nearest if is_larger(nearest, ratios) else ratios
 
 
-def _permuted(sample: Sample, random: Any) -> Sample:
+def _permuted(sample: Sample, random: np.random.RandomState | None) -> Sample:
     values = sample.target.values
     order = exchange(sample.clusters, values[:, None])
     return sample.with_target(replace(sample.target, values=values[order(random)]))

@@ -224,7 +224,7 @@ def fit_predict(
         return _prediction(model, Z[test], target)
 
 
-def _prediction(model: Any, Z: np.ndarray, target: Target) -> np.ndarray:
+def _prediction(model: BaseEstimator, Z: np.ndarray, target: Target) -> np.ndarray:
     if target.continuous:
         return np.asarray(model.predict(Z), dtype=np.float64).reshape(-1, 1)
     probability = np.zeros((len(Z), len(target.labels)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._data.tables import blocks_of
+from fairmi._data.tables import Table, blocks_of
 from fairmi.core.channel import Channel
 from fairmi.preprocessing import TableEncoder
 
@@ -113,7 +113,7 @@ Features = Callable[[Any], np.ndarray]
 
 
 def represent(
-    networks: NumpyNetworks, encoder: TableEncoder, table: Any, features: Features | None = None
+    networks: NumpyNetworks, encoder: TableEncoder, table: Table, features: Features | None = None
 ) -> np.ndarray:
     """Return Z, (n_rows, n_columns) float64, of a checked table."""
     x = encoder.positions(table)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Generator, Tensor, nn
 
 from fairmi.networks.model import Networks, device_of
@@ -41,7 +42,7 @@ class Trunk:
         features: Tensor = self.module(as_input(x.to(self.device)))
         return features
 
-    def features(self, rows: Any) -> np.ndarray:
+    def features(self, rows: ArrayLike) -> np.ndarray:
         """Return the features (B, H), float64, of an array of rows, without gradients."""
         with torch.no_grad():
             parts = [self(part).cpu().double() for part in tensor_of(rows).split(_ROWS_AT_ONCE)]
@@ -210,7 +211,7 @@ def as_input(x: Tensor) -> Tensor:
     return x.float() if x.is_floating_point() else x
 
 
-def tensor_of(rows: Any) -> Tensor:
+def tensor_of(rows: ArrayLike) -> Tensor:
     """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
     values = np.asarray(rows)
     if values.dtype != np.uint8:

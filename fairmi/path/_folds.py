@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._threads import one_thread_if_few
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.metrics.scorers import FairnessScorer, Predictions
 from fairmi.path._path import fit_models, last_step
 
@@ -33,10 +34,10 @@ _IN_UNITS_OF_Y = ("mean_difference", "wasserstein")
 class FitRows:
     """What `fit` is given, n rows of each; `codes` are those of groups, -1 where none is known."""
 
-    X: Any
+    X: TableLike
     y: Any
-    sensitive: Any
-    weights: Any
+    sensitive: SensitiveLike | None
+    weights: ColumnLike | None
     codes: np.ndarray
 
     def take(self, index: np.ndarray) -> FitRows:
@@ -66,7 +67,7 @@ class Candidate:
     """
 
     lam: float
-    model: Any
+    model: BaseEstimator
     refit_score: float
     refit: np.ndarray
     scores: np.ndarray

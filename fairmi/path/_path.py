@@ -112,7 +112,7 @@ class FairnessPath(NamedTuple):
 FairnessPath.__module__ = "fairmi.path"
 
 
-def _cells(model: Any) -> tuple[str, ...]:
+def _cells(model: BaseEstimator) -> tuple[str, ...]:
     """Return what a row of the table says of a model."""
     model = last_step(model)
     last = model.history_[-1] if model.history_ else {}
@@ -210,7 +210,7 @@ def fit_models(
     X: TableLike,
     y: ColumnLike,
     sensitive: SensitiveLike,
-    weights: Any,
+    weights: ColumnLike | None,
 ) -> list[Any]:
     """Return the fitted model of each λ; what stands before it in a Pipeline is fitted once."""
     last, before = last_step(estimator), []
@@ -249,7 +249,7 @@ def check_estimator(estimator: BaseEstimator) -> Any:
 
 
 def named_scorer(
-    scoring: str | Callable[..., float], estimator: Any
+    scoring: str | Callable[..., float], estimator: BaseEstimator
 ) -> tuple[str, Callable[..., float]]:
     """Return the name of a score, and its scorer; "auto" is that of the estimator's own loss."""
     last = last_step(estimator)

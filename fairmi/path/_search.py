@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -24,7 +24,7 @@ from sklearn.base import (
     clone,
     is_regressor,
 )
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
@@ -91,7 +91,7 @@ class BoundedSearch(
         estimator: BaseEstimator | None = None,
         *,
         lams: int | Sequence[float] = 10,
-        cv: Any = 5,
+        cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
         bound: float = 0.05,
         metric: str | Callable[..., float] = "demographic_parity_difference",
         scoring: str | Callable[..., float] = "accuracy",
@@ -341,7 +341,7 @@ class BoundedSearch(
         X: TableLike,
         y: ColumnLike,
         sensitive_features: SensitiveLike,
-        sample_weight: Any,
+        sample_weight: ColumnLike | None,
     ) -> np.ndarray:
         """Return the code of each row's group, (n,), -1 where none is known or counts."""
         last = last_step(estimator)
@@ -564,7 +564,7 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
         estimator: BaseEstimator | None = None,
         *,
         lams: int | Sequence[float] = 10,
-        cv: Any = 5,
+        cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
         bound: float = 0.1,
         metric: str | Callable[..., float] = "ks_difference",
         scoring: str | Callable[..., float] = "auto",

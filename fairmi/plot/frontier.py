@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
@@ -60,11 +62,11 @@ class FairnessFrontierDisplay:
 
     def __init__(
         self,
-        unfairness: Any,
+        unfairness: ArrayLike,
         score: object,
         *,
-        unfairness_error: Any = None,
-        score_error: Any = None,
+        unfairness_error: ArrayLike | None = None,
+        score_error: ArrayLike | None = None,
         labels: Any = None,
         unfairness_name: str = "demographic parity difference",
         score_name: str = "accuracy",
@@ -84,7 +86,7 @@ class FairnessFrontierDisplay:
     @classmethod
     def from_estimator(
         cls,
-        search: Any,
+        search: BaseEstimator,
         *,
         unfairness: str | None = None,
         score: str | None = None,
@@ -291,7 +293,7 @@ def _names_of_path(lams: Any, chosen: int | None) -> list[str]:
     return [f"λ = {lam:.3g}" if lam == 0 or k == chosen else "" for k, lam in enumerate(lams)]
 
 
-def _bound(search: Any, unfairness: str) -> float | None:
+def _bound(search: BaseEstimator, unfairness: str) -> float | None:
     """Return the bound under which a search chose, if it is one on that unfairness."""
     if hasattr(search, "bound_"):
         return float(search.bound_) if unfairness in search.frontier_ else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fairmi._typing import RandomState, SensitiveLike, TableLike
 from fairmi.audit.pictures import GREY
@@ -48,10 +49,10 @@ class LeakageDisplay:
     def __init__(
         self,
         lam: Sequence[float],
-        claimed: Any,
-        found: Any,
+        claimed: ArrayLike,
+        found: ArrayLike,
         *,
-        interval: Any = None,
+        interval: ArrayLike | None = None,
         by_chance: float | None = None,
     ) -> None:
         order = np.argsort(np.asarray(lam, dtype=float))
