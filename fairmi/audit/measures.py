@@ -240,8 +240,6 @@ MOMENTS: tuple[Moment, ...] = (
         loss="gamma",
     ),
 )
-# The figures of a group, in the order of tables and pictures.
-OF_GROUPS = tuple(rate.name for rate in RATES) + tuple(moment.name for moment in MOMENTS)
 LOG_LOSSES = ("poisson", "gamma")  # fitted on a log link, where groups are compared by ratios too
 
 
@@ -350,6 +348,11 @@ def criterion_of(name: str) -> Criterion:
         f"Smallest over largest {words}. 1: equal.",
         f"find out why {words} differs between groups.",
     )
+
+
+def figures_of_groups() -> list[str]:
+    """Return the names of a group's figures, in the order of tables and pictures."""
+    return [rate.name for rate in RATES] + [moment.name for moment in MOMENTS]
 
 
 def rates_of_criteria(*, labelled: bool = True) -> dict[str, tuple[str, ...]]:

@@ -96,7 +96,7 @@ def _difference(figure: Figure, title: str, theirs: dict[str, Figure]) -> Dot:
 
 def rate_panels(figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> Panels:
     """Return one panel for each rate, and of more than two classes for each rate of each class."""
-    order = measures.OF_GROUPS
+    order = measures.figures_of_groups()
     keys = dict.fromkeys((f.measure, f.subject) for f in figures)
     theirs = {(f.measure, f.subject, f.group): f for f in baseline}
     panels = {

@@ -157,38 +157,64 @@ def recoded(codes: np.ndarray) -> np.ndarray:
     return np.unique(codes, return_inverse=True)[1].reshape(-1)
 
 
-def given_predictions(
+def predictions_of(
+    estimator: Predictor | None,
+    X: TableLike | None,
     y: ColumnLike | None,
-    y_pred: ColumnLike | None,
+    y_pred: ColumnLike | None = None,
     *,
     y_score: TableLike | None = None,
     pos_label: Hashable | None = None,
+    sensitive_features: SensitiveLike | None = None,
+    seed: int = 0,
 ) -> Predictions:
-    """Return predictions that were made elsewhere as a record; y is None where it is not known.
+    """Gather what a fitted classifier says of X, or take predictions; y is None if not known.
 
     Raises
     ------
     ValueError
-        If labels, predictions and scores don't fit together, or `pos_label` is not a class.
+        If labels, predictions and scores don't fit together, `pos_label` is not a class, or there
+        is one class only.
     """
-    predicted = check_labels(y_pred, "y_pred")
-    true = predicted if y is None else check_labels(y, "y")
-    if len(predicted) != len(true):
-        raise ValueError(
-            f"y has {len(true)} labels, but y_pred has {len(predicted)}; give one prediction for "
-            "each label."
+    true = None if y is None else check_labels(y, "y")
+    if estimator is None:
+        predicted, who = check_labels(y_pred, "y_pred"), "y_pred"
+        fix = f"y_pred has {len(predicted)}; give one prediction for each label."
+    else:
+        check_classifier(estimator, "estimator")
+        model, who = FittedModel(estimator, X, sensitive_features, seed), "the estimator"
+        predicted = model.predict("estimator")
+        fix = (
+            f"the estimator predicts an array of shape {predicted.shape} for X; give one label "
+            "for each row of X."
         )
-    check_same_labels(true, predicted, np.unique(predicted), "y_pred")
-    true, predicted, classes = label_codes(None, true, predicted)
-    scores, probabilities = check_scores(y_score, len(true), len(classes))
+    true = predicted if true is None else true
+    if predicted.shape != true.shape:
+        raise ValueError(f"y has {len(true)} labels, but {fix}")
+    check_same_labels(true, predicted, getattr(estimator, "classes_", predicted), who)
+    true, predicted, classes = label_codes(estimator, true, predicted)
+    rated, representation = rated_codes(classes, pos_label), None
+    if estimator is None:
+        shares = np.eye(len(classes))[predicted]
+        scores, probabilities = check_scores(y_score, len(true), len(classes))
+    else:
+        shares = model.shares(predicted, classes)
+        scores, probabilities = _scores(estimator, X)
+        if scores is None and (shares.max(axis=1) < 1).any():
+            scores = shares[:, 1:]
+        if scores is not None and scores.shape[1] not in (1, len(classes)):
+            scores = None
+        if hasattr(estimator, "transform"):
+            representation = np.asarray(estimator.transform(X))  # of any kind of set_output
     return Predictions(
         classes,
-        rated_codes(classes, pos_label),
+        rated,
         np.zeros_like(true) if y is None else true,
         predicted,
-        np.eye(len(classes))[predicted],
+        shares,
         scores,
-        probabilities=probabilities,
+        representation,
+        probabilities,
         labelled=y is not None,
     )
 
@@ -430,61 +456,6 @@ def check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray 
     return scores, probabilities and bool(np.allclose(scores.sum(axis=1), 1, atol=1e-3))
 
 
-def ask(
-    estimator: Predictor,
-    X: TableLike,
-    y: ColumnLike | None,
-    *,
-    sensitive_features: SensitiveLike | None = None,
-    pos_label: Hashable | None = None,
-    seed: int = 0,
-) -> Predictions:
-    """Gather what a fitted classifier says of X; y is None where labels are not known.
-
-    Raises
-    ------
-    ValueError
-        If y isn't one label for each row of X, holds one class only, or the estimator does not
-        predict labels like those of y.
-    """
-    check_classifier(estimator, "estimator")
-    true = None if y is None else check_labels(y, "y")
-    model = FittedModel(estimator, X, sensitive_features, seed)
-    predicted = model.predict("estimator")
-    true = predicted if true is None else true
-    if predicted.shape != true.shape:
-        raise ValueError(
-            f"y has {len(true)} labels, but the estimator predicts an array of shape "
-            f"{predicted.shape} for X; give one label for each row of X."
-        )
-    classes = getattr(estimator, "classes_", predicted)
-    check_same_labels(true, predicted, classes, "the estimator")
-    true, predicted, classes = label_codes(estimator, true, predicted)
-    rated = rated_codes(classes, pos_label)
-    shares = model.shares(predicted, classes)
-    scores, probabilities = _scores(estimator, X)
-    if scores is None and (shares.max(axis=1) < 1).any():
-        scores = shares[:, 1:]
-    if scores is not None and scores.shape[1] not in (1, len(classes)):
-        scores = None
-    representation = None
-    if hasattr(estimator, "transform"):
-        representation = np.asarray(estimator.transform(X))  # of any kind that set_output asks
-    if y is None:
-        true = np.zeros_like(true)
-    return Predictions(
-        classes,
-        rated,
-        true,
-        predicted,
-        shares,
-        scores,
-        representation,
-        probabilities,
-        labelled=y is not None,
-    )
-
-
 def ask_baseline(
     baseline: Any,
     X: TableLike,
@@ -545,7 +516,11 @@ class FittedModel:
     """
 
     def __init__(
-        self, estimator: Predictor, X: TableLike, sensitive_features: SensitiveLike, seed: int
+        self,
+        estimator: Predictor,
+        X: TableLike | None,
+        sensitive_features: SensitiveLike,
+        seed: int,
     ) -> None:
         inner, inner_X = _unwrapped(estimator, X)
         asks = _asked(inner.predict)

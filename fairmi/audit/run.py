@@ -42,12 +42,11 @@ from fairmi.audit.predictions import (
     LOSSES,
     Forecasts,
     Predictions,
-    ask,
     ask_baseline,
     baseline_forecasts,
     forecasts_of,
-    given_predictions,
     is_regression,
+    predictions_of,
 )
 from fairmi.audit.probable import probable_figures
 from fairmi.audit.quantities import (
@@ -294,10 +293,9 @@ def audit(
         if pos_label is not None or y_score is not None:
             raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
         predictions = forecasts_of(estimator, X, y, y_pred, loss=loss, **model)
-    elif estimator is None:
-        predictions = given_predictions(y, y_pred, y_score=y_score, pos_label=pos_label)
     else:
-        predictions = ask(estimator, X, y, pos_label=pos_label, **model)
+        options = {"y_score": y_score, "pos_label": pos_label, **model}
+        predictions = predictions_of(estimator, X, y, y_pred, **options)
     n_rows = len(predictions.true)
     owners = cluster_codes(clusters, n_rows)
     predictions = replace(predictions, clusters=owners)

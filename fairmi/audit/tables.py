@@ -68,7 +68,7 @@ def _rates_of(section: str) -> Callable[[Figures, str], Layout]:
     def lay_out(audit: Figures, attribute: str) -> Layout:
         figures = audit.section(section, attribute)
         shown = {f.measure for f in figures}
-        rates = [name for name in measures.OF_GROUPS if name in shown]
+        rates = [name for name in measures.figures_of_groups() if name in shown]
         cells = {(f.group, f.subject, f.measure): f for f in figures}
         keys = list(dict.fromkeys((f.group, f.subject) for f in figures))
         by_class = any(subject for _, subject in keys)

@@ -13,7 +13,7 @@ from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.audit.comparisons import GroupRates, attribute_name, group_names
 from fairmi.audit.measures import Figure
 from fairmi.audit.pictures import rate_panels
-from fairmi.audit.predictions import FittedModel, given_predictions
+from fairmi.audit.predictions import FittedModel, predictions_of
 from fairmi.metrics._rows import comparable_groups
 from fairmi.plot._style import axes_or_new, look, tidy
 
@@ -88,7 +88,7 @@ class GroupMetricsDisplay:
     ) -> GroupMetricsDisplay:
         """Draw the rates of predictions; several sensitive features make intersections."""
         check_indexes(y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features)
-        predictions = given_predictions(y_true, y_pred, pos_label=pos_label)
+        predictions = predictions_of(None, None, y_true, y_pred, pos_label=pos_label)
         groups = comparable_groups(sensitive_features, len(predictions.true))
         rates = GroupRates(predictions, groups.codes, group_names(groups))
         return cls(rates.figures("group", attribute_name(groups), confidence)).plot(ax=ax)
