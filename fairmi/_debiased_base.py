@@ -67,6 +67,8 @@ class DebiasedNetworks(NetworkEstimator):
 
     __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
+    _reads_probabilities: ClassVar = True
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "lam": [Interval(Real, 0, None, closed="left"), dict],
         "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],

@@ -247,7 +247,10 @@ class NetworkEstimator(RepresentationEstimator):
         notes = self._trivial(networks.mean_scores(z), batch, n_steps, lams)
         if self.constraint != "demographic_parity" or not claims:
             return notes
-        groups = [None if s.groups is None else s.groups.cpu().numpy() for s in batch.sensitive]
+        groups = [
+            None if s.groups is None or s.rows is not None else s.groups.cpu().numpy()
+            for s in batch.sensitive
+        ]
         counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
         blind = notes_of_blind_critics(z[0], groups, counted, claims)
         return notes + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
@@ -324,9 +327,13 @@ class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
 
 def _cost_of_y(batch: Batch, lams: Sequence[float]) -> float:
     """Return λ I(y; C) in nats, summed over the groups that are penalised over all rows."""
-    y = batch.y.cpu().numpy()
     return sum(
-        lam * information_of_labels(y, of.groups.cpu().numpy(), of.weights[0].cpu().numpy())
+        lam
+        * information_of_labels(
+            (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
+            of.groups.cpu().numpy(),
+            of.weights[0].cpu().numpy(),
+        )
         for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
         if of.groups is not None and of.n_strata == 1
     )

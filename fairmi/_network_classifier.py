@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from fairmi._base import Callbacks, measures_information
 from fairmi._data.fit_input import Earlier, FitInput, read_fit_input, read_stream_input
 from fairmi._data.labels import prior_offsets
+from fairmi._data.sensitive import check_certain
 from fairmi._data.tables import Header
 from fairmi._debiased_base import DebiasedNetworks, UserRows
 from fairmi._network_base import NetworkClassifier
@@ -54,10 +55,13 @@ default="demographic_parity"
     missing_sensitive : {"error", "category", "mask"}, default="error"
         What a missing sensitive feature is: an error, a group of its own, or a row that trains
         the task alone.
-    sensitive_kinds : dict or sequence of {"categorical", "continuous"}, default=None
-        What the sensitive features are, by name of column or in order. None, and columns that a
-        dict does not name, go by a rule: numbers of more than 20 distinct values are continuous,
-        and floats of more than two that are too rare for groups.
+    sensitive_kinds : dict, sequence or "probabilities", default=None
+        What the sensitive features are, "categorical" or "continuous", by name of column or in
+        order. None, and columns that a dict does not name, go by a rule: numbers of more than 20
+        distinct values are continuous, and floats of more than two that are too rare for groups.
+        "probabilities" says that the columns are the groups of one feature, and hold how likely
+        each row is in each; of several features, or beside known groups, as in
+        `MIBoostingClassifier`. Each row then counts in each group by its probability.
     group_weight : {"auto", "balanced"} or None, default="auto"
         "balanced" weighs rows in the penalty so that all groups, of each class for
         `constraint="equalized_odds"`, have the same weight, however few their rows. It needs a
@@ -334,6 +338,7 @@ default="demographic_parity"
     def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
         if not self.prior_correction:
             return None
+        check_certain(rows.members, "prior_correction=True")
         attributes, n_classes = rows.members, len(given.classes)
         return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
 

@@ -289,9 +289,9 @@ def _plan(
     kinds = options.sensitive_kinds
     if names_probabilities(kinds) and not options.reads_probabilities:
         raise SensitiveFeaturesError(
-            f"sensitive_kinds={kinds!r}: {options.name} needs the group of each row, "
-            "since its critic is trained on groups; MIBoostingClassifier with its default penalty "
-            "and FairReweighing take probabilities."
+            f"sensitive_kinds={kinds!r}: {options.name} needs the group of each row; "
+            "MIDebiasedClassifier, MIBoostingClassifier with its default penalty and "
+            "FairReweighing take probabilities."
         )
     return plan_sensitive(
         frame,

@@ -271,8 +271,9 @@ def check_certain(attributes: Sequence[Membership], reader: str) -> None:
     if not all(members.is_certain for members in attributes):
         raise SensitiveFeaturesError(
             f"sensitive_kinds calls columns probabilities, and {reader} needs the group of each "
-            "row: MIBoostingClassifier with its default penalty and FairReweighing take "
-            "probabilities; the likeliest group in place of them would not be what they say."
+            "row: MIDebiasedClassifier, MIBoostingClassifier with its default penalty and "
+            "FairReweighing take probabilities; the likeliest group in place of them would not be "
+            "what they say."
         )
 
 

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 class SensitiveBatch:
     """One sensitive attribute of B rows: codes of groups, or values.
 
+    Where rows are in several groups by probability there are B memberships in place of rows, each
+    of its share of the row's weight, and `rows` says whose they are.
+
     Parameters
     ----------
     groups : Tensor of shape (B,), int64, or None
@@ -31,6 +34,8 @@ class SensitiveBatch:
         their own, (M, S, G). None where there are values.
     weights : Tensor of shape (1, B) or (M, B)
         Weight of each row in the penalty; one of weight 0 does not count.
+    rows : Tensor of shape (B,), int64, or None
+        The row of each membership, in ascending order; None where each row is one.
 
     Examples
     --------
@@ -52,6 +57,7 @@ class SensitiveBatch:
     n_strata: int
     log_prior: Tensor | None
     weights: Tensor
+    rows: Tensor | None = None
 
     @classmethod
     def of_groups(cls, groups: Tensor, *, n_groups: int | None = None) -> SensitiveBatch:
@@ -79,10 +85,22 @@ class SensitiveBatch:
         assert self.values is not None
         return int(self.values.shape[-1])
 
+    def of_members(self, z: Tensor) -> Tensor:
+        """Return Z (M, n_rows, D) of rows as that of their memberships, (M, B, D)."""
+        return z if self.rows is None else z.index_select(1, self.rows)
+
     def take(self, index: Tensor) -> SensitiveBatch:
         """Return the rows of `index`."""
+        rows = None
+        if self.rows is not None:
+            first = torch.searchsorted(self.rows, index)
+            sizes = torch.searchsorted(self.rows, index, right=True) - first
+            rows = torch.repeat_interleave(sizes)
+            within = torch.arange(len(rows), device=index.device) - (sizes.cumsum(0) - sizes)[rows]
+            index = first[rows] + within
         return replace(
             self,
+            rows=rows,
             groups=None if self.groups is None else self.groups.index_select(-1, index),
             values=None if self.values is None else self.values.index_select(-2, index),
             strata=self.strata.index_select(0, index),

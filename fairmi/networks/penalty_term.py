@@ -58,9 +58,10 @@ class PenaltyTerm:
 
     def observe(self, bounded: Tensor, sensitive: SensitiveBatch, width: float) -> None:
         """Take the units (M, B, D) of a batch before the channel, whose noise has a `width`."""
-        self.bounded, self.sensitive, self.width = bounded.detach(), sensitive, width
+        self.n_rows, self.width = bounded.shape[1], width
+        self.bounded, self.sensitive = sensitive.of_members(bounded.detach()), sensitive
         if self.table is not None:
-            self.low, above = self.channel.level_probabilities(bounded, width)
+            self.low, above = self.channel.level_probabilities(self.bounded, width)
             self.counts = self.reducer.total(self.table.count(self.low, above, sensitive))
 
     def train_critic(self, n_steps: int, rate: float) -> None:
@@ -86,6 +87,7 @@ class PenaltyTerm:
         The table has `table_share` of the value, and looks back on `table_rows` rows.
         """
         sensitive = self.sensitive
+        z = sensitive.of_members(z)
         if self.level_critic is not None:
             value = with_gradient(
                 z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive)
@@ -99,7 +101,7 @@ class PenaltyTerm:
             of_table, slope = self.table.value(self.low, position, sensitive)
             of_table = with_gradient(z, of_table, slope * self.channel.steps_per_unit)
             value = value.lerp(of_table, table_share)
-        self.table.update(self.counts, z.shape[1] * self.reducer.n_shards, table_rows)
+        self.table.update(self.counts, self.n_rows * self.reducer.n_shards, table_rows)
         return value
 
     def sees(self, z: Tensor, sensitive: SensitiveBatch, model: int) -> bool:
@@ -119,6 +121,7 @@ class PenaltyTerm:
         value = self._value_in_parts(z, sensitive)
         if self.table is not None and self.table.n_batches:
             # Counts of training rows, read on rows that they do not hold.
+            z = sensitive.of_members(z)
             low, _ = self.channel.level_probabilities(z, 0.0)
             of_table, _ = self.table.value(low, self.channel.position(z), sensitive)
             value = torch.maximum(value, of_table)
@@ -136,11 +139,11 @@ class PenaltyTerm:
         most = getattr(self.penalty, "max_rows", None)
         n_rows = z.shape[1]
         if most is None or n_rows <= most:
-            return self._value(z, sensitive)
+            return self._value(sensitive.of_members(z), sensitive)
         order = torch.randperm(n_rows, generator=self.generator, device=z.device)
         parts = [(z[:, index], sensitive.take(index)) for index in order.split(most)]
         weights = torch.stack([rows.weights.sum(1) for _, rows in parts])
-        values = torch.stack([self._value(part, rows) for part, rows in parts])
+        values = torch.stack([self._value(rows.of_members(part), rows) for part, rows in parts])
         tiny = torch.finfo(values.dtype).tiny
         return (values * weights).sum(0) / weights.sum(0).clamp_min(tiny)
 

@@ -221,7 +221,7 @@ def training_rows(
             group_weight=group_weight,
             total=total,
         )
-        sensitive.append(_sensitive_batch(compared, device))
+        sensitive.append(sensitive_batch(compared, device))
     return TrainingRows(
         x=_inputs(rows, device),
         y=_tensor(y, device, torch.int64 if y.dtype.kind in "iu" else torch.float32),
@@ -232,21 +232,34 @@ def training_rows(
     )
 
 
-def _sensitive_batch(compared: Comparison, device: torch.device) -> SensitiveBatch:
+def sensitive_batch(compared: Comparison, device: torch.device) -> SensitiveBatch:
     """Return the compared rows of one sensitive attribute as tensors."""
     members, groups, values, log_prior = compared.members, None, None, None
+    strata, weights, of_rows = compared.strata, compared.row_weights, None
     if members.values is None:
-        groups = _tensor(members.codes, device, torch.int64)
+        codes = members.codes
+        if not members.is_certain:
+            # A row of no known group is in the first one, by nothing, so that no batch is empty.
+            unknown = np.flatnonzero(~members.known)
+            none = np.zeros(len(unknown), dtype=np.int64)
+            rows = np.concatenate([members.rows, unknown])
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+            codes = np.concatenate([members.groups, none])[order]
+            weights = np.concatenate([compared.weights, none])[order]
+            strata, of_rows = strata[rows], _tensor(rows, device, torch.int64)
+        groups = _tensor(codes, device, torch.int64)
         log_prior = _tensor(np.log(np.maximum(compared.prior, _TINY)), device, torch.float32)
     else:
         values = _tensor(members.values, device, torch.float32)
     return SensitiveBatch(
         groups=groups,
         values=values,
-        strata=_tensor(compared.strata, device, torch.int64),
+        strata=_tensor(strata, device, torch.int64),
         n_strata=compared.n_strata,
         log_prior=log_prior,
-        weights=_tensor(compared.row_weights, device, torch.float32)[None],
+        weights=_tensor(weights, device, torch.float32)[None],
+        rows=of_rows,
     )
 
 
