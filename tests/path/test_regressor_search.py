@@ -20,6 +20,7 @@ from fairmi import (
     MIBoostingClassifier,
     MIBoostingRegressor,
     MIDebiasedClassifierCV,
+    MIDebiasedRegressor,
     MIDebiasedRegressorCV,
     SensitiveFeaturesError,
     fairness_path,
@@ -174,6 +175,17 @@ def test_a_path_of_a_regressor_is_what_fits_give_and_is_measured():
     assert (frontier.wasserstein.diff()[1:] < 0).all()
     errors = np.average(np.abs(Y - predicted), weights=weight)
     assert frontier.neg_mean_absolute_error[1] == pytest.approx(-errors)
+
+
+def test_networks_are_searched_and_measured_alike():
+    network = MIDebiasedRegressor(hidden_layer_sizes=(16,), max_iter=8, random_state=0)
+    found = search(network, lams=[0.0, 4.0], bound=0.35).fit(X, Y, sensitive_features=S)
+    assert found.lam_ == 4.0
+    assert found.frontier_.columns[1] == "mean_r2"
+    np.testing.assert_array_equal(found.predict(X), found.models_[1].predict(X))
+    path = fairness_path(X, Y, sensitive_features=S, estimator=network, lams=[0.0, 4.0])
+    frontier = path.frontier(X, Y, sensitive_features=S)
+    assert frontier.ks_difference[1] < 0.8 * frontier.ks_difference[0]
 
 
 def test_a_path_of_a_classifier_is_measured_by_its_labels():
