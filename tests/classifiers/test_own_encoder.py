@@ -61,6 +61,7 @@ KINDS = {
     "prior correction": (IMAGES, {"prior_correction": True}),
     "equalized odds": (IMAGES, {"constraint": "equalized_odds"}),
     "rank 2": (IMAGES.reshape(N, -1), {}),
+    "several networks": (IMAGES, {"n_estimators": 2}),
 }
 
 
@@ -243,18 +244,6 @@ def test_the_last_good_state_of_the_trunk_is_kept():
     assert_same(weights_of(model.trunk_), weights_of(expected.trunk_))
 
 
-def test_interrupted_it_keeps_the_last_whole_epoch():
-    def interrupt(record):
-        if record["epoch"] == 3:
-            raise KeyboardInterrupt
-
-    model = small(max_iter=5, callbacks=[interrupt])
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(IMAGES, Y, sensitive_features=S)
-    assert model.stopped_ == "interrupted"
-    assert model.n_iter_ == 3
-
-
 def test_warm_start_goes_on_from_the_trained_trunk():
     model = fitted(max_iter=2, warm_start=True)
     before = weights_of(model.trunk_)
@@ -367,13 +356,6 @@ class Items(torch.utils.data.Dataset):
         return torch.as_tensor(IMAGES[position]), int(Y[position])
 
 
-def test_a_dataset_is_read_a_batch_at_a_time():
-    items = Items()
-    lazy = LazyArray(items)
-    model = fitted(lazy, max_iter=2)
-    np.testing.assert_array_equal(model.transform(lazy), fitted(max_iter=2).transform(IMAGES))
-
-
 def test_scikit_learn_reads_the_rows_of_a_fold_alone():
     items = Items()
     lazy = LazyArray(items)
@@ -397,10 +379,11 @@ def test_a_memory_mapped_file_gives_the_same_fit(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     expected = fitted(max_iter=1).transform(IMAGES)
-    for x in (mapped, LazyArray(mapped), torch.as_tensor(IMAGES)):
+    for x in (mapped, LazyArray(mapped), LazyArray(Items()), torch.as_tensor(IMAGES)):
         np.testing.assert_array_equal(fitted(x, max_iter=1).transform(x), expected)
 
 
+@pytest.mark.slow
 def test_lambda_is_chosen_by_cross_validation():
     search = MIDebiasedClassifierCV(small(max_iter=2), lams=[0, 1], cv=2, bound=1.0)
     search.fit(IMAGES, Y, sensitive_features=S)
@@ -408,6 +391,7 @@ def test_lambda_is_chosen_by_cross_validation():
     assert search.models_[0].trunk_ is search.models_[1].trunk_
 
 
+@pytest.mark.slow
 def test_finished_folds_are_kept_by_the_name_of_a_class(tmp_path):
     def searched(encoder):
         search = MIDebiasedClassifierCV(
@@ -418,11 +402,6 @@ def test_finished_folds_are_kept_by_the_name_of_a_class(tmp_path):
     np.testing.assert_array_equal(searched(Net), searched(Net))
     with pytest.raises(ValueError, match=r"the torch module encoder has none; give its class"):
         searched(Net())
-
-
-def test_several_networks_share_it():
-    model = fitted(n_estimators=2, max_iter=2)
-    assert model.transform(IMAGES).shape == (N, 1)
 
 
 def test_weights_of_rows_and_classes_count():

@@ -21,14 +21,10 @@ from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
     KFold,
-    RandomizedSearchCV,
     TunedThresholdClassifierCV,
     cross_val_predict,
-    cross_val_score,
     cross_validate,
     learning_curve,
-    permutation_test_score,
-    validation_curve,
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
@@ -93,11 +89,6 @@ def grid_search(model, **given):
     return search.fit(X, Y, **given).decision_function(X)
 
 
-def randomized_search(model, **given):
-    search = RandomizedSearchCV(model, {"lam": [0.0, 5.0]}, n_iter=2, cv=CV, random_state=0)
-    return search.fit(X, Y, **given).decision_function(X)
-
-
 def halving_search(model, **given):
     search = HalvingGridSearchCV(
         model, {"lam": [4.0, 5.0]}, cv=3, min_resources=30, random_state=0
@@ -114,18 +105,9 @@ def predict(model, **given):
     return cross_val_predict(model, X, Y, cv=CV, params=given, method="decision_function")
 
 
-def score(model, **given):
-    return cross_val_score(model, X, Y, cv=CV, params=given, scoring="neg_log_loss")
-
-
 def curve(model, **given):
     sizes = {"train_sizes": [0.5, 1.0], "cv": CV, "scoring": "neg_log_loss"}
     return np.hstack(learning_curve(model, X, Y, params=given, **sizes)[1:])
-
-
-def curve_of_lam(model, **given):
-    values = {"param_name": "lam", "param_range": [1, 5], "cv": CV, "scoring": "neg_log_loss"}
-    return np.hstack(validation_curve(model, X, Y, params=given, **values))
 
 
 def calibrate(model, **given):
@@ -165,13 +147,10 @@ def fixed_threshold(model, **given):
 
 OLD_WAYS = [
     grid_search,
-    randomized_search,
     halving_search,
     validate,
     predict,
-    score,
     curve,
-    curve_of_lam,
     calibrate,
 ]
 ROUTED = [
@@ -205,16 +184,14 @@ def check_dependence(use, paired, given, names):
     check_pairing()
 
 
-@pytest.mark.slow_cases(
-    "calibrate", "curve*", "feature*", "halving*", "randomized*", "score", "tuned*", "validate"
-)
+@pytest.mark.slow_cases("calibrate", "curve*", "feature*", "halving*", "tuned*", "validate")
 @pytest.mark.parametrize("use", ROUTED)
 @pytest.mark.usefixtures("routing")
 def test_routed(use, paired):
     check_dependence(use, paired, S, ["sensitive_features"])
 
 
-@pytest.mark.slow_cases("calibrate", "curve*", "halving*", "randomized*", "validate")
+@pytest.mark.slow_cases("calibrate", "curve*", "halving*", "validate")
 @pytest.mark.parametrize("use", OLD_WAYS)
 def test_with_routing_off(use, paired):
     check_dependence(use, paired, S, ["sensitive_features"])
@@ -315,21 +292,13 @@ def test_weights_are_routed_where_they_are_asked_for():
     np.testing.assert_array_equal(given, expected)
 
 
-@pytest.mark.usefixtures("routing")
-def test_permutation_test_gets_the_rows_right(paired):
-    permutation_test_score(
-        paired, X, Y, cv=CV, n_permutations=2, params={"sensitive_features": S}, random_state=0
-    )
-    check_pairing(at_least=9)
-
-
 # With columns of X that serve as sensitive features nothing need be routed.
 
 WITH_S = np.column_stack([X, S])
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(sex=np.array(["f", "m"])[S])
 
 
-@pytest.mark.slow_cases("curve*", "halving*", "randomized*", "score-False", "tuned*", "validate*")
+@pytest.mark.slow_cases("curve*", "halving*", "tuned*", "validate*")
 @pytest.mark.parametrize("enabled", [False, True])
 @pytest.mark.parametrize(
     "use", [use for use in ROUTED if use not in (pipeline, feature_selection)]
