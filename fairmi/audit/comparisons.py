@@ -333,8 +333,13 @@ def _paired_draws(
 def change_figure(
     measure: str, value: float, draws: np.ndarray, confidence: float, n_rows: int, attribute: str
 ) -> Figure:
-    """Return the change of a figure from a baseline, with the interval of its draws."""
+    """Return the change of a figure from a baseline, with the interval of its draws.
+
+    A difference that is hardly there is drawn too large, so that quantiles of draws are off by as
+    much. Reflected at the value they are off to the other side: the interval covers both.
+    """
     low, high = quantile_interval(draws, confidence)
+    low, high = min(low, 2 * value - high), max(high, 2 * value - low)
     return Figure(
         "change",
         measure,

@@ -176,12 +176,13 @@ def predictions_of(
         If labels, predictions and scores don't fit together, `pos_label` is not a class, or there
         is one class only.
     """
+    if estimator is not None:
+        check_classifier(estimator, "estimator")
     true = None if y is None else check_labels(y, "y")
     if estimator is None:
         predicted, who = check_labels(y_pred, "y_pred"), "y_pred"
         fix = f"y_pred has {len(predicted)}; give one prediction for each label."
     else:
-        check_classifier(estimator, "estimator")
         model, who = FittedModel(estimator, X, sensitive_features, seed), "the estimator"
         predicted = model.predict("estimator")
         fix = (
