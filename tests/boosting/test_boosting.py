@@ -11,7 +11,7 @@ import pytest
 from fairmi.boosting.base import averaged, boost, cross_fit
 from fairmi.boosting.penalties import GroupTable
 from fairmi.boosting.rounds import debias
-from fairmi.boosting.trees import TreeConfig, bin_rows, exact
+from fairmi.boosting.trees import Grower, TreeConfig, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare
 from fairmi.core.task import Classes
@@ -83,6 +83,34 @@ def test_larger_lam_hides_more_of_the_group():
         z = np.tanh(trees.scores(x)[:, 0] / 2)
         gaps.append(abs(z[group == 1].mean() - z[group == 0].mean()))
     assert gaps[0] > 1.5 * gaps[1] > 3 * gaps[2]
+
+
+def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
+    """By finite differences, while trees add nothing: λ and its share weigh penalty and damping."""
+    rng, n, lam = np.random.default_rng(0), 60, 3.0
+    rows = bin_rows(rng.normal(size=(n, 2)), np.zeros(2, int), np.ones(n), 255, rng)
+    base, y = rng.normal(size=(n, 1)), rng.integers(2, size=n)
+    penalty = GroupTable(compared(rng.integers(2, size=n)), Channel(17), lam, smoothing=1e-9)
+    objective = Classes(2).beside_base(base, y, np.ones(n))
+    seen = []
+    monkeypatch.setattr(Grower, "round", lambda self, *step: seen.append(step) or [])
+    scores = base + 0.3 * rng.normal(size=(n, 1))
+    config = replace(CONFIG, max_iter=11)
+    debias(rows, objective, [penalty], lambda _: Channel(17), scores, config, rng)
+
+    def total(moved, share):
+        return objective.loss(moved) + lam * share * penalty.gradient(np.tanh(moved / 2))[0]
+
+    for step, share, rate in ((0, 0.0, 0.1), (1, 0.5, 0.0979), (10, 1.0, 0.015)):
+        gradient, hessian, _, given_rate = seen[step]
+        for i in range(0, n, 7):
+            move = np.zeros((n, 1))
+            move[i] = 1e-5
+            slope = (total(scores + move, share) - total(scores - move, share)) / 2e-5
+            assert gradient[i, 0] / n == pytest.approx(slope, abs=1e-7)
+        damping = lam * share * 0.02 * (1 - np.tanh(scores / 2) ** 2)
+        np.testing.assert_allclose(hessian, objective.derivatives(scores)[1] + damping)
+        assert given_rate == pytest.approx(rate, abs=1e-4)
 
 
 def test_trees_give_the_scores_of_training():

@@ -68,6 +68,15 @@ def test_slope_is_that_of_the_information(n_strata, kind):
         assert slope[i] / n == pytest.approx((up - down) / 2e-5, abs=1e-6)
 
 
+def test_each_level_has_fifty_rows_of_prior():
+    """By hand: 30 rows of one group at level 0, 10 of the other at level 1."""
+    groups = np.repeat([0, 1], [30, 10])
+    compared = over_all(Membership.of_codes(groups, 2), np.ones(40))
+    _, slope = information(groups.astype(float), compared, 2)
+    critic = np.log([[(30 + 50 * 0.75) / 80 / 0.75, 50 / 80], [50 / 60, (10 + 12.5) / 60 / 0.25]])
+    np.testing.assert_allclose(slope, (critic[1] - critic[0])[groups])
+
+
 def test_sure_probabilities_are_codes():
     rng = np.random.default_rng(2)
     codes, weights, place = rng.integers(3, size=50), rng.random(50), rng.uniform(0, 4, 50)
