@@ -86,7 +86,7 @@ def test_larger_lam_hides_more_of_the_group():
 
 
 def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
-    """By finite differences, while trees add nothing: λ and its share weigh penalty and damping."""
+    """By finite differences, while trees add nothing: λ and its share weigh both terms."""
     rng, n, lam = np.random.default_rng(0), 60, 3.0
     rows = bin_rows(rng.normal(size=(n, 2)), np.zeros(2, int), np.ones(n), 255, rng)
     base, y = rng.normal(size=(n, 1)), rng.integers(2, size=n)
