@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from numpydoc.xref import DEFAULT_LINKS
+from sphinx.ext.intersphinx import InventoryAdapter
+
 from fairmi import __version__
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from inventories import write_inventories  # noqa: E402
 
 # A fit runs on one thread; so does what the examples do beside it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +31,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -41,7 +52,19 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
+# Types of parameters link to their pages; of other words none is taken for a type.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+DEFAULT_LINKS.clear()  # they name glossaries that our inventories don't have
+numpydoc_xref_aliases = {
+    "DataFrame": "pandas.DataFrame",
+    "Series": "pandas.Series",
+    "ndarray": "numpy.ndarray",
+    "Bunch": "sklearn.utils.Bunch",
+    "Module": "torch.nn.Module",
+}
 default_role = "py:obj"
+intersphinx_mapping = write_inventories(HERE / "_build" / "inventories")
 
 EXAMPLES = [
     "plot_frontier.py",
@@ -52,7 +75,7 @@ EXAMPLES = [
     "plot_search.py",
     "plot_several_attributes.py",
     "plot_continuous_age.py",
-    "plot_wages.py",
+    "plot_regression.py",
     "plot_streaming.py",
     "plot_own_penalty.py",
     "plot_biased_images.py",
@@ -71,6 +94,9 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
     "within_subsection_order": in_order,
+    # Which examples use a name: shown on its page of the API.
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("fairmi",),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
@@ -90,6 +116,7 @@ html_copy_source = False
 html_sidebars = {
     "index": [],
     "getting_started": [],
+    "ten_minutes": [],
     "faq": [],
     "changelog": [],
     "contributing": [],
@@ -106,6 +133,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 3,
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
@@ -119,6 +147,31 @@ def without_labels(*arguments: Any) -> None:
     lines[:] = [re.sub(r":ref:`([^<`]+) <[^>`]+>`", r"\1", line) for line in lines]
 
 
+def link_names(app: Any, doctree: Any, page: str) -> None:
+    """Make a link of each name in `code` that has a page, ours or in an inventory.
+
+    The last part of a name will do, such as `GridSearchCV`, as pages write it.
+    """
+    places: dict[str, str] = {}
+    for kind, items in InventoryAdapter(app.env).main_inventory.items():
+        if kind.startswith("py:"):
+            places |= {name: item.uri for name, item in items.items()}
+    for name, entry in app.env.domains["py"].objects.items():
+        if entry.objtype in ("class", "function", "exception"):
+            places[name] = f"{app.builder.get_relative_uri(page, entry.docname)}#{entry.node_id}"
+    by_last = {name.rpartition(".")[2]: place for name, place in places.items()}
+    for literal in list(doctree.findall(nodes.literal)):
+        name = literal.astext().removesuffix("()")
+        place = places.get(name) or by_last.get(name)
+        inside = isinstance(literal.parent, nodes.reference | nodes.title)
+        if place is None or inside or place.startswith("#"):
+            continue
+        link = nodes.reference("", "", internal=not place.startswith("http"), refuri=place)
+        literal.replace_self(link)
+        link += literal
+
+
 def setup(app: Any) -> None:
-    """Register what is done to docstrings."""
+    """Register what is done to docstrings and pages."""
     app.connect("autodoc-process-docstring", without_labels)
+    app.connect("doctree-resolved", link_names)

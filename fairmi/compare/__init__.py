@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from fairmi.compare._methods import METHODS, PLAIN, Method, Trial
+from fairmi.compare._methods import METHODS, Method, Trial
 from fairmi.compare._numbers import NUMBER_METHODS
 from fairmi.compare._report import Comparison
 from fairmi.compare._rows import (
@@ -227,9 +227,6 @@ def _lines_of_table(
     """
     lines, notes = [], []
     for method in methods:
-        # On the plain encoding one method is enough to see what the encoding does.
-        if method.name.endswith(PLAIN) and method.grid:
-            continue
         if method.two_groups and rows.codes.max() > 1:
             notes.append(f"{method.name} is for two groups alone, and left out.")
             continue

@@ -61,8 +61,8 @@ _GERMAN_NOTE = (
     "Adversarial (but of 50 epochs in place of 10, which it needs on so few rows), 2 of 4 of "
     "ExponentiatedGradient, 3 of 8 of fairmi's trees, and one of quantile transport and of the "
     "four networks. Left out are ExponentiatedGradient over boosting (half a minute a fit), the "
-    "single network, the published procedure, and what has settings on the plain encoding. Fit "
-    "times of fairmi's trees are those of all their settings, which train together."
+    "single network and the published procedure. Fit times of fairmi's trees are those of all "
+    "their settings, which train together."
 )
 _PACKAGES = ("fairmi", "fairlearn", "scikit-learn", "torch", "numpy", "pandas")
 _ABOUT = {

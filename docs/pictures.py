@@ -1,0 +1,132 @@
+"""Draw the pictures of README, guide and experiments from measured figures.
+
+    python docs/pictures.py
+
+The figures are in benchmarks/results, which the commands beside each picture's name below measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fairmi.compare import NUMBER_METHODS
+from fairmi.compare._picture import draw_frontier
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "benchmarks" / "results"
+NAMES = {
+    "decisions": "fairmi, decisions",
+    "trees": "fairmi, trees",
+    "thresholds": "Boosting, a threshold for each group",
+    "reduction": "ExponentiatedGradient, boosting",
+}
+
+NAMES_OF_NUMBERS = {
+    "trees": "fairmi, trees",
+    "trees, 17 values": "fairmi, trees, 17 values",
+    "barycentre, group at prediction": "Barycentre, our base",
+    "plain boosting": "Gradient boosting",
+    "CorrelationRemover and linear": "CorrelationRemover, linear model",
+}
+
+
+def means_of(rows: pd.DataFrame, repeat: str, title: str) -> Figure:
+    """Draw each method's line through the means over its seeds or splits."""
+    rows = rows.rename(columns={"dp": "demographic_parity_difference"})
+    columns = ["accuracy", "demographic_parity_difference"]
+    means = rows.groupby(["method", "setting"], as_index=False)[columns].mean()
+    knob = np.where(means["method"] == NAMES["decisions"], "≤ ", "lam=")
+    means["setting"] = knob + means["setting"].map("{:g}".format)
+    counts = sorted(set(rows.groupby("method")[repeat].nunique()))
+    n = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return draw_frontier(means.assign(reads_group=False), title=f"{title}, mean of {n} {repeat}s")
+
+
+def frontier() -> Figure:
+    """Adult's test part: benchmarks/frontier.py, and decisions.py --official --splits 3."""
+    decisions = pd.read_csv(RESULTS / "decisions.csv").rename(columns={"split": "seed"})
+    decisions = decisions.replace({"method": NAMES})
+    networks = pd.read_csv(RESULTS / "frontier.csv")
+    rows = pd.concat([decisions, networks[~networks["method"].isin(decisions["method"])]])
+    rows = rows[rows["setting"] <= 24].replace({"method": {"fairmi": "fairmi, network"}})
+    return means_of(rows, "seed", "Adult, test part")
+
+
+def decisions() -> Figure:
+    """Five splits of Adult's training part: benchmarks/decisions.py."""
+    rows = pd.read_csv(RESULTS / "decisions_splits.csv").replace({"method": NAMES})
+    return means_of(rows, "split", "Adult, training part")
+
+
+def regression(name: str, score: str) -> Figure:
+    """Wages or visits, three splits: benchmarks/regression.py."""
+    rows = pd.read_csv(RESULTS / f"{name}.csv").replace({"method": NAMES_OF_NUMBERS})
+    columns = ["score", "ks", "probe_auc"]
+    means = rows.groupby(["method", "setting"], as_index=False, sort=False)[columns].mean()
+    means = means.rename(columns={"score": score, "ks": "ks_difference"})
+    means["setting"] = "lam=" + means["setting"].map("{:g}".format)
+    reads = {method.name: method.reads_group for method in NUMBER_METHODS}
+    means["reads_group"] = means["method"].map(reads)
+    return draw_frontier(means, title=f"{name.title()}, mean of {rows['split'].nunique()} splits")
+
+
+def penalties() -> Figure:
+    """Every penalty on Adult, by what a probe recovers of sex: benchmarks/penalties.py."""
+    rows = pd.read_csv(RESULTS / "penalties.csv")
+    means = (
+        rows[rows["data"] == "Adult, sex"].groupby("penalty", sort=False).mean(numeric_only=True)
+    )
+    means = means.sort_values("leakage", ascending=False)
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh(means.index, means["leakage"] - 0.5, left=0.5, color="#0072b2")
+    for place, row in enumerate(means.itertuples()):
+        axes.text(row.leakage + 0.003, place, f"accuracy {row.accuracy:.3f}", va="center")
+    axes.set(xlabel="probe AUC of Z (0.5: nothing left of sex)", xlim=(0.5, 0.77))
+    axes.set_title("Adult, λ of each penalty chosen on validation rows", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def leaks() -> Figure:
+    """How often planted leaks are flagged: benchmarks/truth.py."""
+    rows = pd.read_csv(RESULTS / "truth.csv")
+    leaks = rows[(rows["table"] == "planted leaks") & (rows["measure"] == "score")]
+    table = leaks.pivot_table(index="case", columns="rows", values="value").dropna(how="all")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    for n_rows, marker in zip(table, ("o", "s", "^", "D", "P"), strict=False):
+        axes.plot(table[n_rows], table.index, marker, label=f"{n_rows:,} rows", linestyle="none")
+    axes.axvline(0.5, color="black", linewidth=0.8)
+    axes.set(xlabel="leakage score (0.5: nothing found)", xlim=(0.48, 1.02))
+    axes.set_title("Leaks hidden in eight columns of noise", loc="left")
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.25)
+    return figure
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "frontier": frontier,
+    "decisions": decisions,
+    "wages": lambda: regression("wages", "r2"),
+    "visits": lambda: regression("visits", "d2"),
+    "penalties": penalties,
+    "leaks": leaks,
+}
+
+
+def main() -> None:
+    """Draw all of them."""
+    for name, draw in PICTURES.items():
+        path = HERE / "_static" / f"{name}.png"
+        draw().savefig(path, dpi=150 if name == "frontier" else 110, metadata={"Software": None})
+        print(f"saved {path.name}")
+
+
+if __name__ == "__main__":
+    main()
