@@ -28,6 +28,7 @@ from fairmi.metrics._rows import (
     cluster_codes,
     cluster_sums,
     exchange,
+    probable_groups,
     strata_of,
     warn_of_repeated_rows,
 )
@@ -45,7 +46,9 @@ class Sample:
     """Checked arrays, their folds, and the predictions of the probes that were fitted on them.
 
     Whoever measures one sample in several ways hands the same `Sample` on, so that no probe is
-    fitted twice. `weight` has mean 1; `total` is what the weights given sum to.
+    fitted twice. `weight` has mean 1; `total` is what the weights given sum to. Where groups are
+    known by probability, a row is there once for each group that it may be in, weighted by it:
+    `row` (n,) says which one it is, and its copies are one cluster, unless it is in a larger one.
     """
 
     Z: Representation
@@ -56,6 +59,7 @@ class Sample:
     clusters: np.ndarray | None
     cv: int
     seed: int
+    row: np.ndarray | None = None
     fits: dict[tuple[str, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -81,16 +85,25 @@ class Sample:
             clusters=clusters,
         )
         Z = read_representation(Z)
-        target = as_target(sensitive_features, len(Z), kind=kind, argument=argument)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         weight = _checked_weights(sample_weight, len(Z))
         owners = cluster_codes(clusters, len(Z))
-        if owners is None:
-            warn_of_repeated_rows(Z, target.values)
-        total = float(weight.sum())
+        total, row = float(weight.sum()), None
+        if kind == "probabilities":
+            members, labels = probable_groups(sensitive_features, kind, len(Z), argument=argument)
+            target = Target("probabilities", members.groups, labels)
+            if not members.is_certain:
+                row = members.rows
+                Z, weight = Z.rows(row), weight[row] * members.shares
+                owners = row if owners is None else owners[row]
+        else:
+            target = as_target(sensitive_features, len(Z), kind=kind, argument=argument)
+            if owners is None:
+                warn_of_repeated_rows(Z, target.values)
         # The unit of weights must not matter to regularised probes.
         weight = weight / weight.mean()
-        return cls(Z, target, weight, total, sample_weight is not None, owners, cv, seed)
+        weighted = sample_weight is not None or row is not None
+        return cls(Z, target, weight, total, weighted, owners, cv, seed, row)
 
     def __len__(self) -> int:
         return len(self.Z)
@@ -107,13 +120,21 @@ class Sample:
             self.owners(chosen),
             self.cv,
             self.seed,
+            None if self.row is None else self.row[chosen],
         )
+
+    @property
+    def n_rows(self) -> int:
+        """Rows given, each once."""
+        return len(self) if self.row is None else len(np.unique(self.row))
 
     def strata(self, given: Any) -> list[tuple[Any, Sample]]:
         """Return each value of `given` with the sample of its rows; the whole without."""
         if given is None:
             return [(None, self)]
-        by_value = strata_of(given, len(self), argument="given")
+        by_value = strata_of(given, self.n_rows, argument="given")
+        if self.row is not None:
+            by_value = [(v, np.flatnonzero(np.isin(self.row, rows))) for v, rows in by_value]
         return [(value, self.rows(rows)) for value, rows in by_value]
 
     def with_target(self, target: Target) -> Sample:
@@ -331,7 +352,7 @@ def joint_p_value(sample: Sample, of_probes: float) -> float:
     Each has its share of the error (Bonferroni), the values none where no value recurs. That
     depends on Z alone, so that the test stays exact.
     """
-    recurring = RecurringValues(sample.Z)
+    recurring = RecurringValues(sample.Z, sample.row)
     if not recurring:
         return of_probes
     joint = of_probes / (1 - RECURRING_SHARE)

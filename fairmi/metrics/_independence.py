@@ -88,11 +88,14 @@ class RecurringValues:
         Which column of Z each value is of.
     """
 
-    def __init__(self, Z: Representation) -> None:
+    def __init__(self, Z: Representation, row: np.ndarray | None = None) -> None:
         codes = Z.column_codes()
         if len(codes) > 1:
             codes.append(Z.codes)
-        parts = [part for part in map(_members, codes) if part is not None]
+        # The copies of a row share its values, and are one row.
+        once = np.arange(len(Z)) if row is None else np.unique(row, return_index=True)[1]
+        members = (_members(code, np.bincount(code[once])) for code in codes)
+        parts = [part for part in members if part is not None]
         self.members: csr_array = vstack([csr_array((0, len(Z))), *parts], format="csr")
         self.column = np.repeat(np.arange(len(parts)), [part.shape[0] for part in parts])
 
@@ -121,8 +124,8 @@ class RecurringValues:
         return -np.minimum(of_columns, of_values).min(axis=0)
 
 
-def _members(code: np.ndarray) -> csr_array | None:
-    count = np.bincount(code)
+def _members(code: np.ndarray, count: np.ndarray) -> csr_array | None:
+    """Return which rows have each value that `count` says two have; None where none is shared."""
     shared = count > 1
     if not shared.any():
         return None

@@ -16,13 +16,16 @@ from fairmi._data.groups import (
     group_rows,
     quantities,
     sensitive_frame,
+    sums_to_one,
 )
 from fairmi._data.labels import plain_series
-from fairmi._typing import ColumnLike, SensitiveLike
-from fairmi.exceptions import SensitiveFeaturesError
+from fairmi._data.probabilities import possible_groups, probability_columns, shares_of_groups
+from fairmi._typing import ColumnLike, Kinds, SensitiveLike
+from fairmi.core.membership import Membership
+from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError, warn_of
 from fairmi.metrics._representation import Representation
 
-Kind = Literal["categorical", "continuous"]
+Kind = Literal["categorical", "continuous", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,44 @@ class Target:
         return Target(self.kind, codes.reshape(-1), tuple(self.labels[k] for k in present))
 
 
+def probable_groups(
+    sensitive_features: SensitiveLike,
+    kinds: Kinds,
+    n_rows: int,
+    *,
+    argument: str = "sensitive_features",
+) -> tuple[Membership, tuple[Any, ...]]:
+    """Return how much each row is in each group, of columns of probabilities, and the groups.
+
+    Parameters
+    ----------
+    sensitive_features : table of shape (n_rows, n_columns)
+    kinds : "probabilities" or dict
+        As in `sensitive_kinds` of the estimators.
+
+    Raises
+    ------
+    SensitiveFeaturesError
+        If the length differs, a row's probabilities don't sum to 1, a value is missing, or a
+        group has fewer than two rows by expectation.
+    """
+    frame = sensitive_frame(sensitive_features, argument=argument)
+    if len(frame) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(frame)} rows, {n_rows} expected; give one for each row."
+        )
+    features = probability_columns(frame, kinds, argument)
+    shares = shares_of_groups(frame, features, missing="error", argument=argument)
+    possible, labels = possible_groups(shares, features, argument)
+    return Membership.of_probabilities(shares[:, possible]), labels
+
+
+def _looks_probable(frame: pd.DataFrame) -> bool:
+    """Whether columns of numbers sum to 1 in every row, and are no indicators."""
+    numbers = frame.select_dtypes("number")
+    return sums_to_one(numbers) and not bool(numbers.isin([0, 1]).all(axis=None))
+
+
 def as_target(
     sensitive_features: SensitiveLike,
     n_rows: int,
@@ -78,7 +119,15 @@ def as_target(
         or continuous values come in several columns.
     """
     frame = sensitive_frame(sensitive_features, argument=argument)
-    if kind == "categorical" or (kind == "auto" and not column_kinds(frame).any()):
+    continuous = kind == "auto" and column_kinds(frame, argument=argument, notes=[]).any()
+    if kind == "auto" and _looks_probable(frame):
+        text = (
+            f"{argument}: the columns of numbers sum to 1 in every row. If they are probabilities "
+            'of groups, leakage_report reads them as such with kind="probabilities"; other '
+            'figures need the group of each row. With kind="categorical" this is not asked.'
+        )
+        warn_of([(ColumnWarning, text)], stacklevel=4)
+    if not continuous and kind != "continuous":
         groups = group_rows(frame, n_rows=n_rows, argument=argument)
         return Target("categorical", groups.codes, groups.labels)
     if frame.shape[1] != 1:
@@ -109,7 +158,17 @@ def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
     """
     frame = sensitive_frame(sensitive_features)
     if len(frame) == n_rows:
-        for j in np.flatnonzero(column_kinds(frame)):
+        quantities_at = np.flatnonzero(column_kinds(frame, notes=[]))
+        if _looks_probable(frame):
+            raise SensitiveFeaturesError(
+                "sensitive_features: the columns of numbers sum to 1 in every row, as "
+                "probabilities of groups do, and this counts rows of known groups. "
+                'leakage_report(kind="probabilities"), make_fairness_scorer(sensitive_kinds='
+                '"probabilities") and fairmi.audit.probable_disparities take probabilities; '
+                "certify can't, as its theorem is of counts. If they are codes, give text: "
+                ".astype(str)."
+            )
+        for j in quantities_at:
             column = frame.iloc[:, j]
             raise SensitiveFeaturesError(
                 f"sensitive_features: {column.name!r} has {column.nunique()} distinct values in "

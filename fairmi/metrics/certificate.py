@@ -263,7 +263,8 @@ def certify(
 
     *No weights*: with weights the counts are no binomials, and nothing exact can be said. To
     certify for a population that weights w describe, keep each row with probability w / max(w),
-    independently; the rows that are left are draws from it.
+    independently; the rows that are left are draws from it. Probabilities of groups are refused
+    for the same reason: `fairmi.audit.probable_disparities` bounds differences under these.
 
     References
     ----------

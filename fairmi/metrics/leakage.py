@@ -45,7 +45,7 @@ ASPECTS = ("", "spread", "skewness")  # of a continuous attribute
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     "probe": [StrOptions({"panel", *PANEL}), HasMethods(["fit", "predict"])],
-    "kind": [StrOptions({"auto", "categorical", "continuous"})],
+    "kind": [StrOptions({"auto", "categorical", "continuous", "probabilities"})],
     "cv": [Interval(Integral, 2, None, closed="left")],
     "sample_weight": ["array-like", None],
     "random_state": ["random_state"],
@@ -93,7 +93,7 @@ class LeakageReport:
     metric : {"roc_auc", "roc_auc_ovr", "r2", "r2_of_spread", "r2_of_skewness"}
         What `score` is; for a continuous attribute of its value, of how far it lies from its
         median, or of how lopsided it is.
-    kind : {"categorical", "continuous"}
+    kind : {"categorical", "continuous", "probabilities"}
         What the attribute was taken for.
     labels : tuple
         Groups; empty where continuous.
@@ -253,9 +253,11 @@ def leakage_report(
         narrow stripes) and "values" (regression on the exact values that recur in a column); the
         name of one; or an estimator of the caller's: a classifier with `predict_proba` or, for a
         continuous attribute, a regressor.
-    kind : {"auto", "categorical", "continuous"}, default="auto"
+    kind : {"auto", "categorical", "continuous", "probabilities"}, default="auto"
         "auto" takes one column of numbers as continuous where they have more than 20 distinct
-        values, or few rows for each; two values are always categories.
+        values, or few rows for each; two values are always categories. "probabilities": the
+        columns of `sensitive_features` are groups, or (feature, group) under a header of two
+        levels, and hold how likely each row is in each; see Notes.
     cv : int, default=5
         Folds.
     sample_weight : array-like of shape (n_rows,), default=None
@@ -327,6 +329,12 @@ def leakage_report(
     p-values of the labels are combined by Fisher's method, which is exact as their rows (and
     probes) are others.
 
+    *Probabilities of groups*: a row counts in each group by its probability, in training and in
+    scores; folds, errors and permutations are by whole rows. The score is that of the true groups
+    on average where Z tells nothing of the group beyond what its probabilities were made of, as
+    names and places do, and the probabilities are right (Chen et al. [5]_). The test is of Z and
+    the probabilities.
+
     What no probe finds is no proof that nothing is there: `certify` gives one where Z has few
     values. That deterministic representations leak what their own critic doesn't see, [2]_
     shows.
@@ -340,6 +348,8 @@ def leakage_report(
     .. [3] J. Besag, P. Clifford, "Sequential Monte Carlo p-values", Biometrika 78 (1991),
        doi:10.1093/biomet/78.2.301.
     .. [4] L. Kish, Survey Sampling, Wiley (1965).
+    .. [5] J. Chen, N. Kallus, X. Mao, G. Svacha, M. Udell, "Fairness Under Unawareness: Assessing
+       Disparity When Protected Class Is Unobserved", FAT* 2019, doi:10.1145/3287560.3287594.
 
     Examples
     --------
@@ -484,7 +494,7 @@ def _measured(
         metric=_metric(sample.target),
         kind=sample.target.kind,
         labels=sample.target.labels,
-        n_rows=len(sample),
+        n_rows=sample.n_rows,
         probes=by_probe,
         no_interval=_reason(sample),
         rounded_score=rounded,

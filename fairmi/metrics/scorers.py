@@ -17,12 +17,13 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._data.columns import named_columns, sensitive_columns_of
+from fairmi._data.probabilities import PROBABILITIES
 from fairmi._data.tables import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
-from fairmi._typing import ColumnLike, SensitiveLike, TableLike
+from fairmi._typing import ColumnLike, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._rows import comparable_groups
+from fairmi.metrics._rows import comparable_groups, probable_groups
 from fairmi.metrics.disparities import (
     Pairs,
     ks_pairs,
@@ -62,6 +63,7 @@ ONE_CLASS = (
         "greater_is_better": ["boolean", None],
         "response_method": [StrOptions(set(RESPONSES))],
         "sensitive_columns": ["array-like", str, Integral, None],
+        "sensitive_kinds": [StrOptions({PROBABILITIES}), dict, None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -73,6 +75,7 @@ def make_fairness_scorer(
     response_method: str = "predict",
     pos_label: Hashable | None = None,
     sensitive_columns: str | int | Sequence[str | int] | None = None,
+    sensitive_kinds: Kinds | None = None,
 ) -> FairnessScorer:
     """Make a scorer of a fairness metric, for GridSearchCV, cross_validate and their kin.
 
@@ -106,6 +109,12 @@ def make_fairness_scorer(
         the second of ``estimator.classes_``; of more than two, see Notes.
     sensitive_columns : str, int or list of these, default=None
         Columns of X that serve as sensitive features: names, or positions.
+    sensitive_kinds : "probabilities" or dict, default=None
+        "probabilities" where `sensitive_features` holds how likely each row is in each group, a
+        column for each; a dict by feature under a header of two levels, as in the estimators. A
+        row then weighs in each group by its probability, which is right on average where
+        predictions tell nothing of the group beyond what its probabilities were made of (Chen et
+        al., FAT* 2019, doi:10.1145/3287560.3287594).
 
     Returns
     -------
@@ -157,6 +166,14 @@ def make_fairness_scorer(
         raise ValueError(
             f"greater_is_better can't be told from the name {name!r}; give True or False."
         )
+    if (
+        sensitive_kinds is not None
+        and "sample_weight" not in inspect.signature(function).parameters
+    ):
+        raise ValueError(
+            f"metric {name!r} takes no sample_weight, by which rows weigh in each group; leave "
+            "sensitive_kinds out, or take another metric."
+        )
     columns = None if sensitive_columns is None else tuple(named_columns(sensitive_columns))
     return FairnessScorer(
         metric=function,
@@ -166,6 +183,7 @@ def make_fairness_scorer(
         response_method=response_method,
         pos_label=pos_label,
         sensitive_columns=columns,
+        sensitive_kinds=sensitive_kinds,
     )
 
 
@@ -180,6 +198,7 @@ class FairnessScorer:
     response_method: str
     pos_label: Any
     sensitive_columns: tuple[str | int, ...] | None
+    sensitive_kinds: Kinds | None = None
     requests: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __call__(
@@ -247,11 +266,16 @@ class FairnessScorer:
         sensitive_features: SensitiveLike,
         sample_weight: ColumnLike | None,
     ) -> float:
-        groups = comparable_groups(sensitive_features, len(y_true))
         weight = None if sample_weight is None else np.asarray(sample_weight)
+        if self.sensitive_kinds is None:
+            codes = comparable_groups(sensitive_features, len(y_true)).codes
+        else:  # a row stands in each group that it may be in, weighted by how likely that is
+            members, _ = probable_groups(sensitive_features, self.sensitive_kinds, len(y_true))
+            weight = members.shares if weight is None else weight[members.rows] * members.shares
+            y_true, y_pred, codes = y_true[members.rows], y_pred[members.rows], members.groups
         if predicts_numbers(estimator):
             true, predicted = (np.asarray(y, np.float64).ravel() for y in (y_true, y_pred))
-            value = self._value(true, predicted, groups.codes, weight)
+            value = self._value(true, predicted, codes, weight)
             return float(value if self.greater_is_better else -value)
         if self.response_method == "predict":
             true, predicted, classes = label_codes(estimator, y_true, y_pred)
@@ -259,10 +283,10 @@ class FairnessScorer:
             true, _, classes = label_codes(estimator, y_true)
             predicted = _two_columns(y_pred) if len(classes) == 2 else y_pred
         one_class = self._rated_classes(classes)
-        values = [self._value(true, predicted, groups.codes, weight)] if not one_class else []
+        values = [self._value(true, predicted, codes, weight)] if not one_class else []
         for k in one_class:
             of_class = (true == k).astype(int), _of_class(predicted, k)
-            values.append(self._value(*of_class, groups.codes, weight))
+            values.append(self._value(*of_class, codes, weight))
         value = min(values) if self.greater_is_better else max(values)
         return float(value if self.greater_is_better else -value)
 
@@ -326,6 +350,7 @@ class FairnessScorer:
         options: dict[str, Any] = {
             "aggregate": self.aggregate,
             "sensitive_columns": self.sensitive_columns and list(self.sensitive_columns),
+            "sensitive_kinds": self.sensitive_kinds,
         }
         if self.greater_is_better != _usual_direction(self.name, self.aggregate):
             options["greater_is_better"] = self.greater_is_better
