@@ -120,7 +120,7 @@ def representations(rows: Rows, seed: int) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{name}, 9 levels", rounded(rows, z, 9)
 
 
-SETTINGS = [(4, 0.1, 100), (8, 0.0, 160), (8, 0.1, 160)]
+SETTINGS = [(4, 0.1, 100), (8, 0.1, 160)]  # units, noise in deviations, rotations
 
 
 def measured(rows: Rows, z: np.ndarray) -> dict[str, float]:

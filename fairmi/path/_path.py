@@ -42,24 +42,14 @@ class FairnessPath(NamedTuple):
     models: list[Any]
 
     def __repr__(self) -> str:
-        rows = [_HEADERS, *map(_cells, self.models)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True)) for row in rows
-        ]
-        return "\n".join([f"{self._title()}:", *(line.rstrip() for line in lines)])
+        return f"{self._title()}:\n{self._table().to_string(index=False)}"
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""
-        head = "".join(f"<th>{escape(name)}</th>" for name in _HEADERS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(model)) + "</tr>"
-            for model in self.models
-        )
-        return (
-            f"<table><caption>{escape(self._title())}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        return f"<p>{escape(self._title())}</p>{self._table().to_html(index=False, border=0)}"
+
+    def _table(self) -> pd.DataFrame:
+        return pd.DataFrame([_cells(model) for model in self.models], columns=_HEADERS)
 
     def frontier(
         self,

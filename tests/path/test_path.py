@@ -443,7 +443,7 @@ def test_a_path_is_shown_as_a_table():
     assert [row.split()[0] for row in rows] == ["0", "2"]
     assert rows[1].split()[1] == f"{models[1].history_[-1]['task_loss']:.4f}"
     page = shown._repr_html_()
-    assert page.count("<tr>") == 3
+    assert page.count("<tr") == 3
     assert f"<td>{models[1].history_[-1]['penalty']:.4f}</td>" in page
 
 

@@ -118,6 +118,20 @@ def test_the_score_is_the_share_explained_of_the_loss(parameters, score):
     assert found.frontier_.columns[1] == "mean_d2"
 
 
+def test_rows_of_unknown_group_count_for_the_score_alone():
+    s = np.where(X[:, 0] > 0.8, np.nan, S)  # their predictions are unlike all others
+    masked = {"missing_sensitive": "mask", "max_iter": 5}
+    found = search(trees(**masked), lams=[0.0, 4.0], bound=1.0).fit(X, Y, sensitive_features=s)
+    predicted = np.empty(N)
+    for train, test in FOLDS.split(X):
+        model = trees(lam=0.0, **masked).fit(X[train], Y[train], sensitive_features=s[train])
+        predicted[test] = model.predict(X[test])
+    ks = ks_2samp(predicted[s == 0], predicted[s == 1]).statistic
+    assert found.frontier_.ks_difference[0] == pytest.approx(ks)
+    halves = [r2_score(Y[of], predicted[of]) for _, of in FOLDS.split(X)]
+    assert found.frontier_.mean_r2[0] == pytest.approx(np.mean(halves))
+
+
 class Drifting(MIBoostingRegressor):
     """Its predictions are far off at λ = 4 where it is fitted to all rows."""
 
