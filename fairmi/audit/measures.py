@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -348,6 +348,26 @@ def criterion_of(name: str) -> Criterion:
         f"Smallest over largest {words}. 1: equal.",
         f"find out why {words} differs between groups.",
     )
+
+
+def cells_of_rates(
+    names: Sequence[str], label: np.ndarray, predicted: np.ndarray, unknown: int = -1
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return which cells each rate of class 1 counts, and among which: by name, their positions.
+
+    `label` and `predicted` (n_cells,) say what a cell holds; a label of `unknown` is none.
+    """
+    cells = {}
+    for rate in (next(rate for rate in RATES if rate.name == name) for name in names):
+        among = rate.bottom(label, predicted, 1) & (
+            (label != unknown) if rate.needs_label else True
+        )
+        counted = among & rate.top(label, predicted, 1)
+        cells[rate.name] = (
+            tuple(np.flatnonzero(counted).tolist()),
+            tuple(np.flatnonzero(among).tolist()),
+        )
+    return cells
 
 
 def figures_of_groups() -> list[str]:

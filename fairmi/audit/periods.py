@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from fairmi.audit.measures import cells_of_rates
+
 # Columns of counts: 3 * prediction + label, where a label of 2 isn't there yet.
 N_CELLS = 6
 UNKNOWN = 2
 # Which columns of counts each rate divides by which.
-RATES = {
-    "selection_rate": ((3, 4, 5), (0, 1, 2, 3, 4, 5)),
-    "true_positive_rate": ((4,), (1, 4)),
-    "false_positive_rate": ((3,), (0, 3)),
-    "accuracy": ((0, 4), (0, 1, 3, 4)),
-}
+RATES = cells_of_rates(
+    ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy"),
+    np.arange(N_CELLS) % 3,
+    np.arange(N_CELLS) // 3,
+    UNKNOWN,
+)
 MAX_PERIODS = 64
 MAX_GROUPS = 50
 

@@ -23,7 +23,7 @@ from fairmi._data.tables import check_indexes
 from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.comparisons import class_name
-from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure
+from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure, cells_of_rates
 from fairmi.audit.periods import UNKNOWN
 from fairmi.audit.predictions import Predictions
 from fairmi.metrics._rows import cluster_codes
@@ -34,10 +34,13 @@ MIN_ROWS = 100  # of a bin
 N_BINS = 64
 # Cells are label * 2 + prediction. The cells that a rate counts, and those that it leaves out of
 # its rows, by name.
-RATES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "selection_rate": ((1, 3), (0, 2)),
-    "true_positive_rate": ((3,), (2,)),
-    "false_positive_rate": ((1,), (0,)),
+RATES = {
+    name: (counted, tuple(sorted(set(among) - set(counted))))
+    for name, (counted, among) in cells_of_rates(
+        ("selection_rate", "true_positive_rate", "false_positive_rate"),
+        np.arange(4) // 2,
+        np.arange(4) % 2,
+    ).items()
 }
 
 

@@ -7,7 +7,7 @@ import joblib
 import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from fairmi.audit.command import add_audit_command
 from fairmi.audit.report import write_whole
@@ -196,3 +196,12 @@ def test_bins_of_a_sensitive_quantity(files):
     assert "d over 0" in text
     with pytest.raises(SystemExit, match="--bins a=x is no number of groups"):
         run(*common(files), "--sensitive", "a", "--bins", "a=x")
+
+
+def test_a_saved_regressor_is_audited(files):
+    table = pd.read_csv(files / "rows.csv")
+    joblib.dump(LinearRegression().fit(table[["a", "b"]], table["c"]), files / "numbers.joblib")
+    model = ["--trust-pickle", "--model", files / "numbers.joblib", "--data", files / "rows.csv"]
+    text = run(*model, "--target", "c", "--sensitive", "sex", "--conditions", "income")
+    assert "KS distance" in text
+    assert "Among" in text or "In none of" in text
