@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -40,26 +39,8 @@ class TreePenalty(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Round:
-    """What was measured of a round before its trees grew, in nats."""
-
-    number: int
-    task_loss: float
-    penalty: float
-
-
-@dataclass(frozen=True)
-class DebiasedTrees:
-    """Trees to add to a base, and the scores (n, K) of the rows with them.
-
-    `stopped` says why there are fewer trees than asked for: "callback", "interrupted", "diverged",
-    or None where there are not.
-    """
-
-    trees: Trees
-    scores: np.ndarray
-    stopped: str | None
+Report = Callable[[int, float, float], bool]
+"""Told of each round, before its trees grow: its number, task loss and penalty in nats."""
 
 
 def debias(
@@ -70,9 +51,12 @@ def debias(
     base_scores: np.ndarray,
     config: TreeConfig,
     rng: np.random.Generator,
-    report: Callable[[Round], bool] | None = None,
-) -> DebiasedTrees:
+    report: Report | None = None,
+) -> tuple[Trees, np.ndarray, str | None]:
     """Return trees that added to a base's scores make Z tell less of what the penalties see.
+
+    With them come the scores (n, K) of the rows, and why there are fewer trees than asked for:
+    "callback", "interrupted" or "diverged"; None where there are not.
 
     Parameters
     ----------
@@ -87,7 +71,7 @@ def debias(
     config : TreeConfig
     rng : Generator
     report : callable or None
-        Told of each round; where it returns True, no tree is grown any more.
+        Where it returns True, no tree is grown any more.
     """
     scores = np.array(base_scores, dtype=np.float64, order="F")
     grower = Grower(rows, config, rng)
@@ -111,7 +95,7 @@ def debias(
             if not np.isfinite(weighted) or not np.isfinite(gradient).all():
                 stopped = "diverged"
                 break
-            if report is not None and report(Round(t + 1, task_loss, value)):
+            if report is not None and report(t + 1, task_loss, value):
                 stopped = "callback"
                 break
             curved = curvature.after(task_loss, weighted, share) * (1 - z**2)
@@ -127,7 +111,7 @@ def debias(
         stopped = "interrupted"
     whole = len(grown) - len(grown) % scores.shape[1]
     trees = trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories)
-    return DebiasedTrees(trees, scores, stopped)
+    return trees, scores, stopped
 
 
 class _Curvature:
@@ -186,19 +170,19 @@ class RoundReporter:
         """Close the bar."""
         self.bar.close()
 
-    def __call__(self, done: Round) -> bool:
+    def __call__(self, number: int, task_loss: float, penalty: float) -> bool:
         """Show a round and tell the callbacks; stop where one of them returns True."""
         now = time.perf_counter()
         record = {
-            "epoch": done.number,
-            "task_loss": done.task_loss,
-            "penalty": done.penalty,
+            "epoch": number,
+            "task_loss": task_loss,
+            "penalty": penalty,
             "seconds": 0.0 if self.before is None else now - self.before,
         }
         self.before = now
         self.history.append(record)
         if not self.bar.disable:
-            self.bar.set_postfix(task=f"{done.task_loss:.4f}", MI=f"{done.penalty:.4f}")
+            self.bar.set_postfix(task=f"{task_loss:.4f}", MI=f"{penalty:.4f}")
         self.bar.update()
         answers = [callback(dict(record)) for callback in self.callbacks]
         return any(answers)

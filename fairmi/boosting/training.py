@@ -11,7 +11,7 @@ import numpy as np
 
 from fairmi._data.fit_input import FitInput
 from fairmi.boosting.base import Base, averaged
-from fairmi.boosting.rounds import Round, TreePenalty, debias
+from fairmi.boosting.rounds import Report, TreePenalty, debias
 from fairmi.boosting.trees import Binned, TreeConfig, Trees, bin_rows, trees_of
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, mean_one
@@ -147,9 +147,7 @@ def tree_rows(
     seed : int
     """
     rng = np.random.default_rng(seed)
-    encodings = encodings_of(columns)
-    n_categories = np.zeros(x.shape[1], dtype=np.int64)
-    n_categories[encodings[0]] = columns["n_categories"]
+    encodings, n_categories = encodings_of(columns)
     binned = bin_rows(x, n_categories, given.task_weights, max_bins, rng)
     told_apart = [given.codes, *(part.columns for part in given.members)]
     if base_scores is not None:
@@ -189,7 +187,7 @@ def train_trees(
     lams: Sequence[float],
     penalties_at: Callable[[float, Channel], list[TreePenalty]],
     config: BoostingConfig,
-    reports: Sequence[Callable[[Round], bool]],
+    reports: Sequence[Report],
 ) -> Iterator[TrainedTrees]:
     """Yield the trees of each λ; the base is trained once, and is what λ = 0 gives, unrounded.
 
@@ -213,7 +211,7 @@ def train_trees(
             unrounded = channel.with_levels(None)
             yield TrainedTrees(base.trees, unrounded, base.scores, base.scores, 0, None)
             continue
-        rounds = debias(
+        grown, scores, stopped = debias(
             binned,
             objective,
             penalties_at(lam, channel),
@@ -223,9 +221,8 @@ def train_trees(
             np.random.default_rng([config.seed, 1]),
             report,
         )
-        trees, n_rounds = base.trees.then(rounds.trees), rounds.trees.n_rounds
-        last = channel_of(rounds.scores)
-        yield TrainedTrees(trees, last, rounds.scores, base.scores, n_rounds, rounds.stopped)
+        trees, last = base.trees.then(grown), channel_of(scores)
+        yield TrainedTrees(trees, last, scores, base.scores, grown.n_rounds, stopped)
 
 
 def _base(rows: TreeRows, config: BoostingConfig) -> Base:

@@ -83,9 +83,7 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
         weights = weights / weights.mean()
         self.n_features_in_ = int(X.shape[1])
         self.columns_, x = learn_columns(X, _MAX_BINS, self.n_encodings, self.random_state)
-        encodings = encodings_of(self.columns_)
-        n_categories = np.zeros(x.shape[1], dtype=np.int64)
-        n_categories[encodings[0]] = self.columns_["n_categories"]
+        encodings, n_categories = encodings_of(self.columns_)
         rng = np.random.default_rng(self.random_state)
         many = len(y) >= FEW_ROWS
         n_folds = _N_FOLDS_OF_MANY if out_of_fold and many else _N_FOLDS

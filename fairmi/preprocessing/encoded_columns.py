@@ -430,10 +430,15 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
     return _with_encodings(codes, columns)
 
 
-def encodings_of(columns: Mapping[str, Any]) -> list[np.ndarray]:
-    """Return which of the columns that trees read are those of each encoding, (n_columns,) each.
+def encodings_of(columns: Mapping[str, Any]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return which columns that trees read are those of each encoding, and all their categories.
 
-    The first is that of `n_categories`; where there are no categories it is the only one.
+    Returns
+    -------
+    read : list of ndarray of shape (n_columns,), int
+        The first encoding is that of `n_categories`; without categories it is the only one.
+    n_categories : ndarray of shape (n_read,), int
+        Of each column that trees read; 0 for numbers.
     """
     n = len(columns["n_categories"])
     read, first = [np.arange(n)], n
@@ -441,7 +446,7 @@ def encodings_of(columns: Mapping[str, Any]) -> list[np.ndarray]:
         read.append(np.arange(n))
         read[-1][list(encoding)] = np.arange(first, first + len(encoding))
         first += len(encoding)
-    return read
+    return read, np.append(columns["n_categories"], np.zeros(first - n, dtype=np.int64))
 
 
 def _with_encodings(codes: np.ndarray, columns: dict[str, Any]) -> np.ndarray:

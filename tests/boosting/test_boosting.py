@@ -64,7 +64,7 @@ def fitted(n_threads=1, order=None, lam=8.0, max_features=1.0, n_rounds=20):
     task = Classes(2)
     base = boost(rows, y, ones, task, config, np.random.default_rng(0))
     penalty = GroupTable(compared(group), Channel(17), lam)
-    found = debias(
+    grown, _, _ = debias(
         rows,
         task.beside_base(base.scores, y, ones),
         [penalty],
@@ -73,7 +73,7 @@ def fitted(n_threads=1, order=None, lam=8.0, max_features=1.0, n_rounds=20):
         config,
         np.random.default_rng(0),
     )
-    return x, base.trees.then(found.trees), group, base.scores
+    return x, base.trees.then(grown), group, base.scores
 
 
 def test_larger_lam_hides_more_of_the_group():
@@ -179,10 +179,10 @@ def test_a_base_is_the_mean_of_one_for_each_encoding(out_of_fold):
     x, n_categories, y, _ = table()
     frame = pd.DataFrame(x).astype({3: str})
     columns, codes = learn_columns(frame, 255, 3, seed=0)
-    read = encodings_of(columns)
+    read, kinds = encodings_of(columns)
     assert [list(of) for of in read] == [[0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 2, 5]]
     assert np.array_equal(column_codes(frame, columns), codes, equal_nan=True)
-    kinds = np.append(n_categories, [0, 0])
+    assert kinds.tolist() == [*n_categories, 0, 0]
     rows = bin_rows(codes, kinds, np.ones(2000), 255, np.random.default_rng(0))
     folds = {"n_folds": 3, "n_held_out": 3, "out_of_fold": out_of_fold}
     given = (y, np.ones(2000), Classes(2), CONFIG)
@@ -202,4 +202,4 @@ def test_numbers_and_columns_of_two_categories_have_one_encoding():
     frame = pd.DataFrame(x[:, :2]).assign(two=np.where(x[:, 2] > 0, "a", "b"))
     columns, codes = learn_columns(frame, 255, 3)
     assert codes.shape == (2000, 3)
-    assert len(encodings_of(columns)) == 1
+    assert len(encodings_of(columns)[0]) == 1
