@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,7 +13,6 @@ from sklearn.utils import check_random_state
 from fairmi._data.tables import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._independence import (
-    Order,
     RecurringValues,
     independence_p_value,
     max_permutations,
@@ -23,6 +21,7 @@ from fairmi.metrics._independence import (
 )
 from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics._rows import (
+    Order,
     Target,
     as_target,
     cluster_codes,
@@ -128,7 +127,7 @@ class Sample:
         """Rows given, each once."""
         return len(self) if self.row is None else len(np.unique(self.row))
 
-    def strata(self, given: Any) -> list[tuple[Any, Sample]]:
+    def strata(self, given: SensitiveLike | None) -> list[tuple[Hashable, Sample]]:
         """Return each value of `given` with the sample of its rows; the whole without."""
         if given is None:
             return [(None, self)]

@@ -16,6 +16,7 @@ from scipy.special import digamma, ndtri
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
 
+from fairmi.core.information import optimal_critic
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._rows import Target, cluster_sums
 from fairmi.metrics.probes import PANEL, Probe, Split, choose_probes, fit_predict
@@ -69,13 +70,14 @@ def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
     Under independence 2 n times the plain estimate is chi-squared of the degrees of freedom that
     the bias counts, hence the excess.
     """
-    c, n = target.values, len(codes)
-    _, cell, by_cell = np.unique(
-        codes * (c.max() + 1) + c, return_inverse=True, return_counts=True
-    )
-    by_z, by_c = np.bincount(codes), np.bincount(c)
-    values = np.log(by_cell[cell.reshape(-1)] * n / (by_z[codes] * by_c[c]))
-    freedom = int(len(by_cell) - (by_z > 0).sum() - (by_c > 0).sum() + 1)
+    c, n, n_groups = target.values, len(codes), int(target.values.max()) + 1
+    codes = np.unique(codes, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(codes * n_groups + c, minlength=(codes.max() + 1) * n_groups)
+    counts = counts.reshape(-1, 1, n_groups)
+    prior = counts.sum(axis=0) / n
+    with np.errstate(divide="ignore"):  # a cell without a row, which none asks for
+        values = optimal_critic(counts, prior, 0.0)[codes, 0, c]
+    freedom = int((counts > 0).sum()) - len(counts) - int((prior > 0).sum()) + 1
     return LogRatios(values, freedom / (2 * n), max(freedom, 0) / (2 * n**2), "plugin")
 
 

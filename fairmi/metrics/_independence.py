@@ -6,18 +6,16 @@ A probe learns from some of the rows and is tested on others, so that a code hel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 from scipy.stats import chi2
 
 from fairmi.metrics._representation import Representation
+from fairmi.metrics._rows import Order
 
 PERMUTATIONS = 999
-
-Order = Callable[[Any], np.ndarray]  # a random order of rows, from a generator
 
 
 def permuted_sums(

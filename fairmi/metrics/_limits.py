@@ -281,7 +281,7 @@ def largest_limit(comparisons: list[Comparison]) -> tuple[float, Comparison]:
     # Sizes come second, so that the order of groups doesn't matter.
     near.sort(key=lambda pair: (round(pair.rank, 12), *pair.sizes), reverse=True)
     widest, *others = near
-    largest = widest.limit.upper(widest.rank)
+    largest = at_least if widest is first else widest.limit.upper(widest.rank)
     for other in others:
         if largest == 1 or other.cannot_exceed(largest, other.rank):
             continue

@@ -349,7 +349,7 @@ def _key(value: object) -> Hashable:
     raise ValueError(f"has dtype {kind.__name__}, whose values can't be told apart exactly")
 
 
-def _clock(value: Any) -> tuple[Hashable, ...]:
+def _clock(value: datetime.datetime | datetime.time) -> tuple[Hashable, ...]:
     return value.isoformat(), value.fold, repr(value.tzinfo)
 
 

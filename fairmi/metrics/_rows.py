@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from fairmi.core.membership import Membership
 from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError, warn_of
 from fairmi.metrics._representation import Representation
 
+Draws = np.random.Generator | np.random.RandomState
+Order = Callable[[Draws], np.ndarray]  # draws a random order of rows
 Kind = Literal["categorical", "continuous", "probabilities"]
 
 
@@ -184,7 +186,9 @@ def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
     return groups
 
 
-def strata_of(y: Any, n_rows: int, *, argument: str = "y") -> list[tuple[Any, np.ndarray]]:
+def strata_of(
+    y: SensitiveLike | None, n_rows: int, *, argument: str = "y"
+) -> list[tuple[Hashable, np.ndarray]]:
     """Return each value of y with its rows, in order of appearance; (None, all) without y.
 
     Raises
@@ -244,7 +248,7 @@ def cluster_sums(values: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     return values if codes is None else np.bincount(codes, values)
 
 
-def exchange(codes: np.ndarray | None, target: np.ndarray) -> Callable[[Any], np.ndarray]:
+def exchange(codes: np.ndarray | None, target: np.ndarray) -> Order:
     """Return a function that draws a random order of rows, by which the target is permuted.
 
     With clusters, whole clusters exchange their targets, (n_rows, n_outputs): any two where the
@@ -263,7 +267,7 @@ def exchange(codes: np.ndarray | None, target: np.ndarray) -> Callable[[Any], np
     constant = bool((target == target[first][codes]).all())
     kinds = [np.arange(len(size))] if constant else [np.flatnonzero(size == k) for k in set(size)]
 
-    def order(rng: Any) -> np.ndarray:
+    def order(rng: Draws) -> np.ndarray:
         giver = np.empty(len(size), dtype=np.int64)
         for kind in kinds:
             giver[kind] = rng.permutation(kind)

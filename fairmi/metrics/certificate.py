@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import product
@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.tables import check_indexes, plain
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
-from fairmi._typing import ColumnLike, RandomState, SensitiveLike
+from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._limits import Comparison, compare_groups, largest_limit
 from fairmi.metrics._representation import read_representation
@@ -79,8 +79,8 @@ class Certificate:
 
     bound: float
     distance: float
-    pair: tuple[Any, Any]
-    given: Any
+    pair: tuple[Hashable, Hashable]
+    given: Hashable
     confidence: float
     n_values: int
     labels: tuple[Any, ...]
@@ -169,16 +169,16 @@ def percent(confidence: float) -> str:
     prefer_skip_nested_validation=True,
 )
 def certify(
-    Z: Any,
-    sensitive_features: Any,
+    Z: TableLike,
+    sensitive_features: SensitiveLike,
     *,
-    y: Any = None,
+    y: ColumnLike | None = None,
     constraint: str = "demographic_parity",
     against: str = "classifiers",
-    clusters: Any = None,
+    clusters: ColumnLike | None = None,
     confidence: float = 0.95,
     n_candidates: int = 1,
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> Certificate:
     """Bound how far groups differ under any classifier that anyone trains on Z.
 
@@ -345,7 +345,9 @@ def certify(
     )
 
 
-def _labels_without_rows(y: Any, strata: list[tuple[Any, np.ndarray]]) -> list[str]:
+def _labels_without_rows(
+    y: ColumnLike | None, strata: list[tuple[Hashable, np.ndarray]]
+) -> list[str]:
     """Say which labels there must be, but have no row: declared ones, or a second one."""
     if y is None:
         return []
@@ -357,7 +359,7 @@ def _labels_without_rows(y: Any, strata: list[tuple[Any, np.ndarray]]) -> list[s
     return [f"all rows have y = {present[0]!r}"] if len(present) == 1 else []
 
 
-def _group_labels(sensitive_features: SensitiveLike) -> list[Any]:
+def _group_labels(sensitive_features: SensitiveLike) -> Sequence[Hashable]:
     """Return the groups that there must be: declared categories, and all intersections."""
     frame = sensitive_frame(sensitive_features)
     declared = _declared_categories(sensitive_features) or [[]] * frame.shape[1]
@@ -373,7 +375,7 @@ def _group_labels(sensitive_features: SensitiveLike) -> list[Any]:
     return by_column[0] if len(by_column) == 1 else list(product(*by_column))
 
 
-def _declared_categories(values: Any) -> list[list[Any]]:
+def _declared_categories(values: SensitiveLike) -> list[list[Hashable]]:
     """Return the categories that each column's dtype declares, [] where it declares none.
 
     Those of a polars Categorical are of all columns of the process, so that they say nothing.

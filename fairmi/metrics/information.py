@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,8 +33,6 @@ from fairmi.metrics.probes import PANEL
 
 __all__ = [
     "MutualInformationReport",
-    "conditional_mutual_information_report",
-    "conditional_mutual_information_score",
     "mutual_information_report",
     "mutual_information_score",
 ]
@@ -283,37 +280,6 @@ def mutual_information_report(
     )
 
 
-def conditional_mutual_information_score(
-    Z: TableLike, C: SensitiveLike, y: ColumnLike, **options: Any
-) -> float:
-    """Return `mutual_information_score(Z, C, given=y, ...)`: the old name of that.
-
-    .. deprecated:: 0.3
-    """
-    _warn_of_old_name("score")
-    return mutual_information_score(Z, C, given=y, **options)
-
-
-def conditional_mutual_information_report(
-    Z: TableLike, C: SensitiveLike, y: ColumnLike, **options: Any
-) -> MutualInformationReport:
-    """Return `mutual_information_report(Z, C, given=y, ...)`: the old name of that.
-
-    .. deprecated:: 0.3
-    """
-    _warn_of_old_name("report")
-    return mutual_information_report(Z, C, given=y, **options)
-
-
-def _warn_of_old_name(what: str) -> None:
-    warnings.warn(
-        f"conditional_mutual_information_{what}(Z, C, y) is mutual_information_{what}(Z, C, "
-        "given=y) now.",
-        FutureWarning,
-        stacklevel=3,
-    )
-
-
 def information_of(
     whole: Sample,
     parts: Sequence[Sample],
@@ -332,7 +298,7 @@ def information_of(
     estimate = partial(_estimate, plugin=plugin, probe=probe, n_jobs=n_jobs)
     ratios = estimate(parts)
     null = [
-        max(estimate([_permuted(part, random) for part in parts]).mean, 0.0)
+        max(estimate([_permuted(part, check_random_state(random)) for part in parts]).mean, 0.0)
         for _ in range(n_permutations)
     ]
     owners = None
@@ -402,7 +368,7 @@ def _log_ratios(
     return nearest if is_larger(nearest, ratios) else ratios
 
 
-def _permuted(sample: Sample, random: np.random.RandomState | None) -> Sample:
+def _permuted(sample: Sample, random: np.random.RandomState) -> Sample:
     values = sample.target.values
     order = exchange(sample.clusters, values[:, None])
     return sample.with_target(replace(sample.target, values=values[order(random)]))

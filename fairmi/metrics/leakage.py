@@ -31,7 +31,6 @@ from fairmi.metrics.probes import PANEL, Probe, choose_probes
 __all__ = [
     "LeakageReport",
     "ProbeLeakage",
-    "conditional_leakage_report",
     "leakage_report",
     "leakage_score",
 ]
@@ -376,21 +375,6 @@ def leakage_report(
     if given is None:
         return leakage_of(sample, [sample], probe=probe, n_jobs=n_jobs)
     return leakage_of(sample, _usable(sample, given), probe=probe, n_jobs=n_jobs)
-
-
-def conditional_leakage_report(
-    Z: TableLike, sensitive_features: SensitiveLike, y: ColumnLike, **options: Any
-) -> LeakageReport:
-    """Return `leakage_report(Z, sensitive_features, given=y, ...)`: the old name of that.
-
-    .. deprecated:: 0.3
-    """
-    warnings.warn(
-        "conditional_leakage_report(Z, s, y) is leakage_report(Z, s, given=y) now.",
-        FutureWarning,
-        stacklevel=2,
-    )
-    return leakage_report(Z, sensitive_features, given=y, **options)
 
 
 def leakage_of(

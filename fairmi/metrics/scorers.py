@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeAlias
 
 import fairlearn.metrics
 import numpy as np
@@ -35,6 +35,9 @@ from fairmi.metrics.disparities import (
 )
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
+
+Codes: TypeAlias = np.ndarray  # of groups, (n_rows,)
+Weights: TypeAlias = np.ndarray | None
 
 AGGREGATES = ("difference", "ratio", "group_min", "group_max")
 HIGHER_IS_BETTER = {"difference": False, "ratio": True, "group_min": True, "group_max": False}
@@ -196,10 +199,10 @@ class FairnessScorer:
     aggregate: str | None
     greater_is_better: bool
     response_method: str
-    pos_label: Any
+    pos_label: Hashable | None
     sensitive_columns: tuple[str | int, ...] | None
     sensitive_kinds: Kinds | None = None
-    requests: dict[str, Any] = field(default_factory=dict, compare=False)
+    requests: dict[str, bool | str | None] = field(default_factory=dict, compare=False)
 
     def __call__(
         self,
@@ -234,7 +237,7 @@ class FairnessScorer:
     _sign = 1
 
     @property
-    def _kwargs(self) -> dict[str, Any]:
+    def _kwargs(self) -> dict[str, Hashable]:
         return {} if self.pos_label is None else {"pos_label": self.pos_label}
 
     def _score_func(
@@ -347,7 +350,7 @@ class FairnessScorer:
         return True
 
     def __repr__(self) -> str:
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "aggregate": self.aggregate,
             "sensitive_columns": self.sensitive_columns and list(self.sensitive_columns),
             "sensitive_kinds": self.sensitive_kinds,
@@ -428,28 +431,44 @@ def positive_code(classes: np.ndarray, pos_label: Hashable) -> int:
 
 
 def ks_difference(
-    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    *,
+    sensitive_features: Codes,
+    sample_weight: Weights = None,
 ) -> float:
     """Return the largest difference of distribution functions between two groups' predictions."""
     return _largest(ks_pairs, y_pred, sensitive_features, sample_weight)
 
 
 def mean_difference(
-    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    *,
+    sensitive_features: Codes,
+    sample_weight: Weights = None,
 ) -> float:
     """Return the largest difference of mean predictions between two groups."""
     return _largest(mean_pairs, y_pred, sensitive_features, sample_weight)
 
 
 def wasserstein(
-    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    *,
+    sensitive_features: Codes,
+    sample_weight: Weights = None,
 ) -> float:
     """Return the largest Wasserstein-1 distance between two groups' predictions."""
     return _largest(wasserstein_pairs, y_pred, sensitive_features, sample_weight)
 
 
 def conditional_ks(
-    y_true: np.ndarray, y_pred: np.ndarray, *, sensitive_features: Any, sample_weight: Any = None
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    *,
+    sensitive_features: Codes,
+    sample_weight: Weights = None,
 ) -> float:
     """Return the largest mean over bins of y of the difference of distribution functions."""
     within = partial(pairs_within, ks_pairs, y_strata(y_true, sample_weight))
@@ -482,7 +501,7 @@ def _metric_named(name: str) -> Callable[..., float]:
     )
 
 
-def _name_of(metric: Any) -> str:
+def _name_of(metric: Callable[..., float]) -> str:
     return getattr(getattr(metric, "func", metric), "__name__", type(metric).__name__)
 
 

@@ -332,7 +332,7 @@ def test_a_leak_in_the_last_digits_is_said_to_be_one():
 
 def test_old_names_say_the_new_ones():
     Z, c, y = np.arange(40) % 3, np.arange(40) % 2, np.arange(40) // 20
-    with pytest.warns(FutureWarning, match="is leakage_report.Z, s, given=y. now"):
+    with pytest.warns(FutureWarning, match="is leakage_report.Z, C, given=y. now"):
         old = conditional_leakage_report(Z, c, y, probe="linear", random_state=0)
     assert old == leakage_report(Z, c, given=y, probe="linear", random_state=0)
     with pytest.warns(FutureWarning, match="is mutual_information_score.Z, C, given=y. now"):
