@@ -22,13 +22,7 @@ from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, seed_of
 from fairmi._typing import Columns, SensitiveLike, TableLike
-from fairmi.decisions.probabilities import (
-    cross_fit,
-    group_codes,
-    one_hot,
-    read_splits,
-    row_draws,
-)
+from fairmi.decisions.probabilities import cross_fit, group_codes, one_hot, read_splits, row_draws
 from fairmi.decisions.rule import (
     Decision,
     ScoredRows,
@@ -39,10 +33,7 @@ from fairmi.decisions.rule import (
     rules_from_plain,
     rules_to_plain,
 )
-from fairmi.exceptions import (
-    Note,
-    warn_of,
-)
+from fairmi.exceptions import Note, warn_of
 
 _PLAN = "_sensitive_plan"
 
@@ -299,8 +290,8 @@ default="demographic_parity"
             As `fit`.
         """
         decision = self._decision(bound)
-        other = clone(self).set_params(bound=bound)
-        vars(other).update({k: v for k, v in vars(self).items() if k not in self.get_params()})
+        other, parameters = clone(self).set_params(bound=bound), self.get_params(deep=False)
+        vars(other).update({k: v for k, v in vars(self).items() if k not in parameters})
         return other._warned([], decision)
 
     def predict(self, X: TableLike) -> np.ndarray:
@@ -313,7 +304,7 @@ default="demographic_parity"
         """Return P(y | x) less what the multipliers take of it, (n_rows, n_classes).
 
         Of two classes the second's less the first's, (n_rows,). The scores of a rule say how far a
-        row is from being decided otherwise; they are not fair themselves.
+        row is from being decided otherwise.
         """
         check_is_fitted(self, "classes_")
         features = self._checked_features(X)
@@ -422,9 +413,8 @@ default="demographic_parity"
         if _PLAN in state:
             state[_PLAN] = state[_PLAN].to_plain()
             state["_rows"] = None
-            state["_cells"], state["_decisions"] = rules_to_plain(
-                state["_cells"], state["_decisions"]
-            )
+            plain = rules_to_plain(state["_cells"], state["_decisions"])
+            state["_cells"], state["_decisions"] = plain
         return with_format(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
