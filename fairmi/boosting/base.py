@@ -21,6 +21,9 @@ from fairmi._typing import TableLike
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
 from fairmi.core.task import Task, fold_order
 
+# Small steps, as many as held-out rows ask for; few rows want few leaves.
+FEW_ROWS = 10_000
+_RATE, _MAX_ROUNDS, _IN_LEAF, _LEAVES = 0.06, 400, 20, (8, 16)
 _PATIENCE = 20
 _N_FOLDS = 5
 _MIN_PROBABILITY = 1e-6
@@ -32,6 +35,17 @@ class Base:
 
     trees: Trees
     scores: np.ndarray
+
+
+def base_config(n_rows: int, **others: Any) -> TreeConfig:
+    """Return the settings of a base on `n_rows` distinct rows; `others` are a user's."""
+    return TreeConfig(
+        learning_rate=_RATE,
+        max_iter=_MAX_ROUNDS,
+        max_leaf_nodes=_LEAVES[n_rows >= FEW_ROWS],
+        min_samples_leaf=min(_IN_LEAF, max(n_rows // 20, 1)),
+        **others,
+    )
 
 
 def boost(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fairmi._data.fit_input import FitInput
-from fairmi.boosting.base import Base, averaged
+from fairmi.boosting.base import FEW_ROWS, Base, averaged, base_config
 from fairmi.boosting.rounds import Report, TreePenalty, debias
 from fairmi.boosting.trees import Binned, TreeConfig, Trees, bin_rows, trees_of
 from fairmi.core.channel import Channel
@@ -19,9 +19,6 @@ from fairmi.core.task import Task
 from fairmi.preprocessing.encoded_columns import encodings_of
 from fairmi.preprocessing.encoded_rows import merge_rows
 
-# The base: small steps, as many as held-out rows ask for.
-_BASE_RATE, _BASE_ROUNDS, _BASE_MIN_ROWS = 0.06, 400, 20
-_BASE_LEAVES = (8, 16)
 _N_FOLDS = 5
 # Folds are held out in turn to choose the rounds of the base until that many rows were: each on
 # 4,000 distinct rows, one on 20,000. On many rows the rounds are 200.
@@ -29,7 +26,7 @@ _HELD_OUT_ROWS, _MIN_ROWS_OF_NONE = 4_000, 100_000
 _ROUNDS_WITHOUT_FOLDS = 200
 _LEAF_SHARE = 0.01
 # Rounds under the penalty; on few rows they are cheap, and the groups may need to move far.
-_ROUNDS, _ROUNDS_OF_FEW_ROWS, _FEW_ROWS = 100, 300, 10_000
+_ROUNDS, _ROUNDS_OF_FEW_ROWS = 100, 300
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,14 @@ def boosting_config(
         "max_features": float(parameters["max_features"]),
         "n_threads": n_threads,
     }
-    few = min(_BASE_MIN_ROWS, max(n_rows // 20, 1))
+    base = base_config(n_rows, **shared)
+    if n_rows >= _MIN_ROWS_OF_NONE:
+        base = replace(base, max_iter=_ROUNDS_WITHOUT_FOLDS)
     in_leaf, max_iter = parameters["min_samples_leaf"], parameters["max_iter"]
+    if in_leaf == "auto":
+        in_leaf = max(base.min_samples_leaf, int(_LEAF_SHARE * n_rows))
     if max_iter == "auto":
-        max_iter = _ROUNDS_OF_FEW_ROWS if n_rows < _FEW_ROWS else _ROUNDS
+        max_iter = _ROUNDS_OF_FEW_ROWS if n_rows < FEW_ROWS else _ROUNDS
     # What a base learned of y by heart hides what it tells of the groups of a class.
     out_of_fold = parameters["constraint"] != "demographic_parity"
     n_folds = 2 if out_of_fold and n_rows >= _MIN_ROWS_OF_NONE else _N_FOLDS
@@ -70,13 +71,7 @@ def boosting_config(
         enough = math.ceil(n_folds * _HELD_OUT_ROWS / max(n_rows, 1))
         n_held_out = min(n_folds, enough) if n_rows < _MIN_ROWS_OF_NONE else 0
     return BoostingConfig(
-        base=TreeConfig(
-            learning_rate=_BASE_RATE,
-            max_iter=_BASE_ROUNDS if n_rows < _MIN_ROWS_OF_NONE else _ROUNDS_WITHOUT_FOLDS,
-            max_leaf_nodes=_BASE_LEAVES[n_rows >= _FEW_ROWS],
-            min_samples_leaf=few,
-            **shared,
-        ),
+        base=base,
         n_folds=n_folds,
         n_held_out=n_held_out,
         out_of_fold=out_of_fold,
@@ -84,7 +79,7 @@ def boosting_config(
             learning_rate=float(parameters["learning_rate"]),
             max_iter=int(max_iter),
             max_leaf_nodes=int(parameters["max_leaf_nodes"]),
-            min_samples_leaf=max(few, int(_LEAF_SHARE * n_rows)) if in_leaf == "auto" else in_leaf,
+            min_samples_leaf=in_leaf,
             **shared,
         ),
         n_levels=int(parameters["n_levels"]),

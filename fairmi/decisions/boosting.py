@@ -12,16 +12,13 @@ from fairmi._data.saved_format import check_trees
 from fairmi._data.tables import Table
 from fairmi._threads import threads_for
 from fairmi._typing import TableLike
-from fairmi.boosting.base import averaged
-from fairmi.boosting.trees import TreeConfig, Trees, bin_rows
+from fairmi.boosting.base import FEW_ROWS, averaged, base_config
+from fairmi.boosting.trees import Trees, bin_rows
 from fairmi.core.task import Classes
 from fairmi.preprocessing.encoded_columns import column_codes, encodings_of, learn_columns
 
-FEW_ROWS = 10_000
 _MAX_BINS = 255
 _N_FOLDS, _N_FOLDS_OF_MANY = 5, 3  # the latter for probabilities of FEW_ROWS and more
-_RATE, _MAX_ITER, _IN_LEAF = 0.06, 400, 20
-_LEAVES = (8, 16)  # below FEW_ROWS, and from there on
 
 
 class AveragedBoosting(ClassifierMixin, BaseEstimator):
@@ -93,14 +90,8 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
             codes,
             weights,
             Classes(len(self.classes_)),
-            TreeConfig(
-                learning_rate=_RATE,
-                max_iter=_MAX_ITER,
-                max_leaf_nodes=_LEAVES[many],
-                min_samples_leaf=min(_IN_LEAF, max(len(y) // 20, 1)),
-                l2_regularization=0.0,
-                max_features=1.0,
-                n_threads=threads_for(len(y)),
+            base_config(
+                len(y), l2_regularization=0.0, max_features=1.0, n_threads=threads_for(len(y))
             ),
             [self.random_state, 1],
             n_folds=n_folds,

@@ -15,8 +15,8 @@ from fairmi._data.fit_input import FitInput
 from fairmi._data.tables import Table, read_columns
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._typing import TableLike
-from fairmi.boosting.base import fitted_copy
-from fairmi.decisions.boosting import FEW_ROWS, AveragedBoosting
+from fairmi.boosting.base import FEW_ROWS, fitted_copy
+from fairmi.decisions.boosting import AveragedBoosting
 from fairmi.exceptions import SensitiveFeaturesError
 
 Splits = Sequence[tuple[np.ndarray, np.ndarray]]
