@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -25,6 +26,7 @@ from fairmi.audit.measures import (
     Moment,
     ReliabilityBin,
     agreed,
+    direction,
 )
 from fairmi.audit.parts import Condition, compared_parts, n_pairs_of
 from fairmi.audit.predictions import Forecasts
@@ -515,13 +517,20 @@ def number_changes(
         position[used] = np.arange(len(used))
         models = (forecasts, baseline)
         drawn = _drawn(models, position[groups.codes], len(used), moments, n_boot, rng)
-        draws = [np.hstack([apart, np.ptp(values, axis=1)]) for apart, values in drawn]
+        draws = [np.hstack([apart[:, :2], np.ptp(values, axis=1)]) for apart, values in drawn]
         now, before = ({f.measure: f.value for f in of} for of in (ours, theirs))
         measures = [f"{m}_difference" for m in (*DISTANCES, *(m.name for m in moments))]
         figures += [
             change_figure(m, now[m] - before[m], draw, confidence, len(groups.codes), name)
             for m, draw in zip(measures, (draws[0] - draws[1]).T, strict=True)
         ]
+        # Where neither model has a difference, areas are those of the errors alone, and so is
+        # their change: by so much it may be off, which draws around an area can't show.
+        at = next(k for k, f in enumerate(figures) if f.measure == "wasserstein_difference")
+        margin = float(np.quantile(np.abs(drawn[0][0][:, 2] - drawn[1][0][:, 2]), confidence))
+        low = min(figures[at].low, figures[at].value - margin)
+        high = max(figures[at].high, figures[at].value + margin)
+        figures[at] = replace(figures[at], low=low, high=high, verdict=direction(low, high))
     return figures + theirs
 
 
@@ -556,8 +565,8 @@ def _drawn(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each model its figures on the same resampled rows, or clusters.
 
-    The largest distances (n_boot, 2), and the moments of each group (n_boot, n_groups, n_moments).
-    `codes` are the rows' groups, -1 for none.
+    The largest distances, and the area of the errors, (n_boot, 3); and the moments of each group
+    (n_boot, n_groups, n_moments). `codes` are the rows' groups, -1 for none.
     """
     rows = np.flatnonzero(codes >= 0)
     clusters = models[0].clusters
@@ -577,10 +586,12 @@ def _drawn(
             by_unit(codes[rows], n_groups, m.of_row(model.true, model.predicted)[rows])
             for m in moments
         ]
-        tables.append((levels, shape, counts, sums))
+        plain = np.cumsum(counts.sum(axis=1).reshape(shape), axis=1)
+        plain = plain / np.maximum(plain[:, -1:], 1e-300)
+        tables.append((levels, shape, counts, sums, plain))
     drawn: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in models]
     for times in resampled(n_units, n_boot, rng):
-        for (levels, shape, of_levels, sums), into in zip(tables, drawn, strict=True):
+        for (levels, shape, of_levels, sums, plain), into in zip(tables, drawn, strict=True):
             counts = (of_levels @ times).T.reshape(times.shape[1], *shape)
             n = np.maximum(counts.sum(axis=-1), 1e-300)
             cdf = np.cumsum(counts, axis=-1) / n[..., None]
@@ -588,7 +599,9 @@ def _drawn(
                 _root((of_units @ times).T / n, moment)
                 for moment, of_units in zip(moments, sums, strict=True)
             ]
-            into.append((_largest(cdf, levels), np.stack(values, axis=-1)))
+            errors = cdf - plain
+            distances = np.hstack([_largest(cdf, levels), _largest(errors, levels)[:, 1:]])
+            into.append((distances, np.stack(values, axis=-1)))
     return [
         (np.concatenate([d for d, _ in of]), np.concatenate([v for _, v in of])) for of in drawn
     ]
