@@ -117,10 +117,13 @@ class HeldOut:
 
     def error(self, predicted: np.ndarray) -> float:
         """Return the standard error of `value`, by a jackknife over 20 blocks of rows."""
-        known = self.known
-        block = np.random.default_rng(0).permutation(len(known)) % _N_BLOCKS
-        values = np.array([self.value(predicted, known[block != k]) for k in range(_N_BLOCKS)])
-        return float(np.sqrt((_N_BLOCKS - 1) * values.var()))
+        known = np.random.default_rng(0).permutation(self.known)
+        known = known[np.argsort(self.codes[known], kind="stable")]  # small groups in many blocks
+        block = np.arange(len(known)) % _N_BLOCKS
+        rests = [known[block != k] for k in range(_N_BLOCKS)]
+        comparable = [rest for rest in rests if len(np.unique(self.codes[rest])) > 1]
+        values = np.array([self.value(predicted, rest) for rest in comparable])
+        return float(np.sqrt((len(values) - 1) * values.var()))
 
     def floor(self, predicted: np.ndarray) -> float:
         """Return what a fair model with these predictions exceeds in one draw of ten."""
@@ -199,7 +202,7 @@ def candidates_of(
 def check_folds(splits: Splits, labels: np.ndarray, codes: np.ndarray) -> None:
     """Raise ValueError where the training rows of a fold lack a class, or have one group alone.
 
-    `labels` (n,) are all alike where y has no classes.
+    `labels` (n,) are all alike where y has no classes. All held-out rows need two groups, too.
     """
     classes = np.unique(labels)
     for k, (train, _) in enumerate(splits):
@@ -212,6 +215,12 @@ def check_folds(splits: Splits, labels: np.ndarray, codes: np.ndarray) -> None:
                 "give fewer folds, or folds that are even in it, such as "
                 "StratifiedKFold(shuffle=True)."
             )
+    held_out = codes[np.concatenate([rows for _, rows in splits])]
+    if len(np.unique(held_out[held_out >= 0])) < 2:
+        raise ValueError(
+            "The rows that cv holds out are of one group alone, so that unfairness can't be "
+            "measured on them; give folds that hold out rows of each group."
+        )
 
 
 def finer_lams(lams: np.ndarray, unfairness: np.ndarray, n_more: int) -> np.ndarray:

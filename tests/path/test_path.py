@@ -361,6 +361,9 @@ def test_a_fold_that_can_not_be_trained_is_named():
     by_class = np.argsort(Y, kind="stable")
     with pytest.raises(ValueError, match="fold 0 of cv have no row of class 0"):
         trees_search(cv=KFold(2)).fit(X[by_class], Y[by_class], sensitive_features=S[by_class])
+    one_group = [(np.arange(N), np.flatnonzero(S == 1))]
+    with pytest.raises(ValueError, match="rows that cv holds out are of one group alone"):
+        trees_search(cv=one_group).fit(X, Y, sensitive_features=S)
     by_group = np.argsort(S, kind="stable")
     with pytest.raises(ValueError, match="fold 0 of cv have rows of one group alone"):
         trees_search(cv=KFold(2)).fit(X[by_group], Y[by_group], sensitive_features=S[by_group])
@@ -384,6 +387,18 @@ def test_unfairness_is_that_of_all_held_out_predictions_together():
     assert np.mean(together) < 0.06  # measured 0.045
     assert np.mean(of_folds) > 0.08  # measured 0.095
     assert above <= 8  # of 30, where 3 are expected and were measured
+
+
+@pytest.mark.parametrize("metric", ["demographic_parity_difference", "ks_difference"])
+def test_a_group_of_two_rows_has_an_error(metric):
+    """Wherever the two lie, no block that is left out takes both."""
+    labels = np.arange(100) % 2
+    for first in range(0, 100, 7):
+        codes = np.isin(np.arange(100), [first, 99]).astype(int)
+        rows = HeldOut(
+            make_fairness_scorer(metric), np.arange(100), labels, codes, None, np.array([0, 1])
+        )
+        assert rows.error(labels) > 0
 
 
 def test_few_rows_are_named_where_no_bound_can_be_met():
