@@ -243,6 +243,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
                     labels=encoded.codes,
                     n_labels=len(given.classes),
                     device=device,
+                    totals=encoded.totals,
                 )
                 training = Backprop(rows, config, trunk)
                 outcome = self._trained(given, encoder, training)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,14 +30,15 @@ from fairmi._network_base import (
     own_randomness,
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
+from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.core.task import Classes, Scaled
 from fairmi.exceptions import warn_of
-from fairmi.networks.config import NetworkConfig, network_config
+from fairmi.networks.config import network_config
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    from fairmi.networks.own_encoder import Trunk
+    from fairmi.dependence import Penalty
     from fairmi.networks.rows import TrainingRows
     from fairmi.networks.trainer import Trainer
 
@@ -49,10 +49,10 @@ _POSITIVE = Interval(Integral, 1, None, closed="left")
 class UserRows(NamedTuple):
     """What a user gives to a fit, as it is."""
 
-    X: Any
-    y: Any
-    sensitive_features: Any
-    sample_weight: Any
+    X: TableLike
+    y: ColumnLike
+    sensitive_features: SensitiveLike | None
+    sample_weight: ColumnLike | None
 
 
 class DebiasedNetworks(NetworkEstimator):
@@ -96,7 +96,7 @@ class DebiasedNetworks(NetworkEstimator):
         "random_state": ["random_state"],
     }
 
-    penalty: Any
+    penalty: str | Penalty
     group_weight: str | None
     hidden_layer_sizes: int | Sequence[int]
     callbacks: Callbacks
@@ -115,7 +115,7 @@ class DebiasedNetworks(NetworkEstimator):
         self,
         rows: UserRows,
         earlier: Earlier | None,
-        **known: Any,
+        **known: object,
     ) -> FitInput:
         """Read and check what a user gave to `partial_fit`, as earlier rows were read."""
 
@@ -150,11 +150,11 @@ class DebiasedNetworks(NetworkEstimator):
 
     def fit(
         self,
-        X: Any,
-        y: ArrayLike,
+        X: TableLike,
+        y: ColumnLike,
         *,
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
     ) -> Self:
         """Train on X, y and the sensitive features; a second fit starts anew.
 
@@ -219,12 +219,12 @@ class DebiasedNetworks(NetworkEstimator):
 
     def fit_path(
         self,
-        X: Any,
-        y: ArrayLike,
+        X: TableLike,
+        y: ColumnLike,
         *,
         lams: Sequence[float],
-        sensitive_features: Any = None,
-        sample_weight: ArrayLike | None = None,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
     ) -> list[Self]:
         """Return fitted copies at many λ, all from one training; this estimator stays as it is.
 
@@ -308,32 +308,51 @@ class DebiasedNetworks(NetworkEstimator):
                     f"give {instead}, or fit outside of data_parallel()."
                 )
 
-    def _config(
-        self, task: Classes | Scaled, rows: EncodedRows, trunk: Trunk | None, **resolved: Any
-    ) -> NetworkConfig:
-        from fairmi.dependence import penalty_of
-
-        return network_config(
-            self.get_params(deep=False),
-            task=task,
-            n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
-            own_encoder=trunk is not None,
-            penalty=penalty_of(self.penalty),
-            **resolved,
-        )
-
-    def _training_rows(
+    def _prepared(
         self,
         given: FitInput,
-        rows: EncodedRows,
-        config: NetworkConfig,
-        earlier_counts: np.ndarray | None = None,
-        totals: np.ndarray | None = None,
-    ) -> TrainingRows:
-        from fairmi.networks.rows import training_rows
+        encoder: TableEncoder | None,
+        lams: tuple[float, ...],
+        factors: tuple[float, ...],
+        seed: int,
+        *,
+        goes_on: bool,
+        in_parts: bool = False,
+    ) -> tuple[Trainer, dict[str, Any]]:
+        """Return a trainer of the models of each λ, and what all learn, by attribute.
 
-        y, labels, n_labels = self._learned_rows(config.task, rows)
-        return training_rows(
+        It goes on from the weights of the fit before, or starts anew. Rows that come `in_parts`
+        weigh and count together with those before.
+        """
+        from fairmi.dependence import penalty_of
+        from fairmi.networks.model import device_of
+        from fairmi.networks.reducer import active_reducer
+        from fairmi.networks.rows import training_rows
+        from fairmi.networks.trainer import Trainer
+
+        reducer = active_reducer()  # shards differ, and settings must not
+        encoder, rows = self._encoded(given, encoder)
+        task = reducer.of_first(lambda: self._task(given, rows, goes_on=goes_on))
+        device = device_of(self.device)
+        trunk = self._trunk(rows, device, goes_on=goes_on)
+        config = network_config(
+            self.get_params(deep=False),
+            task=task,
+            lams=tuple(lam * task.explained for lam in lams),
+            factors=factors,
+            n_rows=None if in_parts else reducer.total(len(rows.codes)),
+            n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
+            own_encoder=trunk is not None,
+            log_odds=reducer.of_first(lambda: self._log_odds(given)),
+            penalty=penalty_of(self.penalty),
+            device=device,
+            seed=seed,
+        )
+        if goes_on:
+            _check_architecture(config.architecture, self.architecture_)
+        before = 0 if self._stream is None else self._stream["totals"]
+        y, labels, n_labels = self._learned_rows(task, rows)
+        data = training_rows(
             rows,
             y,
             given.plan.n_groups,
@@ -341,11 +360,14 @@ class DebiasedNetworks(NetworkEstimator):
             group_weight=self.group_weight,
             labels=labels,
             n_labels=n_labels,
-            device=config.device,
+            device=device,
             offsets=self._offsets(given, rows),
-            earlier_counts=earlier_counts,
-            totals=totals,
+            earlier_counts=self.sensitive_counts_ if in_parts and goes_on else None,
+            totals=rows.totals + before if in_parts else reducer.total(rows.totals),
         )
+        trainer = Trainer(data, config, self.parameters_ if goes_on else None, trunk)
+        learned = {"encoder_": encoder, "architecture_": config.architecture}
+        return trainer, learned | self._of_task(task)
 
     def _trained(
         self,
@@ -360,48 +382,27 @@ class DebiasedNetworks(NetworkEstimator):
         from fairmi.networks.loop import Reporter
         from fairmi.networks.model import device_of
         from fairmi.networks.reducer import active_reducer
-        from fairmi.networks.trainer import Trainer
 
-        encoder, rows = self._encoded(given, encoder)
-        reducer = active_reducer()  # shards differ, and settings must not
-        device, seed = device_of(self.device), reducer.of_first(lambda: seed_of(self.random_state))
-        task = reducer.of_first(lambda: self._task(given, rows, goes_on=goes_on))
-        with own_randomness(self.encoder, seed, device):
-            trunk = self._trunk(rows, device, goes_on=goes_on)
-            config = self._config(
-                task,
-                rows,
-                trunk,
-                lams=tuple(lam * task.explained for lam in lams),
-                factors=factors,
-                n_rows=reducer.total(len(rows.codes)),
-                log_odds=reducer.of_first(lambda: self._log_odds(given)),
-                device=device,
-                seed=seed,
-            )
-            if goes_on:
-                _check_architecture(config.architecture, self.architecture_)
-            data = self._training_rows(given, rows, config)
-            trainer = Trainer(data, config, self.parameters_ if goes_on else None, trunk)
+        seed = active_reducer().of_first(lambda: seed_of(self.random_state))
+        with own_randomness(self.encoder, seed, device_of(self.device)):
+            trainer, learned = self._prepared(given, encoder, lams, factors, seed, goes_on=goes_on)
             with Reporter(
                 list(self.callbacks or ()),
                 show=bool(self.verbose),
-                n_epochs=config.max_iter,
-                n_rows=data.n_rows,
-                models=config.asked,
+                n_epochs=trainer.config.max_iter,
+                n_rows=trainer.rows.n_rows,
+                models=trainer.config.asked,
             ) as report:
-                trainer.train(lambda record: reducer.any(report(record)))
-        return trainer, {"encoder_": encoder} | self._of_task(task)
+                trainer.train(lambda record: trainer.reducer.any(report(record)))
+        return trainer, learned
 
     def _take(
         self, given: FitInput, learned: dict[str, Any], trainer: Trainer, place: int
     ) -> Self:
         """Become the model of one λ of a training."""
         rows, config, history = trainer.rows, trainer.config, trainer.history(place)
-        assert rows is not None
         stopped = trainer.stopped(place)
         learned |= {
-            "architecture_": config.architecture,
             "parameters_": trainer.parameters(place),
             "sensitive_counts_": rows.counts,
             "history_": history,
@@ -426,12 +427,12 @@ class DebiasedNetworks(NetworkEstimator):
                 setattr(self, name, value)
         return self
 
-    def _train_part(self, rows: UserRows, **known: Any) -> FitInput:
+    def _train_part(self, rows: UserRows, **known: object) -> FitInput:
         """Train on the rows of one part of a stream, and become what was learned."""
         from fairmi.networks.loop import epoch_dict
         from fairmi.networks.model import device_of
         from fairmi.networks.reducer import check_alone
-        from fairmi.networks.stream_state import stream_state
+        from fairmi.networks.stream_state import go_on_from, stream_state
 
         self._check_parameters()
         check_alone("partial_fit")
@@ -440,74 +441,49 @@ class DebiasedNetworks(NetworkEstimator):
         earlier = None if first else (self._header(), classes, self._sensitive_plan)
         given = self._read_part(rows, earlier, **known)
         warn_of(given.notes, stacklevel=3)
-        with few_threads(self.encoder):
+        step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
+        seed = seed_of(self.random_state)
+        device = device_of(self.device)
+        with few_threads(self.encoder), own_randomness(self.encoder, seed + step, device):
             lam, factors = given.plan.weigh(self.lam)
-            encoder, encoded = self._encoded(given, None if first else self.encoder_)
-            totals = encoded.totals + (0 if self._stream is None else self._stream["totals"])
-            step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
-            device, seed = device_of(self.device), seed_of(self.random_state)
-            task = self._task(given, encoded, goes_on=not first)
-            with own_randomness(self.encoder, seed + step, device):
-                trunk = self._trunk(encoded, device, goes_on=not first)
-                config = self._config(
-                    task,
-                    encoded,
-                    trunk,
-                    lams=(lam * task.explained,),
-                    factors=factors,
-                    n_rows=None,
-                    log_odds=self._log_odds(given),
-                    device=device,
-                    seed=seed,
-                )
-                counts = None if first else self.sensitive_counts_
-                data = self._training_rows(given, encoded, config, counts, totals)
-                trainer = self._stream_trainer(data, config, trunk)
-                record = trainer.feed(data, config, step, epoch + 1)
-            learned: dict[str, Any] = {"encoder_": encoder, "architecture_": config.architecture}
-            learned |= self._of_task(task)
-            if trunk is not None:
-                learned["trunk_"] = trunk.finished()
-            if record is None:
-                learned |= self._unfed(data, config)
-                self._store(given, learned, notes_of_stop("diverged", learned["n_iter_"]))
-                return given
-            learned |= {
-                "parameters_": trainer.networks.arrays(slice(None)),
-                "sensitive_counts_": data.counts,
-                "history_": [*getattr(self, "history_", ()), epoch_dict(record, slice(None))],
-                "n_iter_": record.epoch,
-                "t_": trainer.step_count,
-                "stopped_": None,
-            }
-            self._store(given, learned, [])
-            self._stream = stream_state(trainer) | {"totals": totals}
+            trainer, learned = self._prepared(
+                given,
+                None if first else self.encoder_,
+                (lam,),
+                factors,
+                seed,
+                goes_on=not first,
+                in_parts=True,
+            )
+            if self._stream is not None:
+                go_on_from(trainer, self._stream)
+            record = trainer.feed(step, epoch + 1)
+        if trainer.trunk is not None:
+            learned["trunk_"] = trainer.trunk.finished()
+        if record is None:
+            learned |= self._unfed(trainer)
+            self._store(given, learned, notes_of_stop("diverged", learned["n_iter_"]))
+            return given
+        learned |= {
+            "parameters_": trainer.networks.arrays(slice(None)),
+            "sensitive_counts_": trainer.rows.counts,
+            "history_": [*getattr(self, "history_", ()), epoch_dict(record, slice(None))],
+            "n_iter_": record.epoch,
+            "t_": trainer.step_count,
+            "stopped_": None,
+        }
+        self._store(given, learned, [])
+        self._stream = stream_state(trainer) | {"totals": trainer.rows.totals}
         return given
 
-    def _stream_trainer(
-        self, data: TrainingRows, config: NetworkConfig, trunk: Trunk | None
-    ) -> Trainer:
-        """Return a trainer that goes on from the stream so far, or starts from the weights."""
-        from fairmi.networks.stream_state import go_on_from
-        from fairmi.networks.trainer import Trainer
-
-        if not hasattr(self, "parameters_"):
-            return Trainer(data, config, trunk=trunk)
-        _check_architecture(config.architecture, self.architecture_)
-        trainer = Trainer(data, config, self.parameters_, trunk)
-        if self._stream is not None:
-            go_on_from(trainer, self._stream)
-        return trainer
-
-    def _unfed(self, data: TrainingRows, config: NetworkConfig) -> dict[str, Any]:
+    def _unfed(self, trainer: Trainer) -> dict[str, Any]:
         """Return what is kept of a part of a stream on which the networks diverged."""
-        from fairmi.networks.trainer import Trainer
-
         names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
         kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if not kept:
-            start = Trainer(data, config).networks.arrays(slice(None))
-            kept = dict(zip(names, (start, np.zeros_like(data.counts), [], 0, 0), strict=True))
+            start = type(trainer)(trainer.rows, trainer.config).networks.arrays(slice(None))
+            counts = np.zeros_like(trainer.rows.counts)
+            kept = dict(zip(names, (start, counts, [], 0, 0), strict=True))
         return kept | {"stopped_": "diverged"}
 
 

@@ -6,20 +6,21 @@ import copyreg
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from fairmi._base import RepresentationClassifier, RepresentationEstimator, notes_of_collapse
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
-from fairmi._data.tables import as_array_rows, check_array_rows
+from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
 from fairmi._threads import one_thread
 from fairmi._typing import TableLike
 from fairmi.core.information import information_of_labels
@@ -32,7 +33,6 @@ from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
 if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
     import torch
     from torch import nn
-    from torch.nn import Module
 
     from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import Batch, TrainingRows
@@ -102,11 +102,11 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
     return float(np.log(predicted / shares[groups[held_out]]).mean())
 
 
-def _boosted_probe() -> Any:
+def _boosted_probe() -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
 
 
-def _linear_probe() -> Any:
+def _linear_probe() -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
 
 
@@ -117,7 +117,7 @@ def _blind(claimed: float, found: float) -> str:
     )
 
 
-def few_threads(encoder: Callable[[], Module] | Module) -> AbstractContextManager[None]:
+def few_threads(encoder: object) -> AbstractContextManager[None]:
     """Train on one thread, but for an encoder of the user's own.
 
     That one takes as many threads as torch is set to: its products may be large.
@@ -125,7 +125,9 @@ def few_threads(encoder: Callable[[], Module] | Module) -> AbstractContextManage
     return one_thread() if encoder is None else nullcontext()
 
 
-def own_randomness(encoder: Any, seed: int, device: torch.device) -> AbstractContextManager[None]:
+def own_randomness(
+    encoder: object, seed: int, device: torch.device
+) -> AbstractContextManager[None]:
     """Seed what an encoder of the user's draws from torch, and put the global state back."""
     if encoder is None:
         return nullcontext()
@@ -144,7 +146,7 @@ class NetworkEstimator(RepresentationEstimator):
     )
 
     constraint: str
-    encoder: Any
+    encoder: nn.Module | Callable[[], nn.Module] | None
     device: str
     warm_start: bool
     encoder_: TableEncoder | None
@@ -164,7 +166,7 @@ class NetworkEstimator(RepresentationEstimator):
 
         return fitted_trunk(self.trunk_, self.architecture_["n_inputs"], self.device).features
 
-    def _checked_features(self, X: TableLike) -> Any:
+    def _checked_features(self, X: TableLike) -> Table | ArrayRows:
         """Return the rows, or the columns of a table, that the encoder reads."""
         if not hasattr(self, "item_shape_"):
             return super()._checked_features(X)
@@ -177,7 +179,7 @@ class NetworkEstimator(RepresentationEstimator):
         check_array_rows(rows, self.item_shape_)
         return rows
 
-    def _represent(self, X: TableLike) -> np.ndarray:
+    def _represent(self, X: Table | ArrayRows) -> np.ndarray:
         if self.encoder_ is None:
             return represent_items(self._networks(), X, self._features())
         return represent(self._networks(), self.encoder_, X, self._features())
@@ -271,7 +273,7 @@ class NetworkEstimator(RepresentationEstimator):
             )
         return super().__getstate__()
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """Return what pickle saves: the user's module too, and its trained copy."""
         return copyreg.__newobj__, (type(self),), super().__getstate__()  # type: ignore[attr-defined]
 
@@ -344,7 +346,7 @@ def diagnosed_rows(rows: TrainingRows) -> Batch:
     return rows.first(min(_MAX_ROWS, getattr(rows.x, "max_rows", _MAX_ROWS)))
 
 
-def check_layer_sizes(sizes: Any) -> None:
+def check_layer_sizes(sizes: ArrayLike) -> None:
     """Raise ValueError where a hidden layer's size is not a positive integer."""
     # As networks read them: a number is one layer, and so is an object that is no sequence.
     for size in sizes if isinstance(sizes, list | tuple) else np.atleast_1d(sizes):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.random import RandomState
@@ -17,8 +17,14 @@ from fairmi._data.tables import Header
 from fairmi._debiased_base import DebiasedNetworks, UserRows
 from fairmi._network_base import NetworkClassifier
 from fairmi._sklearn_compat import StrOptions
+from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
 from fairmi.core.task import Classes, Scaled, log_odds
 from fairmi.preprocessing.encoded_rows import EncodedRows
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    from torch import nn
+
+    from fairmi.dependence import Penalty
 
 
 class MIDebiasedClassifier(NetworkClassifier, DebiasedNetworks):
@@ -211,18 +217,18 @@ default="demographic_parity"
     def __init__(
         self,
         *,
-        lam: float | dict[Any, float] = 1.0,
+        lam: float | dict[Hashable, float] = 1.0,
         constraint: str = "demographic_parity",
-        penalty: Any = "donsker_varadhan",
-        sensitive_columns: Any = None,
+        penalty: str | Penalty = "donsker_varadhan",
+        sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
-        sensitive_kinds: Any = None,
+        sensitive_kinds: Kinds | None = None,
         group_weight: str | None = "auto",
         weighted: str = "both",
-        class_weight: Any = None,
+        class_weight: dict[Hashable, float] | str | None = None,
         prior_correction: bool = False,
-        encoder: Any = None,
+        encoder: nn.Module | Callable[[], nn.Module] | None = None,
         hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
         n_levels: int | str | None = "auto",
@@ -269,13 +275,13 @@ default="demographic_parity"
 
     def partial_fit(
         self,
-        X: Any,
+        X: TableLike,
         y: ArrayLike,
         classes: ArrayLike | None = None,
         *,
-        sensitive_features: Any = None,
+        sensitive_features: SensitiveLike | None = None,
         sample_weight: ArrayLike | None = None,
-        sensitive_values: Any = None,
+        sensitive_values: GroupNames | None = None,
     ) -> Self:
         """Train once on the next rows of data that need never be in memory at once.
 
@@ -318,7 +324,7 @@ default="demographic_parity"
         self,
         rows: UserRows,
         earlier: Earlier | None,
-        **known: Any,
+        **known: object,
     ) -> FitInput:
         known = {"classes": None, **known}
         return read_stream_input(self._row_options(), *rows, earlier=earlier, **known)

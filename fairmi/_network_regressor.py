@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -25,6 +25,9 @@ from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    from torch import nn
+
+    from fairmi.dependence import Penalty
     from fairmi.networks.rows import Batch, TrainingRows
 
 # Quantile bins of y that the knots of a column are learned from, as a classifier's are from y.
@@ -136,20 +139,20 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     def __init__(
         self,
         *,
-        lam: float | dict[Any, float] = 1.0,
+        lam: float | dict[Hashable, float] = 1.0,
         loss: str = "squared_error",
         quantile: float = 0.5,
         power: float = 1.5,
         constraint: str = "demographic_parity",
         n_y_bins: int | str = "auto",
-        penalty: Any = "donsker_varadhan",
+        penalty: str | Penalty = "donsker_varadhan",
         sensitive_columns: Columns | None = None,
         drop_sensitive: bool = False,
         missing_sensitive: str = "error",
         sensitive_kinds: Kinds | None = None,
         group_weight: str | None = "auto",
         weighted: str = "both",
-        encoder: Any = None,
+        encoder: nn.Module | Callable[[], nn.Module] | None = None,
         hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
         n_levels: int | str | None = "auto",
@@ -241,9 +244,9 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         self._check_y(given.codes)
         return given
 
-    def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: Any) -> FitInput:
-        known["earlier"] = None if earlier is None else (earlier[0], earlier[2])
-        given = read_quantity_input(self._row_options(), *rows, **known)
+    def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
+        before = None if earlier is None else (earlier[0], earlier[2])
+        given = read_quantity_input(self._row_options(), *rows, earlier=before, **known)
         self._check_y(given.codes, n_rows=earlier is None)
         return given
 

@@ -39,7 +39,7 @@ class ArrayRows(Protocol):
         """Kind of the values."""
         ...
 
-    def __getitem__(self, rows: slice, /) -> ArrayLike:
+    def __getitem__(self, rows: slice | np.ndarray, /) -> ArrayLike:
         """Return some rows."""
         ...
 

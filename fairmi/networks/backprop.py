@@ -31,8 +31,7 @@ from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.config import n_batches
-from fairmi.networks.model import networks_of
-from fairmi.networks.own_encoder import Trunk
+from fairmi.networks.own_encoder import Trunk, networks_of
 from fairmi.networks.rows import Batch, TrainingRows
 from fairmi.networks.trainer import minibatches, task_loss
 

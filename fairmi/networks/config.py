@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from fairmi.core.task import Classes, Scaled, telling_share
 
 if TYPE_CHECKING:
     import torch
+
+    from fairmi.dependence import Penalty
 
 # Epochs of a default fit, but for so few rows that these are few steps, and so many that they are
 # more than bring anything.
@@ -63,7 +65,7 @@ class NetworkConfig:
     auxiliary_lams: tuple[float, ...]
     factors: tuple[float, ...]
     shares_layers: bool
-    penalty: Any
+    penalty: Penalty
     n_critic_steps: int
     max_iter: int
     batch_size: int
@@ -187,7 +189,7 @@ def _telling_units(task: Classes | Scaled) -> int:
     return task.n_classes - 1 if isinstance(task, Classes) else task.n_scores
 
 
-def layer_sizes(sizes: Any) -> tuple[int, ...]:
+def layer_sizes(sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Return the units of each hidden layer; a number is one layer."""
     return tuple(int(n) for n in np.atleast_1d(sizes))
 

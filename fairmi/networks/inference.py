@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi._data.tables import Table, blocks_of
+from fairmi._data.tables import ArrayRows, Table, blocks_of
 from fairmi.core.channel import Channel
 from fairmi.preprocessing import TableEncoder
 
@@ -126,7 +126,9 @@ def represent(
     return np.concatenate(parts)
 
 
-def represent_items(networks: NumpyNetworks, rows: Any, features: Features | None) -> np.ndarray:
+def represent_items(
+    networks: NumpyNetworks, rows: ArrayRows, features: Features | None
+) -> np.ndarray:
     """Return Z, (n_rows, n_columns) float64, of rows of any shape, some of them at a time."""
     assert features is not None
     blocks = blocks_of(rows, _ITEMS_AT_ONCE)

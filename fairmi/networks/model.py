@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -201,14 +200,6 @@ class Networks(nn.Module):
         """Return the parameters of some models, to save them."""
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
-
-
-def networks_of(architecture: Mapping[str, Any], generator: Generator, trunk: Any) -> Networks:
-    """Return untrained networks; `trunk` is that of `own_encoder`, or None."""
-    if trunk is None:
-        return Networks(**architecture, generator=generator)
-    networks: Networks = trunk.networks(architecture, generator)
-    return networks
 
 
 def device_of(name: str) -> torch.device:

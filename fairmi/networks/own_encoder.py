@@ -138,6 +138,15 @@ class TrunkNetworks(Networks):
         return self.trunk.is_finite()
 
 
+def networks_of(
+    architecture: Mapping[str, Any], generator: Generator, trunk: Trunk | None
+) -> Networks:
+    """Return untrained networks; on a trunk of the user's if there is one."""
+    if trunk is None:
+        return Networks(**architecture, generator=generator)
+    return trunk.networks(architecture, generator)
+
+
 def trunk_of(
     encoder: nn.Module | Callable[[], Any], sample: Tensor, device: torch.device
 ) -> Trunk:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence.counts import LevelCritic, LevelTable, with_gradient
 from fairmi.dependence.layers import StackedMLP, repeated
+from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Channel
 from fairmi.networks.reducer import Reducer
@@ -22,7 +21,7 @@ class PenaltyTerm:
 
     def __init__(
         self,
-        penalty: Any,
+        penalty: Penalty,
         sensitive: SensitiveBatch,
         channel: Channel,
         generator: Generator,
@@ -48,13 +47,6 @@ class PenaltyTerm:
         self.optimizer = None
         if weights:
             self.optimizer = torch.optim.AdamW(weights, weight_decay=_CRITIC_DECAY, fused=True)
-
-    def go_on(self, sensitive: SensitiveBatch) -> None:
-        """Take the group shares of a stream's rows so far."""
-        if self.table is not None and sensitive.log_prior is not None:
-            self.table.prior = sensitive.log_prior.exp()
-        if self.level_critic is not None and sensitive.log_prior is not None:
-            self.level_critic.log_prior = sensitive.log_prior
 
     def observe(self, bounded: Tensor, sensitive: SensitiveBatch, width: float) -> None:
         """Take the units (M, B, D) of a batch before the channel, whose noise has a `width`."""
@@ -161,7 +153,7 @@ class PenaltyTerm:
 
 
 def _critics(
-    penalty: Any,
+    penalty: Penalty,
     n_models: int,
     n_repeats: int,
     n_components: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from fairmi._data.fit_input import FitInput
+from fairmi._data.tables import ArrayRows
 from fairmi.core.membership import Comparison, check_group_weight, compare, strata_of
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.own_encoder import tensor_of
@@ -26,7 +27,7 @@ _DIAGNOSED_VALUES, _MIN_ROWS = 2**24, 200
 class ItemRows:
     """All rows of a fit where they lie; a batch alone becomes a tensor on the device."""
 
-    def __init__(self, source: Any, device: torch.device) -> None:
+    def __init__(self, source: ArrayRows, device: torch.device) -> None:
         self.source, self.device = source, device
 
     @property
@@ -121,7 +122,7 @@ class TrainingRows:
     A sparse `x` stays sparse, a large one stays bin positions, and rows of any shape stay where
     they are; all give dense batches. A row whose weight is 0 does not count in that term.
     `counts` (S, sum of G) has the summed weights of the groups of each attribute in turn, those
-    of a stream's rows so far included.
+    of a stream's rows so far included; `totals` are as `training_rows` takes them.
     """
 
     x: Tensor | csr_array | RowReader
@@ -130,6 +131,7 @@ class TrainingRows:
     sensitive: tuple[SensitiveBatch, ...]
     offsets: Tensor | None = None
     counts: np.ndarray | None = None
+    totals: np.ndarray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -171,7 +173,7 @@ def training_rows(
     device: torch.device,
     offsets: np.ndarray | None = None,
     earlier_counts: np.ndarray | None = None,
-    totals: np.ndarray | None = None,
+    totals: np.ndarray,
 ) -> TrainingRows:
     """Return the rows as tensors on the device, and the summed weights of their groups.
 
@@ -191,7 +193,7 @@ def training_rows(
         Summed weights of a stream's rows before these, attribute by attribute.
     totals : ndarray of shape (3,)
         Rows of a stream so far and their summed weights in task and penalty, by which weights are
-        scaled; those of these rows alone where it is no stream.
+        scaled; those of these rows, in all processes, where it is no stream.
 
     Raises
     ------
@@ -200,7 +202,7 @@ def training_rows(
     """
     check_group_weight(group_weight, n_groups)
     reducer = active_reducer()
-    n_rows, *sums = reducer.total(rows.totals) if totals is None else totals
+    n_rows, *sums = totals
     scale = n_rows / np.maximum(sums, _TINY)
     _, n_strata, _ = strata_of(constraint, labels, n_labels)
     ends = np.cumsum(n_groups)
@@ -229,6 +231,7 @@ def training_rows(
         sensitive=tuple(sensitive),
         offsets=None if offsets is None else _tensor(offsets, device, torch.float32),
         counts=counts,
+        totals=totals,
     )
 
 
@@ -263,7 +266,7 @@ def sensitive_batch(compared: Comparison, device: torch.device) -> SensitiveBatc
     )
 
 
-def _inputs(rows: EncodedRows, device: torch.device) -> Any:
+def _inputs(rows: EncodedRows, device: torch.device) -> Tensor | csr_array | RowReader:
     if rows.layout is None:
         return rows.x
     if len(rows.x) * rows.layout.width > _MAX_SPREAD:

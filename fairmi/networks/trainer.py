@@ -20,8 +20,8 @@ from fairmi.networks.loop import (
     run_epochs,
     timed_epoch,
 )
-from fairmi.networks.model import Networks, networks_of
-from fairmi.networks.own_encoder import Trunk
+from fairmi.networks.model import Networks
+from fairmi.networks.own_encoder import Trunk, networks_of
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import Batch, TrainingRows
@@ -114,8 +114,7 @@ class Trainer:
         start: Parameters | None = None,
         trunk: Trunk | None = None,
     ) -> None:
-        self.rows: TrainingRows | None = rows
-        self.trunk = trunk
+        self.rows, self.trunk = rows, trunk
         self.config, self.reducer = config, active_reducer()
         self.networks, self.generator = _networks(config, start, trunk)
         self.lams = torch.tensor(config.model_lams, device=rows.y.device)
@@ -143,32 +142,22 @@ class Trainer:
         """Train for all epochs, or until `on_epoch` returns True."""
         self.outcome = run_epochs(self, self.config.max_iter, on_epoch, self.config.asked)
 
-    def feed(
-        self, rows: TrainingRows, config: NetworkConfig, step_count: int, number: int
-    ) -> EpochRecord | None:
-        """Train once on the next rows of a stream, of which `step_count` steps were taken.
+    def feed(self, step_count: int, number: int) -> EpochRecord | None:
+        """Train once on the rows, the next of a stream, of which `step_count` steps were taken.
 
         None where a number became non-finite.
         """
-        self.rows, self.config = rows, config
-        self.lams = torch.tensor(config.model_lams, device=rows.y.device)
-        self.n_batches = n_batches(rows.n_rows, config.batch_size)
         self.n_steps, self.step_count = None, step_count
-        for term, attribute in zip(self.terms, rows.sensitive, strict=True):
-            term.go_on(attribute)
         self.networks.train()
         record = timed_epoch(self, number)
         self.networks.eval()
-        self.rows = None
         finite = all(record.is_finite(k) for k in range(self.networks.n_models))
         return record if finite and all(finite_models(self.networks)) else None
 
     def epoch(self) -> Tensor:
         """Train for an epoch; return the mean task loss and penalty, (2, M)."""
-        rows = self.rows
-        assert rows is not None
-        batches = minibatches(rows.n_rows, self.n_batches, self.generator)
-        losses = torch.stack([self.step(rows.batch(index)) for index in batches]).mean(0)
+        batches = minibatches(self.rows.n_rows, self.n_batches, self.generator)
+        losses = torch.stack([self.step(self.rows.batch(index)) for index in batches]).mean(0)
         return self.reducer.mean(losses)
 
     def step(self, batch: Batch) -> Tensor:
