@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 
 MAX_DIGITS = 16  # digits of each base handed to the probe: those that tell the most in training
 MAX_PLACES = 15
 WHOLE_BITS = 20  # lowest binary digits of whole numbers
 
 
-class DigitSelector(TransformerMixin, BaseEstimator):
+class _Selector(TransformerMixin, BaseEstimator):
+    """A choice of features by their dependence on the target."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+class DigitSelector(_Selector):
     """Digits of Z's columns, of which those most dependent on the target are kept.
 
     Decimal digits, of the fraction and of whole numbers; and binary ones: the lowest of whole
@@ -32,9 +41,7 @@ class DigitSelector(TransformerMixin, BaseEstimator):
 
     def fit(self, Z: np.ndarray, c: np.ndarray) -> DigitSelector:
         """Choose the digits."""
-        target = c[:, None].astype(np.float64) if self.continuous else np.eye(c.max() + 1)[c]
-        target = target[:, target.std(axis=0) > 0]
-        target = (target - target.mean(axis=0)) / target.std(axis=0)
+        target = _columns_of(c, self.continuous)
         candidates = [(j, k) for j in range(Z.shape[1]) for k in places(Z[:, j])]
         strength = [_dependence(digits(Z[:, j], k), target) for j, k in candidates]
         self.chosen_ = _strongest(candidates, np.array(strength))
@@ -52,10 +59,12 @@ class DigitSelector(TransformerMixin, BaseEstimator):
         bit = [binary[j][:, k] for j, k in self.chosen_bits_]
         return np.column_stack([np.zeros(len(Z)), *decimal, *bit]).astype(np.float64)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+
+def _columns_of(c: np.ndarray, continuous: bool) -> np.ndarray:
+    """Return a target, one-hot where it is of codes, as columns of mean 0 and variance 1."""
+    target = c[:, None].astype(np.float64) if continuous else np.eye(c.max() + 1)[c]
+    target = target[:, target.std(axis=0) > 0]
+    return (target - target.mean(axis=0)) / target.std(axis=0)
 
 
 def _strongest(candidates: list[tuple[int, int]], strength: np.ndarray) -> list[tuple[int, int]]:
@@ -117,7 +126,7 @@ MIN_CYCLES = 6  # over the range; slower waves are seen by the other probes
 Line = tuple[int, int, int]  # columns i and j, and the sign of j: Z[:, i] + sign * Z[:, j]
 
 
-class WaveSelector(TransformerMixin, BaseEstimator):
+class WaveSelector(_Selector):
     """Sines and cosines of columns of Z, and of sums and differences of two, that tell the most.
 
     The frequency of each line is the peak of the periodogram of the (one-hot) target over it, by
@@ -137,9 +146,7 @@ class WaveSelector(TransformerMixin, BaseEstimator):
 
     def fit(self, Z: np.ndarray, c: np.ndarray) -> WaveSelector:
         """Choose the lines and their frequencies."""
-        target = c[:, None].astype(np.float64) if self.continuous else np.eye(c.max() + 1)[c]
-        target = target[:, target.std(axis=0) > 0]
-        target = (target - target.mean(axis=0)) / target.std(axis=0)
+        target = _columns_of(c, self.continuous)
         peaks = [(*_peak(_values(Z, line), target), line) for line in self._lines(Z.shape[1])]
         peaks.sort(key=lambda peak: -peak[0])
         self.waves_ = [(line, frequency) for power, frequency, line in peaks if power > 0]
@@ -160,11 +167,6 @@ class WaveSelector(TransformerMixin, BaseEstimator):
             return np.zeros((len(Z), 1))
         turns = [2 * np.pi * (_values(Z, line) * f % 1.0) for line, f in self.waves_]
         return np.column_stack([wave(turn) for turn in turns for wave in (np.sin, np.cos)])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
 
 def _values(Z: np.ndarray, line: Line) -> np.ndarray:

@@ -103,7 +103,7 @@ def test_false_alarms_are_as_rare_as_said():
         Z, shares, _ = draw(150, seed, tells=0.0)
         report = leakage_report(Z, shares, kind="probabilities", probe="linear", random_state=0)
         alarms += report.p_value <= 0.05
-    assert alarms < 17
+    assert alarms < 17  # measured 11
 
 
 def test_weighted_rates_are_those_of_rows_that_weigh_in_each_group():
