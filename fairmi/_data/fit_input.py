@@ -248,7 +248,16 @@ def _read(
         task = task * class_weights(options.class_weight, classes, codes, task)[codes]
     hides = False
     if plan is None:
-        plan, of_plan = _plan(options, frame, penalty, argument, groups)
+        _check_kinds(options)
+        plan, of_plan = plan_sensitive(
+            frame,
+            penalty,
+            missing=options.missing_sensitive,
+            argument=argument,
+            kinds=options.sensitive_kinds,
+            separate=options.separate,
+            values=groups,
+        )
         notes += of_plan
         # Groups that a plan of these rows doesn't know are those of one row.
         hides = any(kind is SmallGroupWarning for kind, _ in of_plan)
@@ -279,13 +288,7 @@ def _checked_features(
     return check_table(options.name, X, header)
 
 
-def _plan(
-    options: RowOptions,
-    frame: pd.DataFrame,
-    weights: np.ndarray,
-    argument: str,
-    groups: object,
-) -> tuple[SensitivePlan, list[Note]]:
+def _check_kinds(options: RowOptions) -> None:
     kinds = options.sensitive_kinds
     if names_probabilities(kinds) and not options.reads_probabilities:
         raise SensitiveFeaturesError(
@@ -293,15 +296,6 @@ def _plan(
             "MIDebiasedClassifier, MIBoostingClassifier with its default penalty and "
             "FairReweighing take probabilities."
         )
-    return plan_sensitive(
-        frame,
-        weights,
-        missing=options.missing_sensitive,
-        argument=argument,
-        kinds=kinds,
-        separate=options.separate,
-        values=groups,
-    )
 
 
 def _split_off_sensitive(

@@ -232,7 +232,7 @@ def column_kinds(
     argument: str = "sensitive_features",
     notes: list[Note] | None = None,
 ) -> np.ndarray:
-    """Return whether each column is continuous: as `kinds` says, else by `is_continuous`.
+    """Return whether each column is continuous: as `kinds` says, else by `_is_quantity`.
 
     Parameters
     ----------
@@ -254,15 +254,13 @@ def column_kinds(
     continuous = np.zeros(frame.shape[1], dtype=bool)
     for j, name in enumerate(frame.columns):
         column, kind = frame.iloc[:, j], by_name.get(name)
-        if kind is None:
-            continuous[j] = is_continuous(column)
-        elif kind == "continuous" and _numbers(column) is None:
+        is_quantity = _is_quantity(column)
+        continuous[j] = bool(is_quantity) if kind is None else kind == "continuous"
+        if kind == "continuous" and is_quantity is None:
             raise SensitiveFeaturesError(
                 f"sensitive_kinds calls {name!r} continuous, but {argument} has values there "
                 f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
             )
-        else:
-            continuous[j] = kind == "continuous"
     unnamed = frame.loc[:, continuous & ~np.isin(frame.columns, list(by_name))]
     of_probabilities: list[Note] = []
     if sums_to_one(unnamed):
@@ -312,32 +310,27 @@ def _kinds_by_name(kinds: object, names: list[Any], argument: str) -> dict[Any, 
     return by_name
 
 
-def is_continuous(column: pd.Series) -> bool:
-    """Whether a column holds numbers that are quantities, not codes of groups.
+def _is_quantity(column: pd.Series) -> bool | None:
+    """Whether a column holds quantities, not codes of groups; None where it holds no numbers.
 
     Numbers (not booleans) are quantities where they have more than 20 distinct values. Floats are
     too where they have more than two, of which one is held by a single row or which fewer than 5
     rows hold on average.
     """
-    numbers = _numbers(column)
-    if numbers is None:
-        return False
-    counts = numbers.value_counts()
-    if len(counts) <= 2:
-        return False
-    rare = counts.min() < 2 or counts.mean() < MIN_ROWS_PER_CATEGORY
-    is_float = pd.api.types.is_float_dtype(numbers)
-    return len(counts) > MAX_CATEGORIES or bool(is_float and rare)
-
-
-def _numbers(column: pd.Series) -> pd.Series | None:
-    """Return a column as numbers, None where it holds others; truths are none."""
-    if pd.api.types.is_bool_dtype(column.dtype):
+    if column.dtype == object:
+        kind = pd.api.types.infer_dtype(column, skipna=True)
+        if kind not in NUMBER_KINDS - {"boolean"}:
+            return None
+        column = pd.to_numeric(column.dropna())
+    elif pd.api.types.is_bool_dtype(column.dtype) or not pd.api.types.is_any_real_numeric_dtype(
+        column
+    ):
         return None
-    if column.dtype != object:
-        return column if pd.api.types.is_any_real_numeric_dtype(column) else None
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    return pd.to_numeric(column.dropna()) if kind in NUMBER_KINDS - {"boolean"} else None
+    counts = column.value_counts()
+    if not 2 < len(counts) <= MAX_CATEGORIES:
+        return len(counts) > MAX_CATEGORIES
+    rare = counts.min() < 2 or counts.mean() < MIN_ROWS_PER_CATEGORY
+    return bool(pd.api.types.is_float_dtype(column) and rare)
 
 
 def sums_to_one(frame: pd.DataFrame) -> bool:

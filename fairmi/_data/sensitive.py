@@ -322,7 +322,22 @@ def _plan(
     frame, known = _without_missing(frame, continuous, missing, argument)
     present, weights = frame[known], weights[known]
     if not continuous.all() and not labels:
-        labels = _shared_groups(present.loc[:, ~continuous], argument, notes)
+        groups = group_rows(present.loc[:, ~continuous], argument=argument)
+        shared = np.flatnonzero(groups.counts > 1)
+        n_alone = len(groups) - len(shared)
+        if n_alone and len(shared) < 2:
+            raise SensitiveFeaturesError(
+                f"{argument} has {len(shared)} groups of two rows or more, and {n_alone} of one "
+                "row each; at least two groups are needed to compare. Merge some."
+            )
+        if n_alone:  # of which the note names no value: a model keeps it
+            rows = "1 row is" if n_alone == 1 else f"{n_alone} rows are each"
+            text = (
+                f"{argument}: {rows} the only one of its group, of which nothing can be learned; "
+                "such rows train the task alone. Merge these groups with others to compare them."
+            )
+            notes.append((SmallGroupWarning, text))
+        labels = tuple(groups.labels[k] for k in shared)
     values = quantities(present.loc[:, continuous], argument=argument)
     mean = np.average(values, axis=0, weights=weights)
     spread = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights))
@@ -352,26 +367,6 @@ def _without_missing(
             'groups, to "category".'
         )
     return frame, known
-
-
-def _shared_groups(frame: pd.DataFrame, argument: str, notes: list[Note]) -> tuple[Any, ...]:
-    """Return the groups of two rows or more; of others there is a note, which names no value."""
-    groups = group_rows(frame, argument=argument)
-    shared = np.flatnonzero(groups.counts > 1)
-    n_alone = len(groups) - len(shared)
-    if n_alone and len(shared) < 2:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(shared)} groups of two rows or more, and {n_alone} of one row "
-            f"each; at least two groups are needed to compare. Merge some."
-        )
-    if n_alone:
-        rows = "1 row is" if n_alone == 1 else f"{n_alone} rows are each"
-        text = (
-            f"{argument}: {rows} the only one of its group, of which nothing can be learned; such "
-            "rows train the task alone. Merge these groups with others to compare them."
-        )
-        notes.append((SmallGroupWarning, text))
-    return tuple(groups.labels[k] for k in shared)
 
 
 def _notes_of_codes(column: pd.Series, argument: str) -> list[Note]:

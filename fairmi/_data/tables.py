@@ -313,6 +313,8 @@ def to_pandas(values: object, *, argument: str = "X") -> Any:
     Numbers without a gap keep their type, with one they become float64; categories stay these;
     all else becomes objects.
     """
+    if isinstance(values, pd.DataFrame | pd.Series):
+        return values
     values = plain(values, argument=argument)
     if isinstance(values, pd.DataFrame | pd.Series | np.ndarray):
         return values
