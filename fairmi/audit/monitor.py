@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.batches import BatchReader, check_features, plain_time
 from fairmi.audit.periods import RATES, UNKNOWN, Counts, Periods, Time, rate_counts
 from fairmi.audit.pictures import BLUE, GREY, VERMILION
+from fairmi.audit.report import write_whole
 from fairmi.audit.sequences import difference_limits, is_above, rate_limits
 
 __all__ = ["Alarm", "FairnessMonitor"]
@@ -310,7 +309,7 @@ class FairnessMonitor:
 
     def save(self, path: str | Path) -> None:
         """Write the state as JSON, whole or not at all: to a file beside, which is then moved."""
-        write_json(Path(path), self.state)
+        write_whole(path, json.dumps(self.state))
 
     @classmethod
     def load(cls, path: str | Path) -> FairnessMonitor:
@@ -557,20 +556,6 @@ class FairnessMonitor:
                     start = self._counts.periods[int(np.argmax(above[:, a, b]))].time
                     alarm = Alarm(name, measure, labels[a], labels[b], time, start)
                     self._alarms.append(alarm)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write to a new file beside `path` and move it there, so that no reader sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _tolerances(tolerance: float | Mapping[str, float]) -> dict[str, float]:

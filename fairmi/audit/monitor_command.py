@@ -14,8 +14,9 @@ import pandas as pd
 
 from fairmi._data.options import confidence, new_file
 from fairmi.audit.command import _table
-from fairmi.audit.monitor import FairnessMonitor, write_json
+from fairmi.audit.monitor import FairnessMonitor
 from fairmi.audit.periods import RATES
+from fairmi.audit.report import write_whole
 
 
 def add_monitor_command(
@@ -103,7 +104,8 @@ def run_monitor(arguments: argparse.Namespace) -> str:
     else:
         time = arguments.time or datetime.now(UTC).date()
         monitor.update(predicted, sensitive, labels, time)
-    write_json(arguments.state, {**monitor.state, "files": [*files, digest]})
+    state = {**monitor.state, "files": [*files, digest]}
+    write_whole(arguments.state, json.dumps(state))
     if monitor.alarm:
         sys.stdout.write(f"{monitor}\n")
         raise SystemExit(1)

@@ -72,6 +72,8 @@ class GroupMoments:
         shape = (n_groups, len(moments))
         self.means, self.errors, self.alike = np.empty(shape), np.empty(shape), np.empty(shape)
         self.overall = np.empty(len(moments))
+        # Of what is skewed the error is itself uncertain, the more the longer the tail is.
+        self.freedom = np.repeat(np.maximum(self.worth - 1, 1)[:, None], len(moments), axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             n, correction = self.rows / 1.0, np.sqrt(units / (units - 1.0))
             for j, moment in enumerate(moments):
@@ -83,6 +85,11 @@ class GroupMoments:
                     sums = np.bincount(cell.reshape(-1), rest)
                     total = np.bincount(owner, sums**2, n_groups)
                 self.errors[:, j] = np.sqrt(total) / n * correction
+                if moment.is_positive:
+                    fourth = np.bincount(codes, rest**4, n_groups) / n
+                    tail = np.where(squares > 0, fourth / (squares / n) ** 2, 1.0) - 1
+                    uncertain = self.worth / np.maximum(tail, 1e-9)
+                    self.freedom[:, j] = np.clip(uncertain, 3, np.maximum(self.freedom[:, j], 3))
                 # What it would be were all groups distributed as all rows together.
                 clustering = np.sqrt(np.where(squares > 0, total / squares, 1.0))
                 self.overall[j] = of_row.mean()
@@ -94,10 +101,12 @@ class GroupMoments:
     def limits(self, tail: float) -> tuple[np.ndarray, np.ndarray]:
         """Return both limits of each figure, (n_groups, n_moments), `tail` beyond each.
 
-        Of means of what is never negative they are those of the logarithm, as these are skewed.
+        Of means of what is never negative they are those of the logarithm, as these are skewed,
+        with as many degrees of freedom as the fourth moment leaves (half of Satterthwaite's, since
+        few rows show a long tail too short).
         """
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            margin = t.isf(tail, np.maximum(self.worth - 1, 1))[:, None] * self.errors
+            margin = t.isf(tail, self.freedom) * self.errors
             ratio = np.exp(margin / self.means)
             positive = np.array([moment.is_positive for moment in self.moments])
             low = np.where(positive, self.means / ratio, self.means - margin)

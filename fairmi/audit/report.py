@@ -430,7 +430,10 @@ def write_whole(path: str | Path, text: str) -> None:
         return
     draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
-        draft.write_bytes(data)
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         if target.exists():
             shutil.copymode(target, draft)
         os.replace(draft, target)

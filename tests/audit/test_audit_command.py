@@ -153,11 +153,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert (tmp_path / "real.md").read_text() == "new \\ud83d"
     assert (tmp_path / "real.md").stat().st_mode & 0o777 == 0o640
 
-    def full(path, data):
-        path.open("wb").close()
+    def full(handle):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="no space"):
         write_whole(tmp_path / "real.md", "newer")
     assert (tmp_path / "real.md").read_text() == "new \\ud83d"
