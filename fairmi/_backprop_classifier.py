@@ -117,26 +117,14 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
     )
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NetworkClassifier._parameter_constraints,
         "lam": [Interval(Real, 0, None, closed="left")],
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
         "group_weight": [None, StrOptions({"balanced"})],
-        "weighted": [StrOptions({"both", "task", "penalty"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
-        "encoder": [None, callable],
-        "hidden_layer_sizes": ["array-like", Integral],
-        "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "callbacks": [None, list, tuple],
         "keep_best": [None, callable],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     def __init__(

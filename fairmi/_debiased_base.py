@@ -70,30 +70,18 @@ class DebiasedNetworks(NetworkEstimator):
     _reads_probabilities: ClassVar = True
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NetworkEstimator._parameter_constraints,
         "lam": [Interval(Real, 0, None, closed="left"), dict],
         "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
         "group_weight": [None, StrOptions({"auto", "balanced"})],
-        "weighted": [StrOptions({"both", "task", "penalty"})],
-        "encoder": [None, callable],
-        "hidden_layer_sizes": ["array-like", Integral],
         "n_components": [_AUTO, _POSITIVE],
         "n_levels": [None, _AUTO, Interval(Integral, 2, None, closed="left")],
         "n_estimators": [_POSITIVE],
-        "n_critic_steps": [_POSITIVE],
-        "max_iter": [_AUTO, _POSITIVE],
         "batch_size": [_AUTO, _POSITIVE],
         "learning_rate": [_AUTO, Interval(Real, 0, None, closed="neither")],
         "weight_decay": [_AUTO, Interval(Real, 0, None, closed="left")],
         "dropout": [_AUTO, Interval(Real, 0, 1, closed="left")],
         "warm_start": ["boolean"],
-        "callbacks": [None, list, tuple],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
     penalty: str | Penalty

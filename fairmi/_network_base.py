@@ -6,6 +6,7 @@ import copyreg
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import numpy as np
@@ -21,6 +22,7 @@ from fairmi._base import RepresentationClassifier, RepresentationEstimator, note
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
+from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi._threads import one_thread
 from fairmi._typing import TableLike
 from fairmi.core.information import information_of_labels
@@ -144,6 +146,22 @@ class NetworkEstimator(RepresentationEstimator):
         "A channel of few n_levels bounds what Z can hide; more n_critic_steps or a higher lam "
         "may help too."
     )
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "sensitive_columns": [None, str, Integral, "array-like"],
+        "drop_sensitive": ["boolean"],
+        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
+        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
+        "weighted": [StrOptions({"both", "task", "penalty"})],
+        "encoder": [None, callable],
+        "hidden_layer_sizes": ["array-like", Integral],
+        "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "callbacks": [None, list, tuple],
+        "device": [str],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
 
     constraint: str
     encoder: nn.Module | Callable[[], nn.Module] | None
