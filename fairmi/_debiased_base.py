@@ -121,6 +121,12 @@ class DebiasedNetworks(NetworkEstimator):
         """Return the log odds of the second class, where there are two."""
         return 0.0
 
+    def _targets(
+        self, given: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+    ) -> np.ndarray | None:
+        """Return what all rows of a fit learn in place of y, (n, K), if it is not y."""
+        return None
+
     def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
         """Return what is added to the scores in training, (n, K)."""
         return None
@@ -289,6 +295,7 @@ class DebiasedNetworks(NetworkEstimator):
             ("class_weight", isinstance(class_weight, str), "a dict of weights"),
             ("prior_correction", getattr(self, "prior_correction", False), "False"),
             ("warm_start", self.warm_start, "False"),
+            ("teacher", not isinstance(getattr(self, "teacher", None), str | None), '"auto"'),
         ):
             if refused:
                 raise ValueError(
@@ -321,6 +328,7 @@ class DebiasedNetworks(NetworkEstimator):
         reducer = active_reducer()  # shards differ, and settings must not
         encoder, rows = self._encoded(given, encoder)
         task = reducer.of_first(lambda: self._task(given, rows, goes_on=goes_on))
+        targets = None if in_parts else self._targets(given, encoder, rows, seed)
         device = device_of(self.device)
         trunk = self._trunk(rows, device, goes_on=goes_on)
         config = network_config(
@@ -331,6 +339,7 @@ class DebiasedNetworks(NetworkEstimator):
             n_rows=None if in_parts else reducer.total(len(rows.codes)),
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
             own_encoder=trunk is not None,
+            taught=targets is not None,
             log_odds=reducer.of_first(lambda: self._log_odds(given)),
             penalty=penalty_of(self.penalty),
             device=device,
@@ -350,6 +359,7 @@ class DebiasedNetworks(NetworkEstimator):
             n_labels=n_labels,
             device=device,
             offsets=self._offsets(given, rows),
+            targets=targets,
             earlier_counts=self.sensitive_counts_ if in_parts and goes_on else None,
             totals=rows.totals + before if in_parts else reducer.total(rows.totals),
         )

@@ -16,9 +16,12 @@ from fairmi._data.sensitive import check_certain
 from fairmi._data.tables import Header
 from fairmi._debiased_base import DebiasedNetworks, UserRows
 from fairmi._network_base import NetworkClassifier
-from fairmi._sklearn_compat import StrOptions
+from fairmi._sklearn_compat import HasMethods, StrOptions, safe_indexing
 from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
+from fairmi.boosting.base import fitted_base, scores_of_base, setting_of
+from fairmi.boosting.teacher import boosted_targets
 from fairmi.core.task import Classes, Scaled, log_odds
+from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
@@ -81,6 +84,14 @@ default="demographic_parity"
         Whether to add log p(y | c) - log p(y), counted on the rows of the fit, to the scores while
         training, so that these need not tell what c alone tells of y [4]_. It is for training rows
         in which c tells y and later rows in which it doesn't; groups alone.
+    teacher : "auto", classifier or None, default=None
+        What says how likely each class is in the rows of the fit, which the networks then learn in
+        place of y, without y's noise [5]_; try "auto" on tables of a few thousand rows. None
+        learns y. "auto" is boosting, by trees that did not see the row; it is y on 20,000 distinct
+        rows or more, in tables of more than a million values and sparse ones, where boosting tells
+        nothing, and where an `encoder` of your own, a `prior_correction`, `partial_fit` or several
+        processes train the networks. A classifier with `predict_proba` is fitted to five parts in
+        turn, or taken as it is inside a `sklearn.frozen.FrozenEstimator`.
     encoder : torch.nn.Module or callable, default=None
         A module of your own in place of the hidden layers, or a callable that makes one under the
         fit's seed. It maps rows (B, ...) of X to features (B, H); a layer from these to Z, the
@@ -111,7 +122,8 @@ default="demographic_parity"
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" gives 256, and 128 for an `encoder` of your own.
     learning_rate : float or "auto", default="auto"
-        Largest step of the optimiser. "auto" gives 0.01, and 0.002 for an `encoder` of your own.
+        Largest step of the optimiser. "auto" gives 0.01, 0.02 where a `teacher`
+        teaches, and 0.002 for an `encoder` of your own.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay (AdamW) of the layer that reads X, or of the matrices of `encoder`.
         "auto" gives 0.3 up to 1,000 distinct rows, 0.6 from 30,000 on, and between them a value by
@@ -190,6 +202,8 @@ default="demographic_parity"
     .. [3] R. Caruana, "Multitask Learning", 1997, doi 10.1023/A:1007379606734.
     .. [4] Y. Hong, E. Yang, "Unbiased Classification through Bias-Contrastive and Bias-Balanced
        Learning", NeurIPS 2021.
+    .. [5] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network",
+       arXiv 1503.02531.
 
     Examples
     --------
@@ -212,6 +226,7 @@ default="demographic_parity"
         "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "prior_correction": ["boolean"],
+        "teacher": [None, StrOptions({"auto"}), HasMethods(["fit", "predict_proba"])],
     }
 
     def __init__(
@@ -228,6 +243,7 @@ default="demographic_parity"
         weighted: str = "both",
         class_weight: dict[Hashable, float] | str | None = None,
         prior_correction: bool = False,
+        teacher: Any = None,
         encoder: nn.Module | Callable[[], nn.Module] | None = None,
         hidden_layer_sizes: int | Sequence[int] = (128,),
         n_components: int | str = "auto",
@@ -256,6 +272,7 @@ default="demographic_parity"
         self.weighted = weighted
         self.class_weight = class_weight
         self.prior_correction = prior_correction
+        self.teacher = teacher
         self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.n_components = n_components
@@ -312,9 +329,24 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
+        self._check_parameters()
+        self._check_teacher("partial_fit", refused=True)
         rows = UserRows(X, y, sensitive_features, sample_weight)
         given = self._train_part(rows, classes=classes, sensitive_values=sensitive_values)
         return self._warn(given)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._check_teacher("an encoder of your own", refused=self.encoder is not None)
+        self._check_teacher("prior_correction=True", refused=self.prior_correction)
+
+    def _check_teacher(self, by: str, *, refused: bool) -> None:
+        """Raise ValueError of a teacher of the user's where networks learn y."""
+        if refused and self.teacher is not None and not isinstance(self.teacher, str):
+            raise ValueError(
+                f"teacher={self.teacher!r} is not read by {by}, which learns y; give "
+                'teacher="auto" or None.'
+            )
 
     def _read_rows(self, rows: UserRows, earlier: Header | None = None) -> FitInput:
         known = None if earlier is None else (earlier, self.classes_)
@@ -340,6 +372,27 @@ default="demographic_parity"
 
     def _log_odds(self, given: FitInput) -> float:
         return log_odds(given.codes, given.task_weights) if len(given.classes) == 2 else 0.0
+
+    def _targets(
+        self, given: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+    ) -> np.ndarray | None:
+        from fairmi.networks.reducer import active_reducer
+
+        several = active_reducer().n_shards > 1
+        if self.teacher is None or several or self.encoder is not None or self.prior_correction:
+            return None
+        n_classes = len(given.classes)
+        if not isinstance(self.teacher, str):
+            X, y = safe_indexing(given.features, rows.origin), given.classes[rows.codes]
+            with setting_of(self.teacher):
+                _, scores = fitted_base(
+                    self.teacher, X, y, rows.task_weights, seed, scores_of_base, name="teacher"
+                )
+            return Classes(n_classes).mean(scores)
+        if encoder is None or rows.layout is None:
+            return None
+        x, n_categories = encoder.codes(rows.x)
+        return boosted_targets(x, n_categories, rows.codes, n_classes, rows.task_weights, seed)
 
     def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
         if not self.prior_correction:

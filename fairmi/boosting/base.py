@@ -102,6 +102,28 @@ def cross_fit(
         Whether the scores of a row are those of trees that did not see it; needs each fold to be
         held out.
     """
+    n_rounds, scores = held_out_rounds(
+        rows, y, weights, task, config, rng, n_folds=n_folds, n_held_out=n_held_out
+    )
+    base = boost(rows, y, weights, task, replace(config, max_iter=n_rounds), rng)
+    return Base(base.trees, scores) if out_of_fold else base
+
+
+def held_out_rounds(
+    rows: Binned,
+    y: np.ndarray,
+    weights: np.ndarray,
+    task: Task,
+    config: TreeConfig,
+    rng: np.random.Generator,
+    *,
+    n_folds: int,
+    n_held_out: int,
+) -> tuple[int, np.ndarray]:
+    """Return how many rounds are best on held-out rows, and the scores (n, K) of these rows then.
+
+    As in `cross_fit`.
+    """
     order, target = fold_order(y, rng), task.target(y)
     folds = [
         _Fold(rows, y, weights, task, config, rng, held_out=np.sort(order[k::n_folds]))
@@ -120,8 +142,7 @@ def cross_fit(
             break
         for fold in folds:
             fold.round()
-    base = boost(rows, y, weights, task, replace(config, max_iter=n_rounds), rng)
-    return Base(base.trees, best) if out_of_fold else base
+    return n_rounds, best
 
 
 def averaged(
@@ -265,6 +286,7 @@ def fitted_base(
     weights: np.ndarray,
     seed: int,
     scores_of: Callable[[Any, Any], np.ndarray],
+    name: str = "base",
 ) -> tuple[Any, np.ndarray]:
     """Return a base that is fitted, and its scores of the rows, (n, K).
 
@@ -282,6 +304,8 @@ def fitted_base(
         Takes the place of each `random_state` of the base that is None.
     scores_of : callable
         A fitted base and rows -> scores.
+    name : str, default="base"
+        The parameter that it is, for errors.
 
     Raises
     ------
@@ -291,11 +315,11 @@ def fitted_base(
     if isinstance(base, FrozenEstimator):
         if is_classifier(base) and not np.array_equal(base.classes_, np.unique(y)):
             raise ValueError(
-                f"base={base!r} was fitted to the classes {list(base.classes_)}, but y has "
-                f"{list(np.unique(y))}; give a base of the same classes."
+                f"{name}={base!r} was fitted to the classes {list(base.classes_)}, but y has "
+                f"{list(np.unique(y))}; give one of the same classes."
             )
         return base, scores_of(base, X)
-    fitted = fitted_copy(base, "base", X, y, weights, seed)
+    fitted = fitted_copy(base, name, X, y, weights, seed)
     splitter = KFold(min(_N_FOLDS, len(y)), shuffle=True, random_state=seed)
     if is_classifier(base):
         rarest = int(np.unique(y, return_counts=True)[1].min())
@@ -304,7 +328,7 @@ def fitted_base(
         splitter = StratifiedKFold(min(_N_FOLDS, rarest), shuffle=True, random_state=seed)
     parts = []
     for seen, other in splitter.split(y, y):
-        part = fitted_copy(base, "base", X, y, weights, seed, seen)
+        part = fitted_copy(base, name, X, y, weights, seed, seen)
         parts.append((other, scores_of(part, safe_indexing(X, other))))
     scores = np.empty((len(y), parts[0][1].shape[1]))
     for other, of_part in parts:

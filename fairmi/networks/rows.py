@@ -105,7 +105,7 @@ class Batch:
 
     `x` (B, P); `y` (B,) codes of classes, or numbers; `task_weights` (1, B); `sensitive` has one
     record for each attribute that is penalised by itself; `offsets` (B, K), if any, are added to
-    the scores.
+    the scores; `targets` (B, K), if any, are learned in place of y.
     """
 
     x: Tensor
@@ -113,6 +113,7 @@ class Batch:
     task_weights: Tensor
     sensitive: tuple[SensitiveBatch, ...]
     offsets: Tensor | None = None
+    targets: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class TrainingRows:
     task_weights: Tensor
     sensitive: tuple[SensitiveBatch, ...]
     offsets: Tensor | None = None
+    targets: Tensor | None = None
     counts: np.ndarray | None = None
     totals: np.ndarray | None = None
 
@@ -154,6 +156,7 @@ class TrainingRows:
             task_weights=self.task_weights.index_select(1, index),
             sensitive=tuple(attribute.take(index) for attribute in self.sensitive),
             offsets=None if self.offsets is None else self.offsets.index_select(0, index),
+            targets=None if self.targets is None else self.targets.index_select(0, index),
         )
 
     def first(self, n_rows: int) -> Batch:
@@ -172,6 +175,7 @@ def training_rows(
     n_labels: int,
     device: torch.device,
     offsets: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
     earlier_counts: np.ndarray | None = None,
     totals: np.ndarray,
 ) -> TrainingRows:
@@ -189,6 +193,8 @@ def training_rows(
     device : torch.device
     offsets : ndarray of shape (N, K)
         Added to the scores in the task loss.
+    targets : ndarray of shape (N, K)
+        Probabilities of the scored classes, in place of y in the task loss.
     earlier_counts : ndarray of shape (S, sum of G)
         Summed weights of a stream's rows before these, attribute by attribute.
     totals : ndarray of shape (3,)
@@ -230,6 +236,7 @@ def training_rows(
         task_weights=_tensor(rows.task_weights * scale[0], device, torch.float32)[None],
         sensitive=tuple(sensitive),
         offsets=None if offsets is None else _tensor(offsets, device, torch.float32),
+        targets=None if targets is None else _tensor(targets, device, torch.float32),
         counts=counts,
         totals=totals,
     )

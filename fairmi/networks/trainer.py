@@ -247,21 +247,25 @@ def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tens
 def task_loss(scores: Tensor, batch: Batch, task: Classes | Scaled | None = None) -> Tensor:
     """Return the weighted mean loss for each model, (M,), of scores (M, B, K).
 
-    That is the cross-entropy in nats, where one score is that of the second class of two; of a
-    quantity the share of the loss of the best constant.
+    That is the cross-entropy in nats, against classes or their probabilities, where one score is
+    that of the second class of two; of a quantity the share of the loss of the best constant.
     """
     if batch.offsets is not None:
         scores = scores + batch.offsets
     if isinstance(task, Scaled):
         losses = quantity_losses(task.quantity, scores[..., 0], batch.y)
     elif scores.shape[2] == 1:
-        target = batch.y.to(scores.dtype).expand(scores.shape[:2])
+        of_second = batch.y.to(scores.dtype) if batch.targets is None else batch.targets[:, 0]
+        target = of_second.expand(scores.shape[:2])
         losses = nn.functional.binary_cross_entropy_with_logits(
             scores[..., 0], target, reduction="none"
         )
     else:
+        by_class = scores.transpose(1, 2)
         target = batch.y.expand(scores.shape[:2])
-        losses = nn.functional.cross_entropy(scores.transpose(1, 2), target, reduction="none")
+        if batch.targets is not None:
+            target = batch.targets.t().expand_as(by_class)
+        losses = nn.functional.cross_entropy(by_class, target, reduction="none")
     weights = batch.task_weights
     total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
     mean = (losses * weights).sum(1) / total

@@ -23,7 +23,8 @@ class EncodedRows:
 
     `x` has the bin positions of a table (n, n_columns), which `layout` spreads out; of a sparse
     table, whose layout is None, the encoded rows; of rows of any shape what reads them. `codes`
-    (n,) are those of classes, or numbers.
+    (n,) are those of classes, or numbers. `origin` (n,) says which row of the fit each was, None
+    of rows of any shape, which are all of them.
     """
 
     x: Any
@@ -32,6 +33,7 @@ class EncodedRows:
     task_weights: np.ndarray
     penalty_weights: np.ndarray
     layout: Layout | None
+    origin: np.ndarray | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -59,6 +61,7 @@ def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
         task_weights=weights[:, 0],
         penalty_weights=weights[:, 1],
         layout=encoder.layout_,
+        origin=kept,
     )
 
 

@@ -140,6 +140,22 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             np.empty((X.shape[0], len(columns)), dtype=np.float32),
         )
 
+    def codes(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `positions` of a table as trees read them, and the categories of each column.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_rows, n_columns), float64
+            NaN where a value is missing. In order those of a number are what it is.
+        n_categories : ndarray of shape (n_columns,)
+            0 for a column of numbers.
+        """
+        known = [getattr(column, "categories", ()) for column in self.columns_ or ()]
+        n_categories = np.array([len(categories) for categories in known])
+        codes = positions.astype(np.float64)
+        codes[codes < 0] = np.nan
+        return codes, n_categories
+
     def transform(self, X: TableLike) -> Any:
         """Return the encoded rows: ndarray (n_rows, n_encoded) float32, or csr_array if sparse."""
         return self.expand(self.positions(X))

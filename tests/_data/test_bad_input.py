@@ -62,6 +62,7 @@ PARAMETERS = {
     "weighted": ["loss", None],
     "class_weight": ["even", 2, {7: 1}, {0: -1}, {0: "x"}, {1: np.inf}],
     "prior_correction": ["yes", None],
+    "teacher": ["boosting", 3, len, True],
     "encoder": [3, "cnn", (64,)],
     "hidden_layer_sizes": [
         (0,),
@@ -78,7 +79,7 @@ PARAMETERS = {
         (np.nan,),
     ],
     "n_components": [0, -1, 1.5, "3", "Auto", None],
-    "n_levels": [1, 0, 2.5, "3"],
+    "n_levels": [1, 0, 2.5, "3", "Auto"],
     "n_estimators": [0, -1, 2.5, "3", None],
     "n_critic_steps": [0, 1.5, "3", "auto", None],
     "max_iter": [0, -1, 1.5, "3", "Auto", None],
