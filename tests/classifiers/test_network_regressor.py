@@ -108,6 +108,15 @@ def test_one_lam_serves_every_unit_of_y():
     np.testing.assert_allclose(other, 8 * one + 2**20, atol=1e-3 * other.std())
 
 
+def test_one_lam_serves_a_y_of_little_noise_and_of_much():
+    """A nat is weighed against what X explains: the same λ leaves the groups as far apart."""
+    left = []
+    for noise in (0.3, 3.0):
+        y = MEAN + noise * np.random.default_rng(2).normal(size=1500)
+        left.append(ks(model(lam=2.0).fit(X, y, sensitive_features=S).predict(X), S))
+    assert left[1] > 0.75 * left[0]  # .93 where it was measured; .58 against the whole loss
+
+
 def test_quantile_is_predicted():
     fitted = model(loss="quantile", quantile=0.8, lam=2.0).fit(X, Y, sensitive_features=S)
     assert np.mean(fitted.predict(X) >= Y) == pytest.approx(0.8, abs=0.05)
