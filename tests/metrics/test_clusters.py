@@ -197,6 +197,7 @@ def test_variance_of_clusters_is_that_of_their_sums_times_g_over_g_less_one():
     score = Score(0.5, np.array([1.0, 2.0, -4.0, 1.0]), np.zeros((4, 1)))
     assert score.standard_error() == pytest.approx(np.sqrt(22))
     assert score.standard_error(np.array([7, 7, 9, 3])) == pytest.approx(np.sqrt(26 * 3 / 2))
+    assert score.standard_error(np.array([7, 7, 9, 9])) == pytest.approx(np.sqrt(18 * 2))
 
 
 def test_few_or_unlike_rows_get_no_interval_but_a_reason():
