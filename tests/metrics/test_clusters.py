@@ -153,18 +153,21 @@ def test_no_cluster_is_split_over_folds(kind):
 
 def test_clusters_exchange_their_targets_whole():
     rng = np.random.default_rng(2)
-    owner = np.array([0, 1, 0, 1, 2, 2, 3])
-    varied = np.arange(7.0)[:, None]
+    owner = np.array([0, 1, 0, 1, 2, 2, 3, 4, 4, 4])
+    varied = np.arange(10.0)[:, None]
     seen = {tuple(varied[exchange(owner, varied)(rng), 0]) for _ in range(60)}
-    assert len(seen) == 6  # the orders of three clusters of two rows; that of one row stays
-    assert all(row[6] == 6 for row in seen)
-    assert (2.0, 0.0, 4.0, 1.0, 3.0, 5.0, 6.0) not in seen
-    assert (1.0, 0.0, 3.0, 2.0, 4.0, 5.0, 6.0) in seen
+    assert len(seen) == 6  # the orders of three clusters of two rows; those of one and three stay
+    assert all(row[6:] == (6, 7, 8, 9) for row in seen)
+    assert (2.0, 0.0, 4.0, 1.0, 3.0, 5.0) not in {row[:6] for row in seen}
+    assert (1.0, 0.0, 3.0, 2.0, 4.0, 5.0) in {row[:6] for row in seen}
     same = owner[:, None] * 1.0
+    of_one_row = set()
     for _ in range(20):
         given = same[exchange(owner, same)(rng), 0]
-        assert all(len(set(given[owner == k])) == 1 for k in range(4))
-        assert sorted(given[[0, 1, 4, 6]]) == [0, 1, 2, 3]
+        assert all(len(set(given[owner == k])) == 1 for k in range(5))
+        assert sorted(given[[0, 1, 4, 6, 7]]) == [0, 1, 2, 3, 4]
+        of_one_row.add(given[6])
+    assert len(of_one_row) > 1  # one target a cluster: clusters of any size exchange theirs
 
 
 def test_clusters_of_any_kind_are_taken():
