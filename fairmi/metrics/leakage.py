@@ -205,7 +205,7 @@ def leakage_score(
         clusters=clusters,
         random_state=random_state,
     )
-    parts = [part for _, part in sample.strata(given)] if given is None else _usable(sample, given)
+    parts = _usable(sample, given)
     scores = [
         [
             _score(aspect, by_fold)
@@ -372,8 +372,6 @@ def leakage_report(
         clusters=clusters,
         random_state=random_state,
     )
-    if given is None:
-        return leakage_of(sample, [sample], probe=probe, n_jobs=n_jobs)
     return leakage_of(sample, _usable(sample, given), probe=probe, n_jobs=n_jobs)
 
 
@@ -397,8 +395,10 @@ def leakage_of(
     return _combined(reports, share / share.sum(), whole.target)
 
 
-def _usable(sample: Sample, given: SensitiveLike) -> list[Sample]:
-    """Return the rows of each label in which there is something to tell apart."""
+def _usable(sample: Sample, given: SensitiveLike | None) -> list[Sample]:
+    """Return the rows of each label in which there is something to tell apart; all without."""
+    if given is None:
+        return [sample]
     usable, left_out = [], []
     for value, part in sample.strata(given):
         counts = np.unique(part.target.values, return_counts=True)[1]
