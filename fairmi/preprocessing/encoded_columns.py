@@ -212,30 +212,28 @@ def categorical_column(
     Where there are more than `max_categories`, those of the largest weight are kept, and the last
     stands for the rest.
     """
-    codes, found = pd.factorize(values)  # -1 where one is missing
-    shared = np.flatnonzero(shared_categories(codes, len(found)))
-    unread = bool(np.isin(codes, shared, invert=True).any())
-    rest = len(shared) > max_categories
+    ranked, unread = shared_categories(values, weights)
+    rest = len(ranked) > max_categories
     if rest:
-        sums = np.bincount(codes[codes >= 0], weights[codes >= 0], minlength=len(found))
-        ranked = sorted(shared, key=lambda k: (-sums[k], str(found[k])))
-        shared = np.array(ranked[: max_categories - 1], dtype=np.int64)
-        unread = bool((codes < 0).any())
-    categories = np.empty(len(shared) + rest, dtype=object)
-    categories[: len(shared)] = sorted((found[k] for k in shared), key=str)
-    return CategoricalColumn(name, categories, unread, rest)
+        ranked, unread = ranked[: max_categories - 1], pd.isna(values)
+    categories = np.empty(len(ranked) + rest, dtype=object)
+    categories[: len(ranked)] = sorted(ranked, key=str)
+    return CategoricalColumn(name, categories, bool(unread.any()), rest)
 
 
-def shared_categories(codes: np.ndarray, n_categories: int) -> np.ndarray:
-    """Return which categories two rows have or more, (n_categories,) bool, whatever rows weigh.
+def shared_categories(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the categories that two rows have or more, the heaviest first, (n_categories,).
 
-    Parameters
-    ----------
-    codes : ndarray of int of shape (n_rows,)
-        -1 where a value is missing.
-    n_categories : int
+    And which rows have none of them, (n_rows,) bool.
     """
-    return np.bincount(codes[codes >= 0], minlength=n_categories) > 1
+    codes, found = pd.factorize(values)  # -1 where one is missing
+    present = codes >= 0
+    counts = np.bincount(codes[present], minlength=len(found))
+    sums = np.bincount(codes[present], weights[present], minlength=len(found))
+    ranked = sorted(np.flatnonzero(counts > 1), key=lambda k: (-sums[k], str(found[k])))
+    categories = np.empty(len(ranked), dtype=object)
+    categories[:] = [found[k] for k in ranked]
+    return categories, np.isin(codes, ranked, invert=True)
 
 
 _MIN_ROWS_IN_BIN = 20
@@ -387,7 +385,9 @@ def learn_columns(
     columns: dict[str, Any] = {"names": [], "categories": [], "n_categories": [], "dates": []}
     codes = []
     for j, (name, values, is_date) in enumerate(with_calendar(X, last=True)):
-        known = _by_frequency(values) if values.dtype == object else None
+        known = None
+        if values.dtype == object:
+            known, _ = shared_categories(values, np.ones(len(values)))
         size = 0 if known is None else min(len(known), max_categories)
         codes.append(values if known is None else _codes(values, known, size))
         columns["names"].append(name)
@@ -465,13 +465,3 @@ def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:
     index = pd.Index(categories, dtype=object)
     places = index.get_indexer(pd.Index(values, dtype=object))
     return np.where(places < 0, np.nan, np.minimum(places, size - 1))
-
-
-def _by_frequency(values: np.ndarray) -> np.ndarray:
-    codes, found = pd.factorize(values)
-    counts = np.bincount(codes[codes >= 0], minlength=len(found))
-    shared = np.flatnonzero(shared_categories(codes, len(found)))
-    ranked = sorted(shared, key=lambda k: (-counts[k], str(found[k])))
-    categories = np.empty(len(ranked), dtype=object)
-    categories[:] = [found[k] for k in ranked]
-    return categories
