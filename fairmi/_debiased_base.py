@@ -339,7 +339,6 @@ class DebiasedNetworks(NetworkEstimator):
             n_rows=None if in_parts else reducer.total(len(rows.codes)),
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
             own_encoder=trunk is not None,
-            taught=targets is not None,
             log_odds=reducer.of_first(lambda: self._log_odds(given)),
             penalty=penalty_of(self.penalty),
             device=device,

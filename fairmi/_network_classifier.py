@@ -122,8 +122,7 @@ default="demographic_parity"
     batch_size : int or "auto", default="auto"
         Rows of a step. "auto" gives 256, and 128 for an `encoder` of your own.
     learning_rate : float or "auto", default="auto"
-        Largest step of the optimiser. "auto" gives 0.01, 0.02 where a `teacher`
-        teaches, and 0.002 for an `encoder` of your own.
+        Largest step of the optimiser. "auto" gives 0.01, and 0.002 for an `encoder` of your own.
     weight_decay : float or "auto", default="auto"
         Decoupled weight decay (AdamW) of the layer that reads X, or of the matrices of `encoder`.
         "auto" gives 0.3 up to 1,000 distinct rows, 0.6 from 30,000 on, and between them a value by

@@ -38,8 +38,6 @@ _MAX_UNITS = 8
 # Units of an open Z, as in the published procedure; and what trains a module of the user's.
 _OPEN_UNITS = 64
 _RATE, _OWN_RATE = 0.01, 2e-3
-# Of networks that learn from a teacher: without y's noise they can move faster.
-_TAUGHT_RATE = 0.02
 _OWN_DECAY = 0.01
 # More than fit in memory: the error comes before the operating system ends the process.
 _MAX_WEIGHTS = 1_000_000_000
@@ -122,7 +120,6 @@ def network_config(
     n_inputs: int,
     task: Classes | Scaled,
     own_encoder: bool = False,
-    taught: bool = False,
     log_odds: float = 0.0,
     **resolved: Any,
 ) -> NetworkConfig:
@@ -139,8 +136,6 @@ def network_config(
     task : Classes or Scaled
     own_encoder : bool
         Whether a trunk of the user's comes before the networks: all models share it.
-    taught : bool
-        Whether they learn from a teacher in place of y.
     log_odds : float
         Those of the second class of two. Where one is rare, regularisation is that of fewer rows.
     **resolved
@@ -166,7 +161,7 @@ def network_config(
         "n_components": _OPEN_UNITS if n_levels is None else min(n_units, _MAX_UNITS),
         "dropout": _by_rows(_DROPOUT, n_telling),
         "batch_size": batch_size,
-        "learning_rate": _OWN_RATE if own_encoder else _TAUGHT_RATE if taught else _RATE,
+        "learning_rate": _OWN_RATE if own_encoder else _RATE,
         "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
         "max_iter": _epochs(n_batches(n_rows or 1, batch_size), min_steps),
     }

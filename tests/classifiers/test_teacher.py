@@ -62,7 +62,7 @@ def test_targets_are_those_of_trees_that_did_not_see_the_row():
         p = boosted_targets(X, none, y, 2, weights, seed=0)
         return 0.5 if p is None else roc_auc_score(y, p[:, 0])
 
-    assert 0.65 < told(Y) < 0.85  # measured 0.77 to 0.78 over seeds 0 to 3
+    assert 0.65 < told(Y) < 0.85  # measured 0.75 to 0.79 over seeds 0 to 3
     assert np.mean([told(RANDOM.permutation(Y)) for _ in range(8)]) < 0.56  # measured 0.50 to 0.52
     p = boosted_targets(X, none, THREE, 3, weights, seed=0)
     np.testing.assert_allclose(p.sum(axis=1), 1)
@@ -123,9 +123,10 @@ def test_networks_follow_a_teacher_of_the_users():
     other = (X[:, 1] > 0).astype(int)
     frozen = FrozenEstimator(LogisticRegression(C=100).fit(X, other))
     model = fitted(frozen, max_iter=60)
-    assert (model.predict(X) == other).mean() > 0.9  # measured 0.97 to 0.99 over seeds 0 to 4
+    assert (model.predict(X) == other).mean() > 0.9  # measured 0.99 over seeds 0 to 4
     fresh = fitted(LogisticRegression(), max_iter=60)
-    assert (fresh.predict(X) == LogisticRegression().fit(X, Y).predict(X)).mean() > 0.9
+    plain = LogisticRegression().fit(X, Y)
+    assert (fresh.predict(X) == plain.predict(X)).mean() > 0.9  # measured 0.95 to 0.98
 
 
 def test_a_teacher_that_is_not_read_or_can_not_teach_is_refused():
