@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics import (
@@ -13,9 +14,9 @@ from fairmi.metrics import (
     leakage_score,
     mutual_information_report,
 )
-from fairmi.metrics._cross_fit import Score
+from fairmi.metrics._cross_fit import Sample, Score, fold_scores
 from fairmi.metrics._rows import as_target, exchange
-from fairmi.metrics.probes import split_rows
+from fairmi.metrics.probes import choose_probes, split_rows
 
 
 def persons(n_persons=100, n_rows=10, seed=0, leak=0.0):
@@ -228,6 +229,18 @@ def test_rows_that_are_all_given_several_times_over_get_a_warning():
         certify(np.repeat(Z, 10), np.repeat(group, 10))
     with pytest.warns(UserWarning, match="6000 of 6000 rows equal another row"):
         certify(np.repeat(rng.normal(size=3_000), 2), np.arange(6_000) // 2 % 2)
+
+
+def test_an_interval_knows_that_errors_are_taken_from_a_folds_own_score():
+    """60 rows in five folds: six of each group in a fold, one of which its own score costs."""
+    Z, group = np.random.default_rng(9).normal(size=(60, 2)), np.arange(60) % 2
+    found = leakage_report(Z, group, probe="linear", random_state=0)
+    sample = Sample.make(Z, group, kind="auto", cv=5, random_state=0)
+    probes = choose_probes("linear", sample.target)
+    [scores] = fold_scores(sample, sample.cross_fitted(probes, None))
+    error = np.sqrt(2) * np.linalg.norm([score.standard_error() for score in scores]) / 5
+    expected = t.ppf(0.975, 29) * error * np.sqrt(6 / 5)
+    assert found.score - found.interval[0] == pytest.approx(expected)
 
 
 def test_the_best_of_seven_probes_gets_a_wider_interval():
