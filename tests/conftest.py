@@ -11,6 +11,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same examples each run", derandomize=True)
+settings.load_profile("same examples each run")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m leave tests out

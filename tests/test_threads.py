@@ -10,6 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from fairmi import MIDebiasedClassifier
 from fairmi._sklearn_compat import effective_n_threads
 from fairmi._threads import ROWS_OF_A_THREAD, threads_for
 from fairmi.dependence import NWJ
@@ -66,8 +67,9 @@ def test_a_critic_trains_on_one_thread(monkeypatch):
     monkeypatch.setattr(NWJ, "critic_loss", noted)
     torch.set_num_threads(2)
     try:
-        Z, C = np.random.default_rng(0).normal(size=(2, 200))
-        NWJ().fit(Z, C, random_state=0)
+        X = np.random.default_rng(0).normal(size=(200, 2))
+        model = MIDebiasedClassifier(penalty="nwj", max_iter=1, random_state=0)
+        model.fit(X, X[:, 0] > 0, sensitive_features=X[:, 1])
         assert set(seen) == {1}
         assert torch.get_num_threads() == 2
     finally:

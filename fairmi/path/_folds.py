@@ -157,8 +157,9 @@ class HeldOut:
         if loss.mean() > _FAR * loss.std() / np.sqrt(len(loss)) + _LEAST:
             return True
         unit = self.y.std() if self.measure.name in _IN_UNITS_OF_Y else 1.0
-        # Predictions that fit y better on these rows show more of what y tells of the group.
-        return self.value(refit) - value > _FAR * error + _LEAST * unit
+        # The two models learned from different rows: each has an error of its own. And predictions
+        # that fit y better on these rows show more of what y tells of the group.
+        return self.value(refit) - value > _FAR * np.sqrt(2) * error + _LEAST * unit
 
 
 def fit_and_judge(

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._base import measures_information, notes_of_collapse
+from fairmi._base import notes_of_collapse
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
-from fairmi.dependence import PENALTIES
 from fairmi.exceptions import CollapseWarning
 
 # 1,000 rows of two groups, of which y is 1 in 1 and in 4 of 5: H(Y) = 0.6931, and
@@ -34,11 +33,6 @@ def warned(odds, lam):
     odds = np.asarray(odds, dtype=float)[:, None]
     ((_, message),) = notes_of_collapse(Classes(2), odds, Y, ONES, lam, cost_of_y=cost(10.0))
     return message
-
-
-def test_penalties_in_nats_are_those_that_estimate():
-    for name, penalty in PENALTIES.items():
-        assert measures_information(name) == hasattr(penalty, "estimate")
 
 
 def test_the_ceiling_is_entropy_over_information():

@@ -18,9 +18,7 @@ from scipy.sparse import csr_array
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 from fairmi.networks.trainer import Trainer
 
-MANY = settings(
-    max_examples=500, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+MANY = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SCALARS = st.one_of(
     st.none(),

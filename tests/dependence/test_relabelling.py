@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fairmi.dependence import SensitiveBatch
 from fairmi.dependence.counts import LevelTable, exact_bound
 
-MANY = settings(max_examples=500, derandomize=True, deadline=None)
+MANY = settings(max_examples=500, deadline=None)
 
 
 @st.composite

@@ -34,7 +34,7 @@ def content(x, rest, weights):
 
 @pytest.mark.slow
 @given(tables())
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_distinct_rows_are_kept_once_with_their_summed_weight(table):
     x, rest, weights = table
     kept, merged = merge_rows(x, rest, weights)
@@ -46,7 +46,7 @@ def test_distinct_rows_are_kept_once_with_their_summed_weight(table):
 
 @pytest.mark.slow
 @given(tables(), st.randoms(use_true_random=False))
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_what_is_kept_depends_on_neither_order_nor_repetition(table, random):
     x, rest, weights = table
     kept, merged = merge_rows(x, rest, weights)
@@ -62,7 +62,7 @@ def test_what_is_kept_depends_on_neither_order_nor_repetition(table, random):
 
 @pytest.mark.slow
 @given(tables())
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_sparse_rows_merge_as_dense_ones(table):
     x, rest, weights = table
     x = x + np.float32(0)

@@ -59,7 +59,7 @@ def forms(frame):
 
 @pytest.mark.slow
 @given(frames())
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_type_index_and_names_leave_no_trace(table):
     frame, y = table
     expected = encode(frame, y)
@@ -74,7 +74,7 @@ def test_type_index_and_names_leave_no_trace(table):
 
 @pytest.mark.slow
 @given(frames(), st.randoms(use_true_random=False))
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_order_of_rows_leaves_no_trace(table, random):
     frame, y = table
     order = list(range(len(frame)))
@@ -85,7 +85,7 @@ def test_order_of_rows_leaves_no_trace(table, random):
 
 @pytest.mark.slow
 @given(frames(), st.data())
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
     frame, y = table
     sizes = st.lists(st.integers(1, 2), min_size=len(y), max_size=len(y))
@@ -99,7 +99,7 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(table, data):
 
 @pytest.mark.slow
 @given(hnp.arrays(np.float64, st.integers(30, 80), elements=st.floats(-1e6, 1e6, width=32)))
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_numeric_column_is_spanned_exactly_and_in_order(values):
     y = (values > np.median(values)).astype(int)
     encoder = TableEncoder().fit(values[:, None], y)
@@ -195,7 +195,7 @@ def test_sparse_table_stays_sparse_and_is_scaled_to_size_one():
 
 @pytest.mark.slow
 @given(frames())
-@settings(max_examples=100, derandomize=True, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_table_spread_out_by_batches_is_what_transform_gives(table):
     frame, y = table
     encoder = TableEncoder().fit(frame, y)
@@ -206,7 +206,7 @@ def test_a_table_spread_out_by_batches_is_what_transform_gives(table):
 
 
 @given(st.integers(2, 20), st.data())
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_value_just_before_a_knot_stays_before_it(n_knots, data):
     edges = st.floats(-1e6, 1e6, allow_subnormal=False)
     knots = np.array(
