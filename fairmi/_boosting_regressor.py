@@ -84,8 +84,10 @@ default="squared_error"
         rows. Fewer make a tighter certificate and coarser predictions. None rounds nothing. At
         λ = 0 nothing is rounded.
     learning_rate, max_iter, max_leaf_nodes, min_samples_leaf, l2_regularization, max_features, \
-max_bins, n_encodings
+max_bins
         As in `MIBoostingClassifier`.
+    n_encodings : int, default=1
+        As there. Two gain nothing on the tables that were measured, and take longer.
     callbacks, verbose, random_state
         As in `MIBoostingClassifier`.
 
@@ -165,7 +167,7 @@ warnings_, history_, base_, columns_, trees_, channel_
         l2_regularization: float = 0.0,
         max_features: float = 1.0,
         max_bins: int = 255,
-        n_encodings: int = 2,
+        n_encodings: int = 1,
         callbacks: Callbacks = None,
         verbose: bool | int = False,
         random_state: int | RandomState | None = None,
