@@ -110,6 +110,33 @@ def leaks() -> Figure:
     return figure
 
 
+def representation() -> Figure:
+    """What boosting learns of y and of sex from Z: benchmarks/representation.py."""
+    rows = pd.read_csv(RESULTS / "representation.csv")
+    means = rows.groupby("method", sort=False)[["accuracy", "auc"]].mean()
+    shown = {
+        "X": ("X itself", (-8, 6)),
+        "CorrelationRemover": ("CorrelationRemover", (-8, -12)),
+        "transport, 8 units, noise 0.1, 160 steps": ("sliced transport, 8 units", (8, -3)),
+        "transport, 8 units, noise 0.1, 160 steps, 9 levels": ("9 levels", (-8, -12)),
+        "transport, 4 units, noise 0.1, 100 steps": ("4 units", (8, -3)),
+        "transport, 4 units, noise 0.1, 100 steps, 9 levels": ("4 units, 9 levels", (8, -3)),
+    }
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for method, (name, offset) in shown.items():
+        auc, accuracy = means.loc[method, ["auc", "accuracy"]]
+        axes.plot(auc, accuracy, "o", color="#0072b2" if "transport" in method else "#555555")
+        side = "left" if offset[0] > 0 else "right"
+        axes.annotate(name, (auc, accuracy), offset, textcoords="offset points", ha=side)
+    axes.set(xlabel="probe AUC of sex from Z (0.5: nothing left)", ylabel="accuracy from Z")
+    axes.set_title("Adult, training part, mean of 3 splits", loc="left")
+    axes.set(xlim=(0.5, 1.02))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "frontier": frontier,
     "decisions": decisions,
@@ -117,6 +144,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "visits": lambda: regression("visits", "d2"),
     "penalties": penalties,
     "leaks": leaks,
+    "representation": representation,
 }
 
 
