@@ -238,7 +238,8 @@ class BoostingEstimator(RepresentationEstimator):
 
     def _reporter(self, n_rounds: int) -> RoundReporter:
         callbacks = list(self.callbacks or ())
-        return RoundReporter(callbacks, show=bool(self.verbose), n_rounds=n_rounds)
+        show = bool(self.verbose)
+        return RoundReporter(callbacks, show=show, n_rounds=n_rounds, lam=self.lam)
 
     def _take(self, given: FitInput, learned: dict[str, Any]) -> Self:
         """Become the model of one λ of a training."""

@@ -151,10 +151,11 @@ class RoundReporter:
         *,
         show: bool,
         n_rounds: int,
+        lam: float,
     ) -> None:
         self.callbacks = callbacks
         self.history: list[dict[str, float]] = []
-        self.bar = tqdm(total=n_rounds, unit="round", desc="fairmi", disable=not show)
+        self.bar = tqdm(total=n_rounds, unit="round", desc=f"λ = {lam:g}", disable=not show)
         self.before: float | None = None
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -163,6 +164,9 @@ class BoundedSearch(
         self._validate_params()
         check_alone(type(self).__name__)
         estimator = clone(self._checked_estimator())
+        shown = last_step(estimator).get_params(deep=False).get("verbose", 0)
+        if self.verbose and shown:
+            last_step(estimator).set_params(verbose=0)  # bars of fits would run into the search's
         lams, n_finer = check_lams(self.lams, estimator), 0
         if isinstance(self.lams, int | np.integer) and self.lams >= _MIN_TO_REFINE:
             n_finer = int(self.lams) // 3
@@ -183,12 +187,17 @@ class BoundedSearch(
             candidates += self._trained(estimator, finer, rows, score, splits)
             candidates.sort(key=lambda candidate: candidate.lam)
         self.models_ = [candidate.model for candidate in candidates]
+        if self.verbose and shown:
+            for model in self.models_:
+                last_step(model).set_params(verbose=shown)
         self.lams_ = np.array([candidate.lam for candidate in candidates])
         self.cv_results_ = self._results(candidates, held_out)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.models_[0], name):
                 setattr(self, name, getattr(self.models_[0], name))
         self.set_operating_point(self.bound)
+        if self.verbose:
+            tqdm.write(self._choice(), file=sys.stderr)
         warn_again(last_step(self.model_).warnings_, stacklevel=2)
         return self
 
@@ -206,8 +215,14 @@ class BoundedSearch(
         jobs = [kept.delayed(fit_and_judge, "refit", *shared)]
         jobs += [kept.delayed(judge_fold, "fold", *shared, split, part=split) for split in splits]
         ended = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
-        shown = tqdm(ended, total=len(jobs), desc="fits", unit="fold", disable=not self.verbose)
-        (models, refit), *folds = list(shown)
+        results: list[Any] = []
+        with tqdm(total=len(jobs), desc="all rows", unit="fit", disable=not self.verbose) as bar:
+            for result in ended:
+                results.append(result)
+                bar.update()
+                if len(results) < len(jobs):
+                    bar.set_description(f"fold {len(results)} of {len(splits)}, {len(lams)} λ")
+        (models, refit), *folds = results
         return candidates_of(lams.tolist(), models, refit, folds)
 
     def _results(self, candidates: Sequence[Candidate], held_out: HeldOut) -> dict[str, Any]:
@@ -271,6 +286,17 @@ class BoundedSearch(
         if broken[first]:
             self._warn_of_refit(first)
         return self
+
+    def _choice(self) -> str:
+        """Return in a line what was chosen and why."""
+        _, mean, _, metric, error, _ = self.frontier_.columns
+        row = self.frontier_.iloc[self.best_index_]
+        within = f"within {self.bound_:g}" if row[metric] <= self.bound_ else "the least"
+        return (
+            f"λ = {self.lam_:g} of {len(self.lams_)}: {mean.removeprefix('mean_')} "
+            f"{row[mean]:.3f}, {metric} {row[metric]:.3f} "
+            f"± {row[error]:.3f} on held-out rows, {within}"
+        )
 
     def _warn_of_bound(self, metric: str, unfairness: float, floor: float) -> None:
         if floor > self.bound_:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -354,7 +355,10 @@ def test_groups_of_rows_stay_together_and_progress_is_shown(capsys):
         X, Y, sensitive_features=S, groups=together
     )
     assert [len(shared) for shared in splits] == [0, 0]
-    assert "3/3" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "fold 2 of 2, 2 λ" in shown
+    assert re.search(r"λ = \S+ of 2: accuracy 0.\d+, demographic_parity_difference 0.\d+ ±", shown)
 
 
 def test_a_fold_that_can_not_be_trained_is_named():
