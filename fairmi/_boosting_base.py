@@ -38,7 +38,7 @@ from fairmi.boosting.trees import Trees
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Comparison, check_group_weight
 from fairmi.core.task import Task
-from fairmi.exceptions import Note
+from fairmi.exceptions import Note, warn_of
 from fairmi.networks.reducer import check_alone
 from fairmi.preprocessing.encoded_columns import column_codes, learn_columns
 
@@ -145,11 +145,64 @@ class BoostingEstimator(RepresentationEstimator):
         self._check_parameters()
         return self._read(X, y, sensitive_features, sample_weight)
 
-    def _trained(self, given: FitInput) -> Self:
-        """Become the model of the rows at this estimator's λ."""
+    def fit(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        *,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
+        """Train on X, y and the sensitive features; a second fit starts anew.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
+            Numeric, boolean, categorical and text columns, missing values included.
+        y : array-like of shape (n_rows,)
+            Two or more classes, any labels; of a regressor finite numbers, for "poisson" and
+            "tweedie" none below 0, for "gamma" all above 0.
+        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
+(n_rows, n_sensitive), default=None
+            Groups, or continuous values: numbers of more than 20 distinct values, or floats of
+            more than two that are too rare for groups (one row, or fewer than 5 on average).
+            Several categorical columns make a group of each combination. May be None only where
+            `sensitive_columns` names columns of X.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
+            says; a weight of 2 is a row given twice, and of 0 a row left out.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
+            sensitive feature is missing in a row, or has fewer than two groups of two rows.
+        ValueError
+            If X, y, weights or a parameter can't be used; the message names it and the fix.
+        KeyboardInterrupt
+            If the fit was interrupted, once the trees so far are the model.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
+        SmallGroupWarning
+            If a row is the only one of its group; it trains the task alone.
+        CollapseWarning
+            If one class alone, or one value, is predicted; if the base explains nothing of y; or
+            if λ is so large that a constant has a lower loss than y itself, and the fitted model
+            is no better than one.
+        """
+        given = self._checked(X, y, sensitive_features, sample_weight)
+        warn_of(given.notes, stacklevel=2)
         lam, factors = given.plan.weigh(self.lam)
         (learned,) = self._learned(given, (lam,), factors)
-        return self._take(given, learned)
+        return self._take(given, learned)._warn(given)
 
     def fit_path(
         self,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from fairmi._base import (
@@ -25,7 +24,7 @@ from fairmi.boosting.training import TrainedTrees, TreeRows
 from fairmi.core.information import information_of_labels
 from fairmi.core.membership import Comparison, compare
 from fairmi.core.task import Classes
-from fairmi.exceptions import Note, warn_of
+from fairmi.exceptions import Note
 
 
 class MIBoostingClassifier(RepresentationClassifier, BoostingEstimator):
@@ -239,61 +238,6 @@ default="demographic_parity"
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
-
-    def fit(
-        self,
-        X: TableLike,
-        y: ArrayLike,
-        *,
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train on X, y and the sensitive features; a second fit starts anew.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
-            Numeric, boolean, categorical and text columns, missing values included.
-        y : array-like of shape (n_rows,)
-            Two or more classes, any labels.
-        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
-(n_rows, n_sensitive), default=None
-            Groups, or continuous values: numbers of more than 20 distinct values, or floats of
-            more than two that are too rare for groups (one row, or fewer than 5 on average).
-            Several categorical columns make a group of each combination. May be None only where
-            `sensitive_columns` names columns of X.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
-            says; a weight of 2 is a row given twice, and of 0 a row left out.
-
-        Returns
-        -------
-        MIBoostingClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        SensitiveFeaturesError
-            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
-            sensitive feature is missing in a row, or has fewer than two groups of two rows.
-        ValueError
-            If X, y, weights or a parameter can't be used; the message names it and the fix.
-        KeyboardInterrupt
-            If the fit was interrupted, once the trees so far are the model.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
-        SmallGroupWarning
-            If a row is the only one of its group; it trains the task alone.
-        CollapseWarning
-            If one class alone is predicted, or if λ is so large that a constant prediction has a
-            lower loss than y itself, and the fitted model is no better than one.
-        """
-        given = self._checked(X, y, sensitive_features, sample_weight)
-        warn_of(given.notes, stacklevel=2)
-        return self._trained(given)._warn(given)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from fairmi._base import Callbacks, RepresentationRegressor
@@ -20,7 +19,7 @@ from fairmi.boosting.penalties import READ_OFF_A_TABLE
 from fairmi.boosting.training import TrainedTrees, TreeRows
 from fairmi.core.membership import Comparison, Membership, compare, quantile_bins
 from fairmi.core.task import Quantity
-from fairmi.exceptions import Note, warn_of
+from fairmi.exceptions import Note
 
 _TINY = 1e-9
 
@@ -200,55 +199,6 @@ warnings_, history_, base_, columns_, trees_, channel_
         self.callbacks = callbacks
         self.verbose = verbose
         self.random_state = random_state
-
-    def fit(
-        self,
-        X: TableLike,
-        y: ArrayLike,
-        *,
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train on X, y and the sensitive features; a second fit starts anew.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
-            Numeric, boolean, categorical and text columns, missing values included.
-        y : array-like of shape (n_rows,)
-            Finite numbers; for "poisson" and "tweedie" none below 0, for "gamma" all above 0.
-        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
-(n_rows, n_sensitive), default=None
-            As in `MIBoostingClassifier.fit`.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
-            says; a weight of 2 is a row given twice, and of 0 a row left out.
-
-        Returns
-        -------
-        MIBoostingRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        SensitiveFeaturesError
-            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
-            sensitive feature is missing in a row, has one value, or a group of one row.
-        ValueError
-            If X, y, weights or a parameter can't be used; the message names it and the fix.
-        StoppedFitError, KeyboardInterrupt
-            If the fit diverged or was interrupted inside a search, which must not score it.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If a loss became non-finite or the rounds were interrupted; the trees so far are kept.
-        CollapseWarning
-            If one value is predicted for all rows, or the base explains nothing of y.
-        """
-        given = self._checked(X, y, sensitive_features, sample_weight)
-        warn_of(given.notes, stacklevel=2)
-        return self._trained(given)._warn(given)
 
     def predict(self, X: TableLike) -> np.ndarray:
         """Return a prediction for each row, (n_rows,), in units of y."""

@@ -42,21 +42,6 @@ Weights: TypeAlias = np.ndarray | None
 AGGREGATES = ("difference", "ratio", "group_min", "group_max")
 HIGHER_IS_BETTER = {"difference": False, "ratio": True, "group_min": True, "group_max": False}
 RESPONSES = ("predict", "predict_proba", "decision_function")
-# Metrics of one class against the rest: with more classes, the worst class counts.
-ONE_CLASS = (
-    "demographic_parity",
-    "equalized_odds",
-    "equal_opportunity",
-    "selection_rate",
-    "true_positive_rate",
-    "true_negative_rate",
-    "false_positive_rate",
-    "false_negative_rate",
-    "ks_difference",
-    "mean_difference",
-    "wasserstein",
-    "conditional_ks",
-)
 
 
 @validate_params(
@@ -162,7 +147,7 @@ def make_fairness_scorer(
     -0.1657
     """
     function = _metric_named(metric) if isinstance(metric, str) else metric
-    name = _name_of(function)
+    name = metric if isinstance(metric, str) else _name_of(function)
     _check_kind(function, name, aggregate)
     usual = _usual_direction(name, aggregate)
     if greater_is_better is None and usual is None:
@@ -430,61 +415,40 @@ def positive_code(classes: np.ndarray, pos_label: Hashable) -> int:
     )
 
 
-def ks_difference(
+def _of_pairs(
+    pairs: Pairs,
+    within_y: bool,
     y_true: np.ndarray,
     y_pred: np.ndarray,
     *,
     sensitive_features: Codes,
     sample_weight: Weights = None,
 ) -> float:
-    """Return the largest difference of distribution functions between two groups' predictions."""
-    return _largest(ks_pairs, y_pred, sensitive_features, sample_weight)
-
-
-def mean_difference(
-    y_true: np.ndarray,
-    y_pred: np.ndarray,
-    *,
-    sensitive_features: Codes,
-    sample_weight: Weights = None,
-) -> float:
-    """Return the largest difference of mean predictions between two groups."""
-    return _largest(mean_pairs, y_pred, sensitive_features, sample_weight)
-
-
-def wasserstein(
-    y_true: np.ndarray,
-    y_pred: np.ndarray,
-    *,
-    sensitive_features: Codes,
-    sample_weight: Weights = None,
-) -> float:
-    """Return the largest Wasserstein-1 distance between two groups' predictions."""
-    return _largest(wasserstein_pairs, y_pred, sensitive_features, sample_weight)
-
-
-def conditional_ks(
-    y_true: np.ndarray,
-    y_pred: np.ndarray,
-    *,
-    sensitive_features: Codes,
-    sample_weight: Weights = None,
-) -> float:
-    """Return the largest mean over bins of y of the difference of distribution functions."""
-    within = partial(pairs_within, ks_pairs, y_strata(y_true, sample_weight))
-    return _largest(within, y_pred, sensitive_features, sample_weight)
+    """Return the figure of the two groups that differ most, or its mean over bins of y."""
+    if within_y:
+        pairs = partial(pairs_within, pairs, y_strata(y_true, sample_weight))
+    members = Membership.of_codes(sensitive_features, int(sensitive_features.max()) + 1)
+    return largest_pair(pairs(np.asarray(y_pred, dtype=np.float64), members, sample_weight))[0]
 
 
 OF_NUMBERS = {
-    of.__name__: of for of in (ks_difference, mean_difference, wasserstein, conditional_ks)
+    "ks_difference": partial(_of_pairs, ks_pairs, False),
+    "mean_difference": partial(_of_pairs, mean_pairs, False),
+    "wasserstein": partial(_of_pairs, wasserstein_pairs, False),
+    "conditional_ks": partial(_of_pairs, ks_pairs, True),
 }
-
-
-def _largest(
-    pairs: Pairs, y_pred: np.ndarray, codes: np.ndarray, sample_weight: ColumnLike | None
-) -> float:
-    members = Membership.of_codes(codes, int(codes.max()) + 1)
-    return largest_pair(pairs(np.asarray(y_pred, dtype=np.float64), members, sample_weight))[0]
+# Metrics of one class against the rest: with more classes, the worst class counts.
+ONE_CLASS = (
+    "demographic_parity",
+    "equalized_odds",
+    "equal_opportunity",
+    "selection_rate",
+    "true_positive_rate",
+    "true_negative_rate",
+    "false_positive_rate",
+    "false_negative_rate",
+    *OF_NUMBERS,
+)
 
 
 def _metric_named(name: str) -> Callable[..., float]:
