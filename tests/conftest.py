@@ -34,6 +34,15 @@ def pytest_collection_modifyitems(config, items):
         raise pytest.UsageError(f"slow_cases has patterns that fit no case: {wrong}")
 
 
+def rows_of_numbers(seed, n):
+    """X, the mean of y, groups, a generator: one column tells y and group, another y alone."""
+    random = np.random.default_rng(seed)
+    group = random.integers(2, size=n)
+    x = random.normal(size=(n, 3))
+    x[:, 0] += group
+    return x, x[:, 0] + x[:, 1], group, random
+
+
 def parity_difference(predicted, s):
     """The largest difference between groups in the share of predictions that are 1 or True."""
     predicted, s = np.asarray(predicted), np.asarray(s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -151,11 +151,11 @@ class RoundReporter:
         *,
         show: bool,
         n_rounds: int,
-        lam: float,
+        lam: float | Mapping[str, float],
     ) -> None:
         self.callbacks = callbacks
         self.history: list[dict[str, float]] = []
-        self.bar = tqdm(total=n_rounds, unit="round", desc=f"λ = {lam:g}", disable=not show)
+        self.bar = tqdm(total=n_rounds, unit="round", desc=f"λ = {lam}", disable=not show)
         self.before: float | None = None
 
     def __enter__(self) -> Self:

@@ -106,7 +106,7 @@ def draw_frontier(
         )
     n_left = table["method"].nunique() - len(chosen)
     if n_left > 0:
-        notes.append(f"{n_left} more methods are in the table")
+        notes.append(f"in the table alone: {n_left} more")
     axes.set_xlabel("\n".join(notes))
     return figure
 
@@ -217,7 +217,7 @@ def _mark_settings(axes: Axes, line: pd.DataFrame, x: str, y: str, color: str) -
 
     left, right = axes.get_xlim()
     for _, point in line.iloc[:: max(1, len(line) // 4)].iterrows():
-        if point[x] < left + 0.12 * (right - left):
+        if point[x] < left + 0.2 * (right - left):
             continue  # its text would lie on the axis
         axes.annotate(
             str(point["setting"]).replace("lam=", "λ = "),

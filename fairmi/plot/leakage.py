@@ -89,9 +89,21 @@ class LeakageDisplay:
             Seed of the probes.
         ax : matplotlib Axes, default=None
             Where to draw; new axes if None.
+
+        Raises
+        ------
+        ValueError
+            Where an estimator has a λ for each feature.
         """
         models = estimators if isinstance(estimators, Sequence) else [estimators]
         histories = [require(model, "history_") for model in models]
+        for model in models:
+            if isinstance(model.lam, Mapping):
+                raise ValueError(
+                    f"An estimator has lam={model.lam!r}, a λ for each feature, which has no "
+                    "place on one axis of λ: give `LeakageDisplay.from_predictions` the "
+                    "representations, by numbers of your own."
+                )
         weights = [float(model.lam) for model in models]
         return cls.from_predictions(
             {lam: model.transform(X) for lam, model in zip(weights, models, strict=True)},

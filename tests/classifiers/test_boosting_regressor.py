@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import skops.io
+from conftest import rows_of_numbers
 from scipy.stats import ks_2samp
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
@@ -22,19 +23,10 @@ from fairmi.exceptions import CollapseWarning
 CHECKED = MIBoostingRegressor(sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=5)
 
 
-def rows(seed, n):
-    """The mean of y depends on the group by one column; another one tells y alone."""
-    random = np.random.default_rng(seed)
-    group = random.integers(2, size=n)
-    x = random.normal(size=(n, 3))
-    x[:, 0] += group
-    return x, x[:, 0] + x[:, 1], group, random
-
-
-X, MEAN, S, _RANDOM = rows(0, 1500)
+X, MEAN, S, _RANDOM = rows_of_numbers(0, 1500)
 Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))
 COUNTS = _RANDOM.poisson(np.exp(MEAN / 2)).astype(float)
-X_NEW, MEAN_NEW, S_NEW, _ = rows(1, 4000)
+X_NEW, MEAN_NEW, S_NEW, _ = rows_of_numbers(1, 4000)
 
 
 def model(**parameters):

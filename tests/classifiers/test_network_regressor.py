@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import skops.io
 import torch
+from conftest import rows_of_numbers
 from scipy.stats import ks_2samp
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -27,19 +28,10 @@ CHECKED = MIDebiasedRegressor(
 )
 
 
-def rows(seed, n):
-    """The mean of y depends on the group by one column; another one tells y alone."""
-    random = np.random.default_rng(seed)
-    group = random.integers(2, size=n)
-    x = random.normal(size=(n, 3))
-    x[:, 0] += group
-    return x, x[:, 0] + x[:, 1], group, random
-
-
-X, MEAN, S, _RANDOM = rows(0, 1500)
+X, MEAN, S, _RANDOM = rows_of_numbers(0, 1500)
 Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))
 COUNTS = _RANDOM.poisson(np.exp(MEAN / 2)).astype(float)
-X_NEW, MEAN_NEW, S_NEW, _ = rows(1, 4000)
+X_NEW, MEAN_NEW, S_NEW, _ = rows_of_numbers(1, 4000)
 
 
 def model(**parameters):

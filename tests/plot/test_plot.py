@@ -233,21 +233,27 @@ def test_training_of_nothing(history):
         TrainingDisplay(history).plot()
 
 
+class Fitted:
+    def __init__(self, lam, Z):
+        self.lam, self.Z = lam, Z
+        self.history_ = [{"penalty": 0.3}, {"penalty": 0.001}]
+
+    def fit(self):
+        """A stand-in for an estimator."""
+
+    def transform(self, X):
+        return self.Z
+
+
+def test_leakage_over_a_lam_for_each_feature_has_no_axis():
+    with pytest.raises(ValueError, match=r"lam=\{'a': 1.0\}, a λ for each feature"):
+        LeakageDisplay.from_estimator(Fitted({"a": 1.0}, X), X, sensitive_features=S)
+
+
 @pytest.mark.slow
 def test_leakage_sees_through_a_claim():
     hidden = np.round(X[:, 2:4], 3) + 1e-7 * (S == "a")[:, None]
     empty = np.random.default_rng(1).normal(size=(600, 1)).round()
-
-    class Fitted:
-        def __init__(self, lam, Z):
-            self.lam, self.Z = lam, Z
-            self.history_ = [{"penalty": 0.3}, {"penalty": 0.001}]
-
-        def fit(self):
-            """A stand-in for an estimator."""
-
-        def transform(self, X):
-            return self.Z
 
     models = [Fitted(10.0, empty), Fitted(1.0, hidden)]
     display = LeakageDisplay.from_estimator(models, X, sensitive_features=S, random_state=0)
