@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 _OPSET, _ML_OPSET, _ML_OPSET_OF_TREES = 17, 3, 5
 _IR_VERSION = 10
@@ -25,17 +25,17 @@ class Graph:
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
 
-    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add an operator of one output, and return the name of this."""
+    def op(self, kind: str, *inputs: ArrayLike, domain: str = "", **attributes: Any) -> str:
+        """Add an operator of one output, and return its name; inputs are names or constants."""
+        names = [x if isinstance(x, str) else self._constant(np.asarray(x)) for x in inputs]
         output = f"fairmi:{len(self._nodes)}"
-        node = self._helper.make_node(kind, list(inputs), [output], domain=domain, **attributes)
+        node = self._helper.make_node(kind, names, [output], domain=domain, **attributes)
         self._nodes.append(node)
         return output
 
-    def constant(self, values: Any, dtype: DTypeLike = np.float64) -> str:
-        """Return the name of a constant."""
+    def _constant(self, values: np.ndarray) -> str:
         name = f"fairmi:constant {len(self._constants)}"
-        self._constants.append(self.tensor(np.asarray(values, dtype=dtype), name))
+        self._constants.append(self.tensor(values, name))
         return name
 
     def tensor(self, values: np.ndarray, name: str = "") -> Any:
@@ -49,19 +49,21 @@ class Graph:
         self._inputs.append(info)
         return name
 
-    def output(self, name: str, of: str, kind: np.dtype, width: int | str | None) -> None:
+    def output(
+        self, name: str, of: str, width: int | str | None, kind: DTypeLike = np.float64
+    ) -> None:
         """Make a tensor of shape (n_rows, width), or (n_rows,), an output."""
         taken = {info.name for info in self._inputs}
         while name in taken:
             name += "_"
-        element = self._helper.np_dtype_to_tensor_dtype(kind)
+        element = self._helper.np_dtype_to_tensor_dtype(np.dtype(kind))
         shape = ["n_rows"] if width is None else ["n_rows", width]
         self._nodes.append(self._helper.make_node("Identity", [of], [name]))
         self._outputs.append(self._helper.make_tensor_value_info(name, element, shape))
 
     def take(self, of: str, columns: Sequence[int] | np.ndarray) -> str:
         """Return some columns of a matrix."""
-        return self.op("Gather", of, self.constant(columns, np.int64), axis=1)
+        return self.op("Gather", of, np.asarray(columns, dtype=np.int64), axis=1)
 
     def join(self, *parts: str) -> str:
         """Return matrices side by side."""
@@ -72,19 +74,36 @@ class Graph:
         kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.op("Cast", of, to=kind)
 
+    def scores_by_class(self, scores: str, n_classes: int) -> str:
+        """Return a score of each class, (n_rows, n_classes), of two of which one is told."""
+        if n_classes > 2:
+            return scores
+        return self.join(self.op("Mul", scores, 0.0), scores)
+
+    def level(self, z: str, n_levels: int) -> str:
+        """Return the place of the nearest level to each Z, as `Channel.position` rounded."""
+        return self.op("Round", self.op("Mul", self.op("Add", z, 1.0), (n_levels - 1) / 2))
+
+    def rounded(self, z: str, n_levels: int | None) -> str:
+        """Return the nearest level, as `Channel.round`."""
+        if n_levels is None:
+            return z
+        return self.op("Sub", self.op("Div", self.level(z, n_levels), (n_levels - 1) / 2), 1.0)
+
     def model(self, metadata: dict[str, str]) -> Any:
         """Return the checked model."""
         helper = self._helper
-        read = {name for node in self._nodes for name in node.input}
-        constants = [constant for constant in self._constants if constant.name in read]
-        made = helper.make_graph(self._nodes, "fairmi", self._inputs, self._outputs, constants)
+        graph = (self._nodes, "fairmi", self._inputs, self._outputs, self._constants)
         has_trees = any(node.op_type == "TreeEnsemble" for node in self._nodes)
         opsets = [
             helper.make_opsetid("", _OPSET),
             helper.make_opsetid(ML, _ML_OPSET_OF_TREES if has_trees else _ML_OPSET),
         ]
         model = helper.make_model(
-            made, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="fairmi"
+            helper.make_graph(*graph),
+            opset_imports=opsets,
+            ir_version=_IR_VERSION,
+            producer_name="fairmi",
         )
         helper.set_model_props(model, metadata)
         self._onnx.checker.check_model(model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.tables import is_frame, plain, read_columns
-from fairmi.export._decisions import add_decisions, check_decisions
+from fairmi._data.tables import read_columns, to_pandas
+from fairmi._typing import TableLike
 from fairmi.export._graph import Graph
-from fairmi.export._inputs import MATRIX, read_inputs
+from fairmi.export._inputs import MATRIX, Inputs
 from fairmi.export._networks import add_networks
-from fairmi.export._trees import add_trees
+from fairmi.export._trees import add_decisions, add_trees, check_decisions
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -88,26 +87,34 @@ def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
     >>> bool((label == model.predict(X)).all())
     True
     """
-    _require_onnx()
+    try:
+        graph = Graph()
+    except ImportError as error:
+        raise ImportError(
+            'to_onnx needs onnx; install it by: pip install "fairmi[onnx]"'
+        ) from error
     fitted = _chosen(model)
-    graph = Graph()
-    table = read_inputs(graph, fitted, missing)
+    inputs = Inputs(graph, fitted, missing)
     if hasattr(fitted, "multipliers_"):
-        scores = add_decisions(graph, fitted, table)
-        add_label(graph, fitted.classes_, scores)
-        graph.output("scores", scores, np.dtype(np.float64), len(fitted.classes_))
+        scores = add_decisions(graph, fitted, inputs)
+        _add_label(graph, fitted.classes_, scores)
+        graph.output("scores", scores, len(fitted.classes_))
     else:
         add = add_trees if hasattr(fitted, "trees_") else add_networks
-        representation, scores = add(graph, fitted, table)
+        representation, scores = add(graph, fitted, inputs)
         if hasattr(fitted, "classes_"):
-            add_classes(graph, fitted.classes_, representation, scores)
+            scores = graph.scores_by_class(scores, len(fitted.classes_))
+            _add_label(graph, fitted.classes_, scores)
+            probabilities = graph.op("Softmax", scores, axis=1)
+            graph.output("probabilities", probabilities, len(fitted.classes_))
         else:
-            add_number(graph, fitted, representation, scores)
-    width, kept = fitted.n_features_in_, list(fitted._kept)
-    return graph.model({_MISSING: missing, _COLUMNS: json.dumps([width, kept])})
+            graph.output("prediction", _prediction(graph, fitted, representation, scores), None)
+        graph.output("representation", representation, "n_components")
+    columns = json.dumps([fitted.n_features_in_, list(fitted._kept)])
+    return graph.model({_MISSING: missing, _COLUMNS: columns})
 
 
-def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
+def onnx_inputs(exported: ModelProto, X: TableLike) -> dict[str, np.ndarray]:
     """Return the inputs of an exported model of the rows of a table.
 
     Parameters
@@ -128,33 +135,33 @@ def onnx_inputs(exported: ModelProto, X: Any) -> dict[str, np.ndarray]:
     ValueError
         If X lacks a column, or holds text in a column of numbers.
     """
-    wanted = {given.name: given.type.tensor_type for given in exported.graph.input}
+    wanted = {entry.name: entry.type.tensor_type for entry in exported.graph.input}
     metadata = {entry.key: entry.value for entry in exported.metadata_props}
-    missing = metadata[_MISSING]
     width, kept = json.loads(metadata[_COLUMNS])
-    X = plain(X, argument="X")
-    X = X if is_frame(X) or hasattr(X, "shape") else pd.DataFrame(X)
-    of_frame = is_frame(X) and all(isinstance(name, str) for name in X.columns)
-    columns = {name: read.values for name, read in read_columns(X)}
+    table = to_pandas(X)
+    columns = {name: read.values for name, read in read_columns(table)}
+    of_frame = isinstance(table, pd.DataFrame) and all(isinstance(n, str) for n in table.columns)
+    is_matrix = list(wanted) == [MATRIX] and wanted[MATRIX].shape.dim[1].dim_value != 1
     if not of_frame or not set(wanted) <= set(columns):
-        if of_frame and not _are_positions(wanted):
+        unnamed = is_matrix or all(re.fullmatch(r"X|x\d+", name) for name in wanted)
+        if of_frame and not unnamed:
             absent = [name for name in wanted if name not in columns]
             raise ValueError(f"X has no column {absent[0]!r}, which the model reads; add it.")
-        held = list(columns.values())
-        if len(held) not in (width, len(kept)):
+        values = list(columns.values())
+        if len(values) not in (width, len(kept)):
             raise ValueError(
-                f"X has {len(held)} columns, and the model reads {width}; give these."
+                f"X has {len(values)} columns, and the model reads {width}; give these."
             )
-        held = [held[j] for j in kept] if len(held) == width else held
-        if _is_matrix(wanted):
-            numbers = [_numbers(str(j), values) for j, values in zip(kept, held, strict=True)]
-            return {MATRIX: np.column_stack(numbers)}
-        columns = dict(zip(wanted, held, strict=True))
+        values = [values[j] for j in kept] if len(values) == width else values
+        if is_matrix:
+            numbers = [_numbers(str(j), of) for j, of in zip(kept, values, strict=True)]
+            return {MATRIX: np.hstack(numbers)}
+        columns = dict(zip(wanted, values, strict=True))
     string = import_module("onnx").TensorProto.STRING
     return {
-        name: _texts(columns[name], missing)
+        name: _texts(columns[name], metadata[_MISSING])
         if kind.elem_type == string
-        else _numbers(name, columns[name])[:, None]
+        else _numbers(name, columns[name])
         for name, kind in wanted.items()
     }
 
@@ -188,97 +195,55 @@ def _chosen(model: BaseEstimator) -> Any:
     return fitted
 
 
-def _require_onnx() -> None:
-    try:
-        import_module("onnx")
-    except ImportError as error:
-        raise ImportError(
-            'to_onnx needs onnx; install it by: pip install "fairmi[onnx]"'
-        ) from error
-
-
-def _is_matrix(wanted: Mapping[str, Any]) -> bool:
-    """Whether the inputs are one matrix of numbers without names."""
-    return list(wanted) == [MATRIX] and wanted[MATRIX].shape.dim[1].dim_value != 1
-
-
-def _are_positions(wanted: Mapping[str, Any]) -> bool:
-    """Whether the inputs are columns without names."""
-    return _is_matrix(wanted) or all(re.fullmatch(r"X|x\d+", name) for name in wanted)
-
-
 def _texts(values: np.ndarray, missing: str) -> np.ndarray:
     texts = [missing if pd.isna(value) else str(value) for value in values]
     return np.array(texts, dtype=object)[:, None]
 
 
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype == object:
-        odd = next((value for value in values if isinstance(value, str)), None)
-        if odd is not None:
-            raise ValueError(
-                f"Column {name!r} of X holds {odd!r}, and was numeric at fit; give numbers, and "
-                "NaN for a missing one."
-            )
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    text = (
+        next((v for v in values if isinstance(v, str)), None) if values.dtype == object else None
+    )
+    if text is not None:
+        raise ValueError(
+            f"Column {name!r} of X holds {text!r}, and was numeric at fit; give numbers, and "
+            "NaN for a missing one."
+        )
+    return pd.to_numeric(pd.Series(values)).to_numpy(np.float64)[:, None]
 
 
-def add_classes(graph: Graph, classes: np.ndarray, representation: str, scores: str) -> None:
-    """Make label, probabilities and Z outputs.
+def _add_label(graph: Graph, classes: np.ndarray, scores: str) -> None:
+    """Make the class of the largest score (n_rows, n_classes) an output.
 
     Raises
     ------
     ValueError
         If a class is neither text nor a number.
     """
-    if len(classes) == 2:
-        none = graph.op("Mul", scores, graph.constant(0.0))
-        scores = graph.join(none, scores)
-    add_label(graph, classes, scores)
-    probabilities = graph.op("Softmax", scores, axis=1)
-    graph.output("probabilities", probabilities, np.dtype(np.float64), len(classes))
-    graph.output("representation", representation, np.dtype(np.float64), "n_components")
-
-
-def add_label(graph: Graph, classes: np.ndarray, scores: str) -> None:
-    """Make the class of the largest score (n_rows, n_classes) an output."""
-    labels = _labels(classes)
-    code = graph.op("ArgMax", scores, axis=1, keepdims=0)
-    label = graph.op("Gather", graph.constant(labels, labels.dtype), code)
-    graph.output("label", label, labels.dtype, None)
-
-
-def add_number(graph: Graph, model: BaseEstimator, representation: str, scores: str) -> None:
-    """Make a regressor's prediction and Z outputs, of its Z and scores (n_rows, 1)."""
-    quantity = model._quantity()
-    if hasattr(model, "units_"):
-        prediction = graph.op("Exp", scores) if quantity.has_log_link else scores
-        prediction = graph.op("Mul", prediction, graph.constant(model.units_["scale"]))
-        prediction = graph.op("Add", prediction, graph.constant(model.units_["centre"]))
-    elif len(model.values_):
-        half = graph.constant((len(model.values_) - 1) / 2)
-        position = graph.op("Mul", graph.op("Add", representation, graph.constant(1.0)), half)
-        level = graph.cast(graph.op("Round", position), np.int64)
-        prediction = graph.op("Gather", graph.constant(model.values_), level)
+    other = next((c for c in classes.tolist() if not isinstance(c, str)), None)
+    if other is None:
+        labels = classes.astype(object)
+    elif classes.dtype.kind in "biuf":
+        labels = classes.astype({"b": np.bool_, "f": np.float64}.get(classes.dtype.kind, np.int64))
     else:
-        prediction = graph.op("Exp", scores) if quantity.has_log_link else scores
-        if not model._is_base():
-            kind = "Mul" if quantity.has_log_link else "Add"
-            prediction = graph.op(kind, prediction, graph.constant(model.balance_))
-    prediction = graph.op("Squeeze", prediction, graph.constant([1], np.int64))
-    graph.output("prediction", prediction, np.dtype(np.float64), None)
-    graph.output("representation", representation, np.dtype(np.float64), "n_components")
+        raise ValueError(
+            f"The class {other!r} is neither text nor a number, which ONNX can't hold; fit to "
+            "labels of text."
+        )
+    label = graph.op("Gather", labels, graph.op("ArgMax", scores, axis=1, keepdims=0))
+    graph.output("label", label, None, labels.dtype)
 
 
-def _labels(classes: np.ndarray) -> np.ndarray:
-    held = classes.tolist()
-    if all(isinstance(label, str) for label in held):
-        return np.array(held, dtype=object)
-    if classes.dtype.kind in "biuf":
-        wide = {"b": np.bool_, "f": np.float64}.get(classes.dtype.kind, np.int64)
-        return classes.astype(wide)
-    odd = next(label for label in held if not isinstance(label, str))
-    raise ValueError(
-        f"The class {odd!r} is neither text nor a number, which ONNX can't hold; fit to labels of "
-        "text."
-    )
+def _prediction(graph: Graph, model: BaseEstimator, representation: str, scores: str) -> str:
+    """Return a regressor's prediction, (n_rows,), of its Z and scores (n_rows, 1)."""
+    log_link = model._quantity().has_log_link
+    if not hasattr(model, "units_") and len(model.values_):
+        level = graph.cast(graph.level(representation, len(model.values_)), np.int64)
+        return graph.op("Squeeze", graph.op("Gather", model.values_, level), [1])
+    prediction = graph.op("Exp", scores) if log_link else scores
+    if hasattr(model, "units_"):
+        prediction = graph.op("Mul", prediction, float(model.units_["scale"]))
+        prediction = graph.op("Add", prediction, float(model.units_["centre"]))
+    elif not model._is_base():
+        prediction = graph.op("Mul" if log_link else "Add", prediction, float(model.balance_))
+    return graph.op("Squeeze", prediction, [1])

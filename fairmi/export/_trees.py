@@ -1,8 +1,7 @@
-"""Trees and their channel -> operators."""
+"""Trees, their channel, and the rule of a FairThresholdClassifier over trees -> operators."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,16 @@ from sklearn.base import BaseEstimator
 
 from fairmi.boosting.trees import Trees
 from fairmi.core.channel import Channel
+from fairmi.decisions.boosting import AveragedBoosting
 from fairmi.export._graph import ML, Graph
-from fairmi.export._inputs import InputTable, codes
+from fairmi.export._inputs import Inputs, own_categories
+from fairmi.preprocessing.encoded_columns import columns_of_trees
 
 _LEQ, _MEMBER = 0, 6  # modes of a node
 _SUM = 1
 
 
-def add_trees(graph: Graph, model: BaseEstimator, table: InputTable) -> tuple[str, str]:
+def add_trees(graph: Graph, model: BaseEstimator, inputs: Inputs) -> tuple[str, str]:
     """Add a model's trees and channel, and return Z and the scores of the classes.
 
     Raises
@@ -30,183 +31,174 @@ def add_trees(graph: Graph, model: BaseEstimator, table: InputTable) -> tuple[st
             f"to_onnx can't export the base {type(model.base_).__name__} under the trees; fit "
             "with base=None, whose base are trees too."
         )
-    trees = Trees(**model.trees_)
-    x = read_columns_of_trees(graph, model.columns_, table)
-    scores = sums_of_trees(graph, trees, x)
-    n_scores = len(trees.start)
+    scores, n_scores = _sums_of_trees(graph, model, inputs), len(model.trees_["start"])
     channel = Channel.from_spec(model.channel_, n_scores)
-    z = _squashed(graph, channel, scores, n_scores)
+    if n_scores == 1:  # as `Channel.squash`
+        centred = graph.op("Sub", scores, channel.centre)
+        z = graph.op("Tanh", graph.op("Div", centred, channel.scale))
+    else:
+        z = graph.op("Sub", graph.op("Mul", graph.op("Softmax", scores, axis=1), 2.0), 1.0)
     if channel.n_levels is None:
         return z, scores
-    z = _rounded(graph, channel, z)
-    return z, _unsquashed(graph, channel, z, n_scores)
+    z = graph.rounded(z, channel.n_levels)
+    inner = 1 - 0.25 / channel.steps_per_unit  # as `Channel.unsquash`
+    within = graph.op("Clip", z, -inner, inner)
+    above = graph.op("Log", graph.op("Add", 1.0, within))
+    if n_scores > 1:
+        return z, above
+    odds = graph.op("Sub", above, graph.op("Log", graph.op("Sub", 1.0, within)))
+    return z, graph.op("Add", graph.op("Mul", odds, channel.scale / 2), channel.centre)
 
 
-def read_columns_of_trees(graph: Graph, columns: dict[str, Any], table: InputTable) -> str:
+def _columns_read(graph: Graph, columns: dict[str, Any], inputs: Inputs) -> str:
     """Return numbers and codes of categories, (n_rows, n_columns) float64, as trees read them.
 
     A missing value of a categorical column, or one that fit did not see, has the code after the
     last. The columns of further encodings have numbers in place of codes, and NaN there.
     """
-    if table.matrix is not None:
-        return table.matrix
-    parts = []
-    codes_of: dict[int, str] = {}
-    sizes = columns["n_categories"]
-    for j, (column, tensor) in enumerate(zip(table.columns, table.tensors, strict=True)):
-        if column.categories is None:
-            parts.append(tensor)
-        else:
-            size = int(sizes[j])
-            known = np.minimum(np.arange(len(column.categories)), size - 1)
-            code = codes(graph, tensor, column, known.tolist(), -1, table.missing)
-            absent = graph.op("Less", code, graph.constant([0], np.int64))
-            code = graph.op("Where", absent, graph.constant([size], np.int64), code)
-            codes_of[j] = code
-            parts.append(graph.cast(code, np.float64))
+    if inputs.matrix is not None:
+        return inputs.matrix
+    parts, codes_of = [], {}
+    for j, column in enumerate(columns_of_trees(columns)):
+        categories, size = own_categories(column), int(columns["n_categories"][j])
+        if categories is None:
+            parts.append(inputs.tensor(j))
+            continue
+        known = np.minimum(np.arange(len(categories)), size - 1).tolist()
+        codes_of[j] = inputs.codes(j, categories, known, other=size, absent=size)
+        parts.append(graph.cast(codes_of[j], np.float64))
     for encoding in columns.get("encodings", []):
-        for j, numbers in encoding.items():
-            parts.append(graph.op("Gather", graph.constant([*numbers, np.nan]), codes_of[j]))
+        parts += [
+            graph.op("Gather", np.append(numbers, np.nan), codes_of[j])
+            for j, numbers in encoding.items()
+        ]
     return graph.join(*parts)
 
 
-@dataclass
-class _Ensemble:
-    """Nodes and leaves of a TreeEnsemble, as its attributes list them."""
-
-    roots: list[int] = field(default_factory=list)
-    features: list[int] = field(default_factory=list)
-    modes: list[int] = field(default_factory=list)
-    splits: list[float] = field(default_factory=list)
-    missing_left: list[int] = field(default_factory=list)
-    ways: list[tuple[int, int, int, int]] = field(default_factory=list)
-    members: list[float] = field(default_factory=list)
-    targets: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-
-    def set_apart(self, n: int) -> None:
-        """Put n leaves of no tree first, so that no leaf has the number of a node of its tree.
-
-        onnxruntime before 1.24 takes a root for a leaf where its two ways have one number, though
-        one is that of a node and one that of a leaf.
-        """
-        self.targets += [0] * n
-        self.weights += [0.0] * n
-
-    def add(self, trees: Trees, t: int) -> None:
-        """Add tree t, which is no leaf."""
-        nodes = trees.nodes[trees.first_node[t] : trees.first_node[t + 1]]
-        sets = trees.left_categories[trees.first_split[t] : trees.first_split[t + 1]]
-        first = len(self.features)
-        self.roots.append(first)
-        inner = np.cumsum(~nodes["is_leaf"].astype(bool)) - 1
-        place = np.where(nodes["is_leaf"], 0, first + inner)
-        for k, node in enumerate(nodes):
-            if node["is_leaf"]:
-                place[k] = len(self.targets)
-                self.targets.append(t % len(trees.start))
-                self.weights.append(float(node["value"]))
-        for node in nodes[~nodes["is_leaf"].astype(bool)]:
-            self._split(node, nodes["is_leaf"], place, sets, trees.n_categories)
-
-    def _split(
-        self,
-        node: np.void,
-        is_leaf: np.ndarray,
-        place: np.ndarray,
-        sets: np.ndarray,
-        n_categories: np.ndarray,
-    ) -> None:
-        feature = int(node["feature_idx"])
-        goes_left = bool(node["missing_go_to_left"])
-        self.features.append(feature)
-        self.missing_left.append(int(goes_left))
-        left, right = int(node["left"]), int(node["right"])
-        self.ways.append(
-            (int(place[left]), int(is_leaf[left]), int(place[right]), int(is_leaf[right]))
-        )
-        if node["is_categorical"]:
-            self.modes.append(_MEMBER)
-            self.splits.append(0.0)
-            size = int(n_categories[feature])
-            held = _members(sets[node["bitset_idx"]], size)
-            held += [size] * goes_left
-            # A set ends with NaN.
-            self.members += [*map(float, held), np.nan]
-        else:
-            self.modes.append(_LEQ)
-            self.splits.append(float(node["num_threshold"]))
-
-
-def _members(words: np.ndarray, size: int) -> list[int]:
-    """Return the codes whose bits are set."""
-    return [code for code in range(size) if int(words[code // 32]) >> (code % 32) & 1]
-
-
-def sums_of_trees(graph: Graph, trees: Trees, x: str) -> str:
-    """Return the scores that trees give, (n_rows, K)."""
-    ensemble = _Ensemble()
-    ensemble.set_apart(int(np.diff(trees.first_node).max(initial=0)))
+def _sums_of_trees(graph: Graph, model: BaseEstimator, inputs: Inputs) -> str:
+    """Return the scores that a model's trees give, (n_rows, K)."""
+    x = _columns_read(graph, model.columns_, inputs)
+    trees = Trees(**model.trees_)
+    nodes, n_scores = trees.nodes, len(trees.start)
+    tree = np.repeat(np.arange(len(trees.first_node) - 1), np.diff(trees.first_node))
+    # A tree of one leaf adds the same to all rows.
+    alone = np.diff(trees.first_node) == 1
     start = trees.start.copy()
-    for t, first in enumerate(trees.first_node[:-1]):
-        if trees.nodes[first]["is_leaf"]:
-            start[t % len(start)] += trees.nodes[first]["value"]
-        else:
-            ensemble.add(trees, t)
-    offset = graph.constant(start[None])
-    if not ensemble.roots:
-        gaps = graph.cast(graph.op("IsNaN", x), np.float64)
-        n_gaps = graph.op("ReduceSum", gaps, graph.constant([1], np.int64))
-        return graph.op("Add", graph.op("Mul", n_gaps, graph.constant(0.0)), offset)
-    ways = np.array(ensemble.ways)
-    sets = {}
-    if ensemble.members:
-        sets["membership_values"] = graph.tensor(np.array(ensemble.members))
+    np.add.at(start, np.flatnonzero(alone) % n_scores, nodes["value"][alone[tree]])
+    is_leaf = nodes["is_leaf"].astype(bool)
+    leaf, inner = is_leaf & ~alone[tree], ~is_leaf
+    if not inner.any():
+        n_gaps = graph.op("ReduceSum", graph.cast(graph.op("IsNaN", x), np.float64), [1])
+        return graph.op("Add", graph.op("Mul", n_gaps, 0.0), start[None])
+    # Leaves of no tree come first, so that none has the number of a node of its tree: onnxruntime
+    # before 1.24 takes a root for a leaf where its two ways have one number, though one is that of
+    # a node and one that of a leaf.
+    n_apart = int(np.diff(trees.first_node).max())
+    place = np.where(leaf, n_apart + np.cumsum(leaf) - 1, np.cumsum(inner) - 1)
+    first = trees.first_node[tree[inner]]
+    left, right = first + nodes["left"][inner], first + nodes["right"][inner]
+    by_category = nodes["is_categorical"][inner].astype(bool)
+    members = _members(trees, inner, tree)
     sums = graph.op(
         "TreeEnsemble",
         x,
         domain=ML,
         aggregate_function=_SUM,
-        n_targets=len(start),
-        tree_roots=ensemble.roots,
-        nodes_featureids=ensemble.features,
-        nodes_modes=graph.tensor(np.array(ensemble.modes, dtype=np.uint8)),
-        nodes_splits=graph.tensor(np.array(ensemble.splits)),
-        nodes_missing_value_tracks_true=ensemble.missing_left,
-        nodes_truenodeids=ways[:, 0].tolist(),
-        nodes_trueleafs=ways[:, 1].tolist(),
-        nodes_falsenodeids=ways[:, 2].tolist(),
-        nodes_falseleafs=ways[:, 3].tolist(),
-        leaf_targetids=ensemble.targets,
-        leaf_weights=graph.tensor(np.array(ensemble.weights)),
-        **sets,
+        n_targets=n_scores,
+        tree_roots=place[trees.first_node[:-1][~alone]].tolist(),
+        nodes_featureids=nodes["feature_idx"][inner].tolist(),
+        nodes_modes=graph.tensor(np.where(by_category, _MEMBER, _LEQ).astype(np.uint8)),
+        nodes_splits=graph.tensor(np.where(by_category, 0.0, nodes["num_threshold"][inner])),
+        nodes_missing_value_tracks_true=nodes["missing_go_to_left"][inner].tolist(),
+        nodes_truenodeids=place[left].tolist(),
+        nodes_trueleafs=is_leaf[left].astype(int).tolist(),
+        nodes_falsenodeids=place[right].tolist(),
+        nodes_falseleafs=is_leaf[right].astype(int).tolist(),
+        leaf_targetids=[0] * n_apart + (tree[leaf] % n_scores).tolist(),
+        leaf_weights=graph.tensor(np.append(np.zeros(n_apart), nodes["value"][leaf])),
+        **({"membership_values": graph.tensor(members)} if len(members) else {}),
     )
-    return graph.op("Add", sums, offset)
+    return graph.op("Add", sums, start[None])
 
 
-def _squashed(graph: Graph, channel: Channel, scores: str, n_scores: int) -> str:
-    """Return Z before rounding, as `Channel.squash`."""
-    if n_scores == 1:
-        centred = graph.op("Sub", scores, graph.constant(channel.centre))
-        return graph.op("Tanh", graph.op("Div", centred, graph.constant(channel.scale)))
-    one, two = graph.constant(1.0), graph.constant(2.0)
-    return graph.op("Sub", graph.op("Mul", graph.op("Softmax", scores, axis=1), two), one)
+def _members(trees: Trees, inner: np.ndarray, tree: np.ndarray) -> np.ndarray:
+    """Return the codes that go left at each split by category, in order, NaN after each set."""
+    sets = [np.zeros(0)]
+    for k in np.flatnonzero(inner & (trees.nodes["is_categorical"] == 1)):
+        node = trees.nodes[k]
+        size = int(trees.n_categories[node["feature_idx"]])
+        words = trees.left_categories[trees.first_split[tree[k]] + node["bitset_idx"]]
+        goes_left = words[np.arange(size) // 32] >> (np.arange(size) % 32) & 1
+        missing = [size] * int(node["missing_go_to_left"])
+        sets.append(np.array([*np.flatnonzero(goes_left), *missing, np.nan]))
+    return np.concatenate(sets)
 
 
-def _rounded(graph: Graph, channel: Channel, z: str) -> str:
-    one, steps = graph.constant(1.0), graph.constant(channel.steps_per_unit)
-    position = graph.op("Mul", graph.op("Add", z, one), steps)
-    return graph.op("Sub", graph.op("Div", graph.op("Round", position), steps), one)
+def check_decisions(model: BaseEstimator) -> None:
+    """Raise ValueError where a rule can't be exported.
+
+    The probabilities may be those of another classifier, the rule a mixture, or missing groups a
+    group.
+    """
+    for name in ("estimator", "group_estimator"):
+        fitted = getattr(model, f"{name}_")
+        if fitted is not None and not isinstance(fitted, AveragedBoosting):
+            raise ValueError(
+                f"to_onnx can't export {name}={type(fitted).__name__}; fit with {name}=None, "
+                "which is boosting of fairmi's own."
+            )
+    if len(model._decision(model.bound).shares) > 1:
+        raise ValueError(
+            "to_onnx can't export randomized=True: the graph can't draw a rule by a hash of the "
+            "row. Fit with randomized=False, or take a bound that one rule meets."
+        )
+    if model.group_estimator_ is None and model.missing_sensitive == "category":
+        raise ValueError(
+            'to_onnx can\'t export missing_sensitive="category"; make missing groups a value of '
+            "the column before fit."
+        )
 
 
-def _unsquashed(graph: Graph, channel: Channel, z: str, n_scores: int) -> str:
-    """Return the scores of Z, as `Channel.unsquash`."""
-    inner = 1 - 0.25 / channel.steps_per_unit
-    one = graph.constant(1.0)
-    z = graph.op("Clip", z, graph.constant(-inner), graph.constant(inner))
-    above = graph.op("Log", graph.op("Add", one, z))
-    if n_scores > 1:
-        return above
-    odds = graph.op("Sub", above, graph.op("Log", graph.op("Sub", one, z)))
-    wide = graph.op("Mul", odds, graph.constant(channel.scale / 2))
-    return graph.op("Add", wide, graph.constant(channel.centre))
+def add_decisions(graph: Graph, model: BaseEstimator, inputs: Inputs) -> str:
+    """Add a model's rule, and return what each class has after the multipliers, (n_rows, K)."""
+    decision, cells = model._decision(model.bound), model._cells
+    p = _probabilities(graph, model.estimator_, inputs)
+    known = (cells.groups == np.arange(len(model.sensitive_values_))[:, None]) / cells.shares
+    if model.group_estimator_ is None:
+        # A row whose group is unknown gets the same in all cells of a stratum.
+        sums = [cells.shares[cells.strata == t].sum() for t in cells.strata]
+        by_group = np.vstack([known, 1 / np.array(sums)])
+        densities = graph.op("Gather", by_group, _group_codes(graph, model, inputs))
+    else:
+        membership = _probabilities(graph, model.group_estimator_, inputs)
+        densities = graph.op("MatMul", membership, known)
+    if cells.strata[0] >= 0:
+        densities = graph.op("Mul", graph.take(p, cells.strata), densities)
+    multipliers = decision.multipliers[0]
+    none = np.zeros((len(multipliers), len(model.classes_) - multipliers.shape[1]))
+    cost = graph.op("MatMul", densities, np.hstack([none, multipliers]))
+    return graph.op("Sub", p, cost)
+
+
+def _probabilities(graph: Graph, boosting: AveragedBoosting, inputs: Inputs) -> str:
+    scores = _sums_of_trees(graph, boosting, inputs)
+    return graph.op("Softmax", graph.scores_by_class(scores, len(boosting.classes_)), axis=1)
+
+
+def _group_codes(graph: Graph, model: BaseEstimator, inputs: Inputs) -> str:
+    """Return the code of each row's group, (n_rows,), one more than the last where unknown."""
+    (plan,) = model._sensitive_plan.plans
+    names = list(getattr(model, "feature_names_in_", range(model.n_features_in_)))
+    labels = [of if isinstance(of, tuple) else (of,) for of in plan.labels]
+    code, place, n_places = "", np.zeros(len(labels), dtype=np.int64), 1
+    for k, name in enumerate(model._sensitive_plan.names):
+        values = np.array(sorted({of[k] for of in labels}, key=str), dtype=object)
+        # The value after the last is what is missing, or what fit did not see.
+        n = len(values)
+        one = inputs.codes(names.index(name), values, range(n), other=n, absent=n)
+        code = graph.op("Add", graph.op("Mul", code, [n + 1]), one) if code else one
+        place = place * (n + 1) + [values.tolist().index(of[k]) for of in labels]
+        n_places *= n + 1
+    groups = np.full(n_places, len(labels))
+    groups[place] = np.arange(len(labels))
+    return graph.op("Gather", groups, graph.op("Squeeze", code, [1]))

@@ -404,6 +404,19 @@ def learn_columns(
     return columns, _with_encodings(np.column_stack(codes), columns)
 
 
+def columns_of_trees(columns: Mapping[str, Any]) -> list[Column]:
+    """Return the columns that `learn_columns` learned."""
+    dates = columns.get("dates", [])  # which models saved by 0.2.0 have not
+    return [
+        NumericColumn(name, np.zeros(1), True, j in dates)
+        if known is None
+        else CategoricalColumn(name, known, True)
+        for j, (name, known) in enumerate(
+            zip(columns["names"], columns["categories"], strict=True)
+        )
+    ]
+
+
 def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
     """Return another table as trees read it; a category that fit did not see is NaN.
 
@@ -412,14 +425,8 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
     ValueError
         If columns have another kind than they had at fit; all are named.
     """
-    dates = columns.get("dates", [])  # which models saved by 0.2.0 have not
+    plans, dates = columns_of_trees(columns), columns.get("dates", [])
     categories, sizes = columns["categories"], columns["n_categories"]
-    plans = [
-        NumericColumn(name, np.zeros(1), True, j in dates)
-        if known is None
-        else CategoricalColumn(name, known, True)
-        for j, (name, known) in enumerate(zip(columns["names"], categories, strict=True))
-    ]
 
     def place(j: int, values: np.ndarray) -> np.ndarray:
         return values if categories[j] is None else _codes(values, categories[j], sizes[j])
