@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fairmi._fair_threshold import FairThresholdClassifier
     from fairmi._network_classifier import MIDebiasedClassifier
     from fairmi._network_regressor import MIDebiasedRegressor
+    from fairmi._network_transformer import MIDebiasedTransformer
     from fairmi._reweighing import FairReweighing, FairReweighingClassifier
     from fairmi.exceptions import (
         CollapseWarning,
@@ -42,6 +43,7 @@ _LAZY = {
     "MIDebiasedClassifierCV": "fairmi.path",
     "MIDebiasedRegressor": "fairmi._network_regressor",
     "MIDebiasedRegressorCV": "fairmi.path",
+    "MIDebiasedTransformer": "fairmi._network_transformer",
     "SensitiveFeaturesError": "fairmi.exceptions",
     "SmallGroupWarning": "fairmi.exceptions",
     "StoppedFitError": "fairmi.exceptions",
@@ -77,6 +79,7 @@ __all__ = [
     "MIDebiasedClassifierCV",
     "MIDebiasedRegressor",
     "MIDebiasedRegressorCV",
+    "MIDebiasedTransformer",
     "SensitiveFeaturesError",
     "SmallGroupWarning",
     "StoppedFitError",

@@ -31,7 +31,7 @@ from fairmi._network_base import (
 )
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._typing import ColumnLike, SensitiveLike, TableLike
-from fairmi.core.task import Classes, Scaled
+from fairmi.core.task import NetworkTask
 from fairmi.exceptions import warn_of
 from fairmi.networks.config import network_config
 from fairmi.preprocessing import TableEncoder
@@ -50,7 +50,7 @@ class UserRows(NamedTuple):
     """What a user gives to a fit, as it is."""
 
     X: TableLike
-    y: ColumnLike
+    y: ColumnLike | None
     sensitive_features: SensitiveLike | None
     sample_weight: ColumnLike | None
 
@@ -108,12 +108,12 @@ class DebiasedNetworks(NetworkEstimator):
         """Read and check what a user gave to `partial_fit`, as earlier rows were read."""
 
     @abstractmethod
-    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes | Scaled:
+    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> NetworkTask:
         """Return the task of encoded rows, or of those before where a fit goes on."""
 
     @abstractmethod
     def _learned_rows(
-        self, task: Classes | Scaled, rows: EncodedRows
+        self, task: NetworkTask, rows: EncodedRows
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Return y as networks learn it (n,), the labels of its strata (n,), and their number."""
 
@@ -131,7 +131,7 @@ class DebiasedNetworks(NetworkEstimator):
         """Return what is added to the scores in training, (n, K)."""
         return None
 
-    def _of_task(self, task: Classes | Scaled) -> dict[str, Any]:
+    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
         """Return what a model learns of its task, by name of attribute."""
         return {}
 
@@ -199,17 +199,7 @@ class DebiasedNetworks(NetworkEstimator):
             has a lower loss than y itself, and the fitted model is no better than one; or if Z
             tells much that the critic doesn't see.
         """
-        self._check_parameters()
-        goes_on = self.warm_start and hasattr(self, "parameters_")
-        with few_threads(self.encoder):
-            user_rows = UserRows(X, y, sensitive_features, sample_weight)
-            given, encoder = self._read(user_rows, goes_on=goes_on)
-            warn_of(given.notes, stacklevel=2)
-            lam, factors = given.plan.weigh(self.lam)
-            trainer, learned = self._trained(given, encoder, (lam,), factors, goes_on=goes_on)
-            check_started(trainer.stopped(0), len(trainer.history(0)))
-            self._take(given, learned, trainer, 0)
-        return self._warn(given)
+        return self._warn(self._train(UserRows(X, y, sensitive_features, sample_weight)))
 
     def fit_path(
         self,
@@ -240,13 +230,7 @@ class DebiasedNetworks(NetworkEstimator):
         SensitiveFeaturesError, ValueError
             As `fit`; also if `lam` is a dict.
         """
-        self._check_parameters()
-        values = check_path_lams(self.lam, lams)
-        with few_threads(self.encoder):
-            given, encoder = self._read(UserRows(X, y, sensitive_features, sample_weight))
-            trainer, learned = self._trained(given, encoder, values, (1.0,))
-            models = [clone(self).set_params(lam=lam) for lam in values]
-            return [m._take(given, dict(learned), trainer, k) for k, m in enumerate(models)]
+        return self._train_path(UserRows(X, y, sensitive_features, sample_weight), lams)
 
     def finish(self) -> Self:
         """End a stream: drop critic and optimisers, which make a saved model three times as large.
@@ -259,6 +243,28 @@ class DebiasedNetworks(NetworkEstimator):
         check_is_fitted(self, "parameters_")
         self._stream = None
         return self
+
+    def _train(self, rows: UserRows) -> FitInput:
+        """Train on all rows of a fit, and become what was learned."""
+        self._check_parameters()
+        goes_on = self.warm_start and hasattr(self, "parameters_")
+        with few_threads(self.encoder):
+            given, encoder = self._read(rows, goes_on=goes_on)
+            warn_of(given.notes, stacklevel=3)
+            lam, factors = given.plan.weigh(self.lam)
+            trainer, learned = self._trained(given, encoder, (lam,), factors, goes_on=goes_on)
+            check_started(trainer.stopped(0), len(trainer.history(0)))
+            self._take(given, learned, trainer, 0)
+        return given
+
+    def _train_path(self, rows: UserRows, lams: Sequence[float]) -> list[Self]:
+        self._check_parameters()
+        values = check_path_lams(self.lam, lams)
+        with few_threads(self.encoder):
+            given, encoder = self._read(rows)
+            trainer, learned = self._trained(given, encoder, values, (1.0,))
+            models = [clone(self).set_params(lam=lam) for lam in values]
+            return [m._take(given, dict(learned), trainer, k) for k, m in enumerate(models)]
 
     def _check_parameters(self) -> None:
         from fairmi.dependence import penalty_of

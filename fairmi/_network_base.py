@@ -305,7 +305,11 @@ class NetworkEstimator(RepresentationEstimator):
         """
         super().__setstate__(state)
         if "architecture_" in state or "parameters_" in state:
-            check_networks(vars(self), self._n_encoded())
+            check_networks(vars(self), self._n_encoded(), self._n_scores())
+
+    def _n_scores(self) -> int | None:
+        """Return the scores of a saved model's head; None for those of its classes."""
+        return None
 
     def _n_encoded(self) -> int | None:
         """Return the columns that the encoder gives to the networks; None of a module of yours.

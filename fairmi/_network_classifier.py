@@ -20,7 +20,7 @@ from fairmi._sklearn_compat import HasMethods, StrOptions, safe_indexing
 from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
 from fairmi.boosting.base import fitted_base, scores_of_base, setting_of
 from fairmi.boosting.teacher import boosted_targets
-from fairmi.core.task import Classes, Scaled, log_odds
+from fairmi.core.task import Classes, NetworkTask, log_odds
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
@@ -364,7 +364,7 @@ default="demographic_parity"
         return Classes(len(given.classes))
 
     def _learned_rows(
-        self, task: Classes | Scaled, rows: EncodedRows
+        self, task: NetworkTask, rows: EncodedRows
     ) -> tuple[np.ndarray, np.ndarray, int]:
         assert isinstance(task, Classes)
         return rows.codes, rows.codes, task.n_classes

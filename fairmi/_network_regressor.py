@@ -19,7 +19,7 @@ from fairmi._data.tables import Header
 from fairmi._debiased_base import DebiasedNetworks, UserRows
 from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import quantile_bins, quantile_ends
-from fairmi.core.task import Classes, Scaled
+from fairmi.core.task import NetworkTask, Scaled
 from fairmi.exceptions import Note
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
@@ -265,12 +265,13 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return replace(task, explained=_linear_share(task, rows), ends=ends)
 
     def _learned_rows(
-        self, task: Classes | Scaled, rows: EncodedRows
+        self, task: NetworkTask, rows: EncodedRows
     ) -> tuple[np.ndarray, np.ndarray, int]:
         assert isinstance(task, Scaled)
         return task.scaled(rows.codes), np.searchsorted(task.ends, rows.codes), len(task.ends) + 1
 
-    def _of_task(self, task: Classes | Scaled) -> dict[str, Any]:
+    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
+        assert isinstance(task, Scaled)
         units = asdict(task)
         del units["quantity"]
         return {"units_": units}

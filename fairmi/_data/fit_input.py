@@ -33,9 +33,9 @@ from fairmi._data.tables import (
     as_array_rows,
     check_array_rows,
     check_finite_rows,
+    check_indexes,
     check_table,
 )
-from fairmi._data.values import check_indexes
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
@@ -168,6 +168,40 @@ def read_quantity_input(
         plan=plan,
         groups=sensitive_values,
         check_y=partial(check_numbers, may_be_constant=plan is not None),
+    )
+
+
+def read_rows_without_y(
+    options: RowOptions,
+    X: object,
+    sensitive_features: object,
+    sample_weight: object,
+    *,
+    earlier: tuple[Header, SensitivePlan | None] | None = None,
+    sensitive_values: object = None,
+) -> FitInput:
+    """Read and check what a user gave to `fit` or `partial_fit` of a transformer: `codes` are 0.
+
+    The other arguments, and what is raised, as `read_quantity_input` has them.
+    """
+    header, plan = (None, None) if earlier is None else earlier
+    if plan is not None and sensitive_values is not None:
+        plan.check_same_groups(sensitive_values)
+
+    def no_y(name: str, table: Table, y: object) -> np.ndarray:
+        n_rows = int(table.shape[0])
+        if n_rows < 2 and plan is None:
+            raise ValueError(f"X has n_samples={n_rows}; {name} needs two rows at least.")
+        return np.zeros(n_rows)
+
+    return _read(
+        options,
+        *(X, None, sensitive_features, sample_weight),
+        classes_of=lambda labels: np.zeros(0),
+        header=header,
+        plan=plan,
+        groups=sensitive_values,
+        check_y=no_y,
     )
 
 

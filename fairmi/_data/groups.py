@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.values import NUMBER_KINDS, is_dict, to_pandas
+from fairmi._data.tables import is_dict, to_pandas
+from fairmi._data.values import NUMBER_KINDS
 from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, warn_of
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each

@@ -118,8 +118,12 @@ def check_trees(state: Mapping[str, Any]) -> None:
         _refuse("channel_['scale']", "is not above 0")
 
 
-def check_networks(state: Mapping[str, Any], n_encoded: int | None) -> None:
+def check_networks(
+    state: Mapping[str, Any], n_encoded: int | None, n_scores: int | None = None
+) -> None:
     """Check the networks of a saved model; `n_encoded` columns come out of its encoder, if known.
+
+    `n_scores` are those of its head; None for those of its classes, or of a number.
 
     Raises
     ------
@@ -134,15 +138,15 @@ def check_networks(state: Mapping[str, Any], n_encoded: int | None) -> None:
         _integer(architecture["n_levels"], "architecture_['n_levels']", 2)
     if n_encoded is not None and sizes["n_inputs"] != n_encoded:
         _refuse("architecture_['n_inputs']", f"is not {n_encoded}, the columns of the encoder")
-    if sizes["n_outputs"] != _n_scores(state):
-        _refuse("architecture_['n_outputs']", "doesn't go with classes_")
-    hidden = architecture.get("hidden_layer_sizes")
-    if not isinstance(hidden, list | tuple):
-        _refuse("architecture_['hidden_layer_sizes']", "is no sequence")
-    hidden = [_integer(n, "architecture_['hidden_layer_sizes']", 1) for n in hidden]
+    if sizes["n_outputs"] != (_n_scores(state) if n_scores is None else n_scores):
+        _refuse("architecture_['n_outputs']", "doesn't go with what the model tells")
+    hidden = _layer_sizes(architecture.get("hidden_layer_sizes"), "hidden_layer_sizes")
+    of_head = _layer_sizes(architecture.get("head_layer_sizes", ()), "head_layer_sizes")
+    n_conditions = architecture.get("n_conditions", 0)
+    n_conditions = _integer(n_conditions, "architecture_['n_conditions']", 0)
     widths = {
         "encoder": [sizes["n_inputs"], *hidden, sizes["n_components"]],
-        "head": [sizes["n_components"], sizes["n_outputs"]],
+        "head": [sizes["n_components"] + n_conditions, *of_head, sizes["n_outputs"]],
     }
     parameters = _mapping(state.get("parameters_"), "parameters_")
     expected = {}
@@ -155,6 +159,12 @@ def check_networks(state: Mapping[str, Any], n_encoded: int | None) -> None:
         _refuse("parameters_", f"has {sorted(parameters)}, not the layers of architecture_")
     for name, shape in expected.items():
         _floats(parameters[name], f"parameters_[{name!r}]", shape)
+
+
+def _layer_sizes(sizes: Any, name: str) -> list[int]:
+    if not isinstance(sizes, list | tuple):
+        _refuse(f"architecture_[{name!r}]", "is no sequence")
+    return [_integer(n, f"architecture_[{name!r}]", 1) for n in sizes]
 
 
 def check_units(state: Mapping[str, Any]) -> None:
@@ -171,6 +181,22 @@ def check_units(state: Mapping[str, Any]) -> None:
     for name in ("centre", "scale", "of_constant", "optimal", "explained"):
         _number(units[name], f"units_[{name!r}]")
     _floats(np.asarray(units["ends"], dtype=np.float64), "units_['ends']", (None,))
+
+
+def check_told_back(state: Mapping[str, Any], n_numbers: int | None) -> None:
+    """Check the units of what a saved transformer tells back: of `n_numbers`, if that is known.
+
+    Raises
+    ------
+    ValueError
+        If something doesn't fit; the message names the field.
+    """
+    units = _mapping(state.get("units_"), "units_")
+    if units.keys() != {"centre", "scale"}:
+        _refuse("units_", f"has {sorted(units)}")
+    centre = _floats(units["centre"], "units_['centre']", (n_numbers,))
+    if (_floats(units["scale"], "units_['scale']", (len(centre),)) <= 0).any():
+        _refuse("units_['scale']", "is not above 0")
 
 
 def check_encoder(state: Mapping[str, Any]) -> None:

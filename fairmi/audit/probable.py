@@ -19,7 +19,7 @@ from fairmi._data.probabilities import (
     probability_columns,
     shares_of_groups,
 )
-from fairmi._data.values import check_indexes
+from fairmi._data.tables import check_indexes
 from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.comparisons import class_name

@@ -20,6 +20,7 @@ SKOPS_TRUSTED_TYPES = (
     "fairmi.MIDebiasedClassifier",
     "fairmi.MIDebiasedClassifierCV",
     "fairmi.MIDebiasedRegressor",
+    "fairmi.MIDebiasedTransformer",
     "fairmi.decisions.boosting.AveragedBoosting",
     "fairmi.preprocessing.TableEncoder",
     "fairmi.dependence.BarberAgakov",

@@ -38,7 +38,7 @@ _LAMS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 class NumberEncoder(TableEncoder):
     """fairmi's encoder of tables, which reads classes: bins of y are these."""
 
-    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: np.ndarray | None = None) -> Self:
         """Choose the knots of columns by eight quantile bins of y."""
         bins, _ = quantile_bins(y, np.ones(len(y)), _BINS_OF_Y)
         return super().fit(X, bins, sample_weight)

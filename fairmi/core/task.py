@@ -6,7 +6,7 @@ Shapes by name: n rows; K scores of a row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -239,6 +239,8 @@ _LEAST_EXPLAINED = 0.01
 # Share of it below which nothing is explained.
 _NOTHING = 1e-3
 _N_KNOTS = 101  # of the distribution of residuals
+# Of the space in which a contrastive objective compares rows.
+_CONTRASTED_UNITS = 64
 
 
 @dataclass(frozen=True)
@@ -438,6 +440,56 @@ class Scaled:
             scores, target, weights
         )
         return float(gain / self.of_constant)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is no y: Z is to tell the columns of X back, or rows from one another.
+
+    A loss is a share of that of the best constant: squared errors of numbers in units of their
+    spread, the log loss of categories by their entropy, the mean over columns.
+
+    Attributes
+    ----------
+    objective : {"reconstruction", "contrastive"}
+    n_conditions : int
+        Columns of the sensitive features, which the decoder is given beside Z.
+    centre, scale : ndarray of shape (N,)
+        Of numbers in these units.
+    numbers : ndarray of shape (P, N) or None
+        Encoded rows (n, P) times these are N numbers in these units. None: each value is one.
+    mean : ndarray of shape (P,)
+        What was taken off indicators.
+    categories : tuple of ndarray
+        The indicators, by position, of each column of categories.
+    gaps : ndarray of shape (n_gaps,)
+        Those of missing numbers.
+    source : ndarray of shape (P,)
+        The column of X that each encoded one comes from.
+    """
+
+    objective: str
+    n_conditions: int
+    centre: np.ndarray
+    scale: np.ndarray
+    numbers: np.ndarray | None = None
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    categories: tuple[np.ndarray, ...] = ()
+    gaps: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    source: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    explained: ClassVar[float] = 1.0  # λ is a share of the constant's loss for each nat
+
+    @property
+    def n_scores(self) -> int:
+        """Scores K of a row: numbers, categories, gaps; or units that tell rows apart."""
+        if self.objective == "contrastive":
+            return _CONTRASTED_UNITS
+        return len(self.centre) + sum(map(len, self.categories)) + len(self.gaps)
+
+
+NetworkTask = Classes | Scaled | Nothing
+"""What networks learn."""
 
 
 def _of_shifts(

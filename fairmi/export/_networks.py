@@ -16,15 +16,20 @@ from fairmi.preprocessing.table_encoder import Layout
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
-def add_networks(graph: Graph, model: BaseEstimator, inputs: Inputs) -> tuple[str, str]:
-    """Add a model's encoder and networks, and return Z and the scores of the classes."""
+def add_encoder(graph: Graph, model: BaseEstimator, inputs: Inputs) -> str:
+    """Add a model's encoder, and return Z of all its networks, (n_models, n_rows, D)."""
     x = graph.cast(_encoded(graph, model.encoder_, inputs), np.float64)
     for k, (weight, bias) in enumerate(_layers(model.parameters_, "encoder")):
         x = graph.op("Relu", x) if k else x
         x = graph.op("Add", graph.op("MatMul", x, weight), bias)
     n_levels = model.architecture_["n_levels"]
     squashes = n_levels is not None or model.architecture_.get("squashed")
-    z = graph.rounded(graph.op("Tanh" if squashes else "Relu", x), n_levels)
+    return graph.rounded(graph.op("Tanh" if squashes else "Relu", x), n_levels)
+
+
+def add_networks(graph: Graph, model: BaseEstimator, inputs: Inputs) -> tuple[str, str]:
+    """Add a model's encoder and networks, and return Z and the scores of the classes."""
+    z = add_encoder(graph, model, inputs)
     ((weight, bias),) = _layers(model.parameters_, "head")
     scores = graph.op("Add", graph.op("MatMul", z, weight), bias)
     if model.architecture_["n_models"] > 1:

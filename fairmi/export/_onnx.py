@@ -12,11 +12,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.values import read_columns, to_pandas
+from fairmi._data.tables import read_columns, to_pandas
 from fairmi._typing import TableLike
 from fairmi.export._graph import Graph
 from fairmi.export._inputs import MATRIX, Inputs
-from fairmi.export._networks import add_networks
+from fairmi.export._networks import add_encoder, add_networks
 from fairmi.export._trees import add_decisions, add_trees, check_decisions
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
 
     Parameters
     ----------
-    model : classifier or regressor
+    model : classifier, regressor or transformer
         A fitted `MIDebiasedClassifier`, `MIBoostingClassifier`, `MIBoostingRegressor`,
-        `MIDebiasedRegressor`, `MIBackpropClassifier`, `FairThresholdClassifier` on its own
-        boosting, or a search such as `MIDebiasedClassifierCV`, whose chosen model is taken.
+        `MIDebiasedRegressor`, `MIDebiasedTransformer`, whose graph gives Z alone,
+        `MIBackpropClassifier`, `FairThresholdClassifier` on its own boosting, or a search such as
+        `MIDebiasedClassifierCV`, whose chosen model is taken.
     missing : str, default=""
         What stands for a missing value in a column of text, as ONNX has no missing strings. In a
         column of numbers it is NaN.
@@ -99,6 +100,9 @@ def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
         scores = add_decisions(graph, fitted, inputs)
         _add_label(graph, fitted.classes_, scores)
         graph.output("scores", scores, len(fitted.classes_))
+    elif not hasattr(fitted, "predict"):
+        z = graph.op("Squeeze", add_encoder(graph, fitted, inputs), [0])
+        graph.output("representation", z, "n_components")
     else:
         add = add_trees if hasattr(fitted, "trees_") else add_networks
         representation, scores = add(graph, fitted, inputs)
@@ -139,7 +143,7 @@ def onnx_inputs(exported: ModelProto, X: TableLike) -> dict[str, np.ndarray]:
     metadata = {entry.key: entry.value for entry in exported.metadata_props}
     width, kept = json.loads(metadata[_COLUMNS])
     table = to_pandas(X)
-    columns = {column.name: column.values for column in read_columns(table)}
+    columns = {name: read.values for name, read in read_columns(table)}
     of_frame = isinstance(table, pd.DataFrame) and all(isinstance(n, str) for n in table.columns)
     is_matrix = list(wanted) == [MATRIX] and wanted[MATRIX].shape.dim[1].dim_value != 1
     if not of_frame or not set(wanted) <= set(columns):
@@ -175,6 +179,7 @@ def _chosen(model: BaseEstimator) -> Any:
         "MIBoostingRegressor",
         "MIDebiasedClassifier",
         "MIDebiasedRegressor",
+        "MIDebiasedTransformer",
     )
     names = [kind.__name__ for kind in type(model).__mro__]
     searches = {"MIDebiasedClassifierCV", "MIDebiasedRegressorCV"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fairmi.core.task import Classes, Scaled, telling_share
+from fairmi.core.task import Classes, NetworkTask, Nothing, telling_share
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,12 @@ _MAX_UNITS = 8
 # Units of an open Z, as in the published procedure; and what trains a module of the user's.
 _OPEN_UNITS = 64
 _RATE, _OWN_RATE = 0.01, 2e-3
+# Layers that read Z on a module of the user's, where there is no y.
+_DECODER = (128,)
 _OWN_DECAY = 0.01
+# Without y: units and levels, and what trains networks on tables.
+_WITHOUT_Y: dict[str, Any] = {"n_estimators": 1, "n_components": 8, "n_levels": 9}
+_TABLE_WITHOUT_Y: dict[str, Any] = {"dropout": 0.0, "weight_decay": 0.0, "learning_rate": 0.005}
 # More than fit in memory: the error comes before the operating system ends the process.
 _MAX_WEIGHTS = 1_000_000_000
 _MAX_LEVELS = 10_000_000
@@ -54,7 +59,7 @@ class NetworkConfig:
     the task needs. `log_odds` are those of the second class of two.
     """
 
-    task: Classes | Scaled
+    task: NetworkTask
     n_inputs: int
     hidden_layer_sizes: tuple[int, ...]
     n_components: int
@@ -87,6 +92,9 @@ class NetworkConfig:
             "n_outputs": self.task.n_scores,
             "dropout": self.dropout,
         }
+        if isinstance(self.task, Nothing):
+            architecture["head_layer_sizes"] = self.hidden_layer_sizes or _DECODER
+            architecture["n_conditions"] = self.task.n_conditions
         # An open Z is bounded: units of any size run away from their critic.
         return architecture | ({} if self.n_levels is not None else {"squashed": True})
 
@@ -118,7 +126,7 @@ def network_config(
     lams: tuple[float, ...],
     n_rows: int | None,
     n_inputs: int,
-    task: Classes | Scaled,
+    task: NetworkTask,
     own_encoder: bool = False,
     log_odds: float = 0.0,
     **resolved: Any,
@@ -133,7 +141,7 @@ def network_config(
     n_rows : int or None
         Distinct rows; None for a stream.
     n_inputs : int
-    task : Classes or Scaled
+    task : Classes, Scaled or Nothing
     own_encoder : bool
         Whether a trunk of the user's comes before the networks: all models share it.
     log_odds : float
@@ -165,6 +173,8 @@ def network_config(
         "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
         "max_iter": _epochs(n_batches(n_rows or 1, batch_size), min_steps),
     }
+    if isinstance(task, Nothing):
+        automatic |= _WITHOUT_Y | ({} if own_encoder else _TABLE_WITHOUT_Y)
     names = {field.name for field in fields(NetworkConfig)} - set(resolved)
     chosen = {name: value for name, value in (automatic | explicit).items() if name in names}
     chosen["hidden_layer_sizes"] = layer_sizes(parameters["hidden_layer_sizes"])
@@ -184,7 +194,7 @@ def network_config(
     return config
 
 
-def _telling_units(task: Classes | Scaled) -> int:
+def _telling_units(task: NetworkTask) -> int:
     """Return how many units hold all that a prediction needs."""
     return task.n_classes - 1 if isinstance(task, Classes) else task.n_scores
 

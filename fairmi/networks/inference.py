@@ -26,14 +26,14 @@ class NumpyNetworks:
     """
 
     encoder: tuple[Layer, ...]
-    head: Layer
+    head: tuple[Layer, ...]
     n_levels: int | None
     squashed: bool = True
 
     @property
     def n_models(self) -> int:
         """Models M."""
-        return len(self.head[0])
+        return len(self.head[0][0])
 
     @property
     def widest(self) -> int:
@@ -46,11 +46,16 @@ class NumpyNetworks:
         return np.stack([self._channel(self._encoded(x, model)) for model in range(self.n_models)])
 
     def mean_scores(self, z: np.ndarray) -> np.ndarray:
-        """Return the mean over the models, (B, K), of the scores of their Z (M, B, D)."""
-        weight, bias = self.head
+        """Return the mean over the models, (B, K), of the scores of their Z (M, B, D).
+
+        What else a head reads in training is 0: of no group more than of another.
+        """
+        (weight, bias), *deeper = self.head
         scores = bias + np.zeros((*z.shape[:2], 1))
         for unit in range(z.shape[2]):
             scores += z[:, :, unit, None] * weight[:, None, unit]
+        for weight, bias in deeper:
+            scores = np.maximum(scores, 0) @ weight + bias
         return scores.mean(axis=0)
 
     def representation(self, x: np.ndarray) -> np.ndarray:
@@ -85,9 +90,8 @@ def numpy_networks(
     architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
 ) -> NumpyNetworks:
     """Return trained networks of `parameters`, named as in `Networks.arrays`."""
-    (head,) = _layers("head", parameters)
     n_levels = architecture["n_levels"]
-    encoder = tuple(_layers("encoder", parameters))
+    encoder, head = (tuple(_layers(part, parameters)) for part in ("encoder", "head"))
     return NumpyNetworks(encoder, head, n_levels, is_squashed(architecture))
 
 

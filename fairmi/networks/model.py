@@ -110,6 +110,8 @@ class Networks(nn.Module):
         dropout: float,
         generator: Generator,
         squashed: bool = False,
+        head_layer_sizes: Sequence[int] = (),
+        n_conditions: int = 0,
     ) -> None:
         super().__init__()
         self.n_inputs, self.n_components = n_inputs, n_components
@@ -118,8 +120,9 @@ class Networks(nn.Module):
         )
         # Rounded units are bounded; open ones only where it is said.
         self.channel = Channel(n_levels, generator, squashed=squashed or n_levels is not None)
-        self.head = StackedMLP(n_models, (n_components, n_outputs), generator)
-        if n_components == 1:
+        sizes = (n_components + n_conditions, *head_layer_sizes, n_outputs)
+        self.head = StackedMLP(n_models, sizes, generator)
+        if n_components == 1 and not head_layer_sizes:
             self._start_head()
 
     @property

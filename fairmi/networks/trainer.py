@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from fairmi.core.task import Classes, Quantity, Scaled
+from fairmi.core.task import NetworkTask, Nothing, Quantity, Scaled
 from fairmi.networks.config import NetworkConfig, n_batches
 from fairmi.networks.loop import (
     EpochRecord,
@@ -21,6 +21,7 @@ from fairmi.networks.loop import (
     timed_epoch,
 )
 from fairmi.networks.model import Networks
+from fairmi.networks.objectives import Objective
 from fairmi.networks.own_encoder import Trunk, networks_of
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
@@ -131,6 +132,9 @@ class Trainer:
             )
             for attribute in rows.sensitive
         ]
+        self.objective = None
+        if isinstance(config.task, Nothing):
+            self.objective = Objective(config.task, rows.y.device, self.generator)
         self.optimizer = _adamw(self.networks, config.learning_rate, config.weight_decay)
         self.n_batches = n_batches(self.reducer.total(rows.n_rows), config.batch_size)
         self.n_steps: int | None = config.max_iter * self.n_batches
@@ -170,7 +174,7 @@ class Trainer:
             term.observe(bounded, sensitive, schedule.noise_width)
             term.train_critic(config.n_critic_steps, rate)
         z = self.networks.channel(bounded, schedule.noise_width)
-        task = task_loss(self.networks.head(z), batch, config.task)
+        task = self._task_loss(z, batch, schedule.noise_width)
         values = [
             factor * term.value(z, schedule.table, schedule.table_rows)
             for factor, term in zip(config.factors, self.terms, strict=True)
@@ -189,6 +193,12 @@ class Trainer:
             group["lr"] = config.learning_rate * schedule.learning_rate
         self.optimizer.step()
         return torch.stack([task.detach(), value.detach()])
+
+    def _task_loss(self, z: Tensor, batch: Batch, width: float) -> Tensor:
+        if self.objective is None:
+            return task_loss(self.networks.head(z), batch, self.config.task)
+        losses = self.objective.losses(self.networks, z, batch, width)
+        return _weighted_mean(losses, batch.task_weights)
 
     def parameters(self, place: int) -> dict[str, np.ndarray]:
         """Return the weights of the models of one λ of the configuration."""
@@ -244,7 +254,7 @@ def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tens
     yield from torch.tensor_split(order, number)
 
 
-def task_loss(scores: Tensor, batch: Batch, task: Classes | Scaled | None = None) -> Tensor:
+def task_loss(scores: Tensor, batch: Batch, task: NetworkTask | None = None) -> Tensor:
     """Return the weighted mean loss for each model, (M,), of scores (M, B, K).
 
     That is the cross-entropy in nats, against classes or their probabilities, where one score is
@@ -266,10 +276,13 @@ def task_loss(scores: Tensor, batch: Batch, task: Classes | Scaled | None = None
         if batch.targets is not None:
             target = batch.targets.t().expand_as(by_class)
         losses = nn.functional.cross_entropy(by_class, target, reduction="none")
-    weights = batch.task_weights
-    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
-    mean = (losses * weights).sum(1) / total
+    mean = _weighted_mean(losses, batch.task_weights)
     return (mean + task.optimal) / task.of_constant if isinstance(task, Scaled) else mean
+
+
+def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+    return (losses * weights).sum(1) / total
 
 
 def quantity_losses(quantity: Quantity, scores: Tensor, y: Tensor) -> Tensor:

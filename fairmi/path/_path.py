@@ -118,7 +118,7 @@ def _cells(model: BaseEstimator) -> tuple[str, ...]:
 
 def fairness_path(
     X: TableLike,
-    y: ArrayLike,
+    y: ArrayLike | None = None,
     *,
     sensitive_features: SensitiveLike | None = None,
     sample_weight: ArrayLike | None = None,
@@ -198,7 +198,7 @@ def fit_models(
     estimator: BaseEstimator,
     lams: Sequence[float],
     X: TableLike,
-    y: ColumnLike,
+    y: ColumnLike | None,
     sensitive: SensitiveLike,
     weights: ColumnLike | None,
 ) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
-from fairmi._data.values import read_columns
+from fairmi._data.tables import n_rows, read_columns
 from fairmi._sklearn_compat import DocLinkMixin
 from fairmi._typing import ColumnLike, TableLike
 from fairmi.preprocessing.encoded_columns import (
@@ -31,6 +31,7 @@ from fairmi.preprocessing.encoded_columns import (
 # Bins of all numeric columns together: a wide table gets fewer a column, so that its width stays.
 _BIN_BUDGET = 2048
 _MAX_BINS = 16
+_PARTS = range(1, N_PARTS + 1)  # of a date, behind it
 
 
 class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
@@ -39,7 +40,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     A numeric column becomes a ramp for each interval between its knots and a step at each inner
     knot: the piecewise-linear functions with jumps there. Knots are the thresholds of a small
     decision tree that predicts y from that column alone, at most 16 leaves of at least 20 rows
-    (of more than 100,000 rows it reads the classes in 4,096 cells of about equal weight); a
+    (of more than 100,000 rows it reads the classes in 4,096 cells of about equal weight), and
+    without y the column's quantiles; a
     table with more than 512 numeric columns gets two knots each, which is a linear encoding.
     Text, categorical and other columns become an indicator for each category; of more than
     `max_categories` the rarest share one, and one that a single row has is read as unseen,
@@ -82,29 +84,33 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     def __init__(self, *, max_categories: int = 100) -> None:
         self.max_categories = max_categories
 
-    def fit(self, X: TableLike, y: ColumnLike, sample_weight: np.ndarray | None = None) -> Self:
+    def fit(
+        self, X: TableLike, y: ColumnLike | None = None, sample_weight: np.ndarray | None = None
+    ) -> Self:
         """Learn knots and categories from X (n_rows, n_features) and classes y (n_rows,).
 
         Weights are counts of rows: a row of weight 0 is as absent.
         """
         if issparse(X):
             return self._fit_sparse(X)
-        read = list(read_columns(X))
-        self.dates_ = [j for j, column in enumerate(read) if column.is_date]
-        n_numeric = sum(column.values.dtype != object for column in read)
+        found = [read for _, read in read_columns(X)]
+        self.dates_ = [j for j, read in enumerate(found) if read.is_date]
+        n_numeric = sum(read.values.dtype != object for read in found)
         n_bins = min(_MAX_BINS, _BIN_BUDGET // max(n_numeric, 1))
-        classes = np.asarray(y)
-        weights = (
-            np.ones(len(classes)) if sample_weight is None else np.asarray(sample_weight, float)
-        )
+        classes = None if y is None else np.asarray(y)
+        weights = np.ones(n_rows(X))
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, float)
         columns: list[Column] = []
         positions = []
-        for values in with_calendar(X, self.dates_):
-            if values.values.dtype == object:
-                columns.append(categorical_column(values, weights, self.max_categories))
+        for name, values, is_date in with_calendar(X, self.dates_):
+            if values.dtype == object:
+                column: Column = categorical_column(name, values, weights, self.max_categories)
             else:
-                columns.append(numeric_column(values, classes, weights, n_bins))
-            positions.append(columns[-1].positions(values.values))
+                column = numeric_column(name, values, classes, weights, n_bins)
+                column = replace(column, is_date=is_date)
+            columns.append(column)
+            positions.append(column.positions(values))
         self.columns_, self.layout_ = columns, layout_of(columns, positions, weights)
         return self
 
@@ -131,12 +137,12 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             scaled = values @ diags_array(self.scale_)
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
         columns = self.columns_
-
-        def place(j: int, values: np.ndarray) -> np.ndarray:
-            return columns[j].positions(values)
-
-        positions = np.empty((X.shape[0], len(columns)), dtype=np.float32)
-        return read_alike(X, columns, self.dates_, place, positions)
+        return read_alike(
+            columns,
+            with_calendar(X, self.dates_),
+            lambda j, values: columns[j].positions(values),
+            np.empty((X.shape[0], len(columns)), dtype=np.float32),
+        )
 
     def codes(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return `positions` of a table as trees read them, and the categories of each column.
@@ -161,6 +167,16 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     def expand(self, positions: Any) -> Any:
         """Return the encoded rows of `positions`."""
         return positions if self.layout_ is None else self.layout_.expand(positions)
+
+    def decode(self, positions: np.ndarray) -> list[np.ndarray]:
+        """Return the values (n_rows,) of each column of X that lie at `positions`.
+
+        A missing value is NaN, or None among categories; parts of the calendar are left out.
+        """
+        check_is_fitted(self, "columns_")
+        parts = {j + N_PARTS * k + part for k, j in enumerate(self.dates_) for part in _PARTS}
+        pairs = enumerate(zip(self.columns_ or (), positions.T, strict=True))
+        return [column.decode(at) for j, (column, at) in pairs if j not in parts]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the encoded columns, (n_encoded,), such as "job=clerk", "pay>=30.5".
@@ -216,13 +232,12 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
-        """Take missing values, categories, text and sparse tables; need y."""
+        """Take missing values, categories, text and sparse tables."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         tags.input_tags.sparse = True
-        tags.target_tags.required = True
         return tags
 
 

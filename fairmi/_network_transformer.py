@@ -1,0 +1,499 @@
+"""MIDebiasedTransformer: networks that represent X without y, in one training or part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from fairmi._base import Callbacks
+from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_rows_without_y
+from fairmi._data.saved_format import check_told_back
+from fairmi._data.tables import Header
+from fairmi._debiased_base import DebiasedNetworks, UserRows
+from fairmi._sklearn_compat import StrOptions
+from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
+from fairmi.core.task import NetworkTask, Nothing
+from fairmi.exceptions import CollapseWarning, Note
+from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.encoded_rows import EncodedRows
+from fairmi.preprocessing.table_encoder import Layout
+
+if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    from torch import nn
+
+    from fairmi.dependence import Penalty
+    from fairmi.networks.rows import Batch
+
+# Rows that say how numbers are spread, of those that aren't columns of a table.
+_MAX_ROWS = 2_000
+
+
+def _has_decoder(model: MIDebiasedTransformer) -> bool:
+    if model.objective == "reconstruction":
+        return True
+    raise AttributeError(
+        f"objective={model.objective!r} learns no way back from Z; "
+        'objective="reconstruction" does.'
+    )
+
+
+class MIDebiasedTransformer(DebiasedNetworks):
+    """A representation of X that tells little of the sensitive features, learned without y.
+
+    A step before any model, in a Pipeline or alone. An encoder maps X to Z, units that are each
+    rounded to few levels; encoder and decoder minimise
+
+        share of X that Z doesn't tell back  +  lam * I(Z; C) (nats)
+
+    The decoder is given C beside Z in training, so that Z need not tell it to serve. What is told
+    back is the mean over columns: of a number the squared error in units of its variance, of
+    categories the log loss by their entropy. Sensitive features are needed at fit alone.
+
+    Where y is known at fit, `MIDebiasedClassifier` and `MIDebiasedRegressor` keep much more of
+    what a prediction needs, and their `transform` is such a step too: without y nobody knows which
+    columns matter. Z of many units and levels tells more, of C too; see what is left by
+    `fairmi.metrics.leakage_report(model.transform(X), s)`, on rows that the fit did not see.
+
+    Parameters
+    ----------
+    lam : float or dict, default=1.0
+        Weight λ >= 0 of the penalty. 0 trains without it. A dict has one for each sensitive
+        feature, by name of column; otherwise several are penalised jointly.
+    objective : {"reconstruction", "contrastive"}, default="reconstruction"
+        "reconstruction" tells columns, or the values of an array, back. "contrastive" finds a
+        row's second view among rows of the same C [2]_, so that C is of no use. Of a table the
+        second view has a third of its columns from another row; rows of any shape need an
+        `encoder` that draws each view anew in training, by augmentations or dropout.
+    penalty, sensitive_columns, drop_sensitive, missing_sensitive, sensitive_kinds, \
+group_weight, weighted
+        As in `MIDebiasedClassifier`. Groups are compared over all rows: without y there are no
+        classes to compare them in.
+    encoder, hidden_layer_sizes
+        As in `MIDebiasedClassifier`; the decoder has hidden layers of the same sizes.
+    n_components : int or "auto", default="auto"
+        Units of Z; "auto" gives 8.
+    n_levels : int, None or "auto", default="auto"
+        Values that each unit can take; "auto" gives 9. None opens the channel: then Z may tell
+        what no critic of the training saw.
+    n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, dropout, warm_start, \
+callbacks, device, verbose, random_state
+        As in `MIDebiasedClassifier`.
+
+    Attributes
+    ----------
+    n_features_in_, feature_names_in_, sensitive_values_, sensitive_kinds_, n_iter_, stopped_, \
+warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, parameters_
+        As in `MIDebiasedClassifier`.
+    history_ : list of dict
+        As in `MIDebiasedClassifier`; the task loss is the share that is not told back, or how hard
+        views are to find, 1 where they all look alike.
+    units_ : dict of ndarray
+        `centre` and `scale` of the numbers that are told back.
+
+    See Also
+    --------
+    fairmi.MIDebiasedClassifier : The same for a known y.
+    fairlearn.preprocessing.CorrelationRemover : Takes away what is linear alone.
+    fairmi.path.fairness_path : The models of many λ in one training.
+
+    References
+    ----------
+    .. [1] R. Ragonesi, R. Volpi, J. Cavazza, V. Murino, "Learning Unbiased Representations via
+       Mutual Information Backpropagation", CVPR Workshops 2021, arXiv 2003.06430; with a decoder
+       that is given C, D. Madras, E. Creager, T. Pitassi, R. Zemel, "Learning Adversarially Fair
+       and Transferable Representations", ICML 2018, arXiv 1802.06309.
+    .. [2] M. Ma, Y.-H. H. Tsai, P. P. Liang et al., "Conditional Contrastive Learning for
+       Improving Fairness in Self-Supervised Learning", 2021, arXiv 2106.02866.
+
+    Examples
+    --------
+    >>> from fairmi import MIDebiasedTransformer
+    >>> from fairmi.datasets import load_german
+    >>> X, y = load_german(return_X_y=True)
+    >>> model = MIDebiasedTransformer(lam=2.0, n_components=4, max_iter=20, random_state=0)
+    >>> Z = model.fit(X, sensitive_features=X["age"] > 25).transform(X)
+    >>> Z.shape
+    (1000, 4)
+    >>> model.inverse_transform(Z).columns.equals(X.columns)
+    True
+    """
+
+    constraint: str = "demographic_parity"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        name: allowed
+        for name, allowed in DebiasedNetworks._parameter_constraints.items()
+        if name != "n_estimators"
+    } | {"objective": [StrOptions({"reconstruction", "contrastive"})]}
+
+    units_: dict[str, np.ndarray]
+
+    def __init__(
+        self,
+        *,
+        lam: float | dict[Hashable, float] = 1.0,
+        objective: str = "reconstruction",
+        penalty: str | Penalty = "donsker_varadhan",
+        sensitive_columns: Columns | None = None,
+        drop_sensitive: bool = False,
+        missing_sensitive: str = "error",
+        sensitive_kinds: Kinds | None = None,
+        group_weight: str | None = "auto",
+        weighted: str = "both",
+        encoder: nn.Module | Callable[[], nn.Module] | None = None,
+        hidden_layer_sizes: int | Sequence[int] = (128,),
+        n_components: int | str = "auto",
+        n_levels: int | str | None = "auto",
+        n_critic_steps: int = 3,
+        max_iter: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        weight_decay: float | str = "auto",
+        dropout: float | str = "auto",
+        warm_start: bool = False,
+        callbacks: Callbacks = None,
+        device: str = "auto",
+        verbose: bool | int = False,
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.lam = lam
+        self.objective = objective
+        self.penalty = penalty
+        self.sensitive_columns = sensitive_columns
+        self.drop_sensitive = drop_sensitive
+        self.missing_sensitive = missing_sensitive
+        self.sensitive_kinds = sensitive_kinds
+        self.group_weight = group_weight
+        self.weighted = weighted
+        self.encoder = encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_components = n_components
+        self.n_levels = n_levels
+        self.n_critic_steps = n_critic_steps
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(  # type: ignore[override]
+        self,
+        X: TableLike,
+        y: None = None,
+        *,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on X and the sensitive features; a second fit starts anew.
+
+        Parameters
+        ----------
+        X, sensitive_features, sample_weight
+            As in `MIDebiasedClassifier.fit`.
+        y : None
+            Labels are refused: with y in hand other estimators serve better. In a Pipeline they
+            pass by, as it calls `fit_transform`.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If y is given, or X, weights or a parameter can't be used; the message names the fix.
+        SensitiveFeaturesError, StoppedFitError, KeyboardInterrupt
+            As `MIDebiasedClassifier.fit`.
+
+        Warns
+        -----
+        ConvergenceWarning, SmallGroupWarning
+            As `MIDebiasedClassifier.fit`.
+        CollapseWarning
+            If Z is the same for all rows, or tells much that the critic doesn't see.
+        """
+        _refuse_y(y)
+        return self._warn(self._train(UserRows(X, None, sensitive_features, sample_weight)))
+
+    def fit_transform(
+        self, X: TableLike, y: object = None, **fit_params: Any
+    ) -> np.ndarray | pd.DataFrame:
+        """Fit to X, and return its Z, (n_rows, n_components).
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : not read
+            What a Pipeline gives to all of its steps.
+        **fit_params
+            `sensitive_features` and `sample_weight`, as in `fit`.
+        """
+        return self.fit(X, **fit_params).transform(X)
+
+    def fit_path(  # type: ignore[override]
+        self,
+        X: TableLike,
+        y: None = None,
+        *,
+        lams: Sequence[float],
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> list[Self]:
+        """Return fitted copies at many λ, all from one training; this estimator stays as it is.
+
+        Parameters and errors are those of `MIDebiasedClassifier.fit_path`; y is refused as in
+        `fit`.
+        """
+        _refuse_y(y)
+        return self._train_path(UserRows(X, None, sensitive_features, sample_weight), lams)
+
+    def partial_fit(
+        self,
+        X: TableLike,
+        y: None = None,
+        *,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        sensitive_values: GroupNames | None = None,
+    ) -> Self:
+        """Train once on the next rows of data that need never be in memory at once.
+
+        As `MIDebiasedClassifier.partial_fit`, without y. The first call sets the units of all
+        columns, so let it hold some thousands of rows drawn at random.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight : as in `fit`
+        sensitive_values : list or dict of lists, default=None
+            All groups, for the first call; those of a later part may be absent from it.
+
+        Returns
+        -------
+        self
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; also for a group that is not among those named, or that the first call did
+            not hold.
+        """
+        _refuse_y(y)
+        rows = UserRows(X, None, sensitive_features, sample_weight)
+        return self._warn(self._train_part(rows, sensitive_values=sensitive_values))
+
+    @available_if(_has_decoder)
+    def inverse_transform(self, X: ArrayLike) -> Any:
+        """Return the columns that Z tells back, as of no group more than of another.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_components)
+            Z, as `transform` returns it.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_rows, n_features)
+            Numbers between those that fit saw, the likeliest category, missing where that is the
+            likeliest; a frame where fit saw names. Columns that fit dropped are left out. Of rows
+            of any shape, values of their shape.
+
+        Raises
+        ------
+        ValueError
+            If Z has another number of columns than `transform` returns, or is not finite.
+        """
+        Z = self._checked_z(X)
+        scores = self._networks().mean_scores(Z[None])
+        centre, scale = self.units_["centre"], self.units_["scale"]
+        numbers = centre + scale * scores[:, : len(centre)]
+        if self.encoder_ is None:
+            return numbers.reshape(len(Z), *self.item_shape_)
+        if self.encoder_.layout_ is None:
+            return numbers[:, : self.encoder_.n_columns] / self.encoder_.scale_
+        columns = self.encoder_.decode(_positions(self.encoder_, numbers, scores))
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return np.column_stack(columns)
+        return pd.DataFrame(dict(zip(names[self._kept], columns, strict=True)))
+
+    def _checked_z(self, Z: ArrayLike) -> np.ndarray:
+        check_is_fitted(self, "sensitive_kinds_")
+        checked = check_array(Z, dtype=np.float64)
+        if checked.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {checked.shape[1]} columns, but transform returns {self._n_features_out}; "
+                "give what it returns."
+            )
+        return checked
+
+    def _row_options(self) -> RowOptions:
+        parameters = self.get_params(deep=False) | {"constraint": self.constraint}
+        return RowOptions.of(
+            parameters, type(self).__name__, reads_probabilities=self._reads_probabilities
+        )
+
+    def _read_rows(self, rows: UserRows, earlier: Header | None = None) -> FitInput:
+        known = None if earlier is None else (earlier, None)
+        return self._without_y(rows, earlier=known)
+
+    def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
+        before = None if earlier is None else (earlier[0], earlier[2])
+        return self._without_y(rows, earlier=before, **known)
+
+    def _without_y(self, rows: UserRows, **known: Any) -> FitInput:
+        x, _, sensitive_features, sample_weight = rows
+        return read_rows_without_y(
+            self._row_options(), x, sensitive_features, sample_weight, **known
+        )
+
+    def _table_encoder(self, given: FitInput) -> TableEncoder:
+        return TableEncoder().fit(given.features, sample_weight=given.task_weights)
+
+    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Nothing:
+        conditioned = self.objective == "reconstruction"
+        widths = [m.n_groups if m.values is None else m.values.shape[1] for m in rows.members]
+        task = told_back(rows, self.objective, sum(widths) if conditioned else 0)
+        if not goes_on:
+            return task
+        return replace(task, centre=self.units_["centre"], scale=self.units_["scale"])
+
+    def _learned_rows(
+        self, task: NetworkTask, rows: EncodedRows
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        return rows.codes, np.zeros(len(rows.codes), dtype=np.int64), 1
+
+    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
+        assert isinstance(task, Nothing)
+        return {"units_": {"centre": task.centre, "scale": task.scale}}
+
+    def _trivial(
+        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+    ) -> list[Note]:
+        if len(scores) < 2 or np.ptp(scores, axis=0).any():
+            return []
+        message = "The fit collapsed: Z is the same for every training row"
+        return [(CollapseWarning, f"{message}; lower lam={self.lam!r}, or raise max_iter.")]
+
+    def _n_scores(self) -> int | None:
+        """Return the scores of the decoder of a saved model.
+
+        Raises
+        ------
+        ValueError
+            If its units don't fit.
+        """
+        encoder = vars(self).get("encoder_")
+        layout = None if encoder is None else encoder.layout_
+        n_numbers = None if layout is None else len(np.unique(_ramps(layout)[1]))
+        check_told_back(vars(self), n_numbers)
+        if self.objective == "contrastive":
+            return None
+        n_told = len(self.units_["centre"])
+        return n_told if layout is None else n_told + layout.width - layout.n_ramped
+
+
+# Saved models name the public place of a class, which stays where its file moves.
+MIDebiasedTransformer.__module__ = "fairmi"
+
+
+def _refuse_y(y: object) -> None:
+    if y is not None:
+        raise ValueError(
+            "y is given, and MIDebiasedTransformer learns without it; to keep what y needs take "
+            "MIDebiasedClassifier, or MIDebiasedRegressor for numbers, whose transform is such a "
+            "representation too. Before another model in a Pipeline y may be given: only "
+            "fit_transform is called there."
+        )
+
+
+def told_back(rows: EncodedRows, objective: str, n_conditions: int) -> Nothing:
+    """Return what Z is to tell back of encoded rows, in units that these set."""
+    if rows.layout is None:
+        return _values_told_back(rows, objective, n_conditions)
+    layout = rows.layout
+    ramps, of_column = _ramps(layout)
+    told = np.unique(of_column)
+    centre, scale = np.zeros(len(told)), np.ones(len(told))
+    numbers = np.zeros((layout.width, len(told)), dtype=np.float32)
+    for k, j in enumerate(told):
+        mine = ramps[of_column == j]
+        centre[k] = layout.mean[mine].sum() / len(mine)
+        if rows.task_weights.any():
+            # What is missing is the mean, as in the encoded columns.
+            off = np.nan_to_num(rows.x[:, j].astype(np.float64) / len(mine) - centre[k])
+            spread = np.sqrt(np.average(off**2, weights=rows.task_weights))
+            # In float32, so that the order in which rows are summed leaves no trace.
+            scale[k] = np.float32(spread) or 1.0
+        numbers[mine, k] = 1 / (len(mine) * scale[k])
+    return Nothing(
+        objective,
+        n_conditions,
+        centre,
+        scale,
+        numbers,
+        layout.mean,
+        _indicators(layout),
+        np.arange(layout.n_ramped + layout.n_indicators, layout.width),
+        layout.source,
+    )
+
+
+def _values_told_back(rows: EncodedRows, objective: str, n_conditions: int) -> Nothing:
+    """Return the same of rows whose values are told back as they are, in one unit for all."""
+    from fairmi.networks.own_encoder import as_input
+    from fairmi.networks.rows import first_rows
+
+    values = as_input(first_rows(rows, _MAX_ROWS)).flatten(1).double().numpy()
+    centre, spread = values.mean(0), np.sqrt(values.var(0).mean()) or 1.0
+    is_table = not hasattr(rows.x, "rows")
+    source = np.arange(len(centre) if is_table else 0)
+    return Nothing(objective, n_conditions, centre, np.full(len(centre), spread), source=source)
+
+
+def _ramps(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Return the encoded columns that rise between two knots, and the column of X of each."""
+    ramps = np.flatnonzero(layout.base == 0)
+    return ramps, layout.source[ramps]
+
+
+def _indicators(layout: Layout) -> tuple[np.ndarray, ...]:
+    """Return the indicators of each column of categories."""
+    every = np.arange(layout.n_ramped, layout.n_ramped + layout.n_indicators)
+    source = layout.source[every]
+    return tuple(every[source == j] for j in np.unique(source))
+
+
+def _positions(encoder: TableEncoder, numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return where values lie in the columns of a table, of what the decoder tells of them."""
+    layout = encoder.layout_
+    assert layout is not None
+    assert encoder.columns_ is not None
+    positions = np.zeros((len(scores), len(encoder.columns_)))
+    _, of_column = _ramps(layout)
+    for k, j in enumerate(np.unique(of_column)):
+        n_intervals = np.count_nonzero(of_column == j)
+        positions[:, j] = np.clip(numbers[:, k], 0, 1) * n_intervals
+    start = numbers.shape[1]
+    for columns in _indicators(layout):
+        likeliest = scores[:, start : start + len(columns)].argmax(axis=1)
+        positions[:, layout.source[columns[0]]] = layout.offset[columns[likeliest]]
+        start += len(columns)
+    for k, j in enumerate(layout.source[layout.n_ramped + layout.n_indicators :]):
+        positions[scores[:, start + k] > 0, j] = np.nan
+    return positions

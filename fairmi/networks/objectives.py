@@ -1,0 +1,135 @@
+"""What networks learn without y: to tell the columns back, or rows from one another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fairmi.core.task import Nothing
+from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.networks.model import Networks
+from fairmi.networks.own_encoder import as_input
+from fairmi.networks.rows import Batch
+
+# Of a column that the second view of a row has from another one; and of the similarity of views.
+_CORRUPTED, _TEMPERATURE = 0.3, 0.2
+# As in the log loss of a share that is 0.
+_LEAST_ENTROPY = 1e-2
+
+
+class Objective:
+    """The losses of `Nothing`, row by row, on a device."""
+
+    def __init__(self, task: Nothing, device: torch.device, generator: torch.Generator) -> None:
+        self.task, self.generator = task, generator
+
+        def tensor(values: object) -> Tensor:
+            made = torch.as_tensor(values, device=device)
+            return made.float() if made.is_floating_point() else made
+
+        self.centre, self.scale = tensor(task.centre), tensor(task.scale)
+        self.numbers = None if task.numbers is None else tensor(task.numbers)
+        self.mean, self.source = tensor(task.mean), tensor(task.source)
+        self.categories = [tensor(columns) for columns in task.categories]
+        self.gaps = tensor(task.gaps)
+        self.n_columns = len(task.centre) + len(task.categories) + len(task.gaps)
+
+    def losses(self, networks: Networks, z: Tensor, batch: Batch, width: float) -> Tensor:
+        """Return the loss of each row, (M, B), of Z (M, B, D) that came of `batch`.
+
+        `width` is that of the channel's noise.
+        """
+        if self.task.objective == "reconstruction":
+            conditions = conditions_of(batch.sensitive, len(batch.y))
+            scores = networks.head(torch.cat([z, conditions.expand(len(z), -1, -1)], dim=2))
+            return self.of_columns(scores, batch.x)
+        other = networks.channel(networks.bounded(self.other_view(batch.x)), width)
+        return self.of_views(networks.head(z), networks.head(other), batch)
+
+    def of_columns(self, scores: Tensor, x: Tensor) -> Tensor:
+        """Return how far scores (M, B, K) are from the rows x (B, ...), (M, B)."""
+        if self.numbers is None:
+            values = (as_input(x).flatten(1) - self.centre) / self.scale
+            return (scores - values).square().mean(2)
+        of_numbers, rest = scores.tensor_split([len(self.centre)], dim=2)
+        total = (of_numbers - x @ self.numbers).square().sum(2)
+        for columns in self.categories:
+            of_category, rest = rest.tensor_split([len(columns)], dim=2)
+            shares = self.mean[columns]
+            losses = -((x[:, columns] + shares) * of_category.log_softmax(2)).sum(2)
+            entropy = -(shares * shares.clamp_min(1e-12).log()).sum()
+            total = total + losses / entropy.clamp_min(_LEAST_ENTROPY)
+        if len(self.gaps):
+            shares = self.mean[self.gaps]
+            losses = nn.functional.binary_cross_entropy_with_logits(
+                rest, (x[:, self.gaps] + shares).expand_as(rest), reduction="none"
+            )
+            entropies = nn.functional.binary_cross_entropy(shares, shares, reduction="none")
+            total = total + (losses / entropies.clamp_min(_LEAST_ENTROPY)).sum(2)
+        return total / max(self.n_columns, 1)
+
+    def other_view(self, x: Tensor) -> Tensor:
+        """Return a second view of rows x (B, ...).
+
+        A table has some columns of other rows (SCARF: Bahri et al., arXiv 2106.15147). Rows of any
+        shape stay as they are: the user's module makes the view.
+        """
+        if not len(self.source):
+            return x
+        n_columns = int(self.source.max()) + 1
+        draw = torch.rand(len(x), n_columns, generator=self.generator, device=x.device)
+        order = torch.randperm(len(x), generator=self.generator, device=x.device)
+        return torch.where((draw < _CORRUPTED)[:, self.source], x[order], x)
+
+    def of_views(self, first: Tensor, second: Tensor, batch: Batch) -> Tensor:
+        """Return how hard it is to find each row's other view among rows of the same C, (M, B).
+
+        Source: Ma et al., *Conditional Contrastive Learning*, arXiv 2106.02866; of a quantity, and
+        of groups known by probability, rows count by how near their C is, as in Tsai et al., arXiv
+        2202.05458. A share of the loss of views that all look alike.
+        """
+        first, second = (nn.functional.normalize(view, dim=2) for view in (first, second))
+        alike = alikeness(batch.sensitive, len(batch.y))
+        alike.fill_diagonal_(1)
+        scores = first @ second.mT / _TEMPERATURE + alike.log()
+        own = scores.diagonal(dim1=1, dim2=2)
+        of_guess = alike.sum(1).log()
+        losses = (scores.logsumexp(2) - own) / of_guess.clamp_min(1e-6)
+        return torch.where(of_guess > 0, losses, 0)
+
+
+def conditions_of(sensitive: tuple[SensitiveBatch, ...], n_rows: int) -> Tensor:
+    """Return what a decoder is given of C, (B, n_conditions): 0 is no group more than another.
+
+    Groups are by how much a row is in each, less an equal share; quantities as they are. A row
+    whose C is not known has 0.
+    """
+    parts = []
+    for of in sensitive:
+        columns = _columns(of, n_rows)
+        if of.groups is not None:
+            columns = columns - columns.sum(1, keepdim=True) / of.n_columns
+        parts.append(columns)
+    return torch.cat(parts, dim=1)
+
+
+def alikeness(sensitive: tuple[SensitiveBatch, ...], n_rows: int) -> Tensor:
+    """Return how alike the C of each two rows is, (B, B), from 0 to 1."""
+    alike = torch.ones(n_rows, n_rows, device=sensitive[0].weights.device)
+    for of in sensitive:
+        columns = _columns(of, n_rows)
+        if of.groups is None:
+            alike = alike * torch.exp(-torch.cdist(columns, columns).square() / 2)
+        else:
+            alike = alike * (columns @ columns.mT).clamp(0, 1)
+    return alike
+
+
+def _columns(of: SensitiveBatch, n_rows: int) -> Tensor:
+    """Return how much each row is in each group, or its values; 0 where they are not known."""
+    weights = of.weights[0]
+    rows = torch.arange(n_rows, device=weights.device) if of.rows is None else of.rows
+    total = torch.zeros(n_rows, device=weights.device).index_add_(0, rows, weights)
+    shares = weights / total.clamp_min(torch.finfo(total.dtype).tiny)[rows]
+    none = torch.zeros(n_rows, of.n_columns, device=weights.device)
+    return none.index_add_(0, rows, of.columns(torch.float32) * shares[:, None])
