@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ _OTHERS = (
     (palette.GREEN, "p"),
 )
 _PROBE = "probe_auc"
+_WIDTH = 70  # letters of a line under a panel
 
 
 def draw_frontier(
@@ -173,7 +175,7 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[st
         set_limits(max(least - margin, -0.005), greatest + room)
     counts = points.loc[~inside, "method"].value_counts()
     outside = ", ".join(f"{n} of {name}" for name, n in counts.items())
-    return [f"outside the frame: {outside}"] if outside else []
+    return textwrap.wrap(f"outside the frame: {outside}", _WIDTH) if outside else []
 
 
 def _write_names(
@@ -184,7 +186,9 @@ def _write_names(
     ends = {}
     for name, line in points.groupby("method", sort=False):
         seen = line[line[x].between(left, right) & line[y].between(bottom, top)]
-        last = (seen if len(seen) else line).sort_values(x).iloc[-1]
+        if seen.empty:
+            continue  # it is named under the picture
+        last = seen.sort_values(x).iloc[-1]
         ends[str(name)] = (last[x], float(np.clip(last[y], bottom, top)))
     names = sorted(ends, key=lambda name: ends[name][1])
     heights = np.array([ends[name][1] for name in names])
