@@ -12,15 +12,11 @@ small digits serve to see that it runs. Rows that the output file has already ar
 With --hues, a module of the user's at default settings beside a plain torch loop of as many steps,
 on 1,400 of scikit-learn's digits in three hues that follow the class in 90 of 100 rows. The others
 are measured, in hues that do so too, and in permuted ones.
-
-With --cost, time and memory of a fit beside a plain torch loop of the same: processor time, the
-methods in turn, so that what else runs on the machine is alike for all.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import time
 import warnings
@@ -34,13 +30,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from shared import memory_mb, parser, print_machine, seconds_of, write
+from shared import parser, print_machine, seconds_of, write
 from sklearn.datasets import load_digits
 from torch import nn
 
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 from fairmi.datasets import make_biased_digits
-from fairmi.path import fairness_path
 
 COLUMNS = ("red", "green", "blue")
 LAMS = (0.3, 1.0)  # of which one is chosen on seed 0, by held-out rows
@@ -126,7 +121,7 @@ class Digits:
 
 
 def plain(
-    train: Coloured, seed: int, epochs: int, batch_size: int = BATCH_SIZE, *, falls: bool = True
+    train: Coloured, seed: int, epochs: int, *, falls: bool = True
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Train the network and a linear layer on the task alone; return what predicts.
 
@@ -137,7 +132,7 @@ def plain(
     x, y = train.x, torch.as_tensor(train.y)
     model(torch.zeros(1, *x.shape[1:]))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    n_batches = max(round(len(x) / batch_size), 1)
+    n_batches = max(round(len(x) / BATCH_SIZE), 1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * n_batches)
     for _ in range(epochs):
         for index in torch.tensor_split(torch.randperm(len(x)), n_batches):
@@ -403,76 +398,6 @@ def print_hues(options: argparse.Namespace) -> None:
     write(frame, options.output)
 
 
-def costed(epochs: int, batch_size: int, **parameters: Any) -> MIDebiasedClassifier:
-    """Return a classifier of the benchmark's network with an open channel."""
-    return MIDebiasedClassifier(
-        encoder=network,
-        n_levels=None,
-        batch_size=batch_size,
-        max_iter=epochs,
-        random_state=0,
-        **parameters,
-    )
-
-
-def calls(train: Coloured, epochs: int, batch_size: int) -> dict[str, Callable[[], Any]]:
-    """Return what is timed, by name."""
-    red = {"sensitive_features": train.bins["red"]}
-    one = costed(epochs, batch_size)
-    three = costed(epochs, batch_size, lam=dict.fromkeys(COLUMNS, 1.0), n_critic_steps=1)
-    return {
-        "plain torch loop": lambda: plain(train, 0, epochs, batch_size),
-        "fit, one sensitive feature": lambda: one.fit(train.x, train.y, **red),
-        "fit, three, one critic step": lambda: three.fit(
-            train.x, train.y, sensitive_features=train.bins
-        ),
-        "path of five λ": lambda: fairness_path(
-            train.x, train.y, estimator=one, lams=[0, 0.5, 1, 2, 4], **red
-        ),
-    }
-
-
-def timed(train: Coloured, epochs: int, batch_size: int, repeats: int) -> pd.DataFrame:
-    """Return the least processor time of each, and its ratio to the loop and to a fit."""
-    spent: dict[str, list[float]] = {}
-    for _ in range(repeats):
-        for name, call in calls(train, epochs, batch_size).items():
-            spent.setdefault(name, []).append(seconds_of(call)[0])
-    found = pd.DataFrame({"what": list(spent), "seconds": [min(s) for s in spent.values()]})
-    loop, fit = found["seconds"][0], found["seconds"][1]
-    return found.assign(to_loop=found["seconds"] / loop, to_fit=found["seconds"] / fit)
-
-
-def peak(path: Path | None, rows: int) -> tuple[float, float]:
-    """Return the MB that a fit of one epoch adds at its peak, and those of its images."""
-    train = Digits(path).setting(rows, 0.02, 0).train
-    few = Coloured(train.x[:512], train.y[:512], train.bins[:512])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one epoch learns little
-        calls(few, 1, 256)["fit, three, one critic step"]()
-        # The colouring's own peak is forgotten (Linux).
-        Path("/proc/self/clear_refs").write_text("5")
-        before = memory_mb("VmRSS")
-        calls(train, 1, 256)["fit, three, one critic step"]()
-    return memory_mb("VmHWM") - before, train.x.nbytes / 2**20
-
-
-def print_cost(options: argparse.Namespace, path: Path | None) -> None:
-    """Print and write time and memory of a fit."""
-    rows, epochs, batch_size = options.rows[0], options.epochs, 256
-    train = Digits(path).setting(rows, 0.02, 0).train
-    few = Coloured(train.x[:512], train.y[:512], train.bins[:512])
-    calls(few, 1, batch_size)["plain torch loop"]()
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        added, images = pool.apply(peak, (path, rows))
-    print(f"peak of a fit: {added:.0f} MB over images of {images:.0f} MB, and all before it")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = timed(train, epochs, batch_size, 2)
-    print(found.round(2).to_string(index=False))
-    write(found.assign(peak_mb=np.round(added), images_mb=np.round(images)), options.output)
-
-
 def main() -> None:
     """Run what is asked for, print the table, and write it."""
     made = parser(__doc__)
@@ -488,14 +413,10 @@ def main() -> None:
     made.add_argument(
         "--validate", action="store_true", help="with --hues: on training rows alone"
     )
-    made.add_argument("--cost", action="store_true", help="time and memory of a fit instead")
     options = made.parse_args()
     folder = os.environ.get("FAIRMI_DATA")
     path = options.digits or (Path(folder) / "mnist.npz" if folder else None)
     print_machine()
-    if options.cost:
-        print_cost(options, path)
-        return
     if options.hues:
         print_hues(options)
         return

@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from fairmi.compare import Method, Trial, methods_named
 from fairmi.compare._measures import Line, paired_difference, probe_auc
-from fairmi.compare._methods import networks, trees
+from fairmi.compare._methods import networks
 from fairmi.compare._run import Fit, fits
 from fairmi.metrics import certify
 
@@ -69,11 +69,6 @@ def _of(name: str, knob: str, settings: tuple[float, ...], *, alone: bool = Fals
 
 RUNS = {
     "trees": _of("fairmi, trees", "lam", TREE_LAMS),
-    "trees_9_levels": Run(
-        Method("fairmi, trees, 9 levels", partial(trees, n_levels=9)),
-        "lam",
-        (4.0, 8.0, 16.0, 32.0),
-    ),
     "network": _of("fairmi, network", "lam", LAMS),
     "four_networks": _of("fairmi, 4 networks", "lam", LAMS),
     "one_fit": Run(
@@ -93,7 +88,6 @@ RUNS = {
         (0.003, 0.01, 0.02, 0.035, 0.05, 0.08),
         alone=True,
     ),
-    "thresholds_boosting": _of("ThresholdOptimizer, boosting", "tol", (0.001, 0.02, 0.05, 0.1)),
     "thresholds": _of("Boosting, a threshold for each group", "tol", TOLERANCES),
 }
 UNFAIRNESS = {"demographic_parity": "dp", "equalized_odds": "eo"}

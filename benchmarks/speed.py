@@ -1,8 +1,7 @@
-"""Seconds and memory of a fit, a path, a search and an epoch, beside what would do the same work.
+"""Seconds and memory of a fit, a path and a search, beside what would do the same work.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py --output benchmarks/results/speed.csv
      OMP_NUM_THREADS=1 python benchmarks/speed.py --tables large --rows 1000000
-     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables serving
 
 Seconds of one thread's processor, so that what else a machine does changes little; of a search,
 which has processes of its own, seconds of the clock. What reads memory runs in a fresh process.
@@ -11,23 +10,16 @@ which has processes of its own, seconds of the clock. What reads memory runs in 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import pickle
-import subprocess
-import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import sklearn
-from fairlearn.adversarial import AdversarialFairnessClassifier
 from shared import Parts, measured, memory_mb, parser, print_machine, seconds_of, write
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV
@@ -40,7 +32,6 @@ from fairmi.compare._run import fits
 from fairmi.metrics import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.path import fairness_path
-from fairmi.preprocessing import TableEncoder
 
 Table = list[dict[str, Any]]
 LAM = 4.0
@@ -54,38 +45,7 @@ PEERS = (
     ("ExponentiatedGradient, boosting", {"bound": 0.02}),
     ("MI backpropagation as published", {"lam": LAM}),
 )
-HELD_OUT, WARM_UP, BATCH_ROWS, SERVED = 100_000, 20, 2_048, 130_000
-# Run in a process of its own, which has loaded nothing; processor time is counted from its start.
-SERVER = """
-import json, sys, time
-from joblib import load
-path, one, many = sys.argv[1:]
-row = load(one)
-start, loaded = time.process_time(), set(sys.modules)
-import fairmi
-model = load(path)
-ready = time.process_time()
-model.predict_proba(row)
-first = time.process_time()
-model.predict_proba(row)
-second = time.process_time()
-status = open("/proc/self/status").read().splitlines()
-memory = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-X = load(many)
-start_of_many = time.process_time()
-chances = model.predict_proba(X)
-end = time.process_time()
-print(json.dumps({
-    "import and load, s": ready - start,
-    "first row, s": first - ready,
-    "next row, s": second - first,
-    "all rows, s": end - start_of_many,
-    "modules": len(set(sys.modules) - loaded),
-    "torch": "torch" in sys.modules,
-    "MB at one row": memory,
-    "mean chance": float(chances[:, 1].mean()),
-}))
-"""
+HELD_OUT, WARM_UP, BATCH_ROWS = 100_000, 20, 2_048
 
 
 def adult(options: argparse.Namespace) -> Parts:
@@ -141,44 +101,6 @@ def peers(options: argparse.Namespace) -> Table:
             row = {"what": f"{name}, {setting}", "seconds": fit.seconds}
             rows.append(row | measured(parts.test.y, predicted, parts.test.s))
     return [row | {"ratio": row["seconds"] / rows[0]["seconds"]} for row in rows]
-
-
-def epochs(options: argparse.Namespace) -> Table:
-    """One epoch at the same network, batch and one critic step, beside fairlearn's.
-
-    The time of an epoch is the difference of a fit of five and one of two, over three.
-    """
-    train = adult(options).train
-    encoded = TableEncoder().fit(train.X, train.y).transform(train.X).astype(np.float32)
-
-    def fairmi(n_epochs: int) -> None:
-        model = MIDebiasedClassifier(lam=LAM, max_iter=n_epochs, n_critic_steps=1, random_state=0)
-        model.fit(train.X, train.y, sensitive_features=train.s)
-
-    def adversarial(n_epochs: int) -> None:
-        model = AdversarialFairnessClassifier(
-            backend="torch",
-            predictor_model=[128, "relu"],
-            adversary_model=[64, "leaky_relu", 64, "leaky_relu"],
-            epochs=n_epochs,
-            batch_size=256,
-            shuffle=True,
-            random_state=0,
-        )
-        model.fit(encoded, train.y, sensitive_features=train.s)
-
-    fits_of = {
-        f"{name}, {n} epochs": lambda f=fit, n=n: f(n)
-        for name, fit in (("fairmi", fairmi), ("AdversarialFairnessClassifier", adversarial))
-        for n in (2, 5)
-    }
-    two, five, other_two, other_five = (row["seconds"] for row in least_seconds(fits_of))
-    names = ("fairmi", "AdversarialFairnessClassifier")
-    seconds = ((five - two) / 3, (other_five - other_two) / 3)
-    return [
-        {"what": f"{name}, an epoch", "seconds": value, "ratio": value / seconds[0]}
-        for name, value in zip(names, seconds, strict=True)
-    ]
 
 
 def search(options: argparse.Namespace) -> Table:
@@ -293,39 +215,12 @@ def long_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np
     return frame.assign(**{f"text {j}": words[codes[:, j]] for j in range(6)}), y, group
 
 
-def serving(options: argparse.Namespace) -> Table:
-    """What a server pays: import, load, predict one row, then many; medians of fresh processes."""
-    train = adult(options).train
-    models = {
-        "networks": MIDebiasedClassifier(lam=LAM, max_iter=2, random_state=0),
-        "trees": MIBoostingClassifier(lam=LAM, max_iter=50, random_state=0),
-    }
-    rows: Table = []
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # short trainings
-        one, many = Path(folder) / "one row", Path(folder) / "rows"
-        joblib.dump(train.X.iloc[[0]], one)
-        joblib.dump(train.X.iloc[np.arange(SERVED) % len(train)].reset_index(drop=True), many)
-        for name, model in models.items():
-            model.fit(train.X, train.y, sensitive_features=train.s)
-            joblib.dump(model, Path(folder) / name)
-            command = [sys.executable, "-c", SERVER, str(Path(folder) / name), str(one), str(many)]
-            answers = [
-                json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-                for _ in range(5)
-            ]
-            rows.append({"what": name} | pd.DataFrame(answers).median().to_dict())
-    return rows
-
-
 TABLES = {
     "ours": ours,
-    "epochs": epochs,
     "peers": peers,
     "search": search,
     "memory": memory,
     "large": large,
-    "serving": serving,
 }
 
 

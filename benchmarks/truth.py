@@ -27,13 +27,9 @@ from joblib import Parallel, delayed
 from scipy.stats import norm
 from shared import parser
 
-import fairmi.audit.leakage as audit_leakage
 from fairmi._data.groups import group_rows
-from fairmi.audit import audit
 from fairmi.audit.calibration import number_calibration
 from fairmi.audit.comparisons import group_names
-from fairmi.audit.findings import findings_of
-from fairmi.audit.intervals import disparity_interval
 from fairmi.audit.measures import FOUND, Figure
 from fairmi.audit.parts import Condition
 from fairmi.audit.predictions import Forecasts
@@ -117,36 +113,6 @@ def _leak(leak: str, n: int, seed: int) -> tuple[float, ...]:
     report = leakage_report(Z, c, random_state=seed)
     seconds = time.process_time() - start
     return float(report.flagged), report.p_value, report.score, report.null_quantile, seconds
-
-
-def plain_backpropagation(repetitions: int, jobs: int) -> Iterator[Row]:
-    """The authors' procedure on Adult, deterministic Z: the critic's claim and the finding."""
-    from fairmi import MIBackpropClassifier
-
-    train, y_train = load_adult(subset="train", return_X_y=True)
-    test, y_test = load_adult(subset="test", return_X_y=True)
-    model = MIBackpropClassifier(
-        lam=10.0,
-        sensitive_columns="sex",
-        hidden_layer_sizes=(128,),
-        n_critic_steps=1,
-        max_iter=10,
-        learning_rate=1e-3,
-        random_state=0,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it says that its critic is blind
-        model.fit(train, y_train)
-    report = leakage_report(model.transform(test), test["sex"], random_state=0, n_jobs=jobs)
-    figures = {
-        "critic's own claim, nats": model.history_[-1]["penalty"],
-        "score": report.score,
-        "flagged": float(report.flagged),
-        "score without leak, 95 %": report.null_quantile,
-        "accuracy": model.score(test, y_test),
-    }
-    for measure, value in figures.items():
-        yield Row("planted leaks", "plain MI backpropagation", len(test), 1, measure, float(value))
 
 
 def false_alarms(n: int, repetitions: int, jobs: int) -> Iterator[Row]:
@@ -268,106 +234,6 @@ def _flagged_persons(kind: str, given: bool, seed: int) -> tuple[float, float, f
         found = mutual_information_report(Z, C, estimator="linear", n_permutations=0, **how)
     low = report.interval[0]
     return float(report.flagged), report.p_value, low, found.score - found.null_bound
-
-
-MANY = ((2, 200), (10, 200), (20, 200), (40, 100), (100, 100), (100, 1_000))
-
-
-def many_groups(repetitions: int, jobs: int) -> Iterator[Row]:
-    """Return how often the interval holds the gap, for groups alike and not; 95 % are wanted."""
-    repetitions *= 50
-    for n_groups, n_rows in MANY:
-        for rate in (0.05, 0.3):
-            for spread in (0.0, 0.2):
-                share = np.linspace(rate, rate + spread, n_groups)
-                task = delayed(_gaps)
-                found = Parallel(jobs)(task(share, n_rows, seed) for seed in range(repetitions))
-                low, high, ratio = np.array(found).T
-                name = f"{n_groups} groups of {n_rows}, rates {rate} to {rate + spread:.2g}"
-                figures = {
-                    "low end above the gap": (low > spread + 1e-9).mean(),
-                    "high end below the gap": (high < spread - 1e-9).mean(),
-                    "ratio's interval excludes the ratio": (
-                        ratio < rate / (rate + spread) - 1e-9
-                    ).mean(),
-                    "mean low end": low.mean(),
-                    "mean high end": high.mean(),
-                }
-                for measure, value in figures.items():
-                    yield Row(
-                        "many groups",
-                        name,
-                        n_groups * n_rows,
-                        repetitions,
-                        measure,
-                        float(value),
-                    )
-
-
-def _gaps(share: np.ndarray, n_rows: int, seed: int) -> tuple[float, float, float]:
-    rng = np.random.default_rng(seed)
-    rates = (rng.binomial(n_rows, share) / n_rows)[:, None]
-    sizes = np.full(rates.shape, float(n_rows))
-    low, high = disparity_interval(rates, sizes, 0.95)
-    of_ratio = disparity_interval(rates, sizes, 0.95, ratio=True)
-    return low, high, float(np.exp(-of_ratio[0]))
-
-
-AUDITED = ((2, 400), (2, 4000), (5, 4000), (12, 4000), (12, 16000))
-TOPICS = ("parity", "within parts", "odds", "calibration")
-
-
-def audits(repetitions: int, jobs: int) -> Iterator[Row]:
-    """How often an audit finds what isn't there (5 % are wanted), and what a part hides.
-
-    A fair, calibrated model: scores are true probabilities, alike in all groups; labels are drawn
-    by them. Columns of X say something of the score and nothing of the group. Then a model that
-    is fair over all rows and has a difference of +.1 and -.1 within two halves of them.
-    """
-    repetitions *= 20
-    for n_groups, n_rows in AUDITED:
-        task = delayed(_false_findings)
-        found = Parallel(jobs)(task(n_groups, n_rows, seed) for seed in range(repetitions))
-        name = f"{n_groups} groups, fair and calibrated"
-        for topic in TOPICS:
-            share = float(np.mean([topic in topics for topics in found]))
-            yield Row("audits", name, n_rows, repetitions, f"{topic} found", share)
-    for n_rows in (1000, 2000, 4000):
-        found = Parallel(jobs)(delayed(_hidden)(n_rows, seed) for seed in range(repetitions // 4))
-        share = float(np.mean(found))
-        yield Row("audits", "unfair within halves", n_rows, repetitions // 4, "found", share)
-
-
-def _false_findings(n_groups: int, n_rows: int, seed: int) -> list[str]:
-    rng = np.random.default_rng(seed)
-    table = pd.DataFrame(rng.normal(size=(n_rows, 5)), columns=list("abcde"))
-    score = 1 / (1 + np.exp(-table.a - table.b))
-    y = (rng.random(n_rows) < score).astype(int)
-    return _findings(table, y, score > 0.5, score, rng.integers(n_groups, size=n_rows))
-
-
-def _hidden(n_rows: int, seed: int) -> bool:
-    rng = np.random.default_rng(seed)
-    half, group = rng.integers(2, size=(2, n_rows))
-    predicted = rng.random(n_rows) < np.where(half == group, 0.45, 0.35)
-    table = pd.DataFrame({"half": half, "noise": rng.normal(size=n_rows)})
-    y = rng.integers(2, size=n_rows)
-    return "within parts" in _findings(table, y, predicted, None, group)
-
-
-def _findings(table: pd.DataFrame, y: np.ndarray, predicted, score, group) -> list[str]:
-    # No probes: they have tables of their own.
-    with patch.object(audit_leakage, "FOLDS", 10**9):
-        report = audit(
-            X=table,
-            y=y,
-            y_pred=np.asarray(predicted).astype(int),
-            y_score=score,
-            sensitive_features=group,
-            n_boot=1000,
-            random_state=0,
-        )
-    return [s.topic for s in findings_of(report) if s.topic in TOPICS and s.verdict == FOUND]
 
 
 NUMBERS = ("normal", "two groups alike", "gamma, log link", "17 levels, three groups", "persons")
@@ -600,34 +466,18 @@ def _figures(certificates: list[Certificate]) -> Iterator[tuple[str, float]]:
     yield "mean bound", float(np.mean(bounds))
     yield "largest bound", float(np.max(bounds))
     yield "mean distance in the sample", float(np.mean([c.distance for c in certificates]))
-    older = [c.distance + _older_margin(c) for c in certificates]
-    yield "mean bound of McDiarmid, DKW for thresholds", float(np.mean(older))
-
-
-def _older_margin(certificate: Certificate) -> float:
-    """What DKW, or McDiarmid by a union over pairs, adds to the distance of the widest pair."""
-    sizes = dict(zip(certificate.labels, certificate.group_sizes, strict=True))
-    error = 1 - certificate.confidence
-    pair = [sizes[label] for label in certificate.pair]
-    if certificate.against == "thresholds":
-        return float(sum(np.sqrt(np.log(4 / error) / 2 / n) for n in pair))
-    error /= len(list(combinations(sizes, 2)))
-    return float(np.sqrt(sum(1 / n for n in pair) * np.log(1 / error) / 2))
 
 
 TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
     **{f"leaks_{n}": partial(leaks, n) for n in LEAK_SIZES},
-    "plain": plain_backpropagation,
     **{f"false_alarms_{n}": partial(false_alarms, n) for n in SIZES},
     "information": partial(information, [case for case in CASES if case.name not in SHAPES]),
     "information_of_shapes": partial(information, [c for c in CASES if c.name in SHAPES]),
     "certificates": certificates,
     "adult_certificates": adult_certificates,
-    "many_groups": many_groups,
     "intervals_linear": partial(intervals, "linear"),
     "intervals_panel": partial(intervals, "panel"),
     "clusters": clusters,
-    "audits": audits,
     **{f"numbers_{kind.split()[0].strip(',')}": partial(numbers, kind) for kind in NUMBERS},
 }
 
