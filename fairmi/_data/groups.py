@@ -20,7 +20,6 @@ MAX_CATEGORIES = 20
 MIN_ROWS_PER_CATEGORY = 5
 # How far from 1 a row of probabilities may sum: columns that were rounded to three digits do.
 TOLERANCE = 0.005
-Label = Hashable  # a value, or a tuple of one for each sensitive feature
 
 
 @dataclass(frozen=True)
@@ -53,44 +52,36 @@ def sensitive_frame(values: object, *, argument: str = "sensitive_features") -> 
         values = to_pandas(values, argument=argument)
     except TypeError as error:
         raise SensitiveFeaturesError(str(error)) from error
-    if is_dict(values):
-        frame = _frame_of_dict(values, argument)
-    elif isinstance(values, pd.Series | pd.DataFrame):
-        frame = values.to_frame() if isinstance(values, pd.Series) else values
+    if isinstance(values, pd.Series | pd.DataFrame):
+        frame = pd.DataFrame(values)
+    elif is_dict(values):
+        columns = {
+            name: sensitive_frame(column, argument=argument) for name, column in values.items()
+        }
+        sizes = {name: column.shape for name, column in columns.items()}
+        if len(set(sizes.values())) > 1 or any(width != 1 for _, width in sizes.values()):
+            raise SensitiveFeaturesError(
+                f"{argument} is a dict whose columns have the shapes {sizes}; give one value for "
+                "each row in each."
+            )
+        frame = pd.DataFrame({name: column.iloc[:, 0] for name, column in columns.items()})
     else:
-        frame = _frame_of_array(values, argument)
+        values = values.toarray() if hasattr(values, "toarray") else values
+        try:
+            array = np.asarray(values)
+            if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+                array = np.asarray(values, dtype=object)
+        except ValueError as error:
+            raise SensitiveFeaturesError(f"{argument} can't be made an array: {error}") from error
+        if array.ndim not in (1, 2) or array.dtype.kind == "c":
+            raise SensitiveFeaturesError(
+                f"{argument} must be a 1-d or 2-d array, a Series or a DataFrame of real or text "
+                f"values, got {array.ndim} dimensions of dtype {array.dtype}."
+            )
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        frame = pd.DataFrame(array)
     return frame.rename(columns=_column_name).reset_index(drop=True)
-
-
-def _frame_of_dict(values: Mapping[Any, Any], argument: str) -> pd.DataFrame:
-    columns = {name: sensitive_frame(column, argument=argument) for name, column in values.items()}
-    sizes = {name: column.shape for name, column in columns.items()}
-    if len(set(sizes.values())) > 1 or any(width != 1 for _, width in sizes.values()):
-        raise SensitiveFeaturesError(
-            f"{argument} is a dict whose columns have the shapes {sizes}; give one value for each "
-            "row in each."
-        )
-    return pd.DataFrame({name: column.iloc[:, 0] for name, column in columns.items()})
-
-
-def _frame_of_array(values: Any, argument: str) -> pd.DataFrame:
-    if hasattr(values, "toarray"):
-        values = values.toarray()
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
-            array = np.asarray(values, dtype=object)
-    except ValueError as error:
-        raise SensitiveFeaturesError(f"{argument} can't be made an array: {error}") from error
-    if array.ndim not in (1, 2) or array.dtype.kind == "c":
-        raise SensitiveFeaturesError(
-            f"{argument} must be a 1-d or 2-d array, a Series or a DataFrame of real or text "
-            f"values, got {array.ndim} dimensions of dtype {array.dtype}."
-        )
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    columns = array[:, None] if array.ndim == 1 else array
-    return pd.DataFrame({f"sensitive_{j}": columns[:, j] for j in range(columns.shape[1])})
 
 
 def _column_name(name: Hashable) -> str:
@@ -109,13 +100,8 @@ def group_rows(
     """Return the groups that the rows of `sensitive_features` fall in.
 
     Only combinations that occur make a group. Labels are sorted by value where values can be
-    compared, else by their text.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a value is missing, the length differs from `n_rows`, or fewer than `at_least` groups
-        are present.
+    compared, else by their text. SensitiveFeaturesError is raised where a value is missing, the
+    length differs from `n_rows`, or fewer than `at_least` groups are present.
     """
     frame = sensitive_frame(sensitive_features, argument=argument)
     if n_rows is not None and len(frame) != n_rows:
@@ -130,36 +116,34 @@ def group_rows(
             f"{argument} has a missing value (NaN or None) in {missing_rows(frame)}; "
             "drop these rows or give the missing values a label of their own."
         )
-    columns = [_factorize(frame.iloc[:, j], argument) for j in range(frame.shape[1])]
-    codes, labels = columns[0]
-    if len(columns) > 1:
-        shape = tuple(max(len(of_column), 1) for _, of_column in columns)
-        joint = np.ravel_multi_index([of_column for of_column, _ in columns], shape)
+    by_column = []
+    for _, column in frame.items():
+        try:
+            codes, values = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
+        except TypeError as error:
+            raise SensitiveFeaturesError(
+                f"{argument} holds values that can't be told apart ({error}); give text, numbers "
+                "or categories."
+            ) from error
+        labels = [value.item() if isinstance(value, np.generic) else value for value in values]
+        order = sorted_places(labels)
+        by_column.append((np.argsort(order, kind="stable")[codes], [labels[k] for k in order]))
+    codes, groups = by_column[0]
+    if len(by_column) > 1:
+        shape = tuple(max(len(labels), 1) for _, labels in by_column)
+        joint = np.ravel_multi_index([codes for codes, _ in by_column], shape)
         present, codes = np.unique(joint, return_inverse=True)
         parts = zip(*np.unravel_index(present, shape), strict=True)
-        labels = tuple(
-            tuple(of_column[k] for (_, of_column), k in zip(columns, part, strict=True))
+        groups = [
+            tuple(labels[k] for (_, labels), k in zip(by_column, part, strict=True))
             for part in parts
-        )
-    if len(labels) < at_least:
-        seen = f"the single value {labels[0]!r}" if labels else "no rows"
+        ]
+    if len(groups) < at_least:
+        seen = f"the single value {groups[0]!r}" if groups else "no rows"
         raise SensitiveFeaturesError(
             f"{argument} has {seen}; at least two groups are needed to compare."
         )
-    return Groups(codes.astype(np.int64), labels, tuple(str(name) for name in frame.columns))
-
-
-def _factorize(column: pd.Series, argument: str) -> tuple[np.ndarray, tuple[Any, ...]]:
-    try:
-        codes, values = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
-    except TypeError as error:
-        raise SensitiveFeaturesError(
-            f"{argument} holds values that can't be told apart ({error}); give text, numbers or "
-            "categories."
-        ) from error
-    labels = [value.item() if isinstance(value, np.generic) else value for value in values]
-    order = sorted_places(labels)
-    return np.argsort(order, kind="stable")[codes], tuple(labels[k] for k in order)
+    return Groups(codes.astype(np.int64), tuple(groups), tuple(map(str, frame.columns)))
 
 
 def sorted_places(labels: Sequence[Any]) -> list[int]:
@@ -182,12 +166,9 @@ def missing_rows(frame: pd.DataFrame) -> str:
 def codes_among(
     frame: pd.DataFrame, labels: Sequence[Any], *, argument: str, hides: bool = False
 ) -> np.ndarray:
-    """Return the position of each row's group among `labels`, (n,), -1 of others where `hides`.
+    """Return the position of each row's group among `labels`, (n,); others are refused.
 
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a group is not among them, and other groups are not hidden.
+    Where `hides`, these are -1.
     """
     groups = group_rows(frame, argument=argument, at_least=0)
     position = {label: code for code, label in enumerate(labels)}
@@ -203,13 +184,7 @@ def codes_among(
 
 
 def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
-    """Return continuous columns as float64, (n, Q).
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a value is no number, missing or infinite.
-    """
+    """Return continuous columns as float64, (n, Q); what is no finite number is refused."""
     try:
         values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -234,21 +209,9 @@ def column_kinds(
 ) -> np.ndarray:
     """Return whether each column is continuous: as `kinds` says, else by `_is_quantity`.
 
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_sensitive)
-    kinds : dict, sequence or None
-        "categorical" or "continuous" by name of column, those not named by the rule, or one of
-        these words for each column in order.
-    argument : str
-        What an error names.
-    notes : list of Note, default=None
-        Takes what there is to warn of, which is warned of without it.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If `kinds` names no column, holds another word, or calls text continuous.
+    `kinds` has "categorical" or "continuous" by name of column, of which those not named go by
+    the rule, or one of these words for each column in order. `notes` takes what there is to warn
+    of, which is warned of without it.
     """
     by_name = _kinds_by_name(kinds, list(frame.columns), argument)
     continuous = np.zeros(frame.shape[1], dtype=bool)
@@ -262,7 +225,6 @@ def column_kinds(
                 f'that are no numbers (dtype {column.dtype}); give "categorical", or numbers.'
             )
     unnamed = frame.loc[:, continuous & ~np.isin(frame.columns, list(by_name))]
-    of_probabilities: list[Note] = []
     if sums_to_one(unnamed):
         shown = ", ".join(map(repr, unnamed.columns[:5]))
         text = (
@@ -271,31 +233,31 @@ def column_kinds(
             "them as such with sensitive_kinds='probabilities'; figures need the group of each "
             "row."
         )
-        of_probabilities = [(ColumnWarning, text)]
-    if notes is None:
-        warn_of(of_probabilities, stacklevel=2)
-    else:
-        notes += of_probabilities
+        if notes is None:
+            warn_of([(ColumnWarning, text)], stacklevel=2)
+        else:
+            notes.append((ColumnWarning, text))
     return continuous
 
 
 def _kinds_by_name(kinds: object, names: list[Any], argument: str) -> dict[Any, Any]:
     """Return the word for each column that `sensitive_kinds` has one for, checked."""
-    if isinstance(kinds, str) or (kinds is not None and not hasattr(kinds, "__len__")):
+    if kinds is None:
+        return {}
+    if isinstance(kinds, Mapping):
+        by_name = dict(kinds)
+    elif isinstance(kinds, str) or not isinstance(kinds, Sequence | np.ndarray | pd.Series):
         raise SensitiveFeaturesError(
             f"sensitive_kinds={kinds!r} must be a dict by column or a sequence, a word for each "
             "column."
         )
-    if isinstance(kinds, Mapping):
-        by_name = dict(kinds)
+    elif len(kinds) != len(names):
+        raise SensitiveFeaturesError(
+            f"sensitive_kinds has {len(kinds)} entries, but {argument} has {len(names)} "
+            "columns; give one for each."
+        )
     else:
-        words: list[Any] = [None] * len(names) if kinds is None else list(kinds)  # type: ignore[call-overload]
-        if len(words) != len(names):
-            raise SensitiveFeaturesError(
-                f"sensitive_kinds has {len(words)} entries, but {argument} has {len(names)} "
-                "columns; give one for each."
-            )
-        by_name = {} if kinds is None else dict(zip(names, words, strict=True))
+        by_name = dict(zip(names, kinds, strict=True))
     for name, kind in by_name.items():
         if name not in names:
             raise SensitiveFeaturesError(
@@ -349,25 +311,9 @@ def binned(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Cut columns that are quantities into groups, which are pandas' intervals.
 
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_sensitive)
-    bins : int, sequence of float, or dict
-        So many groups of about as many rows each, or the ends between them; by column in a dict.
-        A value that is an end is in the group below it.
-    kinds : dict, sequence or None
-        As in `column_kinds`.
-
-    Returns
-    -------
-    frame : DataFrame of shape (n_rows, n_sensitive)
-    values : dict of str to ndarray of shape (n_rows,)
-        The columns that were cut, as they were.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If `bins` is no such thing, names another column, or leaves one group.
+    `bins` says how many groups of about as many rows each, or the ends between them, by column in
+    a dict; a value that is an end is in the group below it. `kinds` is as in `column_kinds`.
+    Returned with the frame are the columns that were cut, (n_rows,) each, as they were.
     """
     continuous = column_kinds(frame, kinds)
     columns = [str(frame.columns[j]) for j in np.flatnonzero(continuous)]
@@ -389,8 +335,7 @@ def binned(
                 f"bins={own!r} leaves one group of {name!r}, whose values are "
                 f"{column.min():g} to {column.max():g}; give ends between them, or more bins."
             )
-        edges = [-np.inf, *ends, np.inf]
-        groups = [pd.Interval(low, high) for low, high in pairwise(edges)]
+        groups = [pd.Interval(low, high) for low, high in pairwise([-np.inf, *ends, np.inf])]
         frame[name] = pd.Series([groups[k] for k in place], dtype=object, index=frame.index)
         values[name] = column
     return frame, values

@@ -33,24 +33,23 @@ def names_probabilities(kinds: object) -> bool:
     return PROBABILITIES in [kind for kind in words if isinstance(kind, str)]
 
 
-def probability_columns(frame: pd.DataFrame, kinds: Any, argument: str) -> list[FeatureColumns]:
-    """Return the features that columns of a table are, some of them as probabilities.
+def probable_groups(
+    frame: pd.DataFrame, kinds: Any, argument: str = "sensitive_features"
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return how much each row is in each group that some row may be in, (n, G), and their names.
 
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        The columns of one feature, named by its groups; or several under a header of two levels,
-        (feature, group), among which a feature of one column may hold groups.
-    kinds : "probabilities" or dict
-        As in `sensitive_kinds`.
-    argument : str
-        What an error names.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a feature has no second level, or one column alone, or is a quantity beside others.
+    `frame` has the columns of one feature, named by its groups; or several under a header of two
+    levels, (feature, group), among which a feature of one column may hold groups. `kinds` is
+    `sensitive_kinds`.
     """
+    features = probability_columns(frame, kinds, argument)
+    shares = shares_of_groups(frame, features, missing="error", argument=argument)
+    possible, labels = possible_groups(shares, features, argument)
+    return shares[:, possible], labels
+
+
+def probability_columns(frame: pd.DataFrame, kinds: Any, argument: str) -> list[FeatureColumns]:
+    """Return the features that columns of a table are, as `probable_groups` reads them."""
     if frame.columns.nlevels == 1:
         if isinstance(kinds, Mapping):
             name = next(name for name, kind in kinds.items() if kind == PROBABILITIES)
@@ -109,12 +108,6 @@ def shares_of_groups(
 
     Of several features it is the product: each feature is taken to be independent of the others
     given what its probabilities were made of.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a probability is negative or no number, the row's sum is not 1, or a value is missing
-        and `missing` is not "mask".
     """
     joint = np.ones((len(frame), 1))
     for feature in features:
@@ -128,12 +121,8 @@ def possible_groups(
 ) -> tuple[list[int], tuple[Any, ...]]:
     """Return which combinations of groups some row can be in, and their labels.
 
-    `shares` (n, product of groups) are those of `shares_of_groups`.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If there is one alone, or one has fewer than two rows by expectation.
+    `shares` (n, product of groups) are those of `shares_of_groups`. One combination alone is
+    refused, and one of fewer than two rows by expectation.
     """
     possible = np.flatnonzero(shares.any(axis=0))
     sizes = [len(feature.labels) for feature in features]

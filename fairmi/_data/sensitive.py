@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from fairmi._data.groups import (
     group_rows,
     missing_rows,
     quantities,
+    sorted_places,
 )
 from fairmi._data.probabilities import (
     FeatureColumns,
@@ -24,7 +25,6 @@ from fairmi._data.probabilities import (
     probability_columns,
     shares_of_groups,
 )
-from fairmi._typing import Kinds
 from fairmi.core.membership import Membership
 from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, SmallGroupWarning
 
@@ -54,31 +54,6 @@ class AttributePlan:
         """Groups G, or 0 where there are quantities, beside which groups are columns too."""
         return 0 if self.continuous.any() else len(self.labels)
 
-    def read(
-        self, frame: pd.DataFrame, *, argument: str, hides: bool = False
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return codes of groups (n,) and quantities (n, Q), None where no column has them.
-
-        Raises
-        ------
-        SensitiveFeaturesError
-            If a group is not among `labels`, where these are not hidden by a code of -1, or a
-            quantity is missing or infinite.
-        """
-        codes = values = None
-        if self.labels:
-            of_groups = frame.loc[:, ~self.continuous]
-            codes = codes_among(of_groups, self.labels, argument=argument, hides=hides)
-        if self.continuous.any():
-            values = quantities(frame.loc[:, self.continuous], argument=argument)
-        return codes, values
-
-    def joined(self, values: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
-        """Return values (n, Q) with an indicator of each group behind them, if there are some."""
-        if codes is None:
-            return values
-        return np.hstack([values, np.eye(len(self.labels), dtype=values.dtype)[codes]])
-
     def rows(self, frame: pd.DataFrame, *, argument: str, hides: bool = False) -> Membership:
         """Return the rows of `frame`, whose groups must be among those of fit.
 
@@ -94,17 +69,22 @@ class AttributePlan:
                 )
             return Membership.of_probabilities(shares[:, list(self.possible)])
         frame, known = _without_missing(frame, self.continuous, self.missing, argument)
-        codes, quantity = self.read(frame[known], argument=argument, hides=hides)
-        if hides and codes is not None:
-            known[known] = codes >= 0
-        if quantity is None:
-            assert codes is not None
-            groups = np.zeros(len(frame), dtype=np.int64)
-            groups[known] = codes[codes >= 0]
+        frame = frame[known]
+        codes = np.zeros(len(frame), dtype=np.int64)
+        if self.labels:
+            names = frame.loc[:, ~self.continuous]
+            codes = codes_among(names, self.labels, argument=argument, hides=hides)
+            frame, known[known] = frame[codes >= 0], codes >= 0
+            codes = codes[codes >= 0]
+        if not self.continuous.any():
+            groups = np.zeros(len(known), dtype=np.int64)
+            groups[known] = codes
             return Membership.of_codes(groups, self.n_groups, known)
-        read = self.joined((quantity - self.mean) / self.spread, codes)
-        values = np.zeros((len(frame), read.shape[1]))
-        values[known] = read if codes is None else read[codes >= 0]
+        read = quantities(frame.loc[:, self.continuous], argument=argument)
+        values = np.zeros((len(known), len(self.mean) + len(self.labels)))
+        values[known, : len(self.mean)] = (read - self.mean) / self.spread
+        if self.labels:
+            values[np.flatnonzero(known), len(self.mean) + codes] = 1
         return Membership.of_values(values, known)
 
 
@@ -151,11 +131,8 @@ class SensitivePlan:
     def weigh(self, lam: float | dict[Hashable, float]) -> tuple[float, tuple[float, ...]]:
         """Return λ, the largest where there are several, and the share of it of each attribute.
 
-        Raises
-        ------
-        SensitiveFeaturesError
-            If `lam` does not name the columns, and them alone, or is a dict now and was none at
-            the first fit, or the other way round.
+        SensitiveFeaturesError is raised where `lam` does not name the columns, and them alone, or
+        is a dict now and was none at the first fit, or the other way round.
         """
         if isinstance(lam, Mapping) != self.separate:
             raise SensitiveFeaturesError(
@@ -223,17 +200,11 @@ def plan_sensitive(
     argument : str
         What an error names.
     kinds : dict, sequence, "probabilities" or None
-        As in `column_kinds`; or which columns are probabilities, as in `probability_columns`.
+        As in `column_kinds`; or which columns are probabilities, as in `probable_groups`.
     separate : bool
         Whether each column is an attribute with its own penalty.
     values : sequence, dict of sequences or None
         All groups, where they are known beforehand; a dict by column where `separate`.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a feature is missing where it must not be, is infinite, has fewer than two groups of
-        two rows or more, or can't be of the kind asked for.
     """
     names = tuple(frame.columns)
     _check_shape(frame, len(names), len(weights), argument)
@@ -243,9 +214,8 @@ def plan_sensitive(
                 "sensitive_kinds calls columns probabilities, and these are read together, in a "
                 "fit of all rows: give lam as a number, and no sensitive_values."
             )
-        return SensitivePlan(
-            names, (_probability_plan(frame, kinds, missing, argument),), False
-        ), []
+        plan = _probability_plan(frame, kinds, missing, argument)
+        return SensitivePlan(names, (plan,), False), []
     groups_by_name: dict[Any, tuple[Any, ...]] = {}
     if values is not None:
         groups_by_name = _named_groups(values, names, separate=separate)
@@ -290,7 +260,7 @@ def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str
 
 
 def _probability_plan(
-    frame: pd.DataFrame, kinds: Kinds, missing: str, argument: str
+    frame: pd.DataFrame, kinds: Any, missing: str, argument: str
 ) -> AttributePlan:
     if missing == "category":
         raise SensitiveFeaturesError(
@@ -369,17 +339,17 @@ def _without_missing(
     return frame, known
 
 
-def _notes_of_codes(column: pd.Series, argument: str) -> list[Note]:
-    """Return what to warn of whole numbers taken for a quantity, which may be codes of groups."""
+def _notes_of_codes(column: pd.Series, argument: str) -> Iterator[Note]:
+    """Yield what to warn of whole numbers taken for a quantity, which may be codes of groups."""
     numbers = pd.to_numeric(column.dropna())
-    if not pd.api.types.is_integer_dtype(numbers):
-        return []
-    text = (
-        f"{argument}: {column.name!r} has {numbers.nunique()} distinct whole numbers, more than "
-        f"{MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, give "
-        f'sensitive_kinds={{{column.name!r}: "categorical"}}; if not, "continuous" says so.'
-    )
-    return [(ColumnWarning, text)]
+    if pd.api.types.is_integer_dtype(numbers):
+        yield (
+            ColumnWarning,
+            f"{argument}: {column.name!r} has {numbers.nunique()} distinct whole numbers, more "
+            f"than {MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, "
+            f'give sensitive_kinds={{{column.name!r}: "categorical"}}; if not, "continuous" says '
+            "so.",
+        )
 
 
 def _named_groups(
@@ -401,12 +371,10 @@ def _named_groups(
 
 def _sorted_groups(values: Any) -> tuple[Any, ...]:
     is_list = hasattr(values, "__iter__") and not isinstance(values, str | bytes)
-    labels = [v.item() if isinstance(v, np.generic) else v for v in values] if is_list else []
-    if len(set(labels)) < 2:
+    labels = {v.item() if isinstance(v, np.generic) else v for v in values} if is_list else set()
+    if len(labels) < 2:
         raise SensitiveFeaturesError(
             f"sensitive_values={values!r} must hold two groups at least, as in ['f', 'm']."
         )
-    try:
-        return tuple(sorted(set(labels)))
-    except TypeError:
-        return tuple(sorted(set(labels), key=str))
+    ordered = list(labels)
+    return tuple(ordered[k] for k in sorted_places(ordered))

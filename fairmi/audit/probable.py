@@ -13,12 +13,7 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.probabilities import (
-    PROBABILITIES,
-    possible_groups,
-    probability_columns,
-    shares_of_groups,
-)
+from fairmi._data.probabilities import PROBABILITIES, probable_groups
 from fairmi._data.tables import check_indexes
 from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
 from fairmi.audit.batches import positive_codes
@@ -204,22 +199,6 @@ def probable_disparities(
     sums, draws, n_bins = _sums(shares, 2 * true + predicted, owners, n_boot, rng)
     found = _disparities(labels, sums, draws, measures, norm.isf((1 - confidence) / 2))
     return ProbableDisparities(tuple(sorted(found, key=lambda d: d.measure)), n_bins)
-
-
-def probable_groups(
-    frame: pd.DataFrame, kinds: Kinds | None, argument: str = "sensitive_features"
-) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Return how much each row is in each group that some row may be in, (n, G), and their names.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If columns are no probabilities by `kinds`, as in `sensitive_kinds`.
-    """
-    features = probability_columns(frame, kinds, argument)
-    shares = shares_of_groups(frame, features, missing="error", argument=argument)
-    possible, labels = possible_groups(shares, features, argument)
-    return shares[:, possible], labels
 
 
 def probable_figures(

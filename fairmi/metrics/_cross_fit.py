@@ -27,7 +27,7 @@ from fairmi.metrics._rows import (
     cluster_codes,
     cluster_sums,
     exchange,
-    probable_groups,
+    probable_members,
     strata_of,
     warn_of_repeated_rows,
 )
@@ -89,7 +89,7 @@ class Sample:
         owners = cluster_codes(clusters, len(Z))
         total, row = float(weight.sum()), None
         if kind == "probabilities":
-            members, labels = probable_groups(sensitive_features, kind, len(Z), argument=argument)
+            members, labels = probable_members(sensitive_features, kind, len(Z), argument=argument)
             target = Target("probabilities", members.groups, labels)
             if not members.is_certain:
                 row = members.rows

@@ -19,7 +19,7 @@ from fairmi._data.groups import (
     sums_to_one,
 )
 from fairmi._data.labels import plain_series
-from fairmi._data.probabilities import possible_groups, probability_columns, shares_of_groups
+from fairmi._data.probabilities import probable_groups
 from fairmi._typing import ColumnLike, Kinds, SensitiveLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError, warn_of
@@ -67,36 +67,21 @@ class Target:
         return Target(self.kind, codes.reshape(-1), tuple(self.labels[k] for k in present))
 
 
-def probable_groups(
+def probable_members(
     sensitive_features: SensitiveLike,
     kinds: Kinds,
     n_rows: int,
     *,
     argument: str = "sensitive_features",
 ) -> tuple[Membership, tuple[Any, ...]]:
-    """Return how much each row is in each group, of columns of probabilities, and the groups.
-
-    Parameters
-    ----------
-    sensitive_features : table of shape (n_rows, n_columns)
-    kinds : "probabilities" or dict
-        As in `sensitive_kinds` of the estimators.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If the length differs, a row's probabilities don't sum to 1, a value is missing, or a
-        group has fewer than two rows by expectation.
-    """
+    """Return how much each row is in each group, of columns of probabilities, and the groups."""
     frame = sensitive_frame(sensitive_features, argument=argument)
     if len(frame) != n_rows:
         raise SensitiveFeaturesError(
             f"{argument} has {len(frame)} rows, {n_rows} expected; give one for each row."
         )
-    features = probability_columns(frame, kinds, argument)
-    shares = shares_of_groups(frame, features, missing="error", argument=argument)
-    possible, labels = possible_groups(shares, features, argument)
-    return Membership.of_probabilities(shares[:, possible]), labels
+    shares, labels = probable_groups(frame, kinds, argument)
+    return Membership.of_probabilities(shares), labels
 
 
 def _looks_probable(frame: pd.DataFrame) -> bool:

@@ -23,7 +23,7 @@ from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi._typing import ColumnLike, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._rows import comparable_groups, probable_groups
+from fairmi.metrics._rows import comparable_groups, probable_members
 from fairmi.metrics.disparities import (
     Pairs,
     ks_pairs,
@@ -258,7 +258,7 @@ class FairnessScorer:
         if self.sensitive_kinds is None:
             codes = comparable_groups(sensitive_features, len(y_true)).codes
         else:  # a row stands in each group that it may be in, weighted by how likely that is
-            members, _ = probable_groups(sensitive_features, self.sensitive_kinds, len(y_true))
+            members, _ = probable_members(sensitive_features, self.sensitive_kinds, len(y_true))
             weight = members.shares if weight is None else weight[members.rows] * members.shares
             y_true, y_pred, codes = y_true[members.rows], y_pred[members.rows], members.groups
         if predicts_numbers(estimator):
