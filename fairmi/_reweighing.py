@@ -15,7 +15,7 @@ from fairmi._data.columns import sensitive_columns_of
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import check_labels, check_weights
 from fairmi._data.sensitive import plan_sensitive
-from fairmi._data.tables import check_indexes
+from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning, warn_of

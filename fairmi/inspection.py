@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.utils import check_random_state
 
 from fairmi._data.groups import Groups, group_rows, sensitive_frame
-from fairmi._data.tables import check_indexes, is_frame, n_rows
+from fairmi._data.values import check_indexes, is_frame, n_rows
 from fairmi._typing import ColumnLike, Predictor, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._rows import comparable_groups
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.tables import Table, read_columns, to_pandas
+from fairmi._data.tables import Table
+from fairmi._data.values import ColumnValues, read_columns, to_pandas
 from fairmi.exceptions import ColumnWarning, Note
 
 _MAX_NAMES = 20
@@ -152,15 +153,14 @@ def without_dropped(X: object, kept: list[int], n_columns: int, names: np.ndarra
 def notes_of_columns(X: object) -> list[Note]:
     """Return what to warn of: columns that name rows, or hold numbers as text."""
     notes: list[Note] = []
-    for name, read in read_columns(X):
-        if read.values.dtype == object:
-            texts = _doubts(name, read.values, read.is_category)
-            notes += [(ColumnWarning, text) for text in texts]
+    for column in read_columns(X):
+        if column.values.dtype == object:
+            notes += [(ColumnWarning, text) for text in _doubts(column)]
     return notes
 
 
-def _doubts(name: str, values: np.ndarray, is_category: bool) -> Iterator[str]:
-    present = values[~pd.isna(values)]
+def _doubts(column: ColumnValues) -> Iterator[str]:
+    name, present = column.name, column.values[~pd.isna(column.values)]
     distinct = pd.unique(present)
     if len(present) >= _MIN_NAMED_ROWS and len(distinct) > _NAMES_SHARE * len(present):
         yield (
@@ -170,7 +170,7 @@ def _doubts(name: str, values: np.ndarray, is_category: bool) -> Iterator[str]:
         return
     distinct = distinct[:_MAX_PARSED]
     # The type of a column of categories says what its user means.
-    if is_category or not all(isinstance(value, str) for value in distinct):
+    if column.is_category or not all(isinstance(value, str) for value in distinct):
         return
     words = [value for value in distinct if not _is_number(value)]
     n_numbers = len(distinct) - len(words)

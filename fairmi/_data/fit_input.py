@@ -33,9 +33,9 @@ from fairmi._data.tables import (
     as_array_rows,
     check_array_rows,
     check_finite_rows,
-    check_indexes,
     check_table,
 )
+from fairmi._data.values import check_indexes
 from fairmi._sklearn_compat import safe_indexing
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning

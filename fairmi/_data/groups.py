@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.tables import is_dict, to_pandas
-from fairmi._data.values import NUMBER_KINDS
+from fairmi._data.values import NUMBER_KINDS, is_dict, to_pandas
 from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, warn_of
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
@@ -117,7 +116,8 @@ def group_rows(
             "drop these rows or give the missing values a label of their own."
         )
     by_column = []
-    for _, column in frame.items():
+    for j in range(frame.shape[1]):
+        column = frame.iloc[:, j]
         try:
             codes, values = pd.factorize(column.to_numpy(dtype=object), use_na_sentinel=True)
         except TypeError as error:

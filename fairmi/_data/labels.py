@@ -6,13 +6,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import assert_all_finite, column_or_1d
 
-from fairmi._data.tables import Table, n_rows, named, plain
+from fairmi._data.tables import Table
+from fairmi._data.values import n_rows, named, plain, plain_series
 from fairmi._sklearn_compat import check_sample_weight
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
@@ -77,7 +77,7 @@ def _check_column(name: str, X: Table, y: object) -> np.ndarray:
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     with named("y"):
-        column = column_or_1d(plain_series(plain(y, argument="y")), warn=True)
+        column = column_or_1d(plain_series(y), warn=True)
     if column.dtype.kind == "f":
         assert_all_finite(column, input_name="y")
     elif pd.isna(column).any():
@@ -207,19 +207,6 @@ def _distinct(classes: object) -> np.ndarray:
             raise ValueError("classes holds a missing value; leave it out.")
         check_classification_targets(values)
         return np.unique(values)
-
-
-def plain_series(y: object) -> Any:
-    """Return a Series of any library as an array of values that numpy knows, if it can be one."""
-    if isinstance(y, pd.api.extensions.ExtensionArray):
-        y = pd.Series(y)
-    native = nw.from_native(y, series_only=True, pass_through=True)
-    if isinstance(y, pd.Series) and not isinstance(y.dtype, np.dtype):
-        return y.to_numpy(dtype=object) if y.isna().any() else np.array(y.tolist())
-    if isinstance(native, nw.Series) and not isinstance(y, pd.Series):
-        values = native.to_list()
-        return np.array(values, dtype=object if None in values else None)
-    return y
 
 
 # Rows' worth of the shares over all that each group's shares are drawn to.

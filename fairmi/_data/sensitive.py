@@ -343,13 +343,13 @@ def _notes_of_codes(column: pd.Series, argument: str) -> Iterator[Note]:
     """Yield what to warn of whole numbers taken for a quantity, which may be codes of groups."""
     numbers = pd.to_numeric(column.dropna())
     if pd.api.types.is_integer_dtype(numbers):
-        yield (
-            ColumnWarning,
+        text = (
             f"{argument}: {column.name!r} has {numbers.nunique()} distinct whole numbers, more "
             f"than {MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, "
             f'give sensitive_kinds={{{column.name!r}: "categorical"}}; if not, "continuous" says '
-            "so.",
+            "so."
         )
+        yield ColumnWarning, text
 
 
 def _named_groups(

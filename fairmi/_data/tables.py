@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -17,11 +14,17 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from fairmi._data.values import ColumnValues, read_values
+from fairmi._data.values import (
+    is_dict,
+    is_frame,
+    named,
+    naming,
+    plain,
+    read_columns,
+    to_pandas,
+)
 from fairmi._typing import TableLike
-from fairmi.exceptions import SensitiveFeaturesError
 
-_MAX_NAMED = 5
 Table: TypeAlias = pd.DataFrame | np.ndarray | csr_array
 """What `check_table` returns."""
 
@@ -89,20 +92,6 @@ def check_table(
     return table, Header(name, reader.n_features_in_, getattr(reader, "feature_names_in_", None))
 
 
-@contextmanager
-def named(argument: str) -> Iterator[None]:
-    """Give an error of what is inside the argument's name, if its text doesn't have it."""
-    try:
-        yield
-    except SensitiveFeaturesError:
-        raise
-    except (ValueError, TypeError) as error:
-        named_error = naming(argument, error)
-        if named_error is error:
-            raise
-        raise named_error from error
-
-
 def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Table:
     if isinstance(X, pd.DataFrame):
         if not X.columns.is_unique:
@@ -165,195 +154,13 @@ def _error_of_array(error: Exception) -> Exception:
     return naming("X", error)
 
 
-def check_indexes(**tables: Any) -> None:
-    """Raise ValueError where two pandas arguments are of equal length but disagree on index."""
-    for argument in [k for k, v in tables.items() if is_dict(v)]:
-        columns = tables.pop(argument)
-        tables |= {f"{argument}[{name!r}]": column for name, column in columns.items()}
-    pandas = {k: v for k, v in tables.items() if isinstance(v, pd.Series | pd.DataFrame)}
-    if not pandas:
-        return
-    first, *others = pandas
-    for other in others:
-        if len(pandas[first]) == len(pandas[other]) and not pandas[first].index.equals(
-            pandas[other].index
-        ):
-            raise ValueError(
-                f"The indexes of {first} and {other} differ: their rows would be paired by "
-                f"position, not by index. Align them first, as in {other}.loc[{first}.index], or "
-                f"drop the index with {other}.reset_index(drop=True) on both."
-            )
-
-
-def is_frame(X: object) -> bool:
-    """Whether X is a DataFrame of pandas, polars or another library that narwhals knows."""
-    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
-
-
-def n_rows(X: Any) -> int:
-    """Return the number of rows of a table in any form."""
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
-
-
-def naming(argument: str, error: Exception) -> Exception:
-    """Return the error with the argument's name in its text, if it is not there."""
-    text = str(error)
-    if re.search(rf"\b{argument}\b", text):
-        return error
-    kind = ValueError if isinstance(error, ValueError) else TypeError
-    return kind(f"{argument}: {text}")
-
-
-def read_columns(
-    X: object, *, argument: str = "X", finite: bool = True
-) -> Iterator[tuple[str, ColumnValues]]:
-    """Yield the columns of a table: numbers and times as float64, all others as objects with None.
-
-    `finite` says whether values that are infinite, or too large for float32, are at fault.
-
-    Raises
-    ------
-    ValueError
-        After the last column: if one holds an infinite value, or one holds what is
-        neither a number, a time nor a category (a list). All such columns are named.
-    """
-    table = to_pandas(X)
-    table = table.toarray() if issparse(table) else table
-    is_matrix = isinstance(table, np.ndarray) and table.dtype.kind in "biuf"
-    if not is_matrix:
-        table = pd.DataFrame(table)
-    faults: dict[str, str] = {}
-    for j in range(table.shape[1]):
-        name = str(j) if is_matrix else str(table.columns[j])
-        try:
-            if is_matrix:
-                read = ColumnValues(table[:, j].astype(float))
-            else:
-                read = read_values(table.iloc[:, j])
-            size = 0.0 if read.values.dtype == object else np.abs(read.values)
-            if finite and np.any(size > np.finfo(np.float32).max):
-                what = (
-                    "an infinite value" if np.isinf(size).any() else "a value above 3e38 in size"
-                )
-                raise ValueError(f"holds {what}")
-        except ValueError as error:
-            faults[name] = str(error)
-        else:
-            yield name, read
-    raise_faults(faults, argument)
-
-
-def raise_faults(faults: Mapping[str, str], argument: str = "X") -> None:
-    """Raise ValueError that names all columns at fault, and what is wrong with each, if any is."""
-    faults = {name: fault for name, fault in faults.items() if fault}
-    if not faults:
-        return
-    shown = [
-        f"{name!r} of {argument} {fault}" for name, fault in list(faults.items())[:_MAX_NAMED]
-    ]
-    more = f"; and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
-    fixes = dict.fromkeys(fix for fault, fix in _FIXES if any(fault in f for f in faults.values()))
-    columns = "Column" if len(faults) == 1 else f"{len(faults)} columns:"
-    raise ValueError(f"{columns} {'; '.join(shown)}{more}. {' '.join(fixes)}".rstrip())
-
-
-_FIXES = (
-    (
-        "has dtype",
-        "Convert what is no number, time, text or category to one of these, or drop it.",
-    ),
-    ("holds a", "Replace such a value by a number, or by NaN for a missing one."),
-    ("at fit and", "Give each column the type that it had."),
-)
-
-
-def plain(values: object, *, argument: str) -> Any:
-    """Return values without a gradient or a mask, and Arrow's as pandas'; others as they are.
-
-    What a mask hides is missing.
-
-    Raises
-    ------
-    TypeError
-        If it is a frame without rows yet, or a tensor that numpy can't read.
-    """
-    if isinstance(values, np.ma.MaskedArray):
-        hidden = np.ma.getmaskarray(values)
-        if not hidden.any():
-            return np.asarray(values.data)
-        if values.dtype.kind in "biuf":
-            return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
-        objects = np.array(values.data, dtype=object)
-        objects[hidden] = None
-        return objects
-    if isinstance(values, np.ndarray | pd.DataFrame | pd.Series):
-        return values
-    if hasattr(values, "detach") and hasattr(values, "cpu"):
-        try:
-            return np.asarray(values.detach().cpu().numpy())
-        except (TypeError, RuntimeError) as error:
-            raise TypeError(
-                f"{argument} is a tensor that numpy can't read ({error}); give "
-                f"{argument}.to_dense().float()."
-            ) from error
-    if type(values).__module__.split(".")[0] == "pyarrow" and hasattr(values, "to_pandas"):
-        return values.to_pandas()
-    if isinstance(nw.from_native(values, pass_through=True), nw.LazyFrame):
-        call = "compute" if hasattr(values, "compute") else "collect"
-        kind = f"{type(values).__module__.split('.')[0]}.{type(values).__name__}"
-        raise TypeError(
-            f"{argument} is a {kind}, whose rows are not there yet; give {argument}.{call}()."
-        )
-    return values
-
-
-def to_pandas(values: object, *, argument: str = "X") -> Any:
-    """Return a frame or Series of any library as pandas' own; others as `plain` does.
-
-    Numbers without a gap keep their type, with one they become float64; categories stay these;
-    all else becomes objects.
-    """
-    if isinstance(values, pd.DataFrame | pd.Series):
-        return values
-    values = plain(values, argument=argument)
-    if isinstance(values, pd.DataFrame | pd.Series | np.ndarray):
-        return values
-    native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
-    if isinstance(native, nw.Series):
-        return _series(native)
-    if isinstance(native, nw.DataFrame):
-        columns = {name: _series(native[name]) for name in native.columns}
-        return pd.DataFrame(columns, index=range(len(native)))
-    return values
-
-
-def _series(column: nw.Series) -> pd.Series:
-    dtype, gaps = column.dtype, column.null_count() > 0
-    if dtype == nw.Decimal or (dtype.is_numeric() and gaps):
-        values: Any = column.cast(nw.Float64).to_numpy().astype(np.float64)
-    elif dtype.is_numeric() or (dtype == nw.Boolean and not gaps):
-        values = column.to_numpy()
-    elif dtype in (nw.Categorical, nw.Enum):
-        values = pd.Categorical(column.to_list())
-    else:
-        values = np.empty(len(column), dtype=object)
-        values[:] = column.to_list()
-    return pd.Series(values, name=column.name or None)
-
-
-def is_dict(values: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether values are a dict of columns; a sparse array may be a mapping too."""
-    return isinstance(values, Mapping) and not issparse(values)
-
-
 def _refuse_no_table(values: object, argument: str) -> None:
     """Raise TypeError where a table is a dict of columns, a list of dicts, or a Series."""
     kind, fix = type(values).__name__, f"pandas.DataFrame({argument})"
     if isinstance(values, list | tuple) and values and is_dict(values[0]):
         kind = f"{kind} of {type(values[0]).__name__}s"
-    elif isinstance(nw.from_native(values, series_only=True, pass_through=True), nw.Series):
-        kind = f"{type(values).__module__.split('.')[0]}.{kind}, a single column"
-        fix = f"{argument}.to_frame()"
+    elif isinstance(values, pd.Series):
+        kind, fix = "pandas.Series, a single column", f"{argument}.to_frame()"
     elif not is_dict(values):
         return
     raise TypeError(f"{argument} is a {kind}; give a table, as in {fix}.")

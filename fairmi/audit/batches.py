@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi._data.groups import group_rows, sensitive_frame
-from fairmi._data.tables import check_indexes
+from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.periods import MAX_GROUPS, N_CELLS, UNKNOWN, Counts, Time
 from fairmi.exceptions import SensitiveFeaturesError

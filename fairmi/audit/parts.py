@@ -12,7 +12,7 @@ import pandas as pd
 
 from fairmi._data.columns import sensitive_columns_of
 from fairmi._data.groups import Groups, sensitive_frame
-from fairmi._data.tables import is_frame
+from fairmi._data.values import is_frame
 from fairmi.audit.comparisons import MIN_ROWS, attribute_name, class_name, group_names
 from fairmi.audit.counts import effective_sizes
 from fairmi.audit.intervals import difference_intervals, share_intervals

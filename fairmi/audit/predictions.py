@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.labels import plain_series
+from fairmi._data.values import plain_series
 from fairmi._typing import ColumnLike, Predictor, SensitiveLike, TableLike
 from fairmi.metrics.disparities import y_strata
 from fairmi.metrics.scorers import label_codes, positive_code

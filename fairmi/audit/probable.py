@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.probabilities import PROBABILITIES, probable_groups
-from fairmi._data.tables import check_indexes
+from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
 from fairmi.audit.batches import positive_codes
 from fairmi.audit.comparisons import class_name

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from fairmi._data.groups import Groups, binned, sensitive_frame
 from fairmi._data.probabilities import names_probabilities
-from fairmi._data.tables import check_indexes, is_frame
+from fairmi._data.values import check_indexes, is_frame
 from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
 from fairmi._typing import ColumnLike, Kinds, Predictor, RandomState, SensitiveLike, TableLike
 from fairmi.audit.calibration import calibration_figures, number_calibration

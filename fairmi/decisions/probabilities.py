@@ -12,7 +12,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 
 from fairmi._data.fit_input import FitInput
-from fairmi._data.tables import Table, read_columns
+from fairmi._data.tables import Table
+from fairmi._data.values import read_columns
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._typing import TableLike
 from fairmi.boosting.base import FEW_ROWS, fitted_copy
@@ -125,7 +126,7 @@ def even_folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Splits:
 def row_draws(X: Table, salt: int) -> np.ndarray:
     """Return a number of [0, 1) for each row of a table, (n,), that its values alone set."""
     mixed = np.full(X.shape[0], np.uint64(salt))
-    for _, column in read_columns(X):
+    for column in read_columns(X):
         values = column.values
         if values.dtype == object:
             values = np.where(pd.isna(values), "", values).astype(str).astype(object)

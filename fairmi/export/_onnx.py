@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.tables import read_columns, to_pandas
+from fairmi._data.values import read_columns, to_pandas
 from fairmi._typing import TableLike
 from fairmi.export._graph import Graph
 from fairmi.export._inputs import MATRIX, Inputs
@@ -143,7 +143,7 @@ def onnx_inputs(exported: ModelProto, X: TableLike) -> dict[str, np.ndarray]:
     metadata = {entry.key: entry.value for entry in exported.metadata_props}
     width, kept = json.loads(metadata[_COLUMNS])
     table = to_pandas(X)
-    columns = {name: read.values for name, read in read_columns(table)}
+    columns = {column.name: column.values for column in read_columns(table)}
     of_frame = isinstance(table, pd.DataFrame) and all(isinstance(n, str) for n in table.columns)
     is_matrix = list(wanted) == [MATRIX] and wanted[MATRIX].shape.dim[1].dim_value != 1
     if not of_frame or not set(wanted) <= set(columns):

@@ -10,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 
-from fairmi._data.tables import check_indexes
+from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._independence import (
     RecurringValues,

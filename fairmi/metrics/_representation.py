@@ -12,7 +12,6 @@ import datetime
 import struct
 import uuid
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -21,13 +20,11 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from fairmi._data.tables import plain, raise_faults
-from fairmi._data.values import read_objects
+from fairmi._data.values import category_names, raise_faults, read_objects, to_pandas
 from fairmi._typing import TableLike
 
 NUMBERS = "biufmM"  # kinds of dtypes whose arrays hold the values themselves
@@ -109,7 +106,7 @@ class Column:
             objects[pd.isna(objects)] = None
             read = objects
         else:
-            read = read_objects(objects).values
+            read = read_objects(objects)[0]
         floats = _indicators(pd.Series(read)) if read.dtype == object else read[:, None]
         return _told_apart(floats, objects)
 
@@ -181,7 +178,7 @@ def read_representation(
     if isinstance(Z, Representation):
         return Z
     table = _table(Z, argument)
-    columns = list(_columns(table, argument))
+    columns = list(_columns(table))
     if isinstance(table, np.ndarray) and table.dtype in (bool, np.float16, np.float32, np.float64):
         # The digits of a probe are those of the precision that Z has.
         small = table.dtype in (np.float16, np.float32)
@@ -218,50 +215,29 @@ def _all_numbers(columns: list[Column], argument: str) -> list[np.ndarray]:
     return numbers
 
 
-def _table(Z: Any, argument: str) -> np.ndarray | pd.DataFrame | nw.DataFrame:
+def _table(Z: Any, argument: str) -> np.ndarray | pd.DataFrame:
     """Return Z as a table, without a conversion that could make two values one."""
     if isinstance(Z, np.ma.MaskedArray) and np.ma.getmaskarray(Z).any():
         mask = np.ma.getmaskarray(Z)
         Z = np.asarray(Z.data).astype(object)
         Z[mask] = None
-    elif type(Z).__module__.split(".")[0] == "pyarrow":
-        Z = _arrow_table(Z)
-    else:
-        Z = plain(Z, argument=argument)
-    Z = Z.toarray() if issparse(Z) else Z
-    if isinstance(Z, pd.api.extensions.ExtensionArray | pd.Index):
-        Z = pd.Series(Z)
-    if isinstance(Z, pd.Series):
-        Z = Z.to_frame()
-    if isinstance(Z, pd.DataFrame):
-        return Z
-    native = nw.from_native(Z, eager_only=True, allow_series=True, pass_through=True)
-    if isinstance(native, nw.Series):
-        return native.to_frame()
-    if isinstance(native, nw.DataFrame):
-        return native
+    table = to_pandas(Z, argument=argument)
+    table = table.toarray() if issparse(table) else table
+    if isinstance(table, pd.DataFrame | pd.Series):
+        return pd.DataFrame(table)
     # A list may hold what is of several types, of which numpy would make one.
-    array = np.asarray(Z if hasattr(Z, "dtype") else np.array(Z, dtype=object))
+    array = np.asarray(table if hasattr(table, "dtype") else np.array(table, dtype=object))
     if array.ndim > 2:
         raise ValueError(f"{argument} has {array.ndim} dimensions; reshape it to rows by columns.")
     return array if array.ndim == 2 else array.reshape(-1, 1)
 
 
-def _arrow_table(Z: TableLike) -> Any:
-    pa = import_module("pyarrow")  # it is there, since Z is Arrow's
-    if isinstance(Z, pa.RecordBatch):
-        return pa.Table.from_batches([Z])
-    return pa.chunked_array([Z]) if isinstance(Z, pa.Array) else Z
-
-
-def _columns(table: np.ndarray | pd.DataFrame | nw.DataFrame, argument: str) -> Iterator[Column]:
+def _columns(table: np.ndarray | pd.DataFrame) -> Iterator[Column]:
     if isinstance(table, np.ndarray):
         yield from (_of_array(str(j), values) for j, values in enumerate(table.T))
-    elif isinstance(table, pd.DataFrame):
-        names = map(str, table.columns)
-        yield from (_of_pandas(name, table.iloc[:, j], argument) for j, name in enumerate(names))
     else:
-        yield from (_of_narwhals(name, table[name], argument) for name in table.columns)
+        names = map(str, table.columns)
+        yield from (_of_pandas(name, table.iloc[:, j]) for j, name in enumerate(names))
 
 
 def _of_array(name: str, values: np.ndarray) -> Column:
@@ -276,45 +252,15 @@ def _of_array(name: str, values: np.ndarray) -> Column:
     return Column(name, values)
 
 
-def _of_pandas(name: str, column: pd.Series, argument: str) -> Column:
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        names = dtype.categories.to_numpy(dtype=object)
-        return Column(name, np.append(names, [None])[column.cat.codes.to_numpy()], True)
-    if isinstance(dtype, pd.ArrowDtype):
-        pa = import_module("pyarrow")  # it is there, since the column is Arrow's
-        chunked = pa.chunked_array([pa.array(column.array)])
-        return _of_narwhals(name, nw.from_native(chunked, series_only=True), argument)
-    if isinstance(dtype, pd.SparseDtype):
+def _of_pandas(name: str, column: pd.Series) -> Column:
+    if isinstance(column.dtype, pd.ArrowDtype):
+        arrow = import_module("pyarrow")  # it is there, since the column is Arrow's
+        column = to_pandas(arrow.chunked_array([arrow.array(column.array)]))
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return Column(name, category_names(column), True)
+    if isinstance(column.dtype, np.dtype | pd.SparseDtype):
         return _of_array(name, np.asarray(column))
-    if isinstance(dtype, np.dtype):
-        return _of_array(name, column.to_numpy())
     return _of_array(name, column.astype(object).to_numpy(dtype=object))
-
-
-def _of_narwhals(name: str, column: nw.Series, argument: str) -> Column:
-    """Return a column of Arrow or polars; times as whole ticks, which Python's would round."""
-    dtype = column.dtype
-    if dtype.is_nested() and column.null_count() < len(column):
-        raise_faults({name: f"has dtype {dtype}"}, argument)
-    if isinstance(dtype, nw.Datetime | nw.Duration):
-        column = column.cast(nw.Int64)
-        if not column.null_count():
-            kind = "datetime64" if isinstance(dtype, nw.Datetime) else "timedelta64"
-            return Column(name, column.to_numpy().astype(f"{kind}[{dtype.time_unit}]"))
-    elif dtype == nw.Time:
-        with suppress(NotImplementedError):  # Arrow's of 32 bits, which Python's times hold
-            column = column.cast(nw.Int64)
-    elif not column.null_count() and (dtype.is_float() or dtype in _NATIVE_INTEGERS):
-        return Column(name, column.to_numpy())
-    objects = np.empty(len(column), dtype=object)
-    objects[:] = column.to_list()
-    return _of_array(name, objects)
-
-
-_NATIVE_INTEGERS = {
-    nw.Boolean, nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64,
-}  # fmt: skip
 
 
 def _object_codes(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:

@@ -18,8 +18,8 @@ from fairmi._data.groups import (
     sensitive_frame,
     sums_to_one,
 )
-from fairmi._data.labels import plain_series
 from fairmi._data.probabilities import probable_groups
+from fairmi._data.values import plain_series
 from fairmi._typing import ColumnLike, Kinds, SensitiveLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError, warn_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import product
@@ -10,13 +10,12 @@ from math import prod
 from numbers import Integral, Real
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.tables import check_indexes, plain
+from fairmi._data.values import check_indexes
 from fairmi._sklearn_compat import Interval, StrOptions, validate_params
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.exceptions import SensitiveFeaturesError
@@ -352,8 +351,7 @@ def _labels_without_rows(
     if y is None:
         return []
     present = [value for value, _ in strata]
-    [declared] = _declared_categories(y) or [[]]
-    missing = [value for value in declared if value not in present]
+    missing = [value for value in _possible_values(y)[0] if value not in present]
     if missing:
         return [f"no row has y = {value!r}" for value in missing]
     return [f"all rows have y = {present[0]!r}"] if len(present) == 1 else []
@@ -361,12 +359,7 @@ def _labels_without_rows(
 
 def _group_labels(sensitive_features: SensitiveLike) -> Sequence[Hashable]:
     """Return the groups that there must be: declared categories, and all intersections."""
-    frame = sensitive_frame(sensitive_features)
-    declared = _declared_categories(sensitive_features) or [[]] * frame.shape[1]
-    by_column = [
-        known or list(dict.fromkeys(column.to_numpy(dtype=object).tolist()))
-        for known, (_, column) in zip(declared, frame.items(), strict=True)
-    ]
+    by_column = _possible_values(sensitive_features)
     if prod(map(len, by_column)) > MAX_INTERSECTIONS:
         raise SensitiveFeaturesError(
             f"sensitive_features has {prod(map(len, by_column))} intersections, too many to "
@@ -375,31 +368,16 @@ def _group_labels(sensitive_features: SensitiveLike) -> Sequence[Hashable]:
     return by_column[0] if len(by_column) == 1 else list(product(*by_column))
 
 
-def _declared_categories(values: SensitiveLike) -> list[list[Hashable]]:
-    """Return the categories that each column's dtype declares, [] where it declares none.
+def _possible_values(columns: SensitiveLike) -> list[list[Hashable]]:
+    """Return what each column's type declares as its categories, else the values that occur.
 
-    Those of a polars Categorical are of all columns of the process, so that they say nothing.
+    A polars Categorical declares nothing: its categories are those of all columns of the process.
     """
-    if isinstance(values, Mapping):
-        return [_declared_categories(column)[0] for column in values.values()]
-    values = plain(values, argument="values")
-    native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
-    if isinstance(native, nw.Series):
-        native = native.to_frame()
-    if isinstance(values, pd.Categorical | pd.CategoricalIndex):
-        return [values.categories.tolist()]
-    if not isinstance(native, nw.DataFrame):
-        return []
-    frame = native.to_native()
-    if isinstance(frame, pd.DataFrame):
-        dtypes = list(frame.dtypes)
-        return [
-            dtype.categories.tolist() if isinstance(dtype, pd.CategoricalDtype) else []
-            for dtype in dtypes
-        ]
     return [
-        list(column.dtype.categories) if isinstance(column.dtype, nw.Enum) else []
-        for column in native.iter_columns()
+        column.cat.categories.tolist()
+        if isinstance(column.dtype, pd.CategoricalDtype)
+        else list(dict.fromkeys(column.to_numpy(dtype=object).tolist()))
+        for _, column in sensitive_frame(columns).items()
     ]
 
 

@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._data.columns import named_columns, sensitive_columns_of
 from fairmi._data.probabilities import PROBABILITIES
-from fairmi._data.tables import check_indexes
+from fairmi._data.values import check_indexes
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi._typing import ColumnLike, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership

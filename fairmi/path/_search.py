@@ -35,7 +35,7 @@ from fairmi._boosting_regressor import MIBoostingRegressor
 from fairmi._data.fit_input import read_fit_input, read_quantity_input
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import check_certain
-from fairmi._data.tables import n_rows
+from fairmi._data.values import n_rows
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.exceptions import (

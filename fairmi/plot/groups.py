@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fairmi._data.tables import check_indexes
+from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.audit.comparisons import GroupRates, attribute_name, group_names
 from fairmi.audit.measures import Figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
 from fairmi._data.columns import warn_of_unseen
-from fairmi._data.tables import raise_faults, read_columns
+from fairmi._data.values import ColumnValues, raise_faults, read_columns
 from fairmi._typing import TableLike
 
 
@@ -54,10 +54,6 @@ class NumericColumn:
         seconds = np.round(np.where(gaps, 0, values) * _DAY).astype("datetime64[s]")
         return np.where(gaps, np.datetime64("NaT"), seconds)
 
-    def knows_none(self, values: np.ndarray, positions: np.ndarray) -> bool:
-        """Whether fit saw no value alike: never so of numbers."""
-        return False
-
 
 @dataclass(frozen=True)
 class CategoricalColumn:
@@ -83,15 +79,7 @@ class CategoricalColumn:
 
     def decode(self, positions: np.ndarray) -> np.ndarray:
         """Return the categories at positions (n,), None below 0 and for the rest."""
-        known = np.concatenate([self.categories, np.array([None], dtype=object)])
-        decoded: np.ndarray = known[positions.astype(np.int64)]
-        return decoded
-
-    def knows_none(self, values: np.ndarray, positions: np.ndarray) -> bool:
-        """Whether values are there, at `positions`, and fit saw none of them."""
-        if not len(self.categories) or (positions >= 0).any():
-            return False
-        return not pd.isna(values).all()
+        return np.append(self.categories, [None])[positions.astype(np.int64)]
 
 
 Column = NumericColumn | CategoricalColumn
@@ -109,137 +97,106 @@ def column_from_plain(plain: dict[str, Any]) -> Column:
     return made(**{key: value for key, value in plain.items() if key != "kind"})
 
 
-def as_at_fit(plan: Column, name: str, values: np.ndarray) -> np.ndarray:
-    """Return a column's values in the type that it had at fit.
-
-    What is all missing has no type to see; numbers among categories that are numbers are these.
-
-    Raises
-    ------
-    ValueError
-        If it was numeric and is text or categorical now, or the other way round.
-    """
-    categorical = isinstance(plan, CategoricalColumn)
-    missing = pd.isna(values)
-    if missing.all() or (isinstance(plan, CategoricalColumn) and not len(plan.categories)):
-        return np.full(
-            len(values), None if categorical else np.nan, object if categorical else float
-        )
-    if categorical and values.dtype != object and not fault_of(plan, values):
-        values = values.astype(object)
-        values[missing] = None
-    raise_faults({name: fault_of(plan, values)})
-    return values
-
-
 def read_alike(
+    X: TableLike,
     columns: Sequence[Column],
-    values_of: Iterable[tuple[str, np.ndarray, bool]],
+    dates: Collection[int],
     place: Callable[[int, np.ndarray], np.ndarray],
     out: np.ndarray,
     *,
+    last: bool = False,
     knows_dates: bool = True,
 ) -> np.ndarray:
-    """Fill an array with where the values of a table lie among those that fit saw.
+    """Fill `out` (n_rows, n_columns) with where values lie among those that fit saw of `columns`.
 
-    Parameters
-    ----------
-    columns : sequence of Column
-        As they were at fit.
-    values_of : iterable of (str, ndarray, bool)
-        What `with_calendar` yields of the table.
-    place : callable
-        The number of a column, and its values (n_rows,), to numbers (n_rows,): below 0 or NaN
-        where fit saw no such category.
-    out : ndarray of shape (n_rows, n_columns)
-        Is filled and returned.
-    knows_dates : bool
-        Whether fit kept which columns were dates.
+    `place` maps the number of a column and its values (n_rows,) to numbers, below 0 or NaN where
+    fit saw no such category. `dates` and `last` are those of `with_calendar`; `knows_dates` says
+    whether fit kept which columns were dates.
 
-    Raises
-    ------
-    ValueError
-        If columns have another kind than they had at fit; all are named.
-
-    Warns
-    -----
-    ColumnWarning
-        If fit saw no value of a column.
+    Raises ValueError that names all columns of another kind than at fit, and warns of those of
+    which fit saw no value.
     """
     faults: dict[str, str] = {}
     unseen = []
-    for j, (column, (name, values, is_date)) in enumerate(zip(columns, values_of, strict=True)):
-        fault = fault_of(column, values, is_date=is_date if knows_dates else None)
+    for j, (plan, column) in enumerate(
+        zip(columns, with_calendar(X, dates, last=last), strict=True)
+    ):
+        values, missing = column.values, pd.isna(column.values)
+        fault = _fault(plan, column, missing, knows_dates)
         if fault:
-            faults[name] = fault
+            faults[column.name] = fault
             continue
-        out[:, j] = place(j, as_at_fit(column, name, values))
-        unseen += [name] * column.knows_none(values, out[:, j])
+        known = getattr(plan, "categories", None)
+        if known is None:  # what is all missing has no type to see
+            values = np.full(len(values), np.nan) if missing.all() else values
+        elif missing.all() or not len(known):
+            values = np.full(len(values), None, dtype=object)
+        elif values.dtype != object:  # categories that are numbers
+            values = values.astype(object)
+            values[missing] = None
+        out[:, j] = place(j, values)
+        if known is not None and len(known) and not (out[:, j] >= 0).any():
+            unseen += [column.name] * (not missing.all())
     raise_faults(faults)
     warn_of_unseen(unseen)
     return out
 
 
-def fault_of(plan: Column, values: np.ndarray, *, is_date: bool | None = None) -> str:
-    """Return what is wrong with the values of a column whose kind fit saw; "" if nothing is.
-
-    `is_date` says whether they are dates, where it is known.
-    """
-    if pd.isna(values).all():
+def _fault(plan: Column, column: ColumnValues, missing: np.ndarray, knows_dates: bool) -> str:
+    """Return what is wrong with the kind of a column, whose kind fit saw; "" if nothing is."""
+    values, was, now = column.values, "text or categorical", "numeric"
+    if missing.all():
         return ""
-    now = "numeric" if values.dtype != object else "text or categorical"
     if isinstance(plan, NumericColumn):
-        then = "a date" if plan.is_date else "numeric"
+        was = "a date" if plan.is_date else "numeric"
         if values.dtype == object:
-            return f"was {then} at fit and is {now} now, such as {_odd_one(values)!r}"
-        if is_date in (None, plan.is_date):
+            present = values[~missing]
+            other = next((v for v in present if not isinstance(v, Real)), present[0])
+            return f"was {was} at fit and is text or categorical now, such as {other!r}"
+        if not knows_dates or column.is_date == plan.is_date:
             return ""
-        return f"was {then} at fit and is {'a date' if is_date else now} now"
-    is_text = [isinstance(value, str) for value in plan.categories if value is not None]
-    if values.dtype == object or not all(is_text) or not is_text:
-        return ""
-    return f"was text or categorical at fit and is {now} now"
-
-
-def _odd_one(values: np.ndarray) -> Any:
-    present = [value for value in values if value is not None]
-    return next((value for value in present if not isinstance(value, Real)), present[0])
+        now = "a date" if column.is_date else "numeric"
+    else:
+        is_text = [isinstance(value, str) for value in plan.categories if value is not None]
+        if values.dtype == object or not all(is_text) or not is_text:
+            return ""
+    return f"was {was} at fit and is {now} now"
 
 
 def numeric_column(
-    name: str, values: np.ndarray, y: np.ndarray | None, weights: np.ndarray, n_bins: int
+    column: ColumnValues, y: np.ndarray | None, weights: np.ndarray, n_bins: int
 ) -> NumericColumn:
     """Learn the knots of a column: its ends, and where a small tree splits it to predict y.
 
     Without y they are its quantiles.
     """
-    present = ~np.isnan(values) & (weights > 0)
-    has_missing = bool((np.isnan(values) & (weights > 0)).any())
-    x = values[present]
-    if not x.size:
-        return NumericColumn(name, np.zeros(1), has_missing)
-    if y is None:
-        knots = quantile_knots(x, weights[present], n_bins)
-    else:
-        knots = knots_of(x, y[present], weights[present], n_bins)
-    return NumericColumn(name, knots, has_missing)
+    missing = np.isnan(column.values)
+    present = ~missing & (weights > 0)
+    x, knots = column.values[present], np.zeros(1)
+    if len(x):
+        of, weight = None if y is None else y[present], weights[present]
+        knots = (
+            quantile_knots(x, weight, n_bins) if of is None else knots_of(x, of, weight, n_bins)
+        )
+    has_missing = bool((missing & (weights > 0)).any())
+    return NumericColumn(column.name, knots, has_missing, column.is_date)
 
 
 def categorical_column(
-    name: str, values: np.ndarray, weights: np.ndarray, max_categories: int
+    column: ColumnValues, weights: np.ndarray, max_categories: int
 ) -> CategoricalColumn:
     """Learn the categories of a column, sorted by text.
 
     Where there are more than `max_categories`, those of the largest weight are kept, and the last
     stands for the rest.
     """
-    ranked, unread = shared_categories(values, weights)
+    ranked, unread = shared_categories(column.values, weights)
     rest = len(ranked) > max_categories
     if rest:
-        ranked, unread = ranked[: max_categories - 1], pd.isna(values)
+        ranked, unread = ranked[: max_categories - 1], pd.isna(column.values)
     categories = np.empty(len(ranked) + rest, dtype=object)
     categories[: len(ranked)] = sorted(ranked, key=str)
-    return CategoricalColumn(name, categories, bool(unread.any()), rest)
+    return CategoricalColumn(column.name, categories, bool(unread.any()), rest)
 
 
 def shared_categories(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -351,27 +308,26 @@ _DAY = 24 * 60 * 60
 
 def with_calendar(
     X: TableLike, dates: Collection[int] | None = None, *, last: bool = False
-) -> Iterator[tuple[str, np.ndarray, bool]]:
-    """Yield name and values of the columns of a table, and whether they are dates.
+) -> Iterator[ColumnValues]:
+    """Yield the columns of a table, and the parts of each date after it, or `last` of all.
 
-    The parts of a date follow it, or the last column where `last`. `dates` are the positions of
-    those that fit saw; None takes what is one.
+    `dates` are the positions of those that fit saw; None takes what is one.
     """
-    parts: list[tuple[str, np.ndarray, bool]] = []
-    for j, (name, read) in enumerate(read_columns(X)):
-        yield name, read.values, read.is_date
-        if read.is_date if dates is None else j in dates:
+    parts: list[ColumnValues] = []
+    for j, column in enumerate(read_columns(X)):
+        yield column
+        if column.is_date if dates is None else j in dates:
             # What is no number is told when the column itself is read.
-            is_number = read.values.dtype != object
-            days = read.values if is_number else np.full(len(read.values), np.nan)
-            parts += [(*part, False) for part in calendar_parts(name, days)]
+            is_number = column.values.dtype != object
+            days = column.values if is_number else np.full(len(column.values), np.nan)
+            parts += calendar_parts(column.name, days)
         if not last:
             yield from parts
             parts = []
     yield from parts
 
 
-def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def calendar_parts(name: str, days: np.ndarray) -> Iterator[ColumnValues]:
     """Yield month 1 to 12, day of the month, day of the week (Monday 0) and hour of the day.
 
     `days` (n,) are those since 1970, NaN where missing; so are the parts there.
@@ -387,7 +343,7 @@ def calendar_parts(name: str, days: np.ndarray) -> Iterator[tuple[str, np.ndarra
         "hour": (days - whole) * 24,
     }
     for part, values in parts.items():
-        yield f"{name}: {part}", np.where(missing, np.nan, values)
+        yield ColumnValues(f"{name}: {part}", np.where(missing, np.nan, values))
 
 
 def learn_columns(
@@ -421,16 +377,16 @@ def learn_columns(
     """
     columns: dict[str, Any] = {"names": [], "categories": [], "n_categories": [], "dates": []}
     codes = []
-    for j, (name, values, is_date) in enumerate(with_calendar(X, last=True)):
-        known = None
+    for j, column in enumerate(with_calendar(X, last=True)):
+        known, values = None, column.values
         if values.dtype == object:
             known, _ = shared_categories(values, np.ones(len(values)))
         size = 0 if known is None else min(len(known), max_categories)
         codes.append(values if known is None else _codes(values, known, size))
-        columns["names"].append(name)
+        columns["names"].append(column.name)
         columns["categories"].append(known)
         columns["n_categories"].append(size)
-        columns["dates"] += [j] * is_date
+        columns["dates"] += [j] * column.is_date
     rng = np.random.default_rng(seed)
     coded = [(j, size) for j, size in enumerate(columns["n_categories"]) if size > 2]
     columns["encodings"] = [
@@ -469,8 +425,7 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
         return values if categories[j] is None else _codes(values, categories[j], sizes[j])
 
     codes = np.empty((X.shape[0], len(plans)))
-    values_of = with_calendar(X, dates, last=True)
-    codes = read_alike(plans, values_of, place, codes, knows_dates="dates" in columns)
+    read_alike(X, plans, dates, place, codes, last=True, knows_dates="dates" in columns)
     return _with_encodings(codes, columns)
 
 

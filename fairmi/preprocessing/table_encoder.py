@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
-from fairmi._data.tables import n_rows, read_columns
+from fairmi._data.values import n_rows, read_columns
 from fairmi._sklearn_compat import DocLinkMixin
 from fairmi._typing import ColumnLike, TableLike
 from fairmi.preprocessing.encoded_columns import (
@@ -93,9 +93,9 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         """
         if issparse(X):
             return self._fit_sparse(X)
-        found = [read for _, read in read_columns(X)]
-        self.dates_ = [j for j, read in enumerate(found) if read.is_date]
-        n_numeric = sum(read.values.dtype != object for read in found)
+        read = list(read_columns(X))
+        self.dates_ = [j for j, column in enumerate(read) if column.is_date]
+        n_numeric = sum(column.values.dtype != object for column in read)
         n_bins = min(_MAX_BINS, _BIN_BUDGET // max(n_numeric, 1))
         classes = None if y is None else np.asarray(y)
         weights = np.ones(n_rows(X))
@@ -103,14 +103,12 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             weights = np.asarray(sample_weight, float)
         columns: list[Column] = []
         positions = []
-        for name, values, is_date in with_calendar(X, self.dates_):
-            if values.dtype == object:
-                column: Column = categorical_column(name, values, weights, self.max_categories)
+        for values in with_calendar(X, self.dates_):
+            if values.values.dtype == object:
+                columns.append(categorical_column(values, weights, self.max_categories))
             else:
-                column = numeric_column(name, values, classes, weights, n_bins)
-                column = replace(column, is_date=is_date)
-            columns.append(column)
-            positions.append(column.positions(values))
+                columns.append(numeric_column(values, classes, weights, n_bins))
+            positions.append(columns[-1].positions(values.values))
         self.columns_, self.layout_ = columns, layout_of(columns, positions, weights)
         return self
 
@@ -137,12 +135,12 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
             scaled = values @ diags_array(self.scale_)
             return hstack([scaled, missing[:, self.missing_]], format="csr", dtype=np.float32)
         columns = self.columns_
-        return read_alike(
-            columns,
-            with_calendar(X, self.dates_),
-            lambda j, values: columns[j].positions(values),
-            np.empty((X.shape[0], len(columns)), dtype=np.float32),
-        )
+
+        def place(j: int, values: np.ndarray) -> np.ndarray:
+            return columns[j].positions(values)
+
+        positions = np.empty((X.shape[0], len(columns)), dtype=np.float32)
+        return read_alike(X, columns, self.dates_, place, positions)
 
     def codes(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return `positions` of a table as trees read them, and the categories of each column.

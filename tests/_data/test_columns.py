@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier
 
 from fairmi import MIDebiasedClassifier
 from fairmi._data.columns import column_positions, kept_columns, sensitive_columns_of, take_columns
-from fairmi._data.tables import to_pandas
+from fairmi._data.values import to_pandas
 from fairmi.metrics import make_fairness_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._data.tables import read_columns
+from fairmi._data.values import read_columns
 from fairmi.metrics._representation import read_representation
 from fairmi.preprocessing import TableEncoder
 
@@ -32,7 +32,7 @@ FRAME = pd.DataFrame({"pay": GAPPED, "job": JOBS, "owner": TRUTHS})
 
 
 def table_columns(X):
-    return [(name, read.values) for name, read in read_columns(X)]
+    return [(column.name, column.values) for column in read_columns(X)]
 
 
 def objects(values):
