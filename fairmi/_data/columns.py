@@ -39,11 +39,6 @@ def column_positions(
     columns : str, int or list of these
     argument : str
         What an error names.
-
-    Raises
-    ------
-    ValueError
-        If none is named, X has no such column, or one is named twice.
     """
     names = list(X.columns) if isinstance(X, pd.DataFrame) else list(range(X.shape[1]))
     wanted = named_columns(columns)
@@ -106,13 +101,7 @@ def sensitive_columns_of(
 
 
 def kept_columns(X: Table, columns: object) -> list[int]:
-    """Return the positions of all columns of X but the sensitive ones.
-
-    Raises
-    ------
-    ValueError
-        If none is left.
-    """
+    """Return the positions of all columns of X but the sensitive ones."""
     positions = column_positions(X, columns)
     kept = [j for j in range(X.shape[1]) if j not in positions]
     if not kept:

@@ -125,11 +125,6 @@ def read_fit_input(
         As `fit` takes them.
     earlier : (Header, ndarray) or None
         Columns and classes of the fit that this one goes on from, if it does.
-
-    Raises
-    ------
-    ValueError, TypeError, SensitiveFeaturesError
-        If anything is malformed; the message names argument, value and fix.
     """
     header, known = (None, None) if earlier is None else earlier
 
@@ -335,14 +330,7 @@ def _check_kinds(options: RowOptions) -> None:
 def _split_off_sensitive(
     options: RowOptions, X: Table, header: Header, sensitive_features: Any
 ) -> tuple[list[int], pd.DataFrame, str]:
-    """Return which columns the encoder reads, the sensitive features, and what errors call these.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If the features are given and named both, or neither, names are given in place of values,
-        or columns are named that can't be, or are to be dropped and not named.
-    """
+    """Return which columns the encoder reads, the sensitive features, and their name."""
     columns, every = options.sensitive_columns, list(range(X.shape[1]))
     if columns is not None:
         if header.item_shape is not None:

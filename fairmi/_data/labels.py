@@ -44,14 +44,7 @@ def _other_of(name: str, kind: str) -> str:
 
 
 def check_numbers(name: str, X: Table, y: object, *, may_be_constant: bool = False) -> np.ndarray:
-    """Return y as a 1-d float64 array of finite numbers, as long as X.
-
-    Raises
-    ------
-    ValueError
-        If y has no numbers, a value that is missing or infinite, or one value alone where it may
-        not.
-    """
+    """Return y as a 1-d float64 array of finite numbers, as long as X."""
     numbers = _check_column(name, X, y)
     if numbers.dtype.kind not in "iuf":
         try:
@@ -97,11 +90,6 @@ def check_weights(sample_weight: object, X: Table) -> np.ndarray:
 
     Weights so large or small that their sums leave the range of floats are scaled to at most 1;
     one that is then 0 is as far below the others as no number can tell.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or no number, all are 0, or there is not one for each row.
     """
     with named("sample_weight"):
         weights = plain(sample_weight, argument="sample_weight")
@@ -166,14 +154,7 @@ def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | No
 
 
 def check_stream_classes(classes: object, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-    """Return the classes of a stream, sorted; `known` are those of its first call, if it was.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `classes` can't be read, is missing in the first call or another in a later one, or y
-        has a class that is not among them.
-    """
+    """Return the classes of a stream, sorted; `known` are those of its first call, if it was."""
     if known is None:
         if classes is None:
             raise ValueError(
@@ -240,11 +221,6 @@ def prior_offsets(
     -------
     ndarray of shape (n_rows, n_classes), or (n_rows, 1) for the log odds of two classes
         0 where a group is not known.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If an attribute is continuous.
     """
     if not all(members.n_groups for members in attributes):
         raise SensitiveFeaturesError(

@@ -35,13 +35,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """Return what `to_plain` was given.
-
-    Raises
-    ------
-    ValueError
-        If it is of an Enum whose module isn't imported, or of no known type.
-    """
+    """Return what `to_plain` was given."""
     if isinstance(value, dict):
         if value.keys() == {_TYPE, _PARTS}:
             return _rebuilt(value[_TYPE], from_plain(value[_PARTS]))

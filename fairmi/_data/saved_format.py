@@ -30,13 +30,7 @@ def with_format(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Return the saved state of an object of a class, without the version.
-
-    Raises
-    ------
-    ValueError
-        If it was saved in another format, or would put itself in the place of a method.
-    """
+    """Return the saved state of an object of a class, without the version."""
     saved = state.get(_KEY)
     if saved != FORMAT:
         older = not isinstance(saved, int) or saved < FORMAT
@@ -52,13 +46,7 @@ def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def check_header(state: Mapping[str, Any]) -> None:
-    """Check what all fitted estimators hold: columns, how groups are read, and any classes.
-
-    Raises
-    ------
-    ValueError
-        If something doesn't fit; the message names the field.
-    """
+    """Check what all fitted estimators hold: columns, how groups are read, and any classes."""
     if "classes_" in state:
         classes = _array(state["classes_"], "classes_", "biufOUSmM", (None,))
         if len(classes) < 2 or len(set(classes.tolist())) < len(classes):
@@ -80,13 +68,7 @@ def check_header(state: Mapping[str, Any]) -> None:
 
 
 def check_trees(state: Mapping[str, Any]) -> None:
-    """Check the trees of a saved model, their columns and their channel.
-
-    Raises
-    ------
-    ValueError
-        If something doesn't fit; the message names the field.
-    """
+    """Check the trees of a saved model, their columns and their channel."""
     columns = _mapping(state.get("columns_"), "columns_")
     n_columns, n_encoded = _check_tree_columns(columns, len(state.get("_kept", ())))
     trees = _mapping(state.get("trees_"), "trees_")
@@ -124,11 +106,6 @@ def check_networks(
     """Check the networks of a saved model; `n_encoded` columns come out of its encoder, if known.
 
     `n_scores` are those of its head; None for those of its classes, or of a number.
-
-    Raises
-    ------
-    ValueError
-        If something doesn't fit; the message names the field.
     """
     architecture = _mapping(state.get("architecture_"), "architecture_")
     sizes = {}
@@ -168,13 +145,7 @@ def _layer_sizes(sizes: Any, name: str) -> list[int]:
 
 
 def check_units(state: Mapping[str, Any]) -> None:
-    """Check the units in which the networks of a saved regressor predict.
-
-    Raises
-    ------
-    ValueError
-        If something doesn't fit; the message names the field.
-    """
+    """Check the units in which the networks of a saved regressor predict."""
     units = _mapping(state.get("units_"), "units_")
     if units.keys() != {"centre", "scale", "of_constant", "optimal", "explained", "ends"}:
         _refuse("units_", f"has {sorted(units)}")
@@ -184,13 +155,7 @@ def check_units(state: Mapping[str, Any]) -> None:
 
 
 def check_told_back(state: Mapping[str, Any], n_numbers: int | None) -> None:
-    """Check the units of what a saved transformer tells back: of `n_numbers`, if that is known.
-
-    Raises
-    ------
-    ValueError
-        If something doesn't fit; the message names the field.
-    """
+    """Check the units of what a saved transformer tells back: of `n_numbers`, if that is known."""
     units = _mapping(state.get("units_"), "units_")
     if units.keys() != {"centre", "scale"}:
         _refuse("units_", f"has {sorted(units)}")
@@ -200,13 +165,7 @@ def check_told_back(state: Mapping[str, Any], n_numbers: int | None) -> None:
 
 
 def check_encoder(state: Mapping[str, Any]) -> None:
-    """Check the columns and the layout of a saved `TableEncoder`.
-
-    Raises
-    ------
-    ValueError
-        If something doesn't fit; the message names the field.
-    """
+    """Check the columns and the layout of a saved `TableEncoder`."""
     if "columns_" not in state:
         return
     if state["columns_"] is None:

@@ -211,13 +211,7 @@ def check_finite_rows(X: ArrayRows) -> None:
 
 
 def blocks_of(X: ArrayRows, size: int | None = None) -> Iterator[np.ndarray]:
-    """Yield the rows in order, `size` at a time, or as many as have some million values.
-
-    Raises
-    ------
-    ValueError
-        If a row holds NaN or an infinite value.
-    """
+    """Yield the rows in order, `size` at a time, or as many as have some million values."""
     size = size or max(_VALUES_AT_ONCE // max(math.prod(X.shape[1:]), 1), 1)
     for start in range(0, X.shape[0], size):
         block = np.asarray(X[start : start + size])

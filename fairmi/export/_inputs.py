@@ -26,12 +26,6 @@ class Inputs:
 
     `matrix` is a tensor (n_rows, n_columns) of all, where they are numbers without names, and
     `missing` stands for a missing text.
-
-    Raises
-    ------
-    ValueError
-        If a column has dates, categories that are neither text nor numbers, or `missing` among
-        them.
     """
 
     def __init__(self, graph: Graph, model: BaseEstimator, missing: str) -> None:

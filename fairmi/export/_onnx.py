@@ -218,13 +218,7 @@ def _numbers(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _add_label(graph: Graph, classes: np.ndarray, scores: str) -> None:
-    """Make the class of the largest score (n_rows, n_classes) an output.
-
-    Raises
-    ------
-    ValueError
-        If a class is neither text nor a number.
-    """
+    """Make the class of the largest score (n_rows, n_classes) an output."""
     other = next((c for c in classes.tolist() if not isinstance(c, str)), None)
     if other is None:
         labels = classes.astype(object)

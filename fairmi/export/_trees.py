@@ -19,13 +19,7 @@ _SUM = 1
 
 
 def add_trees(graph: Graph, model: BaseEstimator, inputs: Inputs) -> tuple[str, str]:
-    """Add a model's trees and channel, and return Z and the scores of the classes.
-
-    Raises
-    ------
-    ValueError
-        If the trees stand on a base of the user.
-    """
+    """Add a model's trees and channel, and return Z and the scores of the classes."""
     if model.base_ is not None:
         raise ValueError(
             f"to_onnx can't export the base {type(model.base_).__name__} under the trees; fit "

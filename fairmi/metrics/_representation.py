@@ -60,13 +60,7 @@ class Column:
         return raw
 
     def ranks(self, argument: str) -> np.ndarray:
-        """Return the place of each row's number in their order, (n_rows,), as exactly.
-
-        Raises
-        ------
-        ValueError
-            If the values have no order that thresholds could use.
-        """
+        """Return the place of each row's number in their order, (n_rows,), as exactly."""
         if not self.is_category and self.values.dtype.kind in NUMBERS:
             return np.unique(self.values, return_inverse=True)[1].reshape(-1)
         codes, distinct = _object_codes(self.values.astype(object))
@@ -167,14 +161,7 @@ class Representation:
 def read_representation(
     Z: TableLike, *, argument: str = "Z", allow_missing: bool = True
 ) -> Representation:
-    """Return Z as numbers and exact values; one dimension is taken as one column.
-
-    Raises
-    ------
-    ValueError
-        If Z is empty, has more than two dimensions, or holds an infinite value (or a missing one,
-        if not `allow_missing`), or values that can't be told apart exactly.
-    """
+    """Return Z as numbers and exact values; one dimension is taken as one column."""
     if isinstance(Z, Representation):
         return Z
     table = _table(Z, argument)
@@ -278,13 +265,7 @@ def _object_codes(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
 
 
 def _key(value: object) -> Hashable:
-    """Return what equals another value's only where they are of one type and the same in all.
-
-    Raises
-    ------
-    ValueError
-        If it isn't known how to tell values of this type apart.
-    """
+    """Return what equals another value's only where they are of one type and the same in all."""
     kind = type(value)
     if kind in _KEYS:
         return kind, _KEYS[kind](value)

@@ -97,14 +97,7 @@ def as_target(
     kind: str = "auto",
     argument: str = "sensitive_features",
 ) -> Target:
-    """Return `sensitive_features` as a target; "auto" tells the kind by `column_kinds`.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a value is missing, the length differs from `n_rows`, there is nothing to tell apart,
-        or continuous values come in several columns.
-    """
+    """Return `sensitive_features` as a target; "auto" tells the kind by `column_kinds`."""
     frame = sensitive_frame(sensitive_features, argument=argument)
     continuous = kind == "auto" and column_kinds(frame, argument=argument, notes=[]).any()
     if kind == "auto" and _looks_probable(frame):
@@ -135,14 +128,7 @@ def as_target(
 
 
 def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
-    """Return the groups of the rows, of two rows each on average at the least.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If `group_rows` raises it, a column is continuous by the rule of `fit`, or there are more
-        groups than half the rows.
-    """
+    """Return the groups of the rows, of two rows each on average at the least."""
     frame = sensitive_frame(sensitive_features)
     if len(frame) == n_rows:
         quantities_at = np.flatnonzero(column_kinds(frame, notes=[]))
@@ -174,13 +160,7 @@ def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
 def strata_of(
     y: SensitiveLike | None, n_rows: int, *, argument: str = "y"
 ) -> list[tuple[Hashable, np.ndarray]]:
-    """Return each value of y with its rows, in order of appearance; (None, all) without y.
-
-    Raises
-    ------
-    ValueError
-        If y has a missing value or another length.
-    """
+    """Return each value of y with its rows, in order of appearance; (None, all) without y."""
     if y is None:
         return [(None, np.arange(n_rows))]
     labels = np.asarray(plain_series(y), dtype=object).reshape(-1)
@@ -194,13 +174,7 @@ def strata_of(
 
 
 def cluster_codes(clusters: ColumnLike | None, n_rows: int) -> np.ndarray | None:
-    """Return the code of each row's cluster, shape (n_rows,); None where none are given.
-
-    Raises
-    ------
-    ValueError
-        If a row has no cluster, the length differs, or all rows are one cluster.
-    """
+    """Return the code of each row's cluster, shape (n_rows,); None where none are given."""
     if clusters is None:
         return None
     values = np.asarray(plain_series(clusters), dtype=object)

@@ -118,13 +118,7 @@ PANEL = {
 
 
 def choose_probes(probe: str | BaseEstimator, target: Target) -> tuple[Probe, ...]:
-    """Return the panel, one of its probes by name, or the caller's own estimator as a probe.
-
-    Raises
-    ------
-    ValueError
-        If `probe` is an unknown name, or a classifier without `predict_proba`.
-    """
+    """Return the panel, one of its probes by name, or the caller's own estimator as a probe."""
     if isinstance(probe, str):
         if probe != "panel" and probe not in PANEL:
             raise ValueError(
@@ -147,15 +141,7 @@ def _copy(estimator: BaseEstimator, task: Task) -> Any:
 def split_rows(
     target: Target, cv: int, seed: int, clusters: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Return the rows of each fold, each group spread evenly over the folds, no cluster split.
-
-    Raises
-    ------
-    SensitiveFeaturesError
-        If a group has fewer rows (or clusters) than there are folds.
-    ValueError
-        If there are fewer clusters than folds.
-    """
+    """Return the rows of each fold, each group spread evenly over the folds, no cluster split."""
     rows = np.arange(len(target.values))
     owners = rows if clusters is None else clusters
     n_owners = len(np.unique(owners))

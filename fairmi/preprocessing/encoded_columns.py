@@ -411,13 +411,7 @@ def columns_of_trees(columns: Mapping[str, Any]) -> list[Column]:
 
 
 def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
-    """Return another table as trees read it; a category that fit did not see is NaN.
-
-    Raises
-    ------
-    ValueError
-        If columns have another kind than they had at fit; all are named.
-    """
+    """Return another table as trees read it; a category that fit did not see is NaN."""
     plans, dates = columns_of_trees(columns), columns.get("dates", [])
     categories, sizes = columns["categories"], columns["n_categories"]
 

@@ -215,13 +215,7 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         return with_format(state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format, or something in it doesn't fit.
-        """
+        """Take over saved data."""
         state = of_this_format(state, type(self))
         check_encoder(state)
         if state.get("columns_") is not None:
