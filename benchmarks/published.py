@@ -31,7 +31,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.networks.backprop import Backprop, BackpropConfig
+from fairmi.networks.backprop import Backprop, backprop_architecture
 from fairmi.networks.own_encoder import trunk_of
 from fairmi.networks.rows import TrainingRows
 
@@ -66,18 +66,13 @@ class Run:
         data = TrainingRows(x, torch.tensor(train.y), torch.ones(1, len(x)), (colours,))
         self.training = Backprop(
             data,
-            BackpropConfig(
-                n_inputs=trunk.n_outputs,
-                n_outputs=10,
-                hidden_layer_sizes=(),
-                lam=key["lam"],
-                n_critic_steps=N_CRITIC_STEPS,
-                batch_size=BATCH_SIZE,
-                learning_rate=RATE,
-                device=CPU,
-                seed=key["seed"],
-            ),
+            backprop_architecture(trunk.n_outputs, 10),
             trunk,
+            lam=key["lam"],
+            n_critic_steps=N_CRITIC_STEPS,
+            batch_size=BATCH_SIZE,
+            learning_rate=RATE,
+            seed=key["seed"],
         )
         if self.path.exists():
             self._load()

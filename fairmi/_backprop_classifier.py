@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from numpy.random import RandomState
-from numpy.typing import ArrayLike
-
-from fairmi._base import Callbacks, check_callbacks, check_lam, check_started, notes_of_stop
-from fairmi._data.fit_input import FitInput, read_fit_input
-from fairmi._network_base import (
-    NetworkClassifier,
-    check_layer_sizes,
-    diagnosed_rows,
-    few_threads,
-    own_randomness,
-)
+from fairmi._base import check_started, notes_of_stop, with_parameters
+from fairmi._data.fit_input import FitInput
+from fairmi._network_base import NetworkClassifier, diagnosed_rows, few_threads, own_randomness
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
-from fairmi._typing import Columns, Kinds, SensitiveLike, TableLike
-from fairmi.exceptions import warn_of
-from fairmi.networks.config import check_size, layer_sizes, n_batches
-from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import EncodedRows
+from fairmi.networks.config import check_size, layer_sizes
+from fairmi.networks.reducer import check_alone
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    import torch
-    from torch.nn import Module
-
-    from fairmi.networks.backprop import Backprop, BackpropConfig
-    from fairmi.networks.loop import Outcome
-    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.backprop import Backprop
+    from fairmi.networks.loop import Course
 
 # Of a fit where `max_iter` is "auto".
 _DEFAULT_STEPS = 3_000
 
 
+@with_parameters
 class MIBackpropClassifier(NetworkClassifier):
     """The procedure of the paper as published, on a table or on images, to compare with.
 
@@ -119,109 +105,49 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **NetworkClassifier._parameter_constraints,
         "lam": [Interval(Real, 0, None, closed="left")],
-        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
         "group_weight": [None, StrOptions({"balanced"})],
-        "class_weight": [None, dict, StrOptions({"balanced"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "keep_best": [None, callable],
     }
 
-    def __init__(
+    lam: float = 1.0
+    group_weight: str | None = None
+    hidden_layer_sizes: int | Sequence[int] = (512,)
+    n_critic_steps: int = 40
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    keep_best: Callable[[MIBackpropClassifier], float] | None = None
+
+    def _check_parameters(self) -> None:
+        check_alone("MIBackpropClassifier")
+        super()._check_parameters()
+
+    def _train(
         self,
+        given: FitInput,
+        models: Sequence[Self],
+        lams: Sequence[float],
+        factors: Sequence[float],
         *,
-        lam: float = 1.0,
-        constraint: str = "demographic_parity",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        group_weight: str | None = None,
-        weighted: str = "both",
-        class_weight: str | Mapping[Hashable, float] | None = None,
-        encoder: Callable[[], Module] | Module | None = None,
-        hidden_layer_sizes: int | Sequence[int] = (512,),
-        n_critic_steps: int = 40,
-        max_iter: int | str = "auto",
-        batch_size: int = 128,
-        learning_rate: float = 1e-4,
-        callbacks: Callbacks = None,
-        keep_best: Callable[[MIBackpropClassifier], float] | None = None,
-        device: str = "auto",
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
+        goes_on: bool = False,
     ) -> None:
-        self.lam = lam
-        self.constraint = constraint
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.class_weight = class_weight
-        self.encoder = encoder
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_critic_steps = n_critic_steps
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.callbacks = callbacks
-        self.keep_best = keep_best
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
-
-    def fit(
-        self,
-        X: TableLike,
-        y: ArrayLike,
-        *,
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train on X, y and the sensitive features; a second fit starts anew.
-
-        Parameters
-        ----------
-        X, y, sensitive_features, sample_weight : as in `MIDebiasedClassifier.fit`
-
-        Returns
-        -------
-        MIBackpropClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        SensitiveFeaturesError, ValueError, StoppedFitError, KeyboardInterrupt
-            As `MIDebiasedClassifier.fit`.
-
-        Warns
-        -----
-        CollapseWarning
-            If one class alone is predicted, or Z tells much that the critic doesn't see.
-        ConvergenceWarning
-            If a loss became non-finite or the fit was interrupted; the last good state is kept.
-        """
-        from fairmi.networks.backprop import Backprop
+        from fairmi.networks.backprop import Backprop, backprop_architecture
         from fairmi.networks.model import device_of
-        from fairmi.networks.reducer import check_alone
         from fairmi.networks.rows import training_rows
 
-        self._validate_params()
-        check_alone("MIBackpropClassifier")
-        check_layer_sizes(self.hidden_layer_sizes)
-        check_callbacks(self.callbacks)
-        check_lam(self.lam)
         with few_threads(self.encoder):
-            given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
-            warn_of(given.notes, stacklevel=2)
             encoder, encoded = self._encoded(given)
             device, seed = device_of(self.device), seed_of(self.random_state)
             with own_randomness(self.encoder, seed, device):
                 trunk = self._trunk(encoded, device, goes_on=False)
-                config = self._config(given, encoded, device, seed, trunk)
-                check_size(config.architecture, 1)
+                n_classes = len(given.classes)
+                architecture = backprop_architecture(
+                    encoded.n_inputs if trunk is None else trunk.n_outputs,
+                    1 if n_classes == 2 else n_classes,
+                    layer_sizes(self.hidden_layer_sizes) if trunk is None else (),
+                )
+                check_size(architecture, 1)
                 rows = training_rows(
                     encoded,
                     encoded.codes,
@@ -229,103 +155,71 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
                     constraint=self.constraint,
                     group_weight=self.group_weight,
                     labels=encoded.codes,
-                    n_labels=len(given.classes),
+                    n_labels=n_classes,
                     device=device,
                     totals=encoded.totals,
                 )
-                training = Backprop(rows, config, trunk)
-                outcome = self._trained(given, encoder, training)
-            self._take(given, encoder, training, outcome)
-        return self._warn(given)
+                training = Backprop(
+                    rows,
+                    architecture,
+                    trunk,
+                    lam=float(self.lam),
+                    n_critic_steps=int(self.n_critic_steps),
+                    batch_size=int(self.batch_size),
+                    learning_rate=float(self.learning_rate),
+                    seed=seed,
+                )
+                learned = {"encoder_": encoder, "architecture_": architecture}
+                course = self._trained(given, learned, training)
+            self._take(given, learned, training, course)
 
-    def _config(
-        self,
-        given: FitInput,
-        encoded: EncodedRows,
-        device: torch.device,
-        seed: int,
-        trunk: Trunk | None,
-    ) -> BackpropConfig:
-        from fairmi.networks.backprop import BackpropConfig
+    def _trained(self, given: FitInput, learned: dict[str, Any], training: Backprop) -> Course:
+        from fairmi.networks.loop import run_epochs
 
-        n_classes = len(given.classes)
-        hidden = layer_sizes(self.hidden_layer_sizes) if trunk is None else ()
-        return BackpropConfig(
-            n_inputs=encoded.n_inputs if trunk is None else trunk.n_outputs,
-            n_outputs=1 if n_classes == 2 else n_classes,
-            hidden_layer_sizes=hidden,
-            lam=float(self.lam),
-            n_critic_steps=int(self.n_critic_steps),
-            batch_size=int(self.batch_size),
-            learning_rate=float(self.learning_rate),
-            device=device,
-            seed=seed,
-        )
-
-    def _trained(
-        self, given: FitInput, encoder: TableEncoder | None, training: Backprop
-    ) -> Outcome:
-        from fairmi.networks.loop import Reporter, run_epochs
-
-        n_rows, n_epochs = training.rows.n_rows, self.max_iter
+        n_epochs = self.max_iter
         if isinstance(n_epochs, str):
-            n_epochs = math.ceil(_DEFAULT_STEPS / n_batches(n_rows, self.batch_size))
+            n_epochs = math.ceil(_DEFAULT_STEPS / training.n_batches)
 
         def score(rate: Callable[[MIBackpropClassifier], float]) -> float:
             training.networks.eval()
             model = type(self)(**self.get_params(deep=False))
-            model._store(given, model._learned(encoder, training))
+            model._store(given, learned | _weights(training))
             number = float(rate(model))
             training.networks.train()
             return number
 
-        with Reporter(
-            list(self.callbacks or ()),
-            show=bool(self.verbose),
-            n_epochs=n_epochs,
-            n_rows=n_rows,
-            models=slice(None),
-        ) as report:
-            rated = None if self.keep_best is None else partial(score, self.keep_best)
-            return run_epochs(training, n_epochs, report, score=rated)
-
-    def _learned(self, encoder: TableEncoder | None, training: Backprop) -> dict[str, Any]:
-        """Return what predicts, of the networks as they are."""
-        learned: dict[str, Any] = {
-            "encoder_": encoder,
-            "architecture_": training.config.architecture,
-            "parameters_": training.networks.arrays(slice(None)),
-        }
-        if training.trunk is not None:
-            learned["trunk_"] = copy.deepcopy(training.trunk).finished()
-        return learned
+        rated = None if self.keep_best is None else partial(score, self.keep_best)
+        with closing(self._progress(n_epochs)) as progress:
+            return run_epochs(training, n_epochs, progress, score=rated)
 
     def _take(
-        self,
-        given: FitInput,
-        encoder: TableEncoder | None,
-        training: Backprop,
-        outcome: Outcome,
-    ) -> Self:
-        from fairmi.networks.loop import epoch_dict
-
-        (stopped,), (kept,) = outcome.stopped, outcome.kept
-        history = [epoch_dict(r, slice(None)) for r in outcome.history if r.is_finite(0)]
+        self, given: FitInput, learned: dict[str, Any], training: Backprop, course: Course
+    ) -> None:
+        """Become the model that was trained."""
+        (last,), stopped = course.last, course.stopped(slice(None))
+        history = course.history(slice(None))
+        check_started(stopped, len(history))
         ended: dict[str, Any] = {
             "history_": history,
             "n_iter_": len(history),
-            "best_epoch_": 0 if kept is None else kept.epoch,
+            "best_epoch_": 0 if last is None else last.epoch,
             "stopped_": stopped,
         }
-        check_started(stopped, len(history))
         stop = notes_of_stop(stopped, len(history))
-        self._store(given, self._learned(encoder, training) | ended, stop)
+        self._store(given, learned | _weights(training) | ended, stop)
         claims: Sequence[float | None] = ()
-        if kept is not None:
-            claims = kept.penalty if self.lam else (None,)
-        n_steps = len(history) * n_batches(training.rows.n_rows, training.config.batch_size)
+        if last is not None:
+            claims = last.penalty if self.lam else (None,)
+        n_steps = len(history) * training.n_batches
         self._note(self._diagnosed(diagnosed_rows(training.rows), claims, n_steps))
-        return self
+
+
+def _weights(training: Backprop) -> dict[str, Any]:
+    """Return the weights of the networks as they are, by name of attribute."""
+    weights: dict[str, Any] = {"parameters_": training.networks.arrays(slice(None))}
+    if training.trunk is not None:
+        weights["trunk_"] = copy.deepcopy(training.trunk).finished()
+    return weights
 
 
 # Saved models name the public place of a class, which stays where its file moves.

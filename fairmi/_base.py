@@ -1,10 +1,19 @@
-"""What the estimators share: predictions from Z, what a fit stores, the saved format."""
+"""What the estimators share: a fit, predictions from Z, what is stored, the saved format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Self,
+    TypeVar,
+    dataclass_transform,
+)
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -14,16 +23,18 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     RegressorMixin,
     TransformerMixin,
+    clone,
 )
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.columns import without_dropped
-from fairmi._data.fit_input import FitInput, RowOptions
+from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input, read_quantity_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table
-from fairmi._sklearn_compat import DocLinkMixin, Interval, StrOptions
-from fairmi._typing import Columns, TableLike
+from fairmi._progress import Callbacks
+from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
+from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
 from fairmi.core.task import Classes, Quantity
 from fairmi.exceptions import (
     CollapseWarning,
@@ -31,9 +42,13 @@ from fairmi.exceptions import (
     Note,
     StoppedFitError,
     warn_again,
+    warn_of,
 )
 
-Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
+if TYPE_CHECKING:  # it loads torch, which a server that only predicts does without
+    from fairmi.dependence import Penalty
+
+_E = TypeVar("_E", bound=BaseEstimator)
 
 LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
 _BINS_OF_Y = 4
@@ -50,48 +65,47 @@ _REASONS = {
 }
 
 
-class RepresentationEstimator(
-    DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
-    """Z of a fitted model, what a fit stores, and the saved format.
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
+def with_parameters(kind: type[_E]) -> type[_E]:
+    """Make annotated attributes of an estimator its parameters: keywords of `__init__`, stored."""
+    return dataclass(kw_only=True, eq=False, repr=False)(kind)
 
-    A subclass has `fit`, `predict`, and of a fitted model the method `_represent` (a checked table
-    -> Z).
-    """
+
+class UserRows(NamedTuple):
+    """What a user gives to a fit, as it is."""
+
+    X: TableLike
+    y: ColumnLike | None
+    sensitive_features: SensitiveLike | None
+    sample_weight: ColumnLike | None
+
+
+class TableEstimator(DocLinkMixin, BaseEstimator):
+    """The columns of X that a fit saw, what it stores, and the saved format."""
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    # The least and the greatest λ of a default path, beside 0: below the one nothing changes, and
-    # at the other little of C is left in Z (on Adult and on German alike).
-    lam_range: ClassVar[tuple[float, float]] = (0.25, 16.0)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "sensitive_columns": [None, str, Integral, "array-like"],
+        "drop_sensitive": ["boolean"],
+        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
+        "random_state": ["random_state"],
+    }
 
-    # Whether groups may be known by probability alone.
+    # Whether groups may be known by probability alone, and whether a fit has epochs or rounds.
     _reads_probabilities: ClassVar[bool] = False
+    _has_history: ClassVar[bool] = True
 
     sensitive_columns: Columns | None
     drop_sensitive: bool
-    callbacks: Callbacks
-    lam: Any
     n_features_in_: int
     feature_names_in_: np.ndarray
+    n_iter_: int
     stopped_: str | None
     warnings_: list[tuple[str, str]]
 
-    def transform(self, X: TableLike) -> np.ndarray:
-        """Return Z, (n_rows, n_components) float64, from which predictions are made.
-
-        A row has the same Z alone and among others. Columns that the fit dropped may be there or
-        not; nothing in them is read.
-        """
-        return self._representation(X)
-
-    def _representation(self, X: TableLike) -> np.ndarray:
-        """Return Z as an array: what `transform` returns is of the kind that `set_output` asks."""
-        check_is_fitted(self, "sensitive_kinds_")
-        return self._represent(self._checked_features(X))
-
     def _checked_features(self, X: TableLike) -> Any:
-        """Return the columns that the encoder reads of a table."""
+        """Return the columns that the model reads of a table."""
         header, kept = self._header(), self._kept
         if len(kept) < header.n_features:
             X = without_dropped(X, kept, header.n_features, header.names)
@@ -111,12 +125,6 @@ class RepresentationEstimator(
             reads_probabilities=self._reads_probabilities,
         )
 
-    def _represent(self, X: Any) -> np.ndarray:
-        raise NotImplementedError
-
-    def _scores(self, Z: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
     def _store(self, given: FitInput, learned: dict[str, Any], notes: Sequence[Note] = ()) -> Self:
         """Become the model that was learned, in place of any before."""
         for name in [name for name in vars(self) if name.endswith("_")]:
@@ -132,22 +140,6 @@ class RepresentationEstimator(
             known["classes_"] = given.classes
         for name, value in (given.header.attributes | known | learned).items():
             setattr(self, name, value)
-        return self
-
-    def _note(self, notes: list[Note]) -> None:
-        """Keep what else there is to warn of."""
-        self.warnings_ += [(kind.__name__, text) for kind, text in notes]
-
-    def _warn(self, given: FitInput) -> Self:
-        """Warn, at the line that called `fit`, of the training; of the rows it was before.
-
-        An interrupt goes on once the state so far is the model, so that it ends a search or a
-        program as any other does.
-        """
-        of_training = self.warnings_[len(given.notes) :]
-        if self.stopped_ == "interrupted":
-            raise KeyboardInterrupt(of_training[0][1])
-        warn_again(of_training, stacklevel=3)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -166,11 +158,181 @@ class RepresentationEstimator(
             If it was saved in another format, or something in it doesn't fit.
         """
         state = of_this_format(state, type(self))
-        check_header(state)
+        check_header(state if self._has_history else {"history_": [], "stopped_": None, **state})
         state.pop("training_fingerprint_", None)  # of 0.2: it gave training rows away
         if _PLAN in state:
             state[_PLAN] = SensitivePlan.from_plain(state[_PLAN])
         super().__setstate__(state)
+
+
+@with_parameters
+class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TableEstimator):
+    """A fit under a penalty, and Z of a fitted model.
+
+    A subclass reads rows (`_read_rows`), trains (`_train`), predicts, and maps a checked table to
+    Z (`_represent`).
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TableEstimator._parameter_constraints,
+        "lam": [Interval(Real, 0, None, closed="left"), dict],
+        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
+        "group_weight": [None, StrOptions({"auto", "balanced"})],
+        "weighted": [StrOptions({"both", "task", "penalty"})],
+        "callbacks": [None, list, tuple],
+        "verbose": ["verbose"],
+    }
+
+    lam: float | dict[Hashable, float] = 1.0
+    constraint: str = "demographic_parity"
+    sensitive_columns: Columns | None = None
+    drop_sensitive: bool = False
+    missing_sensitive: str = "error"
+    sensitive_kinds: Kinds | None = None
+    group_weight: str | None = "auto"
+    weighted: str = "both"
+    callbacks: Callbacks = None
+    verbose: bool | int = False
+    random_state: RandomState = None
+
+    def fit(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        *,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
+        """Train on X, y and the sensitive features; a second fit starts anew.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_features)
+            Numeric, boolean, categorical and text columns, missing values included. Networks with
+            an `encoder` of your own also read an array, a memory-mapped file or a
+            `fairmi.datasets.LazyArray` of shape (n_rows, ...) as it is, a batch at a time: bytes
+            (uint8) as floats from 0 to 1, floats as float32, other integers as int64.
+        y : array-like of shape (n_rows,)
+            Two or more classes, any labels; of a regressor finite numbers, for "poisson" and
+            "tweedie" none below 0, for "gamma" all above 0.
+        sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
+(n_rows, n_sensitive), default=None
+            Groups, or continuous values: numbers of more than 20 distinct values, or floats of
+            more than two that are too rare for groups (one row, or fewer than 5 on average).
+            Several categorical columns make a group of each combination. May be None only where
+            `sensitive_columns` names columns of X.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights in the task loss and in the expectations of the penalty, or in what `weighted`
+            says; a weight of 2 is a row given twice, and of 0 a row left out.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        SensitiveFeaturesError
+            If neither `sensitive_features` nor `sensitive_columns` is given, both are, or a
+            sensitive feature is missing in a row, or has fewer than two groups of two rows.
+        ValueError
+            If X, y, weights or a parameter can't be used; the message names it and the fix.
+        StoppedFitError, KeyboardInterrupt
+            If a loss of networks became non-finite before the first whole epoch; if the fit was
+            interrupted, once the state so far is the model.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a loss became non-finite or the fit was interrupted; the last good state is kept.
+        SmallGroupWarning
+            If a row is the only one of its group; it trains the task alone.
+        CollapseWarning
+            If one class or value alone is predicted; if the base of trees explains nothing of y;
+            if λ is so large that a constant prediction has a lower loss than y itself, and the
+            fitted model is no better than one; or if Z of networks tells much that the critic
+            doesn't see.
+        """
+        return self._warn(self._learn(UserRows(X, y, sensitive_features, sample_weight)))
+
+    def transform(self, X: TableLike) -> np.ndarray:
+        """Return Z, (n_rows, n_components) float64, from which predictions are made.
+
+        A row has the same Z alone and among others. Columns that the fit dropped may be there or
+        not; nothing in them is read.
+        """
+        return self._representation(X)
+
+    def _representation(self, X: TableLike) -> np.ndarray:
+        """Return Z as an array: what `transform` returns is of the kind that `set_output` asks."""
+        check_is_fitted(self, "sensitive_kinds_")
+        return self._represent(self._checked_features(X))
+
+    def _represent(self, X: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def _scores(self, Z: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        self._validate_params()
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                raise ValueError(f"callbacks holds {callback!r}, which can't be called; drop it.")
+        check_lam(self.lam)
+
+    def _learn(self, rows: UserRows) -> FitInput:
+        """Become the model that a user's rows make, and return these."""
+        self._check_parameters()
+        goes_on = self._goes_on()
+        given = self._read(rows, goes_on=goes_on)
+        warn_of(given.notes, stacklevel=3)
+        lam, factors = given.plan.weigh(self.lam)
+        self._train(given, [self], (lam,), factors, goes_on=goes_on)
+        return given
+
+    def _goes_on(self) -> bool:
+        """Whether a fit goes on from the one before."""
+        return False
+
+    def _read(self, rows: UserRows, *, goes_on: bool = False) -> FitInput:
+        """Read and check what a user gave to a fit, as rows of the one that it goes on from."""
+        return self._read_rows(rows, self._header() if goes_on else None)
+
+    def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
+        """Read and check what a user gave to a fit, with the columns of an earlier one if any."""
+        raise NotImplementedError
+
+    def _train(
+        self,
+        given: FitInput,
+        models: Sequence[Self],
+        lams: Sequence[float],
+        factors: Sequence[float],
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """Let each of `models` become that of its λ, in one training.
+
+        `factors` has the share of λ for each sensitive attribute.
+        """
+        raise NotImplementedError
+
+    def _note(self, notes: list[Note]) -> None:
+        """Keep what else there is to warn of."""
+        self.warnings_ += [(kind.__name__, text) for kind, text in notes]
+
+    def _warn(self, given: FitInput) -> Self:
+        """Warn, at the line that called `fit`, of the training; of the rows it was before.
+
+        An interrupt goes on once the state so far is the model, so that it ends a search or a
+        program as any other does.
+        """
+        of_training = self.warnings_[len(given.notes) :]
+        if self.stopped_ == "interrupted":
+            raise KeyboardInterrupt(of_training[0][1])
+        warn_again(of_training, stacklevel=3)
+        return self
 
     def __sklearn_tags__(self) -> Any:
         """Take missing values, categories and sparse tables."""
@@ -181,11 +343,71 @@ class RepresentationEstimator(
         return tags
 
 
-class RepresentationClassifier(ClassifierMixin, RepresentationEstimator):
-    """Predictions from the very Z that `transform` returns, once a subclass has learned.
+@with_parameters
+class PathEstimator(RepresentationEstimator):
+    """What trains the models of many λ at once."""
 
-    A subclass has of a fitted model the method `_scores` (Z -> scores) too.
-    """
+    _reads_probabilities: ClassVar = True
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **RepresentationEstimator._parameter_constraints,
+        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
+    }
+
+    # The least and the greatest λ of a default path, beside 0: below the one nothing changes, and
+    # at the other little of C is left in Z (on Adult and on German alike).
+    lam_range: ClassVar[tuple[float, float]] = (0.25, 16.0)
+
+    penalty: str | Penalty = "donsker_varadhan"
+
+    def fit_path(
+        self,
+        X: TableLike,
+        y: ColumnLike,
+        *,
+        lams: Sequence[float],
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> list[Self]:
+        """Return fitted copies at many λ, all from one training; this estimator stays as it is.
+
+        See `fairmi.path.fairness_path`, which calls it and gives the warnings of the models.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight : as in `fit`
+        lams : sequence of float
+            Values of λ >= 0, in place of `lam`.
+
+        Returns
+        -------
+        list of estimators
+            One for each of `lams`; what each would have warned of is in `warnings_`. Trees are
+            those that a fit at that λ gives, all on one base.
+
+        Raises
+        ------
+        SensitiveFeaturesError, ValueError
+            As `fit`; also if `lam` is a dict.
+        """
+        return self._learn_path(UserRows(X, y, sensitive_features, sample_weight), lams)
+
+    def _learn_path(self, rows: UserRows, lams: Sequence[float]) -> list[Self]:
+        self._check_parameters()
+        values = check_path_lams(self.lam, lams)
+        given = self._read(rows)
+        models = [clone(self).set_params(lam=lam) for lam in values]
+        self._train(given, models, values, (1.0,))
+        return models
+
+
+class DecidingClassifier(ClassifierMixin, TableEstimator):
+    """A classifier whose answer is the class of the largest score."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TableEstimator._parameter_constraints,
+        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
+    }
 
     classes_: np.ndarray
 
@@ -194,6 +416,25 @@ class RepresentationClassifier(ClassifierMixin, RepresentationEstimator):
         scores = self.decision_function(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
+
+    def decision_function(self, X: TableLike) -> np.ndarray:
+        """Return the scores of rows: (n_rows,) for two classes, else one for each class."""
+        raise NotImplementedError
+
+
+@with_parameters
+class RepresentationClassifier(DecidingClassifier, RepresentationEstimator):
+    """Predictions from the very Z that `transform` returns, once a subclass has learned.
+
+    A subclass has of a fitted model the method `_scores` (Z -> scores) too.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DecidingClassifier._parameter_constraints,
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+    }
+
+    class_weight: Mapping[Hashable, float] | str | None = None
 
     def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
@@ -212,7 +453,12 @@ class RepresentationClassifier(ClassifierMixin, RepresentationEstimator):
         scores = self._scores(self._representation(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
+    def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
+        known = None if earlier is None else (earlier, self.classes_)
+        return read_fit_input(self._row_options(), *rows, earlier=known)
 
+
+@with_parameters
 class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
     """What regressors share: a loss and its settings, and which y these can be fitted to."""
 
@@ -224,17 +470,22 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         "n_y_bins": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
     }
 
-    loss: str
-    quantile: float
-    power: float
-    constraint: str
-    n_y_bins: int | str
+    loss: str = "squared_error"
+    quantile: float = 0.5
+    power: float = 1.5
+    n_y_bins: int | str = "auto"
 
     def _quantity(self) -> Quantity:
         return Quantity(self.loss, float(self.quantile), float(self.power))
 
     def _bins_of_y(self) -> int:
         return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
+
+    def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
+        known = None if earlier is None else (earlier, None)
+        given = read_quantity_input(self._row_options(), *rows, earlier=known)
+        self._check_y(given.codes)
+        return given
 
     def _check_y(self, y: np.ndarray, *, n_rows: bool = True) -> None:
         """Raise ValueError where the loss has no value at y, or y has too few rows, if asked."""
@@ -269,13 +520,6 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         """Say that one value is predicted for all rows."""
         message = "The fit collapsed: one value is predicted for every training row"
         return [(CollapseWarning, f"{message}; lower lam={self.lam!r}.")]
-
-
-def check_callbacks(callbacks: Iterable[object] | None) -> None:
-    """Raise ValueError where a callback can't be called."""
-    for callback in callbacks or ():
-        if not callable(callback):
-            raise ValueError(f"callbacks holds {callback!r}, which can't be called; drop it.")
 
 
 def check_lam(lam: object) -> None:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.random import RandomState
 from sklearn.base import BaseEstimator
 
 from fairmi._base import (
-    Callbacks,
     RepresentationClassifier,
     measures_information,
     notes_of_collapse,
+    with_parameters,
 )
 from fairmi._boosting_base import BoostingEstimator
-from fairmi._data.fit_input import FitInput, read_fit_input
-from fairmi._sklearn_compat import StrOptions
-from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
-from fairmi.boosting.base import check_base, scores_of_base
-from fairmi.boosting.training import TrainedTrees, TreeRows
+from fairmi._data.fit_input import FitInput
+from fairmi._typing import TableLike
+from fairmi.boosting.base import TreeRows, check_base, scores_of_base
+from fairmi.boosting.training import TrainedTrees
 from fairmi.core.information import information_of_labels
-from fairmi.core.membership import Comparison, compare
+from fairmi.core.membership import Comparison
 from fairmi.core.task import Classes
 from fairmi.exceptions import Note
 
 
+@with_parameters
 class MIBoostingClassifier(RepresentationClassifier, BoostingEstimator):
     """Boosted trees whose scores predict y and tell little of the sensitive features.
 
@@ -184,73 +183,12 @@ default="demographic_parity"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BoostingEstimator._parameter_constraints,
-        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-        "class_weight": [None, dict, StrOptions({"balanced"})],
+        **RepresentationClassifier._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        *,
-        lam: float | dict[Any, float] = 1.0,
-        constraint: str = "demographic_parity",
-        penalty: Any = "donsker_varadhan",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        group_weight: str | None = "auto",
-        weighted: str = "both",
-        class_weight: str | Mapping[Hashable, float] | None = None,
-        base: BaseEstimator | None = None,
-        n_levels: int = 17,
-        learning_rate: float = 0.1,
-        max_iter: int | str = "auto",
-        max_leaf_nodes: int = 8,
-        min_samples_leaf: int | str = "auto",
-        l2_regularization: float = 0.0,
-        max_features: float = 1.0,
-        max_bins: int = 255,
-        n_encodings: int = 2,
-        callbacks: Callbacks = None,
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.lam = lam
-        self.constraint = constraint
-        self.penalty = penalty
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.class_weight = class_weight
-        self.base = base
-        self.n_levels = n_levels
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_samples_leaf = min_samples_leaf
-        self.l2_regularization = l2_regularization
-        self.max_features = max_features
-        self.max_bins = max_bins
-        self.n_encodings = n_encodings
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_base(self.base)
-
-    def _read(
-        self,
-        X: TableLike,
-        y: ColumnLike,
-        sensitive_features: SensitiveLike,
-        sample_weight: ColumnLike | None,
-    ) -> FitInput:
-        return read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
 
     def _task(self, given: FitInput) -> Classes:
         return Classes(len(given.classes))
@@ -258,18 +196,8 @@ default="demographic_parity"
     def _base_scores(self, base: BaseEstimator, X: TableLike) -> np.ndarray:
         return scores_of_base(base, X)
 
-    def _compared(self, rows: TreeRows) -> list[Comparison]:
-        return [
-            compare(
-                members,
-                rows.penalty_weights,
-                constraint=self.constraint,
-                labels=rows.y,
-                n_labels=int(rows.y.max()) + 1,
-                group_weight=self.group_weight,
-            ).scaled()
-            for members in rows.members
-        ]
+    def _labels(self, rows: TreeRows) -> tuple[np.ndarray, int]:
+        return rows.y, int(rows.y.max()) + 1
 
     def _completed(
         self,

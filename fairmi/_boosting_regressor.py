@@ -7,23 +7,24 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.random import RandomState
 from sklearn.base import BaseEstimator
 
-from fairmi._base import Callbacks, RepresentationRegressor
+from fairmi._base import RepresentationRegressor, with_parameters
 from fairmi._boosting_base import BoostingEstimator
-from fairmi._data.fit_input import FitInput, read_quantity_input
+from fairmi._data.fit_input import FitInput
 from fairmi._sklearn_compat import Interval
-from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
+from fairmi._typing import TableLike
+from fairmi.boosting.base import TreeRows
 from fairmi.boosting.penalties import READ_OFF_A_TABLE
-from fairmi.boosting.training import TrainedTrees, TreeRows
-from fairmi.core.membership import Comparison, Membership, compare, quantile_bins
+from fairmi.boosting.training import TrainedTrees
+from fairmi.core.membership import Comparison, Membership, quantile_bins
 from fairmi.core.task import Quantity
 from fairmi.exceptions import Note
 
 _TINY = 1e-9
 
 
+@with_parameters
 class MIBoostingRegressor(RepresentationRegressor, BoostingEstimator):
     """Boosted trees that predict a number and tell little of the sensitive features.
 
@@ -139,66 +140,9 @@ warnings_, history_, base_, columns_, trees_, channel_
         "n_predictions": [None, Interval(Integral, 2, None, closed="left")],
     }
 
-    def __init__(
-        self,
-        *,
-        lam: float | dict[Any, float] = 1.0,
-        loss: str = "squared_error",
-        quantile: float = 0.5,
-        power: float = 1.5,
-        constraint: str = "demographic_parity",
-        n_y_bins: int | str = "auto",
-        penalty: Any = "donsker_varadhan",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        n_sensitive_bins: int = 8,
-        group_weight: str | None = "auto",
-        weighted: str = "both",
-        base: BaseEstimator | None = None,
-        n_levels: int = 17,
-        n_predictions: int | None = 33,
-        learning_rate: float = 0.1,
-        max_iter: int | str = "auto",
-        max_leaf_nodes: int = 8,
-        min_samples_leaf: int | str = "auto",
-        l2_regularization: float = 0.0,
-        max_features: float = 1.0,
-        max_bins: int = 255,
-        n_encodings: int = 1,
-        callbacks: Callbacks = None,
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.lam = lam
-        self.loss = loss
-        self.quantile = quantile
-        self.power = power
-        self.constraint = constraint
-        self.n_y_bins = n_y_bins
-        self.penalty = penalty
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.n_sensitive_bins = n_sensitive_bins
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.base = base
-        self.n_levels = n_levels
-        self.n_predictions = n_predictions
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.max_leaf_nodes = max_leaf_nodes
-        self.min_samples_leaf = min_samples_leaf
-        self.l2_regularization = l2_regularization
-        self.max_features = max_features
-        self.max_bins = max_bins
-        self.n_encodings = n_encodings
-        self.callbacks = callbacks
-        self.verbose = verbose
-        self.random_state = random_state
+    n_sensitive_bins: int = 8
+    n_predictions: int | None = 33
+    n_encodings: int = 1
 
     def predict(self, X: TableLike) -> np.ndarray:
         """Return a prediction for each row, (n_rows,), in units of y."""
@@ -218,17 +162,6 @@ warnings_, history_, base_, columns_, trees_, channel_
             return predictions * self.balance_
         return predictions + self.balance_
 
-    def _read(
-        self,
-        X: TableLike,
-        y: ColumnLike,
-        sensitive_features: SensitiveLike,
-        sample_weight: ColumnLike | None,
-    ) -> FitInput:
-        given = read_quantity_input(self._row_options(), X, y, sensitive_features, sample_weight)
-        self._check_y(given.codes)
-        return given
-
     def _task(self, given: FitInput) -> Quantity:
         return self._quantity()
 
@@ -238,23 +171,12 @@ warnings_, history_, base_, columns_, trees_, channel_
             return predicted
         return np.log(np.maximum(predicted, _TINY))
 
-    def _compared(self, rows: TreeRows) -> list[Comparison]:
-        labels, n_labels = np.zeros(len(rows.y), dtype=np.int64), 1
+    def _labels(self, rows: TreeRows) -> tuple[np.ndarray, int]:
         if self.constraint == "conditional":
-            labels, n_labels = quantile_bins(rows.y, rows.weights, self._bins_of_y())
-        return [
-            compare(
-                self._binned(members, rows.penalty_weights),
-                rows.penalty_weights,
-                constraint=self.constraint,
-                labels=labels,
-                n_labels=n_labels,
-                group_weight=self.group_weight,
-            ).scaled()
-            for members in rows.members
-        ]
+            return quantile_bins(rows.y, rows.weights, self._bins_of_y())
+        return np.zeros(len(rows.y), dtype=np.int64), 1
 
-    def _binned(self, members: Membership, weights: np.ndarray) -> Membership:
+    def _groups(self, members: Membership, weights: np.ndarray) -> Membership:
         """Return the quantile bins of one continuous feature as groups; others as they are."""
         by_table = isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE
         if members.values is None or members.values.shape[1] > 1 or not by_table:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.columns import sensitive_columns_of, without_dropped
-from fairmi._data.fit_input import RowOptions, read_fit_input
-from fairmi._data.saved_format import check_header, of_this_format, with_format
-from fairmi._data.sensitive import SensitivePlan
-from fairmi._data.tables import Header, check_table
-from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, seed_of
-from fairmi._typing import Columns, SensitiveLike, TableLike
+from fairmi._base import DecidingClassifier, with_parameters
+from fairmi._data.columns import sensitive_columns_of
+from fairmi._data.fit_input import read_fit_input
+from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
+from fairmi._typing import Columns, RandomState, SensitiveLike, TableLike
 from fairmi.decisions.probabilities import cross_fit, group_codes, one_hot, read_splits, row_draws
 from fairmi.decisions.rule import (
     Decision,
@@ -35,10 +33,9 @@ from fairmi.decisions.rule import (
 )
 from fairmi.exceptions import Note, warn_of
 
-_PLAN = "_sensitive_plan"
 
-
-class FairThresholdClassifier(DocLinkMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+@with_parameters
+class FairThresholdClassifier(MetaEstimatorMixin, DecidingClassifier):
     """The most accurate decisions of a classifier whose rates differ by at most a bound.
 
     **The decisions are fair, the scores are not**: who looks at the probabilities behind them can
@@ -145,46 +142,29 @@ default="demographic_parity"
     True
     """
 
-    __metadata_request__fit: ClassVar = {"sensitive_features": True}
-    _rows: ScoredRows | None
+    _has_history: ClassVar = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DecidingClassifier._parameter_constraints,
         "estimator": [None, HasMethods(["fit", "predict_proba"])],
         "bound": [Interval(Real, 0, None, closed="left")],
-        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
         "group_estimator": [None, HasMethods(["fit", "predict_proba"])],
         "randomized": ["boolean"],
         "cv": [StrOptions({"auto"}), "cv_object"],
-        "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        estimator: BaseEstimator | None = None,
-        *,
-        bound: float = 0.02,
-        constraint: str = "demographic_parity",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        group_estimator: BaseEstimator | None = None,
-        randomized: bool = False,
-        cv: Any = "auto",
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.bound = bound
-        self.constraint = constraint
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.group_estimator = group_estimator
-        self.randomized = randomized
-        self.cv = cv
-        self.random_state = random_state
+    estimator: BaseEstimator | None = field(default=None, kw_only=False)
+    bound: float = 0.02
+    constraint: str = "demographic_parity"
+    sensitive_columns: Columns | None = None
+    drop_sensitive: bool = False
+    missing_sensitive: str = "error"
+    group_estimator: BaseEstimator | None = None
+    randomized: bool = False
+    cv: Any = "auto"
+    random_state: RandomState = None
+
+    _rows: ScoredRows | None = field(init=False)
 
     def fit(
         self,
@@ -240,17 +220,15 @@ default="demographic_parity"
         cells = make_cells(codes, given.codes, weights, len(given.classes), self.constraint)
         rows = ScoredRows.of(probabilities, membership, codes, given.codes, weights, cells)
         decision = best_decision(rows, self.bound, randomized=self.randomized)
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-        for name, value in given.header.attributes.items():
-            setattr(self, name, value)
-        self.classes_ = given.classes
-        self.sensitive_values_ = given.plan.labels
-        self.estimator_, self.group_estimator_ = estimator, group_estimator
-        self._sensitive_plan, self._kept = given.plan, given.kept
-        self._cells, self._rows, self._salt = cells, rows, seed
-        self._decisions = {float(self.bound): decision}
-        return self._warned(given.notes, decision)
+        learned = {
+            "estimator_": estimator,
+            "group_estimator_": group_estimator,
+            "_cells": cells,
+            "_rows": rows,
+            "_salt": seed,
+            "_decisions": {float(self.bound): decision},
+        }
+        return self._store(given, learned)._warned(given.notes, decision)
 
     def path(self, bounds: Sequence[float]) -> pd.DataFrame:
         """Return what the rule of each bound reaches; nothing is trained.
@@ -293,12 +271,6 @@ default="demographic_parity"
         other, parameters = clone(self).set_params(bound=bound), self.get_params(deep=False)
         vars(other).update({k: v for k, v in vars(self).items() if k not in parameters})
         return other._warned([], decision)
-
-    def predict(self, X: TableLike) -> np.ndarray:
-        """Return the class of each row, (n_rows,)."""
-        scores = self.decision_function(X)
-        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[codes]
 
     def decision_function(self, X: TableLike) -> np.ndarray:
         """Return P(y | x) less what the multipliers take of it, (n_rows, n_classes).
@@ -347,24 +319,6 @@ default="demographic_parity"
         """Whether the group of a row is read from X at prediction, rather than estimated."""
         return self.sensitive_columns is not None and not self.drop_sensitive
 
-    def _checked_features(self, X: TableLike) -> Any:
-        """Return the columns that the classifiers read of a table."""
-        names = getattr(self, "feature_names_in_", None)
-        header = Header(type(self).__name__, self.n_features_in_, names)
-        if len(self._kept) < header.n_features:
-            X = without_dropped(X, self._kept, header.n_features, names)
-            header = header.of_columns(self._kept)
-        return check_table(header.name, X, header)[0]
-
-    def _row_options(self) -> RowOptions:
-        return RowOptions(
-            name=type(self).__name__,
-            constraint=self.constraint,
-            sensitive_columns=self.sensitive_columns,
-            drop_sensitive=self.drop_sensitive,
-            missing_sensitive=self.missing_sensitive,
-        )
-
     def _membership(self, X: TableLike) -> np.ndarray:
         """Return P(group | x), (n, n_groups); NaN where no group is known."""
         if self.group_estimator_ is not None:
@@ -409,13 +363,12 @@ default="demographic_parity"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain data and the fitted classifiers; nothing of single rows."""
-        state = dict(super().__getstate__())
-        if _PLAN in state:
-            state[_PLAN] = state[_PLAN].to_plain()
+        state = super().__getstate__()
+        if "_rows" in state:
             state["_rows"] = None
-            plain = rules_to_plain(state["_cells"], state["_decisions"])
+            plain = rules_to_plain(self._cells, self._decisions)
             state["_cells"], state["_decisions"] = plain
-        return with_format(state)
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over saved data.
@@ -425,17 +378,15 @@ default="demographic_parity"
         ValueError
             If it was saved in another format, or something in it doesn't fit.
         """
-        state = of_this_format(state, type(self))
-        if _PLAN in state:
-            check_header({**state, "history_": [], "stopped_": None})
-            state[_PLAN] = SensitivePlan.from_plain(state[_PLAN])
-            state["_cells"], state["_decisions"] = rules_from_plain(
-                state["_cells"],
-                state["_decisions"],
-                n_groups=len(state["sensitive_values_"]),
-                n_classes=len(state["classes_"]),
-            )
         super().__setstate__(state)
+        saved = vars(self)
+        if "_cells" in saved:
+            self._cells, self._decisions = rules_from_plain(
+                saved["_cells"],
+                saved["_decisions"],
+                n_groups=len(self.sensitive_values_),
+                n_classes=len(self.classes_),
+            )
 
     def __sklearn_tags__(self) -> Any:
         """Take what the classifier takes."""

@@ -6,6 +6,7 @@ import copyreg
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import field
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
@@ -18,17 +19,24 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from fairmi._base import RepresentationClassifier, RepresentationEstimator, notes_of_collapse
+from fairmi._base import (
+    RepresentationClassifier,
+    RepresentationEstimator,
+    notes_of_collapse,
+    with_parameters,
+)
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
+from fairmi._progress import Progress
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi._threads import one_thread
 from fairmi._typing import TableLike
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning, Note
-from fairmi.networks.inference import NumpyNetworks, numpy_networks, represent, represent_items
+from fairmi.networks.inference import NumpyNetworks, represent, represent_items
+from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
 
@@ -37,7 +45,7 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
     from torch import nn
 
     from fairmi.networks.own_encoder import Trunk
-    from fairmi.networks.rows import Batch, TrainingRows
+    from fairmi.networks.rows import TrainingRows
 
 # A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
 _FOUND = 0.05
@@ -138,6 +146,7 @@ def own_randomness(
     return own_draws(seed, device)
 
 
+@with_parameters
 class NetworkEstimator(RepresentationEstimator):
     """An estimator whose state is an encoding of columns, and networks."""
 
@@ -148,33 +157,36 @@ class NetworkEstimator(RepresentationEstimator):
     )
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
-        "weighted": [StrOptions({"both", "task", "penalty"})],
+        **RepresentationEstimator._parameter_constraints,
         "encoder": [None, callable],
         "hidden_layer_sizes": ["array-like", Integral],
         "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "callbacks": [None, list, tuple],
         "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
     }
 
-    constraint: str
-    encoder: nn.Module | Callable[[], nn.Module] | None
-    device: str
-    warm_start: bool
-    encoder_: TableEncoder | None
-    trunk_: nn.Module
-    item_shape_: tuple[int, ...]
-    architecture_: dict[str, Any]
-    parameters_: dict[str, np.ndarray]
+    encoder: nn.Module | Callable[[], nn.Module] | None = None
+    hidden_layer_sizes: int | Sequence[int] = (128,)
+    n_critic_steps: int = 3
+    max_iter: int | str = "auto"
+    device: str = "auto"
+
+    encoder_: TableEncoder | None = field(init=False)
+    trunk_: nn.Module = field(init=False)
+    item_shape_: tuple[int, ...] = field(init=False)
+    architecture_: dict[str, Any] = field(init=False)
+    parameters_: dict[str, np.ndarray] = field(init=False)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_layer_sizes(self.hidden_layer_sizes)
+
+    def _progress(self, n_epochs: int) -> Progress:
+        show = bool(self.verbose)
+        return Progress(self.callbacks, show=show, total=n_epochs, unit="epoch", desc="fairmi")
 
     def _networks(self) -> NumpyNetworks:
-        return numpy_networks(self.architecture_, self.parameters_)
+        return NumpyNetworks(self.architecture_, self.parameters_)
 
     def _features(self) -> Callable[[Any], np.ndarray] | None:
         """Return what maps rows to the features of the user's encoder, None without one."""
@@ -203,7 +215,7 @@ class NetworkEstimator(RepresentationEstimator):
         return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
-        self, given: FitInput, encoder: TableEncoder | None = None
+        self, given: FitInput, *, goes_on: bool = False
     ) -> tuple[TableEncoder | None, EncodedRows]:
         """Return the encoding of a table, as it was or learned now, and the encoded rows.
 
@@ -214,7 +226,9 @@ class NetworkEstimator(RepresentationEstimator):
             from fairmi.networks.rows import item_rows
 
             return None, item_rows(given, device_of(self.device))
-        encoder = self._table_encoder(given) if encoder is None else encoder
+        encoder = self.encoder_ if goes_on else None
+        if encoder is None:  # learned once for all processes
+            encoder = active_reducer().of_first(lambda: self._table_encoder(given))
         return encoder, encode_rows(given, encoder)
 
     def _table_encoder(self, given: FitInput) -> TableEncoder:
@@ -241,7 +255,7 @@ class NetworkEstimator(RepresentationEstimator):
         return self._networks().scores_of(Z)
 
     def _trivial(
-        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
     ) -> list[Note]:
         """Say that a fit ended in a trivial solution, and what to change, if it did.
 
@@ -251,7 +265,7 @@ class NetworkEstimator(RepresentationEstimator):
 
     def _diagnosed(
         self,
-        batch: Batch,
+        batch: TrainingRows,
         claims: Sequence[float | None],
         n_steps: int,
         lams: Sequence[float] = (),
@@ -262,7 +276,7 @@ class NetworkEstimator(RepresentationEstimator):
         nats, where they are so.
         """
         networks = self._networks()
-        x, features = batch.x.cpu().numpy(), self._features()
+        x, features = batch.dense.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x))
         notes = self._trivial(networks.mean_scores(z), batch, n_steps, lams)
         if self.constraint != "demographic_parity" or not claims:
@@ -335,8 +349,13 @@ class NetworkEstimator(RepresentationEstimator):
 class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
     """Networks whose scores are those of classes."""
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NetworkEstimator._parameter_constraints,
+        **RepresentationClassifier._parameter_constraints,
+    }
+
     def _trivial(
-        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
     ) -> list[Note]:
         return notes_of_collapse(
             Classes(len(self.classes_)),
@@ -349,7 +368,7 @@ class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
         )
 
 
-def _cost_of_y(batch: Batch, lams: Sequence[float]) -> float:
+def _cost_of_y(batch: TrainingRows, lams: Sequence[float]) -> float:
     """Return λ I(y; C) in nats, summed over the groups that are penalised over all rows."""
     return sum(
         lam
@@ -363,7 +382,7 @@ def _cost_of_y(batch: Batch, lams: Sequence[float]) -> float:
     )
 
 
-def diagnosed_rows(rows: TrainingRows) -> Batch:
+def diagnosed_rows(rows: TrainingRows) -> TrainingRows:
     """Return the rows that a fit is diagnosed by."""
     return rows.first(min(_MAX_ROWS, getattr(rows.x, "max_rows", _MAX_ROWS)))
 

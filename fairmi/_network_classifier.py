@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.random import RandomState
 from numpy.typing import ArrayLike
 
-from fairmi._base import Callbacks, measures_information
-from fairmi._data.fit_input import Earlier, FitInput, read_fit_input, read_stream_input
+from fairmi._base import UserRows, measures_information, with_parameters
+from fairmi._data.fit_input import Earlier, FitInput, read_stream_input
 from fairmi._data.labels import prior_offsets
 from fairmi._data.sensitive import check_certain
-from fairmi._data.tables import Header
-from fairmi._debiased_base import DebiasedNetworks, UserRows
+from fairmi._debiased_base import DebiasedNetworks
 from fairmi._network_base import NetworkClassifier
 from fairmi._sklearn_compat import HasMethods, StrOptions, safe_indexing
-from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
-from fairmi.boosting.base import fitted_base, scores_of_base, setting_of
-from fairmi.boosting.teacher import boosted_targets
+from fairmi._typing import GroupNames, SensitiveLike, TableLike
+from fairmi.boosting.base import boosted_targets, fitted_base, scores_of_base, setting_of
 from fairmi.core.task import Classes, NetworkTask, log_odds
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    from torch import nn
-
-    from fairmi.dependence import Penalty
+    pass
 
 
+@with_parameters
 class MIDebiasedClassifier(NetworkClassifier, DebiasedNetworks):
     """Classifier on a representation that keeps what predicts y and drops what tells the group.
 
@@ -222,72 +218,13 @@ default="demographic_parity"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DebiasedNetworks._parameter_constraints,
-        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-        "class_weight": [None, dict, StrOptions({"balanced"})],
+        **NetworkClassifier._parameter_constraints,
         "prior_correction": ["boolean"],
         "teacher": [None, StrOptions({"auto"}), HasMethods(["fit", "predict_proba"])],
     }
 
-    def __init__(
-        self,
-        *,
-        lam: float | dict[Hashable, float] = 1.0,
-        constraint: str = "demographic_parity",
-        penalty: str | Penalty = "donsker_varadhan",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        group_weight: str | None = "auto",
-        weighted: str = "both",
-        class_weight: dict[Hashable, float] | str | None = None,
-        prior_correction: bool = False,
-        teacher: Any = None,
-        encoder: nn.Module | Callable[[], nn.Module] | None = None,
-        hidden_layer_sizes: int | Sequence[int] = (128,),
-        n_components: int | str = "auto",
-        n_levels: int | str | None = "auto",
-        n_estimators: int = 1,
-        n_critic_steps: int = 3,
-        max_iter: int | str = "auto",
-        batch_size: int | str = "auto",
-        learning_rate: float | str = "auto",
-        weight_decay: float | str = "auto",
-        dropout: float | str = "auto",
-        warm_start: bool = False,
-        callbacks: Callbacks = None,
-        device: str = "auto",
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.lam = lam
-        self.constraint = constraint
-        self.penalty = penalty
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.class_weight = class_weight
-        self.prior_correction = prior_correction
-        self.teacher = teacher
-        self.encoder = encoder
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_components = n_components
-        self.n_levels = n_levels
-        self.n_estimators = n_estimators
-        self.n_critic_steps = n_critic_steps
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    prior_correction: bool = False
+    teacher: Any = None
 
     def partial_fit(
         self,
@@ -346,10 +283,6 @@ default="demographic_parity"
                 f"teacher={self.teacher!r} is not read by {by}, which learns y; give "
                 'teacher="auto" or None.'
             )
-
-    def _read_rows(self, rows: UserRows, earlier: Header | None = None) -> FitInput:
-        known = None if earlier is None else (earlier, self.classes_)
-        return read_fit_input(self._row_options(), *rows, earlier=known)
 
     def _read_part(
         self,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
-from fairmi._base import Callbacks, RepresentationRegressor
+from fairmi._base import RepresentationRegressor, UserRows, with_parameters
 from fairmi._data.fit_input import Earlier, FitInput, read_quantity_input
 from fairmi._data.saved_format import check_units
-from fairmi._data.tables import Header
-from fairmi._debiased_base import DebiasedNetworks, UserRows
-from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
+from fairmi._debiased_base import DebiasedNetworks
+from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.core.membership import quantile_bins, quantile_ends
 from fairmi.core.task import NetworkTask, Scaled
 from fairmi.exceptions import Note
@@ -25,10 +23,7 @@ from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    from torch import nn
-
-    from fairmi.dependence import Penalty
-    from fairmi.networks.rows import Batch, TrainingRows
+    from fairmi.networks.rows import TrainingRows
 
 # Quantile bins of y that the knots of a column are learned from, as a classifier's are from y.
 _BINS_OF_KNOTS = 8
@@ -42,6 +37,7 @@ _FEW, _RULES = 0.005, 0.9
 _ROWS_AT_ONCE = 16_384
 
 
+@with_parameters
 class MIDebiasedRegressor(RepresentationRegressor, DebiasedNetworks):
     """Networks that predict a number and tell little of the sensitive features.
 
@@ -134,70 +130,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         **RepresentationRegressor._parameter_constraints,
     }
 
-    units_: dict[str, Any]
-
-    def __init__(
-        self,
-        *,
-        lam: float | dict[Hashable, float] = 1.0,
-        loss: str = "squared_error",
-        quantile: float = 0.5,
-        power: float = 1.5,
-        constraint: str = "demographic_parity",
-        n_y_bins: int | str = "auto",
-        penalty: str | Penalty = "donsker_varadhan",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        group_weight: str | None = "auto",
-        weighted: str = "both",
-        encoder: nn.Module | Callable[[], nn.Module] | None = None,
-        hidden_layer_sizes: int | Sequence[int] = (128,),
-        n_components: int | str = "auto",
-        n_levels: int | str | None = "auto",
-        n_estimators: int = 1,
-        n_critic_steps: int = 3,
-        max_iter: int | str = "auto",
-        batch_size: int | str = "auto",
-        learning_rate: float | str = "auto",
-        weight_decay: float | str = "auto",
-        dropout: float | str = "auto",
-        warm_start: bool = False,
-        callbacks: Callbacks = None,
-        device: str = "auto",
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.lam = lam
-        self.loss = loss
-        self.quantile = quantile
-        self.power = power
-        self.constraint = constraint
-        self.n_y_bins = n_y_bins
-        self.penalty = penalty
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.encoder = encoder
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_components = n_components
-        self.n_levels = n_levels
-        self.n_estimators = n_estimators
-        self.n_critic_steps = n_critic_steps
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    units_: dict[str, Any] = field(init=False)
 
     def partial_fit(
         self,
@@ -237,12 +170,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         """Return a prediction for each row, (n_rows,), in units of y."""
         scores = self._scores(self._representation(X))
         return Scaled(self._quantity(), **self.units_).predictions(scores)
-
-    def _read_rows(self, rows: UserRows, earlier: Header | None = None) -> FitInput:
-        known = None if earlier is None else (earlier, None)
-        given = read_quantity_input(self._row_options(), *rows, earlier=known)
-        self._check_y(given.codes)
-        return given
 
     def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
         before = None if earlier is None else (earlier[0], earlier[2])
@@ -296,7 +223,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         self.parameters_["head.layers.0.bias"] += np.float32(moved)
 
     def _trivial(
-        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
     ) -> list[Note]:
         y, weights = (of.cpu().double().numpy() for of in (batch.y, batch.task_weights[0]))
         if self._quantity().refits_leaves:  # a few values far from all others hide what is told

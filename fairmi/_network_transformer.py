@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import Callbacks
+from fairmi._base import UserRows, with_parameters
 from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_rows_without_y
 from fairmi._data.saved_format import check_told_back
 from fairmi._data.tables import Header
-from fairmi._debiased_base import DebiasedNetworks, UserRows
+from fairmi._debiased_base import DebiasedNetworks
 from fairmi._sklearn_compat import StrOptions
-from fairmi._typing import Columns, GroupNames, Kinds, SensitiveLike, TableLike
+from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.core.task import NetworkTask, Nothing
 from fairmi.exceptions import CollapseWarning, Note
 from fairmi.preprocessing import TableEncoder
@@ -28,10 +27,7 @@ from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.table_encoder import Layout
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    from torch import nn
-
-    from fairmi.dependence import Penalty
-    from fairmi.networks.rows import Batch
+    from fairmi.networks.rows import TrainingRows
 
 # Rows that say how numbers are spread, of those that aren't columns of a table.
 _MAX_ROWS = 2_000
@@ -46,6 +42,7 @@ def _has_decoder(model: MIDebiasedTransformer) -> bool:
     )
 
 
+@with_parameters
 class MIDebiasedTransformer(DebiasedNetworks):
     """A representation of X that tells little of the sensitive features, learned without y.
 
@@ -127,68 +124,18 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     True
     """
 
-    constraint: str = "demographic_parity"
-
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         name: allowed
         for name, allowed in DebiasedNetworks._parameter_constraints.items()
         if name != "n_estimators"
     } | {"objective": [StrOptions({"reconstruction", "contrastive"})]}
 
-    units_: dict[str, np.ndarray]
+    # No parameters here: without y there are no classes, and the mean of several Z is none.
+    constraint: ClassVar[str] = "demographic_parity"  # type: ignore[misc]
+    n_estimators: ClassVar[int] = 1  # type: ignore[misc]
+    objective: str = "reconstruction"
 
-    def __init__(
-        self,
-        *,
-        lam: float | dict[Hashable, float] = 1.0,
-        objective: str = "reconstruction",
-        penalty: str | Penalty = "donsker_varadhan",
-        sensitive_columns: Columns | None = None,
-        drop_sensitive: bool = False,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        group_weight: str | None = "auto",
-        weighted: str = "both",
-        encoder: nn.Module | Callable[[], nn.Module] | None = None,
-        hidden_layer_sizes: int | Sequence[int] = (128,),
-        n_components: int | str = "auto",
-        n_levels: int | str | None = "auto",
-        n_critic_steps: int = 3,
-        max_iter: int | str = "auto",
-        batch_size: int | str = "auto",
-        learning_rate: float | str = "auto",
-        weight_decay: float | str = "auto",
-        dropout: float | str = "auto",
-        warm_start: bool = False,
-        callbacks: Callbacks = None,
-        device: str = "auto",
-        verbose: bool | int = False,
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.lam = lam
-        self.objective = objective
-        self.penalty = penalty
-        self.sensitive_columns = sensitive_columns
-        self.drop_sensitive = drop_sensitive
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.group_weight = group_weight
-        self.weighted = weighted
-        self.encoder = encoder
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_components = n_components
-        self.n_levels = n_levels
-        self.n_critic_steps = n_critic_steps
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    units_: dict[str, np.ndarray] = field(init=False)
 
     def fit(  # type: ignore[override]
         self,
@@ -228,7 +175,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
             If Z is the same for all rows, or tells much that the critic doesn't see.
         """
         _refuse_y(y)
-        return self._warn(self._train(UserRows(X, None, sensitive_features, sample_weight)))
+        return self._warn(self._learn(UserRows(X, None, sensitive_features, sample_weight)))
 
     def fit_transform(
         self, X: TableLike, y: object = None, **fit_params: Any
@@ -260,7 +207,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         `fit`.
         """
         _refuse_y(y)
-        return self._train_path(UserRows(X, None, sensitive_features, sample_weight), lams)
+        return self._learn_path(UserRows(X, None, sensitive_features, sample_weight), lams)
 
     def partial_fit(
         self,
@@ -383,7 +330,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return {"units_": {"centre": task.centre, "scale": task.scale}}
 
     def _trivial(
-        self, scores: np.ndarray, batch: Batch, n_steps: int, lams: Sequence[float]
+        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
     ) -> list[Note]:
         if len(scores) < 2 or np.ptp(scores, axis=0).any():
             return []

@@ -20,6 +20,7 @@ LAYERS = {
     "datasets": 0,
     "core": 1,
     "_threads": 1,
+    "_progress": 1,
     "_data": 2,
     "preprocessing": 3,
     "dependence": 3,

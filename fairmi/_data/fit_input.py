@@ -72,7 +72,7 @@ class RowOptions:
         own = [field.name for field in fields(cls) if field.name not in read]
         return cls(
             name=name,
-            separate=isinstance(parameters["lam"], dict),
+            separate=isinstance(parameters.get("lam"), dict),
             own_rows=parameters.get("encoder") is not None,
             reads_probabilities=reads_probabilities,
             **{field: parameters[field] for field in own if field in parameters},

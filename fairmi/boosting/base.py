@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -17,9 +17,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._sklearn_compat import TreePredictor, safe_indexing
+from fairmi._threads import threads_for
 from fairmi._typing import TableLike
-from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
-from fairmi.core.task import Task, fold_order
+from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, bin_rows, trees_of
+from fairmi.core.membership import Membership
+from fairmi.core.task import Classes, Task, fold_order
 
 # Small steps, as many as held-out rows ask for; few rows want few leaves.
 FEW_ROWS = 10_000
@@ -29,12 +31,45 @@ _N_FOLDS = 5
 _MIN_PROBABILITY = 1e-6
 
 
-@dataclass(frozen=True)
-class Base:
-    """Trees of a base, and the scores (n, K) that it gives to the rows of the fit."""
+# Rows from which on networks learn as much from y, and values of a table above which boosting
+# takes longer than they do.
+_MANY_ROWS, _MANY_VALUES = 20_000, 1_000_000
+_MAX_BINS = 255
 
-    trees: Trees
-    scores: np.ndarray
+
+@dataclass(frozen=True)
+class TreeRows:
+    """The n rows of a fit, as trees read them.
+
+    Attributes
+    ----------
+    binned : Binned
+    y : ndarray of shape (n,)
+        Codes of the classes, or numbers.
+    task : Task
+    weights : ndarray of shape (n,)
+        Weights in the task loss.
+    encodings : sequence of ndarray of int
+        The columns of `binned` that each base reads; penalised rounds read the first.
+    members : tuple of Membership
+        Sensitive attributes, each with a penalty of its own.
+    penalty_weights : ndarray of shape (n,)
+    base_scores : ndarray of shape (n, K) or None
+        Scores of a given base.
+    """
+
+    binned: Binned
+    y: np.ndarray
+    task: Task
+    weights: np.ndarray
+    encodings: Sequence[np.ndarray] = ()
+    members: tuple[Membership, ...] = ()
+    penalty_weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    base_scores: np.ndarray | None = None
+
+    def reading(self, columns: np.ndarray) -> TreeRows:
+        """Return the same rows of some columns."""
+        return replace(self, binned=self.binned.columns(columns))
 
 
 def base_config(n_rows: int, **others: Any) -> TreeConfig:
@@ -49,93 +84,47 @@ def base_config(n_rows: int, **others: Any) -> TreeConfig:
 
 
 def boost(
-    rows: Binned,
-    y: np.ndarray,
-    weights: np.ndarray,
-    task: Task,
-    config: TreeConfig,
-    rng: np.random.Generator,
-) -> Base:
-    """Return `config.max_iter` rounds of boosting on the task loss, and the scores it ends with.
-
-    Parameters
-    ----------
-    rows : Binned
-        n rows.
-    y : ndarray of shape (n,)
-        Codes of the classes, or numbers.
-    weights : ndarray of shape (n,)
-    task : Task
-    config : TreeConfig
-    rng : Generator
-    """
-    boosting = _Boosting(rows, y, weights, task, config, rng)
+    rows: TreeRows, config: TreeConfig, rng: np.random.Generator
+) -> tuple[Trees, np.ndarray]:
+    """Return trees of `config.max_iter` rounds on the task loss, and the scores (n, K) of rows."""
+    boosting = _Boosting(rows, config, rng)
     grown = [tree for _ in range(config.max_iter) for tree in boosting.round()]
-    return Base(trees_of(grown, boosting.start, rows.n_categories), boosting.scores)
+    return trees_of(grown, boosting.start, rows.binned.n_categories), boosting.scores
 
 
 def cross_fit(
-    rows: Binned,
-    y: np.ndarray,
-    weights: np.ndarray,
-    task: Task,
-    config: TreeConfig,
-    rng: np.random.Generator,
-    *,
-    n_folds: int,
-    n_held_out: int,
-    out_of_fold: bool,
-) -> Base:
-    """Return a base of as many rounds as are best on held-out rows.
+    rows: TreeRows, config: TreeConfig, rng: np.random.Generator
+) -> tuple[Trees, np.ndarray]:
+    """Return trees of as many rounds as are best on held-out rows, and the scores (n, K) of rows.
 
     A fold is held out from boosting on the others. The rounds end where 20 of them brought no
-    lower loss on the held-out rows; the base has as many as were best, on all rows.
-
-    Parameters
-    ----------
-    rows, y, weights, task, config, rng
-        As in `boost`; `config.max_iter` is the largest number of rounds.
-    n_folds : int
-    n_held_out : int
-        Folds that are held out, each in turn.
-    out_of_fold : bool
-        Whether the scores of a row are those of trees that did not see it; needs each fold to be
-        held out.
+    lower loss on the held-out rows; there are as many as were best, on all rows, and at most
+    `config.max_iter`.
     """
-    n_rounds, scores = held_out_rounds(
-        rows, y, weights, task, config, rng, n_folds=n_folds, n_held_out=n_held_out
-    )
-    base = boost(rows, y, weights, task, replace(config, max_iter=n_rounds), rng)
-    return Base(base.trees, scores) if out_of_fold else base
+    n_rounds, held_out = held_out_rounds(rows, config, rng)
+    trees, scores = boost(rows, replace(config, max_iter=n_rounds), rng)
+    return trees, held_out if config.out_of_fold else scores
 
 
 def held_out_rounds(
-    rows: Binned,
-    y: np.ndarray,
-    weights: np.ndarray,
-    task: Task,
-    config: TreeConfig,
-    rng: np.random.Generator,
-    *,
-    n_folds: int,
-    n_held_out: int,
+    rows: TreeRows, config: TreeConfig, rng: np.random.Generator
 ) -> tuple[int, np.ndarray]:
     """Return how many rounds are best on held-out rows, and the scores (n, K) of these rows then.
 
     As in `cross_fit`.
     """
-    order, target = fold_order(y, rng), task.target(y)
+    order, target = fold_order(rows.y, rng), rows.task.target(rows.y)
     folds = [
-        _Fold(rows, y, weights, task, config, rng, held_out=np.sort(order[k::n_folds]))
-        for k in range(n_held_out)
+        _Fold(rows, config, rng, np.sort(order[k :: config.n_folds]))
+        for k in range(config.n_held_out)
     ]
     seen = np.concatenate([fold.held_out for fold in folds])
-    scores = np.empty((len(y), len(folds[0].start)))
+    scores = np.empty((len(rows.y), len(folds[0].start)))
     best, best_loss, n_rounds = scores, np.inf, 0
     for t in range(config.max_iter + 1):
         for fold in folds:
             scores[fold.held_out] = fold.scores_held_out
-        loss = task.loss(scores[seen], target[seen], weights[seen])
+        loss = rows.task.loss(scores[seen], target[seen], rows.weights[seen])
         if loss < best_loss:
             best, best_loss, n_rounds = scores.copy(), loss, t
         elif t >= n_rounds + _PATIENCE:
@@ -145,75 +134,37 @@ def held_out_rounds(
     return n_rounds, best
 
 
-def averaged(
-    rows: Binned,
-    encodings: Sequence[np.ndarray],
-    y: np.ndarray,
-    weights: np.ndarray,
-    task: Task,
-    config: TreeConfig,
-    seed: Sequence[int],
-    *,
-    n_folds: int,
-    n_held_out: int,
-    out_of_fold: bool,
-) -> Base:
-    """Return the mean of a base for each encoding of the categories.
+def averaged(rows: TreeRows, config: TreeConfig, seed: Sequence[int]) -> tuple[Trees, np.ndarray]:
+    """Return the mean of a base for each encoding of the categories, and scores (n, K) of rows.
 
     Trees err differently where categories are sets, an order or another order, so that their mean
     has a lower loss than each. The rounds are those of the first, unless all are cross-fitted.
-
-    Parameters
-    ----------
-    rows : Binned
-    encodings : sequence of ndarray of int
-        The columns that each base reads.
-    y, weights, task, config
-        As in `boost`.
-    seed : sequence of int
-    n_folds, n_held_out, out_of_fold
-        As in `cross_fit`. Where none is held out, or y has too few rows of a class for two folds,
-        there are `config.max_iter` rounds.
+    Where no fold is held out, or y has too few rows of a class for two folds, there are
+    `config.max_iter` rounds.
     """
-    n_folds = min(n_folds, task.most_folds(y))
-    held_out = n_held_out > 0 and n_folds > 1
-    bases: list[Base] = []
-    for read in encodings:
-        given = (rows.columns(read), y, weights, task, config, np.random.default_rng(seed))
-        if not held_out or (bases and not out_of_fold):
-            base = boost(*given)
-        else:
-            base = cross_fit(
-                *given,
-                n_folds=n_folds,
-                n_held_out=min(n_held_out, n_folds),
-                out_of_fold=out_of_fold,
-            )
-            if not out_of_fold:
-                config = replace(config, max_iter=base.trees.n_rounds)
-        trees = base.trees.part_of(read, rows.n_categories, len(encodings))
-        bases.append(Base(trees, base.scores))
-    trees = reduce(Trees.then, [base.trees for base in bases])
-    return Base(trees, np.mean([base.scores for base in bases], axis=0))
+    n_folds = min(config.n_folds, rows.task.most_folds(rows.y))
+    chooses = config.n_held_out > 0 and n_folds > 1
+    config = replace(config, n_folds=n_folds, n_held_out=min(config.n_held_out, n_folds))
+    parts, scores = [], []
+    for read in rows.encodings:
+        fit = cross_fit if chooses else boost
+        trees, of_rows = fit(rows.reading(read), config, np.random.default_rng(seed))
+        if chooses and not config.out_of_fold:
+            config, chooses = replace(config, max_iter=trees.n_rounds), False
+        parts.append(trees.part_of(read, rows.binned.n_categories, len(rows.encodings)))
+        scores.append(of_rows)
+    return reduce(Trees.then, parts), np.mean(scores, axis=0)
 
 
 class _Boosting:
     """Rounds of plain boosting, one at a time."""
 
-    def __init__(
-        self,
-        rows: Binned,
-        y: np.ndarray,
-        weights: np.ndarray,
-        task: Task,
-        config: TreeConfig,
-        rng: np.random.Generator,
-    ) -> None:
-        self.task, self.target = task, task.target(y)
-        self.weights, self.rate = weights, config.learning_rate
-        self.grower = Grower(rows, config, rng)
-        self.start = task.start(y, weights)
-        self.scores = np.asfortranarray(np.tile(self.start, (len(y), 1)))
+    def __init__(self, rows: TreeRows, config: TreeConfig, rng: np.random.Generator) -> None:
+        self.task, self.target = rows.task, rows.task.target(rows.y)
+        self.weights, self.rate = rows.weights, config.learning_rate
+        self.grower = Grower(rows.binned, config, rng)
+        self.start = rows.task.start(rows.y, rows.weights)
+        self.scores = np.asfortranarray(np.tile(self.start, (len(rows.y), 1)))
 
     def round(self) -> list[TreePredictor]:
         """Grow the next trees, one for each score."""
@@ -232,19 +183,16 @@ class _Fold(_Boosting):
 
     def __init__(
         self,
-        rows: Binned,
-        y: np.ndarray,
-        weights: np.ndarray,
-        task: Task,
+        rows: TreeRows,
         config: TreeConfig,
         rng: np.random.Generator,
-        *,
         held_out: np.ndarray,
     ) -> None:
-        kept = np.setdiff1d(np.arange(len(y)), held_out)
-        super().__init__(rows.take(kept), y[kept], weights[kept], task, config, rng)
+        kept = np.setdiff1d(np.arange(len(rows.y)), held_out)
+        binned, y, weights = rows.binned.take(kept), rows.y[kept], rows.weights[kept]
+        super().__init__(TreeRows(binned, y, rows.task, weights), config, rng)
         self.held_out = held_out
-        self.codes = np.ascontiguousarray(rows.codes[held_out])
+        self.codes = np.ascontiguousarray(rows.binned.codes[held_out])
         self.scores_held_out = np.tile(self.start, (len(held_out), 1))
 
     def round(self) -> list[TreePredictor]:
@@ -255,6 +203,51 @@ class _Fold(_Boosting):
             missing = self.grower.rows.max_bins
             self.scores_held_out[:, k] += tree.predict_binned(self.codes, missing, n_threads)
         return trees
+
+
+def boosted_targets(
+    x: np.ndarray,
+    n_categories: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    weights: np.ndarray,
+    seed: int,
+) -> np.ndarray | None:
+    """Return probabilities of the scored classes, (n, K), by boosting that did not see the row.
+
+    Networks on a table learn from them in place of y. In expectation they are y, without its
+    noise: the log loss is linear in them.
+    Source: Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural Network*, arXiv
+    1503.02531; out of fold here, as a model's view of rows that it has learned is nearly y.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, p)
+        Distinct rows: numbers, or codes of the `n_categories` (p,) of a column, missing as NaN.
+    n_categories : ndarray of shape (p,)
+    y : ndarray of shape (n,)
+        Codes of classes.
+    n_classes : int
+    weights : ndarray of shape (n,)
+    seed : int
+
+    Returns
+    -------
+    ndarray or None
+        None where y is as good: on many rows, and where boosting has no lower loss on rows that
+        it did not see than the shares of the classes.
+    """
+    task, weights = Classes(n_classes), weights / weights.mean()
+    n_folds = min(_N_FOLDS, task.most_folds(y))
+    if len(y) >= _MANY_ROWS or x.size > _MANY_VALUES or n_folds < 2:
+        return None
+    rng = np.random.default_rng([seed, 2])
+    binned = bin_rows(x, n_categories, weights, _MAX_BINS, rng)
+    # Large steps on fewer folds are over sooner, and teach worse: docs/experiments/networks.md.
+    folds = {"n_threads": threads_for(len(y)), "n_folds": n_folds, "n_held_out": n_folds}
+    config = replace(base_config(len(y), **folds), max_leaf_nodes=_LEAVES[0])
+    n_rounds, scores = held_out_rounds(TreeRows(binned, y, task, weights), config, rng)
+    return task.mean(scores) if n_rounds else None
 
 
 def check_base(base: Any) -> None:

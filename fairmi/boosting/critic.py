@@ -10,7 +10,6 @@ from torch import Tensor
 
 from fairmi._threads import one_thread
 from fairmi.core.channel import Channel
-from fairmi.core.membership import Comparison
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 _N_STEPS = 3  # of the critic, each round
@@ -90,21 +89,3 @@ class TrainedCritic:
 
     def _noisy(self, z: Tensor) -> Tensor:
         return z + self.width * (torch.rand(z.shape, generator=self.generator) - 0.5)
-
-
-def sensitive_batch(compared: Comparison) -> SensitiveBatch:
-    """Return the compared rows of one sensitive attribute as a penalty reads them."""
-    members, log_prior, groups, values = compared.members, None, None, None
-    if members.n_groups:
-        log_prior = torch.as_tensor(np.log(np.maximum(compared.prior, 1e-12)), dtype=torch.float32)
-        groups = torch.as_tensor(members.codes)
-    else:
-        values = torch.as_tensor(members.values, dtype=torch.float32)
-    return SensitiveBatch(
-        groups=groups,
-        values=values,
-        strata=torch.as_tensor(compared.strata),
-        n_strata=compared.n_strata,
-        log_prior=log_prior,
-        weights=torch.as_tensor(compared.row_weights, dtype=torch.float32)[None],
-    )

@@ -80,8 +80,9 @@ def penalties_of(
             penalties.append(GroupTable(rows, channel.refined(), lam))
         elif lam:
             # These load torch, which a table doesn't need.
-            from fairmi.boosting.critic import TrainedCritic, sensitive_batch
+            from fairmi.boosting.critic import TrainedCritic
             from fairmi.dependence import penalty_of
+            from fairmi.dependence.sensitive_batch import sensitive_batch
 
             batch = sensitive_batch(rows)
             penalties.append(TrainedCritic(penalty_of(penalty), batch, channel, lam, seed))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from fairmi._sklearn_compat import TreePredictor
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, trees_of
@@ -39,8 +37,8 @@ class TreePenalty(Protocol):
         ...
 
 
-Report = Callable[[int, float, float], bool]
-"""Told of each round, before its trees grow: its number, task loss and penalty in nats."""
+Record = dict[str, float]
+"""A round before its trees grow: number, task loss and penalty in nats, seconds since the last."""
 
 
 def debias(
@@ -51,12 +49,12 @@ def debias(
     base_scores: np.ndarray,
     config: TreeConfig,
     rng: np.random.Generator,
-    report: Report | None = None,
-) -> tuple[Trees, np.ndarray, str | None]:
+    report: Callable[[Record], bool] | None = None,
+) -> tuple[Trees, np.ndarray, list[Record], str | None]:
     """Return trees that added to a base's scores make Z tell less of what the penalties see.
 
-    With them come the scores (n, K) of the rows, and why there are fewer trees than asked for:
-    "callback", "interrupted" or "diverged"; None where there are not.
+    With them come the scores (n, K) of the rows, a record of each round, and why there are fewer
+    trees than asked for: "callback", "interrupted" or "diverged"; None where there are not.
 
     Parameters
     ----------
@@ -76,7 +74,8 @@ def debias(
     scores = np.array(base_scores, dtype=np.float64, order="F")
     grower = Grower(rows, config, rng)
     grown: list[TreePredictor] = []
-    stopped = None
+    history: list[Record] = []
+    stopped, before = None, time.perf_counter()
     curvature = _Curvature()
     try:
         for t in range(config.max_iter):
@@ -95,7 +94,11 @@ def debias(
             if not np.isfinite(weighted) or not np.isfinite(gradient).all():
                 stopped = "diverged"
                 break
-            if report is not None and report(t + 1, task_loss, value):
+            now = time.perf_counter()
+            record = {"epoch": t + 1, "task_loss": task_loss, "penalty": value}
+            history.append(record | {"seconds": now - before if history else 0.0})
+            before = now
+            if report is not None and report(history[-1]):
                 stopped = "callback"
                 break
             curved = curvature.after(task_loss, weighted, share) * (1 - z**2)
@@ -111,7 +114,7 @@ def debias(
         stopped = "interrupted"
     whole = len(grown) - len(grown) % scores.shape[1]
     trees = trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories)
-    return trees, scores, stopped
+    return trees, scores, history, stopped
 
 
 class _Curvature:
@@ -140,50 +143,3 @@ def rate_at(progress: float) -> float:
 def share_at(progress: float) -> float:
     """Return q(t), which rises from 0 to 1 over the first fifth of the rounds."""
     return min(progress / _RISE, 1.0)
-
-
-class RoundReporter:
-    """Called with each round; a context that closes its bar, and shows none unless asked."""
-
-    def __init__(
-        self,
-        callbacks: Sequence[Callable[[dict[str, float]], bool | None]],
-        *,
-        show: bool,
-        n_rounds: int,
-        lam: float | Mapping[str, float],
-    ) -> None:
-        self.callbacks = callbacks
-        self.history: list[dict[str, float]] = []
-        self.bar = tqdm(total=n_rounds, unit="round", desc=f"λ = {lam}", disable=not show)
-        self.before: float | None = None
-
-    def __enter__(self) -> Self:
-        """Start."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the bar."""
-        self.bar.close()
-
-    def __call__(self, number: int, task_loss: float, penalty: float) -> bool:
-        """Show a round and tell the callbacks; stop where one of them returns True."""
-        now = time.perf_counter()
-        record = {
-            "epoch": number,
-            "task_loss": task_loss,
-            "penalty": penalty,
-            "seconds": 0.0 if self.before is None else now - self.before,
-        }
-        self.before = now
-        self.history.append(record)
-        if not self.bar.disable:
-            self.bar.set_postfix(task=f"{task_loss:.4f}", MI=f"{penalty:.4f}")
-        self.bar.update()
-        answers = [callback(dict(record)) for callback in self.callbacks]
-        return any(answers)

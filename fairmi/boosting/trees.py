@@ -32,15 +32,24 @@ class TreeConfig:
     max_features : float
         Share of the columns that a split may choose among.
     n_threads : int
+    n_folds, n_held_out : int
+        Of a base: folds of the rows, and how many of them are held out, each in turn, to choose
+        the number of rounds.
+    out_of_fold : bool
+        Of a base: whether the scores of a row are those of trees that did not see it; needs each
+        fold to be held out.
     """
 
     learning_rate: float
     max_iter: int
     max_leaf_nodes: int
     min_samples_leaf: int
-    l2_regularization: float
-    max_features: float
-    n_threads: int
+    l2_regularization: float = 0.0
+    max_features: float = 1.0
+    n_threads: int = 1
+    n_folds: int = 0
+    n_held_out: int = 0
+    out_of_fold: bool = False
 
 
 @dataclass(frozen=True)

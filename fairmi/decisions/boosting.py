@@ -12,7 +12,7 @@ from fairmi._data.saved_format import check_trees
 from fairmi._data.tables import Table
 from fairmi._threads import threads_for
 from fairmi._typing import TableLike
-from fairmi.boosting.base import FEW_ROWS, averaged, base_config
+from fairmi.boosting.base import FEW_ROWS, TreeRows, averaged, base_config
 from fairmi.boosting.trees import Trees, bin_rows
 from fairmi.core.task import Classes
 from fairmi.preprocessing.encoded_columns import column_codes, encodings_of, learn_columns
@@ -84,22 +84,18 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
         rng = np.random.default_rng(self.random_state)
         many = len(y) >= FEW_ROWS
         n_folds = _N_FOLDS_OF_MANY if out_of_fold and many else _N_FOLDS
-        base = averaged(
-            bin_rows(x, n_categories, weights, _MAX_BINS, rng),
-            encodings,
-            codes,
-            weights,
-            Classes(len(self.classes_)),
-            base_config(
-                len(y), l2_regularization=0.0, max_features=1.0, n_threads=threads_for(len(y))
-            ),
-            [self.random_state, 1],
+        config = base_config(
+            len(y),
+            n_threads=threads_for(len(y)),
             n_folds=n_folds,
             n_held_out=n_folds if out_of_fold or not many else 1,
             out_of_fold=out_of_fold,
         )
-        self.trees_ = base.trees.arrays()
-        return _probabilities(base.scores)
+        binned = bin_rows(x, n_categories, weights, _MAX_BINS, rng)
+        rows = TreeRows(binned, codes, Classes(len(self.classes_)), weights, encodings)
+        trees, scores = averaged(rows, config, [self.random_state, 1])
+        self.trees_ = trees.arrays()
+        return _probabilities(scores)
 
 
 def _probabilities(scores: np.ndarray) -> np.ndarray:

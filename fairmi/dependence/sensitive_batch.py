@@ -9,8 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from fairmi.core.membership import Comparison
+
+_TINY = 1e-12  # a share of a group that has no rows
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,41 @@ class SensitiveBatch:
     def membership(self, dtype: torch.dtype) -> Tensor:
         """Return an indicator of each row's stratum, (B, S)."""
         return nn.functional.one_hot(self.strata, self.n_strata).to(dtype)
+
+
+def sensitive_batch(compared: Comparison, device: torch.device | str = "cpu") -> SensitiveBatch:
+    """Return the compared rows of one sensitive attribute as a penalty sees them."""
+    members, strata, weights = compared.members, compared.strata, compared.row_weights
+    groups = values = log_prior = of_rows = None
+    if members.values is not None:
+        values = _tensor(members.values, device, torch.float32)
+    else:
+        codes = members.codes
+        if not members.is_certain:
+            # A row of no known group is in the first one, by nothing, so that no batch is empty.
+            unknown = np.flatnonzero(~members.known)
+            none = np.zeros(len(unknown), dtype=np.int64)
+            rows = np.concatenate([members.rows, unknown])
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+            codes = np.concatenate([members.groups, none])[order]
+            weights = np.concatenate([compared.weights, none])[order]
+            strata, of_rows = strata[rows], _tensor(rows, device, torch.int64)
+        groups = _tensor(codes, device, torch.int64)
+        log_prior = _tensor(np.log(np.maximum(compared.prior, _TINY)), device, torch.float32)
+    return SensitiveBatch(
+        groups=groups,
+        values=values,
+        strata=_tensor(strata, device, torch.int64),
+        n_strata=compared.n_strata,
+        log_prior=log_prior,
+        weights=_tensor(weights, device, torch.float32)[None],
+        rows=of_rows,
+    )
+
+
+def _tensor(values: np.ndarray, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(values), dtype=dtype, device=device)
 
 
 def _one_stratum(

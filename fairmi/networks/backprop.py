@@ -17,9 +17,8 @@ several.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
@@ -32,7 +31,7 @@ from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.config import n_batches
 from fairmi.networks.own_encoder import Trunk, networks_of
-from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.networks.rows import TrainingRows
 from fairmi.networks.trainer import minibatches, task_loss
 
 N_COMPONENTS = 64
@@ -40,76 +39,75 @@ CRITIC_LAYER_SIZES = (64, 64, 64)
 CRITIC_SLOPE = 0.2
 
 
-@dataclass(frozen=True)
-class BackpropConfig:
-    """Every setting of the procedure; fields named as parameters of the classifier are these."""
-
-    n_inputs: int
-    n_outputs: int
-    hidden_layer_sizes: tuple[int, ...]
-    lam: float
-    n_critic_steps: int
-    batch_size: int
-    learning_rate: float
-    device: torch.device
-    seed: int
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Arguments of Networks, but for the generator."""
-        return {
-            "n_models": 1,
-            "n_inputs": self.n_inputs,
-            "hidden_layer_sizes": self.hidden_layer_sizes,
-            "n_components": N_COMPONENTS,
-            "n_levels": None,
-            "n_outputs": self.n_outputs,
-            "dropout": 0.0,
-        }
+def backprop_architecture(
+    n_inputs: int, n_outputs: int, hidden_layer_sizes: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Return the arguments of Networks, but for the generator."""
+    return {
+        "n_models": 1,
+        "n_inputs": n_inputs,
+        "hidden_layer_sizes": tuple(hidden_layer_sizes),
+        "n_components": N_COMPONENTS,
+        "n_levels": None,
+        "n_outputs": n_outputs,
+        "dropout": 0.0,
+    }
 
 
 class Backprop:
-    """The state of one training by the authors' procedure, epoch by epoch."""
+    """The state of one training by the authors' procedure, epoch by epoch.
+
+    `architecture` is of `backprop_architecture`; what is named as a parameter of
+    `MIBackpropClassifier` is that.
+    """
 
     def __init__(
-        self, rows: TrainingRows, config: BackpropConfig, trunk: Trunk | None = None
+        self,
+        rows: TrainingRows,
+        architecture: Mapping[str, Any],
+        trunk: Trunk | None = None,
+        *,
+        lam: float,
+        n_critic_steps: int,
+        batch_size: int,
+        learning_rate: float,
+        seed: int,
     ) -> None:
-        self.rows, self.config, self.trunk = rows, config, trunk
+        self.rows, self.trunk, self.n_critic_steps = rows, trunk, n_critic_steps
+        self.n_batches = n_batches(rows.n_rows, batch_size)
         (self.sensitive,) = rows.sensitive
-        self.generator = torch.Generator(config.device).manual_seed(config.seed)
-        self.networks = networks_of(config.architecture, self.generator, trunk)
+        self.generator = torch.Generator(rows.y.device).manual_seed(seed)
+        self.networks = networks_of(architecture, self.generator, trunk)
         n_strata = self.sensitive.n_strata if self.sensitive.n_strata > 1 else 0
         sizes = (N_COMPONENTS + n_strata + self.sensitive.n_columns, *CRITIC_LAYER_SIZES, 1)
         self.critic = StackedMLP(1, sizes, self.generator, negative_slope=CRITIC_SLOPE)
-        rate = config.learning_rate
         self.encoder_weights = self.networks.encoder_weights()
         weights = [*self.encoder_weights, *self.networks.head.parameters()]
-        self.task_optimizer = _adam(weights, rate)
-        self.mi_optimizer = _adam(self.encoder_weights, rate * config.lam)
-        self.critic_optimizer = _adam(self.critic.parameters(), rate)
+        self.task_optimizer = _adam(weights, learning_rate)
+        self.mi_optimizer = _adam(self.encoder_weights, learning_rate * lam)
+        self.critic_optimizer = _adam(self.critic.parameters(), learning_rate)
 
     def epoch(self) -> Tensor:
         """Train for an epoch; return the mean task loss and MI estimate, (2, 1)."""
-        number = n_batches(self.rows.n_rows, self.config.batch_size)
-        indexes = list(minibatches(self.rows.n_rows, number, self.generator))
-        self._train_critic(map(self.rows.batch, indexes), number)
+        indexes = list(minibatches(self.rows.n_rows, self.n_batches, self.generator))
+        self._train_critic(map(self.rows.batch, indexes), self.n_batches)
         # The batches that the epoch begins with serve the critic all along.
-        opening = [self.rows.batch(index) for index in indexes[: self.config.n_critic_steps]]
+        opening = [self.rows.batch(index) for index in indexes[: self.n_critic_steps]]
         losses = []
         for index in indexes:
             losses.append(self._step(self.rows.batch(index)))
-            self._train_critic(opening, self.config.n_critic_steps)
+            self._train_critic(opening, self.n_critic_steps)
         return torch.stack(losses).mean(0)
 
-    def _step(self, batch: Batch) -> Tensor:
-        task = task_loss(self.networks.head(self.networks.represent(batch.x)), batch)
+    def _step(self, batch: TrainingRows) -> Tensor:
+        task = task_loss(self.networks.head(self.networks.represent(batch.dense)), batch)
         self.task_optimizer.zero_grad()
         task.sum().backward()
         # A module of the user's may have parameters that no row reaches.
         reached = [p for p in self.encoder_weights if p.grad is not None]
         task_norms = [gradient.norm() for gradient in _gradients(reached)]
         self.task_optimizer.step()
-        value = self._bound(self.networks.represent(batch.x), batch.sensitive[0])
+        value = self._bound(self.networks.represent(batch.dense), batch.sensitive[0])
         self.mi_optimizer.zero_grad()
         # Not torch.autograd.grad: its gradients may lie otherwise in memory than their parameters,
         # and fused Adam pairs the two by place.
@@ -120,10 +118,10 @@ class Backprop:
         self.mi_optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
-    def _train_critic(self, batches: Iterable[Batch], n_steps: int) -> None:
+    def _train_critic(self, batches: Iterable[TrainingRows], n_steps: int) -> None:
         """Take `n_steps` on the batches in turn, which the still encoder goes through once."""
         with torch.no_grad(), self._held_still():
-            parts = [(self.networks.represent(b.x), b.sensitive[0]) for b in batches]
+            parts = [(self.networks.represent(b.dense), b.sensitive[0]) for b in batches]
         for z, sensitive in islice(cycle(parts), n_steps):
             value = self._bound(z, sensitive)
             self.critic_optimizer.zero_grad()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,27 @@ Layer = tuple[np.ndarray, np.ndarray]
 """Weight (M, n_in, n_out) and bias (M, 1, n_out) of M models, float64."""
 
 
-@dataclass(frozen=True)
 class NumpyNetworks:
     """Encoder, channel and head of M models at inference: `Networks` of the same parameters.
 
     In float64 a row's place among others, on which the last bits of a matrix product hang, can't
     move a unit over the edge between two levels of Z. What comes after the rounding is summed
     number by number in one order, so that rows of one Z have the same scores to the bit.
+
+    Parameters
+    ----------
+    architecture : mapping
+        As `Networks` takes it; open units are bounded where it says `squashed`.
+    parameters : mapping
+        Named as in `Networks.arrays`.
     """
 
-    encoder: tuple[Layer, ...]
-    head: tuple[Layer, ...]
-    n_levels: int | None
-    squashed: bool = True
+    def __init__(
+        self, architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
+    ) -> None:
+        self.encoder, self.head = (_layers(of, parameters) for of in ("encoder", "head"))
+        self.n_levels: int | None = architecture["n_levels"]
+        self.squashed = self.n_levels is not None or bool(architecture.get("squashed"))
 
     @property
     def n_models(self) -> int:
@@ -86,26 +93,12 @@ class NumpyNetworks:
         return channel.round(channel.squash(h))
 
 
-def numpy_networks(
-    architecture: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
-) -> NumpyNetworks:
-    """Return trained networks of `parameters`, named as in `Networks.arrays`."""
-    n_levels = architecture["n_levels"]
-    encoder, head = (tuple(_layers(part, parameters)) for part in ("encoder", "head"))
-    return NumpyNetworks(encoder, head, n_levels, is_squashed(architecture))
-
-
-def is_squashed(architecture: Mapping[str, Any]) -> bool:
-    """Whether units are bounded: rounded ones are, open ones where the architecture says so."""
-    return architecture["n_levels"] is not None or bool(architecture.get("squashed"))
-
-
-def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> Iterator[Layer]:
-    depth = 0
-    while f"{part}.layers.{depth}.weight" in parameters:
-        weight, bias = (parameters[f"{part}.layers.{depth}.{k}"] for k in ("weight", "bias"))
-        yield weight.astype(np.float64), bias.astype(np.float64)
-        depth += 1
+def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> list[Layer]:
+    layers: list[Layer] = []
+    while (name := f"{part}.layers.{len(layers)}") + ".weight" in parameters:
+        weight, bias = (parameters[f"{name}.{k}"].astype(np.float64) for k in ("weight", "bias"))
+        layers.append((weight, bias))
+    return layers
 
 
 # Of a wide table fewer rows: 32 MB of the widest layer.

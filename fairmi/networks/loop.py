@@ -1,21 +1,22 @@
-"""The loop over epochs: what is recorded, told and kept, and what ends it."""
+"""The loop over epochs: what is recorded and what state is left, and what ends it."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from fairmi._progress import Progress
 from fairmi.dependence.layers import repeated
 from fairmi.networks.model import Networks
+from fairmi.networks.reducer import active_reducer
+from fairmi.networks.rows import TrainingRows
 
 
 @dataclass(frozen=True)
@@ -31,78 +32,45 @@ class EpochRecord:
         """Whether the losses of a model are numbers."""
         return math.isfinite(self.task_loss[model]) and math.isfinite(self.penalty[model])
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a training ended.
-
-    For each model, `stopped` says why it ended before its last epoch, if it did, and `kept` is the
-    record of the epoch whose state the networks have, None where it is the start.
-    """
-
-    history: tuple[EpochRecord, ...]
-    stopped: tuple[str | None, ...]
-    kept: tuple[EpochRecord | None, ...]
+    def mean(self, models: slice) -> dict[str, float]:
+        """Return the record by names, the mean over models."""
+        return {
+            "epoch": self.epoch,
+            "task_loss": fmean(self.task_loss[models]),
+            "penalty": fmean(self.penalty[models]),
+            "seconds": self.seconds,
+        }
 
 
 class Trainable(Protocol):
     """The state of one training, that trains its networks for an epoch at a time."""
 
     networks: Networks
+    rows: TrainingRows
 
     def epoch(self) -> Tensor:
         """Train for an epoch; return the mean task loss and penalty, (2, M)."""
         ...
 
 
-def run_epochs(
-    training: Trainable,
-    n_epochs: int,
-    on_epoch: Callable[[EpochRecord], bool],
-    asked: slice = slice(None),
-    score: Callable[[], float] | None = None,
-) -> Outcome:
-    """Train the networks in place and return the history.
+class Course:
+    """The epochs of a training, and the last good state of each model, or that of the best score.
 
-    A model whose loss becomes non-finite ends in its last good state; those that share its hidden
-    layers soon do too. So do all where the user interrupts. `on_epoch` ends the training by
-    returning True. Models that are not `asked` for are not waited for. With `score`, which rates
-    the networks as they are after an epoch, they end in the state of its largest number.
+    For each model `last` has the record of the epoch whose state this is, None where it is the
+    start; `alive` says whether all its numbers were finite. `ended` says why the training ended
+    before its last epoch, if it did.
     """
-    networks = training.networks
-    history: list[EpochRecord] = []
-    keeper = _Keeper(networks, score)
-    stopped = None
-    networks.train()
-    try:
-        for number in range(1, n_epochs + 1):
-            record = timed_epoch(training, number)
-            keeper.see(record)
-            if not any(keeper.alive[asked]):
-                break
-            history.append(record)
-            if on_epoch(record):
-                stopped = "callback"
-                break
-    except KeyboardInterrupt:
-        stopped = "interrupted"
-    networks.separate(keeper.state)
-    networks.eval()
-    reasons = tuple(stopped if alive else "diverged" for alive in keeper.alive)
-    return Outcome(tuple(history), reasons, tuple(keeper.kept))
-
-
-class _Keeper:
-    """The last good state of each model, or that of the best score."""
 
     def __init__(self, networks: Networks, score: Callable[[], float] | None) -> None:
         self.networks, self.score, self.best = networks, score, -math.inf
         self.state = networks.states()
-        self.kept: list[EpochRecord | None] = [None] * networks.n_models
+        self.records: list[EpochRecord] = []
+        self.last: list[EpochRecord | None] = [None] * networks.n_models
         self.alive = [True] * networks.n_models
+        self.ended: str | None = None
 
     def see(self, record: EpochRecord) -> None:
-        """Keep the state after an epoch of the models whose numbers are finite."""
+        """Take over the state after an epoch of the models whose numbers are finite."""
         finite = finite_models(self.networks)
         for k in range(len(self.alive)):
             self.alive[k] &= finite[k] and record.is_finite(k)
@@ -111,13 +79,58 @@ class _Keeper:
             if not score > self.best:
                 return
             self.best = score
-        self.kept = [record if a else k for a, k in zip(self.alive, self.kept, strict=True)]
+        self.last = [record if a else k for a, k in zip(self.alive, self.last, strict=True)]
         chosen = torch.tensor(self.alive).nonzero()[:, 0]
         for name, value in self.networks.state_dict().items():
             # Of what models have in common, model m has the part of m modulo their number.
             self.state[name][chosen] = value[chosen % len(value)]
         if any(self.alive):
             self.networks.keep_shared()
+
+    def stopped(self, models: slice) -> str | None:
+        """Return why some models ended before the last epoch, if they did."""
+        return self.ended if all(self.alive[models]) else "diverged"
+
+    def history(self, models: slice) -> list[dict[str, float]]:
+        """Return the means over some models, up to where one of them diverged if one did."""
+        members = range(*models.indices(len(self.alive)))
+        return [r.mean(models) for r in self.records if all(map(r.is_finite, members))]
+
+
+def run_epochs(
+    training: Trainable,
+    n_epochs: int,
+    progress: Progress,
+    asked: slice = slice(None),
+    score: Callable[[], float] | None = None,
+) -> Course:
+    """Train the networks in place.
+
+    A model whose loss becomes non-finite ends in its last good state; those that share its hidden
+    layers soon do too. So do all where the user interrupts. `progress`, which sees the models that
+    are `asked` for, ends the training by returning True. Others are not waited for. With `score`,
+    which rates the networks as they are after an epoch, they end in the state of its largest
+    number.
+    """
+    networks, n_rows = training.networks, training.rows.n_rows
+    course = Course(networks, score)
+    networks.train()
+    try:
+        for number in range(1, n_epochs + 1):
+            record = timed_epoch(training, number)
+            course.see(record)
+            if not any(course.alive[asked]):
+                break
+            course.records.append(record)
+            speed = f"{n_rows / max(record.seconds, 1e-9):,.0f}"
+            if active_reducer().any(progress(record.mean(asked), rows_per_s=speed)):
+                course.ended = "callback"
+                break
+    except KeyboardInterrupt:
+        course.ended = "interrupted"
+    networks.separate(course.state)
+    networks.eval()
+    return course
 
 
 def finite_models(networks: Networks) -> list[bool]:
@@ -134,59 +147,3 @@ def timed_epoch(training: Trainable, number: int) -> EpochRecord:
     start = time.perf_counter()
     task, value = training.epoch().tolist()
     return EpochRecord(number, tuple(task), tuple(value), time.perf_counter() - start)
-
-
-class Reporter:
-    """Called after each epoch; a context that closes its bar, and shows none unless asked.
-
-    It tells the means over `models`.
-    """
-
-    def __init__(
-        self,
-        callbacks: Sequence[Callable[[dict[str, float]], bool | None]],
-        *,
-        show: bool,
-        n_epochs: int,
-        n_rows: int,
-        models: slice,
-    ) -> None:
-        self.callbacks, self.models = callbacks, models
-        self.n_rows = n_rows
-        self.bar = tqdm(total=n_epochs, unit="epoch", desc="fairmi", disable=not show)
-
-    def __enter__(self) -> Self:
-        """Start."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the bar."""
-        self.bar.close()
-
-    def __call__(self, record: EpochRecord) -> bool:
-        """Show an epoch and tell the callbacks; stop where one of them returns True."""
-        if not self.bar.disable:
-            self.bar.set_postfix(
-                task=f"{fmean(record.task_loss[self.models]):.4f}",
-                MI=f"{fmean(record.penalty[self.models]):.4f}",
-                rows_per_s=f"{self.n_rows / max(record.seconds, 1e-9):,.0f}",
-            )
-        self.bar.update()
-        told = epoch_dict(record, self.models)
-        answers = [callback(dict(told)) for callback in self.callbacks]
-        return any(answers)
-
-
-def epoch_dict(record: EpochRecord, models: slice) -> dict[str, float]:
-    """Return an epoch's record by names, the mean over models."""
-    return {
-        "epoch": record.epoch,
-        "task_loss": fmean(record.task_loss[models]),
-        "penalty": fmean(record.penalty[models]),
-        "seconds": record.seconds,
-    }

@@ -9,7 +9,7 @@ from fairmi.core.task import Nothing
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Networks
 from fairmi.networks.own_encoder import as_input
-from fairmi.networks.rows import Batch
+from fairmi.networks.rows import TrainingRows
 
 # Of a column that the second view of a row has from another one; and of the similarity of views.
 _CORRUPTED, _TEMPERATURE = 0.3, 0.2
@@ -34,7 +34,7 @@ class Objective:
         self.gaps = tensor(task.gaps)
         self.n_columns = len(task.centre) + len(task.categories) + len(task.gaps)
 
-    def losses(self, networks: Networks, z: Tensor, batch: Batch, width: float) -> Tensor:
+    def losses(self, networks: Networks, z: Tensor, batch: TrainingRows, width: float) -> Tensor:
         """Return the loss of each row, (M, B), of Z (M, B, D) that came of `batch`.
 
         `width` is that of the channel's noise.
@@ -42,8 +42,8 @@ class Objective:
         if self.task.objective == "reconstruction":
             conditions = conditions_of(batch.sensitive, len(batch.y))
             scores = networks.head(torch.cat([z, conditions.expand(len(z), -1, -1)], dim=2))
-            return self.of_columns(scores, batch.x)
-        other = networks.channel(networks.bounded(self.other_view(batch.x)), width)
+            return self.of_columns(scores, batch.dense)
+        other = networks.channel(networks.bounded(self.other_view(batch.dense)), width)
         return self.of_views(networks.head(z), networks.head(other), batch)
 
     def of_columns(self, scores: Tensor, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Objective:
         order = torch.randperm(len(x), generator=self.generator, device=x.device)
         return torch.where((draw < _CORRUPTED)[:, self.source], x[order], x)
 
-    def of_views(self, first: Tensor, second: Tensor, batch: Batch) -> Tensor:
+    def of_views(self, first: Tensor, second: Tensor, batch: TrainingRows) -> Tensor:
         """Return how hard it is to find each row's other view among rows of the same C, (M, B).
 
         Source: Ma et al., *Conditional Contrastive Learning*, arXiv 2106.02866; of a quantity, and

@@ -55,7 +55,8 @@ class Trunk:
 
     def keep(self) -> None:
         """Remember the state as the last good one."""
-        self.kept = _copied(self.module.state_dict())
+        state = self.module.state_dict().items()
+        self.kept = {name: value.detach().clone() for name, value in state}
 
     def restore(self) -> None:
         """Return to the state that was kept."""
@@ -76,10 +77,6 @@ class Trunk:
             with torch.no_grad():
                 for buffer, value in zip(self.module.buffers(), before, strict=True):
                     buffer.copy_(value)
-
-    def networks(self, architecture: Mapping[str, Any], generator: Generator) -> TrunkNetworks:
-        """Return networks on the features."""
-        return TrunkNetworks(self, **architecture, generator=generator)
 
     def finished(self) -> nn.Module:
         """Return the module for inference, on the CPU and without gradients."""
@@ -144,7 +141,7 @@ def networks_of(
     """Return untrained networks; on a trunk of the user's if there is one."""
     if trunk is None:
         return Networks(**architecture, generator=generator)
-    return trunk.networks(architecture, generator)
+    return TrunkNetworks(trunk, **architecture, generator=generator)
 
 
 def trunk_of(
@@ -270,7 +267,3 @@ def _n_outputs(module: nn.Module, sample: Tensor) -> int:
             "check its weights, and the scale of X."
         )
     return int(features.shape[1])
-
-
-def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in state.items()}

@@ -18,7 +18,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from fairmi._data.fit_input import Earlier, FitInput
-from fairmi.preprocessing import TableEncoder
 
 if TYPE_CHECKING:  # loaded where there are several processes: trees ask for these too
     from torch import Tensor, nn
@@ -177,25 +176,23 @@ def data_parallel() -> Iterator[None]:
 
 
 def read_shard(
-    reducer: Reducer,
-    read_first: Callable[[], tuple[FitInput, TableEncoder]],
-    read_more: Callable[[Earlier], FitInput],
-) -> tuple[FitInput, TableEncoder]:
-    """Return the checked rows of this process, and the encoding that all have in common.
+    reducer: Reducer, read_first: Callable[[], FitInput], read_more: Callable[[Earlier], FitInput]
+) -> FitInput:
+    """Return the checked rows of this process, which all processes read alike.
 
-    The first process reads its rows, and learns the encoding, by `read_first`; the others read
-    theirs alike by `read_more`. An error in one is raised in all.
+    The first process reads its rows by `read_first`, and the others read theirs as later rows of
+    the same by `read_more`. An error in one is raised in all.
     """
     own: list[FitInput] = []
 
-    def first() -> tuple[Earlier, TableEncoder]:
-        rows, encoder = read_first()
+    def first() -> Earlier:
+        rows = read_first()
         own.append(rows)
-        return (rows.header, rows.classes, rows.plan), encoder
+        return rows.header, rows.classes, rows.plan
 
-    earlier, encoder = reducer.of_first(first)
+    earlier = reducer.of_first(first)
     reducer.agreed(lambda: own.extend([] if own else [read_more(earlier)]))
-    return own[0], encoder
+    return own[0]
 
 
 def learned_of(estimator: BaseEstimator) -> dict[str, Any]:

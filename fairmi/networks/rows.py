@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fairmi._data.fit_input import FitInput
 from fairmi._data.tables import ArrayRows
-from fairmi.core.membership import Comparison, check_group_weight, compare, strata_of
-from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.core.membership import check_group_weight, compare, strata_of
+from fairmi.dependence.sensitive_batch import SensitiveBatch, sensitive_batch
 from fairmi.networks.own_encoder import tensor_of
 from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing.encoded_rows import EncodedRows
@@ -100,28 +100,14 @@ class SpreadTable:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """B rows as a training step reads them.
-
-    `x` (B, P); `y` (B,) codes of classes, or numbers; `task_weights` (1, B); `sensitive` has one
-    record for each attribute that is penalised by itself; `offsets` (B, K), if any, are added to
-    the scores; `targets` (B, K), if any, are learned in place of y.
-    """
-
-    x: Tensor
-    y: Tensor
-    task_weights: Tensor
-    sensitive: tuple[SensitiveBatch, ...]
-    offsets: Tensor | None = None
-    targets: Tensor | None = None
-
-
-@dataclass(frozen=True)
 class TrainingRows:
-    """All N rows that a training reads, in tensors once.
+    """All N rows that a training reads, in tensors once; or a batch of them, whose x is dense.
 
-    A sparse `x` stays sparse, a large one stays bin positions, and rows of any shape stay where
-    they are; all give dense batches. A row whose weight is 0 does not count in that term.
+    A sparse `x` (N, P) stays sparse, a large one stays bin positions, and rows of any shape stay
+    where they are; all give dense batches. `y` (N,) are codes of classes, or numbers. A row whose
+    weight, in `task_weights` (1, N) or in `sensitive`, is 0 does not count in that term;
+    `sensitive` has one record for each attribute that is penalised by itself. `offsets` (N, K), if
+    any, are added to the scores, and `targets` (N, K), if any, are learned in place of y.
     `counts` (S, sum of G) has the summed weights of the groups of each attribute in turn, those
     of a stream's rows so far included; `totals` are as `training_rows` takes them.
     """
@@ -140,6 +126,12 @@ class TrainingRows:
         """Rows N."""
         return int(self.y.shape[0])
 
+    @property
+    def dense(self) -> Tensor:
+        """X of a batch, (B, P)."""
+        assert isinstance(self.x, Tensor)
+        return self.x
+
     def inputs(self, index: Tensor) -> Tensor:
         """Return x of the rows of `index`, (B, P)."""
         if isinstance(self.x, Tensor):
@@ -148,9 +140,9 @@ class TrainingRows:
             return torch.as_tensor(self.x[index.cpu().numpy()].toarray(), device=self.y.device)
         return self.x.rows(index)
 
-    def batch(self, index: Tensor) -> Batch:
+    def batch(self, index: Tensor) -> TrainingRows:
         """Return the rows of `index` (B,)."""
-        return Batch(
+        return TrainingRows(
             x=self.inputs(index),
             y=self.y.index_select(0, index),
             task_weights=self.task_weights.index_select(1, index),
@@ -159,7 +151,7 @@ class TrainingRows:
             targets=None if self.targets is None else self.targets.index_select(0, index),
         )
 
-    def first(self, n_rows: int) -> Batch:
+    def first(self, n_rows: int) -> TrainingRows:
         """Return the first rows, at most `n_rows`."""
         return self.batch(torch.arange(min(self.n_rows, n_rows), device=self.y.device))
 
@@ -239,37 +231,6 @@ def training_rows(
         targets=None if targets is None else _tensor(targets, device, torch.float32),
         counts=counts,
         totals=totals,
-    )
-
-
-def sensitive_batch(compared: Comparison, device: torch.device) -> SensitiveBatch:
-    """Return the compared rows of one sensitive attribute as tensors."""
-    members, groups, values, log_prior = compared.members, None, None, None
-    strata, weights, of_rows = compared.strata, compared.row_weights, None
-    if members.values is None:
-        codes = members.codes
-        if not members.is_certain:
-            # A row of no known group is in the first one, by nothing, so that no batch is empty.
-            unknown = np.flatnonzero(~members.known)
-            none = np.zeros(len(unknown), dtype=np.int64)
-            rows = np.concatenate([members.rows, unknown])
-            order = np.argsort(rows, kind="stable")
-            rows = rows[order]
-            codes = np.concatenate([members.groups, none])[order]
-            weights = np.concatenate([compared.weights, none])[order]
-            strata, of_rows = strata[rows], _tensor(rows, device, torch.int64)
-        groups = _tensor(codes, device, torch.int64)
-        log_prior = _tensor(np.log(np.maximum(compared.prior, _TINY)), device, torch.float32)
-    else:
-        values = _tensor(members.values, device, torch.float32)
-    return SensitiveBatch(
-        groups=groups,
-        values=values,
-        strata=_tensor(strata, device, torch.int64),
-        n_strata=compared.n_strata,
-        log_prior=log_prior,
-        weights=_tensor(weights, device, torch.float32)[None],
-        rows=of_rows,
     )
 
 

@@ -3,93 +3,66 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi._progress import Progress
 from fairmi.core.task import NetworkTask, Nothing, Quantity, Scaled
 from fairmi.networks.config import NetworkConfig, n_batches
-from fairmi.networks.loop import (
-    EpochRecord,
-    Outcome,
-    epoch_dict,
-    finite_models,
-    run_epochs,
-    timed_epoch,
-)
+from fairmi.networks.loop import Course, EpochRecord, finite_models, run_epochs, timed_epoch
 from fairmi.networks.model import Networks
 from fairmi.networks.objectives import Objective
 from fairmi.networks.own_encoder import Trunk, networks_of
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
-from fairmi.networks.rows import Batch, TrainingRows
+from fairmi.networks.rows import TrainingRows
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A training with a known end, of which the share `done`, from 0 to 1, is behind."""
+    """What a step of a training does, by how much of it is behind.
 
-    done: float
+    `learning_rate` and `penalty` are shares of the full rate and penalty weight; `table` is the
+    share of the penalty that is read from the table of levels, not from the critic, and the table
+    looks back on `table_rows` rows; `noise_width` is that of the channel's noise in grid steps.
+    """
 
-    @property
-    def learning_rate(self) -> float:
-        """Share of the full learning rate: a short rise, then half a cosine to 0."""
-        return min(1.0, self.done / 0.03 + 0.02) * 0.5 * (1 + math.cos(math.pi * self.done))
+    learning_rate: float
+    penalty: float
+    table: float
+    table_rows: float
+    noise_width: float
 
-    @property
-    def penalty(self) -> float:
-        """Share of the full penalty weight: it rises while the critic learns to see."""
-        return min(1.0, self.done / 0.2)
+    @classmethod
+    def at(cls, done: float) -> Schedule:
+        """Of a training with a known end, of which the share `done` is behind."""
+        late = max(0.0, done - 0.6)
+        return cls(
+            # A short rise, then half a cosine to 0.
+            learning_rate=min(1.0, done / 0.03 + 0.02) * 0.5 * (1 + math.cos(math.pi * done)),
+            penalty=min(1.0, done / 0.2),  # it rises while the critic learns to see
+            table=0.7 * min(1.0, late / 0.2),
+            # Few, when those before had much more noise.
+            table_rows=51_200 - 43_520 * min(1.0, late / 0.3),
+            # It narrows until Z is that of inference.
+            noise_width=min(1.0, max(0.0, (0.9 - done) / 0.6)),
+        )
 
-    @property
-    def table(self) -> float:
-        """Share of the penalty that is read from the table of levels, not from the critic."""
-        return 0.7 * min(1.0, max(0.0, (self.done - 0.6) / 0.2))
-
-    @property
-    def table_rows(self) -> float:
-        """Rows that the table looks back on: few, when those before had much more noise."""
-        return 51_200 - 43_520 * min(1.0, max(0.0, (self.done - 0.6) / 0.3))
-
-    @property
-    def noise_width(self) -> float:
-        """Width of the channel's noise in grid steps: it narrows until Z is that of inference."""
-        return min(1.0, max(0.0, (0.9 - self.done) / 0.6))
-
-
-@dataclass(frozen=True)
-class StreamSchedule:
-    """A stream without a known end, after `step` steps."""
-
-    step: int
-
-    @property
-    def learning_rate(self) -> float:
-        """A short rise, then a fall with the square root of the steps."""
-        return float(min(1.0, self.step / 50 + 0.02) / (1 + self.step / 200) ** 0.5)
-
-    @property
-    def penalty(self) -> float:
-        """As in Schedule."""
-        return min(1.0, self.step / 200)
-
-    @property
-    def table(self) -> float:
-        """As in Schedule."""
-        return 0.7 * min(1.0, max(0.0, (self.step - 300) / 200))
-
-    @property
-    def table_rows(self) -> float:
-        """As in Schedule, but never few."""
-        return 51_200.0
-
-    @property
-    def noise_width(self) -> float:
-        """Narrowing for ever."""
-        return 1 / (1 + self.step / 200)
+    @classmethod
+    def of_stream(cls, step: int) -> Schedule:
+        """Of a stream without a known end, after `step` steps."""
+        return cls(
+            # A short rise, then a fall with the square root of the steps.
+            learning_rate=float(min(1.0, step / 50 + 0.02) / (1 + step / 200) ** 0.5),
+            penalty=min(1.0, step / 200),
+            table=0.7 * min(1.0, max(0.0, (step - 300) / 200)),
+            table_rows=51_200.0,
+            noise_width=1 / (1 + step / 200),
+        )
 
 
 _CRITIC_LEARNING_RATE = 3e-3
@@ -106,7 +79,7 @@ class Trainer:
     (hidden layers that tasks share). Deviations from the former: docs/method.md.
     """
 
-    outcome: Outcome
+    course: Course
 
     def __init__(
         self,
@@ -142,9 +115,9 @@ class Trainer:
         if self.reducer.rank:  # after the start, which all have in common
             self.generator.manual_seed(config.seed + self.reducer.rank)
 
-    def train(self, on_epoch: Callable[[EpochRecord], bool]) -> None:
-        """Train for all epochs, or until `on_epoch` returns True."""
-        self.outcome = run_epochs(self, self.config.max_iter, on_epoch, self.config.asked)
+    def train(self, progress: Progress) -> None:
+        """Train for all epochs, or until `progress` returns True."""
+        self.course = run_epochs(self, self.config.max_iter, progress, self.config.asked)
 
     def feed(self, step_count: int, number: int) -> EpochRecord | None:
         """Train once on the rows, the next of a stream, of which `step_count` steps were taken.
@@ -164,11 +137,11 @@ class Trainer:
         losses = torch.stack([self.step(self.rows.batch(index)) for index in batches]).mean(0)
         return self.reducer.mean(losses)
 
-    def step(self, batch: Batch) -> Tensor:
+    def step(self, batch: TrainingRows) -> Tensor:
         """Train the critics, then encoder and head on a batch; return losses (2, M)."""
         config, schedule = self.config, self._schedule()
         self.step_count += 1
-        bounded = self.networks.bounded(batch.x)
+        bounded = self.networks.bounded(batch.dense)
         rate = _CRITIC_LEARNING_RATE * max(schedule.learning_rate, 0.1)
         for term, sensitive in zip(self.terms, batch.sensitive, strict=True):
             term.observe(bounded, sensitive, schedule.noise_width)
@@ -194,39 +167,21 @@ class Trainer:
         self.optimizer.step()
         return torch.stack([task.detach(), value.detach()])
 
-    def _task_loss(self, z: Tensor, batch: Batch, width: float) -> Tensor:
+    def _task_loss(self, z: Tensor, batch: TrainingRows, width: float) -> Tensor:
         if self.objective is None:
             return task_loss(self.networks.head(z), batch, self.config.task)
         losses = self.objective.losses(self.networks, z, batch, width)
         return _weighted_mean(losses, batch.task_weights)
 
-    def parameters(self, place: int) -> dict[str, np.ndarray]:
-        """Return the weights of the models of one λ of the configuration."""
-        return self.networks.arrays(self.config.models_of(place))
-
-    def stopped(self, place: int) -> str | None:
-        """Return why the models of one λ ended before the last epoch, if they did."""
-        return next(filter(None, self.outcome.stopped[self.config.models_of(place)]), None)
-
-    def history(self, place: int) -> list[dict[str, float]]:
-        """Return the epochs of one λ, up to where one of its models diverged if one did."""
-        models = self.config.models_of(place)
-        members = range(*models.indices(len(self.outcome.stopped)))
-        return [
-            epoch_dict(record, models)
-            for record in self.outcome.history
-            if all(record.is_finite(member) for member in members)
-        ]
-
-    def claims(self, rows: Batch, place: int) -> list[float | None]:
+    def claims(self, rows: TrainingRows, place: int) -> list[float | None]:
         """Return what the penalty says is left of each sensitive attribute in Z of one λ.
 
         In nats; of a penalty that is no information, infinity where it tells `rows` from shuffled
         ones, else 0. None where it is not penalised; empty where nothing was learned.
         """
         model = self.config.models_of(place).start
-        kept, lam = self.outcome.kept[model], self.config.model_lams[model]
-        if kept is None:
+        last, lam = self.course.last[model], self.config.model_lams[model]
+        if last is None:
             return []
         claims: list[float | None] = []
         for term, sensitive, factor in zip(
@@ -235,17 +190,17 @@ class Trainer:
             if not factor * lam:
                 claims.append(None)
             elif len(self.terms) == 1 and getattr(term.penalty, "is_information", False):
-                claims.append(kept.penalty[model])
+                claims.append(last.penalty[model])
             else:
                 with torch.no_grad():
-                    z = self.networks.represent(rows.x)
+                    z = self.networks.represent(rows.dense)
                 claims.append(math.inf if term.sees(z, sensitive, model) else 0.0)
         return claims
 
-    def _schedule(self) -> Schedule | StreamSchedule:
+    def _schedule(self) -> Schedule:
         if self.n_steps is None:
-            return StreamSchedule(self.step_count)
-        return Schedule(self.step_count / self.n_steps)
+            return Schedule.of_stream(self.step_count)
+        return Schedule.at(self.step_count / self.n_steps)
 
 
 def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tensor]:
@@ -254,7 +209,7 @@ def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tens
     yield from torch.tensor_split(order, number)
 
 
-def task_loss(scores: Tensor, batch: Batch, task: NetworkTask | None = None) -> Tensor:
+def task_loss(scores: Tensor, batch: TrainingRows, task: NetworkTask | None = None) -> Tensor:
     """Return the weighted mean loss for each model, (M,), of scores (M, B, K).
 
     That is the cross-entropy in nats, against classes or their probabilities, where one score is

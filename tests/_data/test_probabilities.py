@@ -19,12 +19,12 @@ from fairmi._data.sensitive import plan_sensitive
 from fairmi.audit.saved import SKOPS_TRUSTED_TYPES
 from fairmi.core.membership import compare
 from fairmi.dependence import SensitiveBatch, penalty_of
+from fairmi.dependence.sensitive_batch import sensitive_batch
 from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError
 from fairmi.metrics import leakage_report
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer
-from fairmi.networks.rows import sensitive_batch
 
 SMALL = {"max_iter": 8, "random_state": 0}
 

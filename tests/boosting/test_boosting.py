@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairmi.boosting.base import averaged, boost, cross_fit
+from fairmi.boosting.base import TreeRows, averaged, boost, cross_fit
 from fairmi.boosting.penalties import GroupTable
 from fairmi.boosting.rounds import debias
 from fairmi.boosting.trees import Grower, TreeConfig, bin_rows, exact
@@ -62,18 +62,18 @@ def fitted(n_threads=1, order=None, lam=8.0, max_features=1.0, n_rounds=20):
     ones = np.ones(len(y))
     rows = bin_rows(x, n_categories, np.ones(len(x)), 255, np.random.default_rng(0))
     task = Classes(2)
-    base = boost(rows, y, ones, task, config, np.random.default_rng(0))
+    trees, scores = boost(TreeRows(rows, y, task, ones), config, np.random.default_rng(0))
     penalty = GroupTable(compared(group), Channel(17), lam)
-    grown, _, _ = debias(
+    grown, *_ = debias(
         rows,
-        task.beside_base(base.scores, y, ones),
+        task.beside_base(scores, y, ones),
         [penalty],
         lambda scores: Channel(17),
-        base.scores,
+        scores,
         config,
         np.random.default_rng(0),
     )
-    return x, base.trees.then(grown), group, base.scores
+    return x, trees.then(grown), group, scores
 
 
 def test_larger_lam_hides_more_of_the_group():
@@ -116,9 +116,10 @@ def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
 def test_trees_give_the_scores_of_training():
     x, n_categories, y, _ = table()
     rows = bin_rows(x, n_categories, np.ones(len(x)), 255, np.random.default_rng(0))
-    base = boost(rows, y, np.ones(len(y)), Classes(2), CONFIG, np.random.default_rng(0))
-    assert base.trees.n_rounds == CONFIG.max_iter
-    assert np.array_equal(base.trees.scores(x), base.scores)
+    rows = TreeRows(rows, y, Classes(2), np.ones(len(y)))
+    trees, scores = boost(rows, CONFIG, np.random.default_rng(0))
+    assert trees.n_rounds == CONFIG.max_iter
+    assert np.array_equal(trees.scores(x), scores)
 
 
 @pytest.mark.parametrize("max_features", [1.0, 0.5])
@@ -159,17 +160,18 @@ def test_cross_fitted_base_scores_rows_that_it_did_not_see():
     rng = np.random.default_rng(7)
     x, y = rng.normal(size=(600, 3)), rng.integers(2, size=600)  # nothing to learn
     rows = bin_rows(x, np.zeros(3, dtype=int), np.ones(600), 255, rng)
-    folds = {"n_folds": 5, "n_held_out": 5, "out_of_fold": True}
-    base = cross_fit(rows, y, np.ones(600), Classes(2), CONFIG, np.random.default_rng(0), **folds)
-    assert base.trees.n_rounds <= 5
+    config = replace(CONFIG, n_folds=5, n_held_out=5, out_of_fold=True)
+    rows = TreeRows(rows, y, Classes(2), np.ones(600))
+    trees, scores = cross_fit(rows, config, np.random.default_rng(0))
+    assert trees.n_rounds <= 5
     # Those of the best round: after 20 more the loss is 0.73.
-    assert Classes(2).loss(base.scores, y[:, None], np.ones(600)) < 0.695  # measured 0.693
+    assert Classes(2).loss(scores, y[:, None], np.ones(600)) < 0.695  # measured 0.693
     x, n_categories, y, _ = table()
     rows = bin_rows(x, n_categories, np.ones(len(x)), 255, rng)
-    base = cross_fit(rows, y, np.ones(2000), Classes(2), CONFIG, np.random.default_rng(0), **folds)
+    rows = TreeRows(rows, y, Classes(2), np.ones(2000))
+    trees, scores = cross_fit(rows, config, np.random.default_rng(0))
     in_sample, out_of_fold = (
-        Classes(2).loss(scores, y[:, None], np.ones(2000))
-        for scores in (base.trees.scores(x), base.scores)
+        Classes(2).loss(of, y[:, None], np.ones(2000)) for of in (trees.scores(x), scores)
     )
     assert in_sample < out_of_fold < 0.6  # measured 0.503 and 0.546
 
@@ -184,17 +186,17 @@ def test_a_base_is_the_mean_of_one_for_each_encoding(out_of_fold):
     assert np.array_equal(column_codes(frame, columns), codes, equal_nan=True)
     assert kinds.tolist() == [*n_categories, 0, 0]
     rows = bin_rows(codes, kinds, np.ones(2000), 255, np.random.default_rng(0))
-    folds = {"n_folds": 3, "n_held_out": 3, "out_of_fold": out_of_fold}
-    given = (y, np.ones(2000), Classes(2), CONFIG)
-    base = averaged(rows, read, *given, [0], **folds)
+    rows = TreeRows(rows, y, Classes(2), np.ones(2000), read)
+    config = replace(CONFIG, n_folds=3, n_held_out=3, out_of_fold=out_of_fold)
+    trees, scores = averaged(rows, config, [0])
     rng = np.random.default_rng
-    each = [cross_fit(rows.columns(of), *given, rng([0]), **folds) for of in read]
+    each = [cross_fit(rows.reading(of), config, rng([0])) for of in read]
     if not out_of_fold:  # all have the rounds that are best for the first
-        config = replace(CONFIG, max_iter=each[0].trees.n_rounds)
-        each[1:] = [boost(rows.columns(of), *given[:3], config, rng(0)) for of in read[1:]]
-    scores = [one.trees.scores(codes[:, of]) for one, of in zip(each, read, strict=True)]
-    np.testing.assert_allclose(base.trees.scores(codes), np.mean(scores, axis=0), atol=1e-12)
-    np.testing.assert_allclose(base.scores, np.mean([one.scores for one in each], axis=0))
+        config = replace(config, max_iter=each[0][0].n_rounds)
+        each[1:] = [boost(rows.reading(of), config, rng(0)) for of in read[1:]]
+    means = [one.scores(codes[:, of]) for (one, _), of in zip(each, read, strict=True)]
+    np.testing.assert_allclose(trees.scores(codes), np.mean(means, axis=0), atol=1e-12)
+    np.testing.assert_allclose(scores, np.mean([of for _, of in each], axis=0))
 
 
 def test_numbers_and_columns_of_two_categories_have_one_encoding():

@@ -26,7 +26,7 @@ from fairmi.dependence import SensitiveBatch
 from fairmi.exceptions import CollapseWarning
 from fairmi.export import onnx_inputs, to_onnx
 from fairmi.networks.objectives import Objective, alikeness, conditions_of
-from fairmi.networks.rows import Batch
+from fairmi.networks.rows import TrainingRows
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import quantile_knots
@@ -176,7 +176,7 @@ def test_views_are_sought_among_rows_of_the_same_c():
     task = Nothing("contrastive", 0, np.zeros(2), np.ones(2))
     of = Objective(task, torch.device("cpu"), torch.Generator())
     groups = SensitiveBatch.of_groups(torch.tensor([0, 0, 1, 1]))
-    batch = Batch(torch.zeros(4, 2), torch.zeros(4), torch.ones(1, 4), (groups,))
+    batch = TrainingRows(torch.zeros(4, 2), torch.zeros(4), torch.ones(1, 4), (groups,))
     by_c = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
     within = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]])
     assert of.of_views(by_c, by_c, batch).tolist() == [pytest.approx([1] * 4)]  # of no use

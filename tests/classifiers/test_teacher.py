@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from fairmi import MIDebiasedClassifier
-from fairmi.boosting.teacher import boosted_targets
-from fairmi.networks.rows import Batch
+from fairmi.boosting.base import boosted_targets
+from fairmi.networks.rows import TrainingRows
 from fairmi.networks.trainer import task_loss
 
 RANDOM = np.random.default_rng(0)
@@ -43,8 +43,8 @@ def test_a_soft_target_is_a_row_of_each_class_weighted_by_its_probability(n_clas
     p = torch.tensor(RANDOM.dirichlet(np.ones(n_classes), size=5))
     weights = torch.tensor(RANDOM.uniform(0.5, 2, size=(1, 5)))
     y = torch.zeros(5, dtype=torch.int64)
-    soft = Batch(scores, y, weights, (), targets=p[:, 1:] if n_classes == 2 else p)
-    each = Batch(
+    soft = TrainingRows(scores, y, weights, (), targets=p[:, 1:] if n_classes == 2 else p)
+    each = TrainingRows(
         scores,
         torch.arange(n_classes).repeat_interleave(5),
         (weights * p.t()).reshape(1, -1),

@@ -14,7 +14,7 @@ from fairmi import MIBackpropClassifier, MIDebiasedClassifier, _backprop_classif
 from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks import own_encoder
-from fairmi.networks.backprop import Backprop, BackpropConfig
+from fairmi.networks.backprop import Backprop, backprop_architecture
 from fairmi.networks.own_encoder import trunk_of
 from fairmi.networks.rows import TrainingRows
 
@@ -79,8 +79,10 @@ def training(lay_out):
     rows = TrainingRows(
         x, torch.tensor(Y), torch.ones(1, N), (SensitiveBatch.of_groups(torch.tensor(S)),)
     )
-    config = BackpropConfig(trunk.n_outputs, 3, (), LAM, K, 32, RATE, x.device, 0)
-    state = Backprop(replace(rows, x=x.double()), config, trunk)
+    state = Backprop(
+        replace(rows, x=x.double()), backprop_architecture(trunk.n_outputs, 3), trunk,
+        lam=LAM, n_critic_steps=K, batch_size=32, learning_rate=RATE, seed=0,
+    )  # fmt: skip
     for module in (trunk.module, state.networks, state.critic):
         module.double()
     return state

@@ -213,7 +213,7 @@ def test_settings_that_hang_on_the_classes_are_those_of_the_first(monkeypatch):
         return network_config(*arguments, **settings)
 
     monkeypatch.setattr("fairmi._debiased_base.network_config", config)
-    monkeypatch.setattr(reducer, "active_reducer", Told)
+    monkeypatch.setattr("fairmi._debiased_base.active_reducer", Told)
     X, y, s = table(400)
     MIDebiasedClassifier(max_iter=1, random_state=0).fit(X, y, sensitive_features=s)
     assert asked == [-5.0]

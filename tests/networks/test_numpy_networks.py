@@ -20,7 +20,7 @@ from fairmi import (
     MIDebiasedClassifier,
     MIDebiasedClassifierCV,
 )
-from fairmi.networks.inference import numpy_networks
+from fairmi.networks.inference import NumpyNetworks
 from fairmi.networks.model import Networks
 
 pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
@@ -56,7 +56,7 @@ def both(architecture):
             parameter *= 3
     parameters = networks.arrays(slice(None))
     x = np.random.default_rng(0).normal(size=(6_000, 30)).astype(np.float32)
-    return networks.double().eval(), numpy_networks(architecture, parameters), x
+    return networks.double().eval(), NumpyNetworks(architecture, parameters), x
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

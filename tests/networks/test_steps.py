@@ -42,7 +42,7 @@ def trainer():
 
 def slow_step(state, number):
     """Each model by itself, plain AdamW: the loss of a model of λ counts by 1 / (1 + λ)."""
-    networks, schedule = state.networks, Schedule((number - 1) / 3)
+    networks, schedule = state.networks, Schedule.at((number - 1) / 3)
     hidden, last = networks.encoder.layers
     head = networks.head.layers[0]
     loss = 0.0
