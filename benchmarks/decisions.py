@@ -4,6 +4,7 @@ r"""Decisions under a bound: accuracy at an equal difference, in splits of Adult
     python benchmarks/decisions.py --constraint equalized_odds
     python benchmarks/decisions.py --official
     python benchmarks/decisions.py --dataset credit --data ../shared/data --rows 8000
+    python benchmarks/decisions.py --rows 5000 --methods Reweighing "Reweighing, adversarial"
     python benchmarks/decisions.py --chance
 
 Each of five splits of Adult's training part is learned from the other four; of another table, a
@@ -61,6 +62,14 @@ RUNS = {
         "bound",
         (0.003, 0.02, 0.05, 0.08),
     ),
+} | {
+    name: (methods_named([name])[0], "lam" if "adversarial" in name else None, settings)
+    for name, settings in {
+        "Reweighing": (None,),
+        "Reweighing, adversarial": (1.0, 4.0, 16.0),
+        "Reweighing, boosting": (None,),
+        "Reweighing, adversarial, boosting": (1.0, 4.0, 16.0),
+    }.items()
 }
 # Of card holders and census income, whose differences are small; each takes a minute.
 FEW_BOUNDS = (0.003, 0.02)
@@ -73,7 +82,7 @@ def points(
     method, knob, settings = RUNS[name]
     if name == "reduction" and not whole:
         settings = FEW_BOUNDS
-    asked = [{knob: setting} for setting in settings]
+    asked = [{knob: setting} if knob else {} for setting in settings]
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for setting, fit in zip(
@@ -188,7 +197,9 @@ def main() -> None:
     elif options.official:
         parts = [Parts(adult_rows("train"), adult_rows("test"))] * options.splits
     else:
-        parts = [part for part, _ in folds(adult_rows("train"), 5, 0)][: options.splits]
+        parts = [part for part, _ in folds(adult_rows("train").first(options.rows), 5, 0)][
+            : options.splits
+        ]
     whole = options.dataset == "adult"
     jobs = [
         delayed(run)(name, part, options.constraint, options.at, k, whole=whole)

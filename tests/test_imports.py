@@ -36,6 +36,7 @@ LAYERS = {
     "_network_base": 5,
     "_debiased_base": 6,
     "decisions": 5,
+    "_row_weights": 4,
     "_reweighing": 5,
     "_boosting_base": 5,
     "_boosting_regressor": 6,
@@ -68,6 +69,7 @@ TRAINING_BRANCH = {
     "_network_transformer",
     "_backprop_classifier",
     "_reweighing",
+    "_row_weights",
     "path",
     "export",
 }

@@ -45,6 +45,7 @@ from fairmi.compare._contenders import (
 )
 from fairmi.preprocessing import TableEncoder
 
+_WEIGHING_LAMS = (1.0, 4.0, 16.0)
 _TOLERANCES = (0.001, 0.01, 0.02, 0.05, 0.1)
 
 
@@ -155,6 +156,10 @@ def _reduction(trial: Trial, bound: float, model: BaseEstimator) -> Exponentiate
     return ExponentiatedGradient(model, moment(difference_bound=bound), eps=bound)
 
 
+def _weighed(model: BaseEstimator, lam: float, seed: int) -> FairReweighingClassifier:
+    return FairReweighingClassifier(model, method="adversarial", lam=lam, random_state=seed)
+
+
 def _grid_search(weight: float) -> GridSearch:
     return GridSearch(
         _logistic(), DemographicParity(), constraint_weight=weight, grid_size=11, grid_limit=0.6
@@ -260,6 +265,15 @@ METHODS: tuple[Method, ...] = (
         cost=0.3,
     ),
     Method(
+        "Reweighing, adversarial",
+        lambda trial, lam: WithSensitive(
+            _weighed(make_pipeline(TableEncoder(), _logistic()), lam, trial.seed)
+        ),
+        {"lam": _WEIGHING_LAMS},
+        {"lam": (4.0,)},
+        cost=20.0,
+    ),
+    Method(
         "CorrelationRemover",
         lambda trial, alpha: Decorrelated(
             CorrelationRemover(alpha=alpha), _logistic(), TableEncoder()
@@ -294,6 +308,13 @@ METHODS: tuple[Method, ...] = (
         "Reweighing, boosting",
         lambda trial: WithSensitive(FairReweighingClassifier(_boosting(trial.seed))),
         cost=0.4,
+    ),
+    Method(
+        "Reweighing, adversarial, boosting",
+        lambda trial, lam: WithSensitive(_weighed(_boosting(trial.seed), lam, trial.seed)),
+        {"lam": _WEIGHING_LAMS},
+        None,
+        cost=20.0,
     ),
     Method(
         "Quantile transport, boosting",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fairmi import FairReweighing, FairReweighingClassifier
-from fairmi._reweighing import _cell_weights, _row_weights
+from fairmi._row_weights import cell_weights, learn_coefficients, row_weights
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
 
@@ -61,7 +62,7 @@ def test_probable_groups_make_expected_counts_independent():
     codes = (rng.random(500) < shares @ [0.2, 0.5, 0.7]).astype(int)
     weights = rng.exponential(size=500)
     members = Membership.of_probabilities(shares)
-    row = weights * _row_weights(_cell_weights(members, codes, 2, weights), members, codes)
+    row = weights * row_weights(cell_weights(members, codes, 2, weights), members, codes)
     table = np.stack([shares[codes == k].T @ row[codes == k] for k in (0, 1)], axis=1)
     before = np.stack([shares[codes == k].T @ weights[codes == k] for k in (0, 1)], axis=1)
     np.testing.assert_allclose(
@@ -70,8 +71,62 @@ def test_probable_groups_make_expected_counts_independent():
     hard = np.eye(3)[shares.argmax(axis=1)]
     one_hot, named = Membership.of_probabilities(hard), Membership.of_codes(hard.argmax(axis=1), 3)
     np.testing.assert_array_equal(
-        _cell_weights(one_hot, codes, 2, weights), _cell_weights(named, codes, 2, weights)
+        cell_weights(one_hot, codes, 2, weights), cell_weights(named, codes, 2, weights)
     )
+
+
+def biased(n=600, seed=0):
+    """y and a column of X that both follow the group."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(2, size=n)
+    X = rng.normal(size=(n, 3))
+    X[:, 0] += 1.5 * group
+    return X, (X[:, 0] + X[:, 1] + rng.normal(size=n) > 0.7).astype(int), group
+
+
+def test_adversarial_weights_go_as_far_as_lambda_says():
+    X, y, group = biased()
+    gaps, accuracies = [], []
+    for lam in (0.0, 1.0, 16.0):
+        model = FairReweighingClassifier(LogisticRegression(), method="adversarial", lam=lam)
+        model.fit(X, y, sensitive_features=group)
+        if not lam:
+            np.testing.assert_allclose(model.sample_weight_, 1, atol=1e-4)
+        answers = model.predict(X)
+        gaps.append(answers[group == 1].mean() - answers[group == 0].mean())
+        accuracies.append((answers == y).mean())
+        assert model.sample_weight_.mean() == pytest.approx(1)
+    assert gaps[0] > gaps[1] + 0.05  # measured .413, .324, .020
+    assert gaps[1] > gaps[2] + 0.2
+    assert abs(gaps[2]) < 0.08
+    assert accuracies[2] > 0.65  # measured .692
+    np.testing.assert_allclose(
+        model.reweighing_.weights(X[:50], y[:50], group[:50]), model.sample_weight_[:50]
+    )
+
+
+def test_the_slope_of_learned_weights_is_that_of_finite_differences(monkeypatch):
+    """Three labels, groups known by probability for some rows and not at all for others."""
+    rng = np.random.default_rng(0)
+    X, y, group = rows(300)
+    shares = np.eye(3)[np.unique(group, return_inverse=True)[1]]
+    shares[:50] = rng.dirichlet([1, 1, 1], size=50)
+    shares[50:60] = 0
+    seen = []
+
+    def stop(objective, start, **_):
+        seen.append(objective)
+        return SimpleNamespace(x=start)
+
+    monkeypatch.setattr("fairmi._row_weights.minimize", stop)
+    codes = np.unique(y, return_inverse=True)[1]
+    members, weights = Membership.of_probabilities(shares), rng.exponential(size=300)
+    coefficients = learn_coefficients(X, codes, 3, members, weights, 3.0)
+    at, along = rng.normal(scale=0.3, size=(2, coefficients.size))
+    (objective,) = seen
+    rise = (objective(at + 1e-4 * along)[0] - objective(at - 1e-4 * along)[0]) / 2e-4
+    # Counts are smoothed, for which the best critic is 2 % off here.
+    assert objective(at)[1] @ along == pytest.approx(rise, rel=0.05)
 
 
 @pytest.mark.parametrize("form", ["plain", "pipeline", "column"])
@@ -112,15 +167,18 @@ def test_it_is_searched_like_any_classifier():
         ({"sensitive_features": np.arange(600.0)}, SensitiveFeaturesError, "cut it into bins"),
         ({"sensitive_features": ["a"] * 5}, SensitiveFeaturesError, "has 5 rows"),
         ({"y": None}, ValueError, "requires y"),
-        ({"missing_sensitive": "drop"}, ValueError, "missing_sensitive='drop'"),
+        ({"missing_sensitive": "drop"}, ValueError, "missing_sensitive='drop'; give 'error'"),
+        ({"method": "cell"}, ValueError, "method='cell'; give 'cells' or 'adversarial'"),
+        ({"lam": -1}, ValueError, "lam=-1; give a finite number of 0 or more"),
+        ({"X": None, "method": "adversarial"}, ValueError, "X=None: the weights of"),
     ],
 )
 def test_what_is_wrong_is_named(change, error, text):
     X, y, group = rows()
-    missing = change.pop("missing_sensitive", "error")
-    arguments = {"y": y, "sensitive_features": group, **change}
+    arguments = {"X": X, "y": y, "sensitive_features": group, **change}
+    parameters = {k: arguments.pop(k) for k in change if k in FairReweighing().get_params()}
     with pytest.raises(error, match=text):
-        FairReweighing(missing_sensitive=missing).fit(X, **arguments)
+        FairReweighing(**parameters).fit(**arguments)
 
 
 def test_what_does_not_fit_the_weights_is_refused():
