@@ -163,11 +163,16 @@ def next_steps(audit: Figures) -> list[str]:
     steps = [
         f"{capital(listed(topics))} by {by}: {advice}" for (advice, by), topics in asked.items()
     ]
-    undecided = [
-        f"{f.topic} by {f.attribute}" for f in findings if f.verdict in (UNCLEAR, NOT_MEASURED)
-    ]
-    if undecided:
-        steps.append(f"Gather more rows: these are too few to decide on {listed(undecided)}.")
+    undecided = [f for f in findings if f.verdict in (UNCLEAR, NOT_MEASURED)]
+    vague = [f.attribute for f in undecided if f.topic == PROBABLE]
+    if vague:
+        steps.append(
+            f"The probabilities of {listed(vague)} fit truths with and without a difference: more "
+            "rows would not decide; sharper probabilities, or the groups of some rows, would."
+        )
+    few = [f"{f.topic} by {f.attribute}" for f in undecided if f.topic != PROBABLE]
+    if few:
+        steps.append(f"Gather more rows: these are too few to decide on {listed(few)}.")
     if not steps:
         steps.append("Nothing that was looked at asks for a change.")
     return [*steps, "Audit again, on new rows, when the model or those it decides about change."]

@@ -244,8 +244,10 @@ def probable_figures(
                 of_group = replace(where, group=name, n=sizes[name])
                 figures.append(replace(of_group, measure=measure, value=rate, **ends))
         for d in _disparities(names, sums, draws, measures, z):
-            # Found where it holds for any truth; unclear where the weighted figure alone says so.
-            verdict = UNCLEAR if d.low > 0 else NOTHING
+            # Found where it holds for any truth. Nothing only where the probabilities leave no
+            # more open than chance does: what they can't tell is no sign that there is nothing.
+            is_open = d.at_most - d.at_least > d.high - d.low
+            verdict = UNCLEAR if is_open or d.low > 0 else NOTHING
             between = replace(
                 where,
                 section="probable",

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import linprog
 
 from fairmi.audit import audit, probable_disparities
-from fairmi.audit.findings import findings_of, number
+from fairmi.audit.findings import findings_of, next_steps, number
 from fairmi.audit.probable import _highest, _sums_of_bins, alike_rows
 from fairmi.exceptions import SensitiveFeaturesError
 
@@ -182,5 +182,11 @@ def test_an_audit_has_weighted_rates_and_the_bounds_as_a_section(tmp_path):
         assert number(value) in finding.text
     assert "Differences between groups that are known by probabilities" in repr(report)
     report.to_html(tmp_path / "page.html")
+    assert "Who is treated differently" not in (tmp_path / "page.html").read_text("utf-8")
+    blunt = pd.DataFrame({"a": [0.5] * 2000, "b": [0.5] * 2000})
+    (advice, _) = next_steps(
+        audit(y=group, y_pred=y_pred, **options | {"sensitive_features": blunt})
+    )
+    assert "more rows would not decide" in advice
     with pytest.raises(ValueError, match="give the group of each row"):
         audit(y=p, y_pred=rng.random(2000), task="regression", **options)
