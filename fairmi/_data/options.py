@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+
+def _checked(text: str, kind: type, is_right: Callable[[Any], bool], what: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not is_right(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is {what}")
+    return value
 
 
 def jobs(text: str) -> int:
     """Return a number of processes: 1, 2, ..., or -1 for one on each core."""
-    if _is_integer(text) and (int(text) > 0 or int(text) == -1):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: 1, 2, ... or -1")
+    what = "no number of processes: 1, 2, ... or -1"
+    return _checked(text, int, lambda n: n > 0 or n == -1, what)
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -28,20 +39,13 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def seed(text: str) -> int:
     """Return a seed of random draws."""
-    if _is_integer(text) and 0 <= int(text) < 2**32:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**32 - 1}")
+    what = f"no whole number from 0 to {2**32 - 1}"
+    return _checked(text, int, lambda n: 0 <= n < 2**32, what)
 
 
 def confidence(text: str) -> float:
     """Return a level of confidence between 0 and 1."""
-    try:
-        level = float(text)
-    except ValueError:
-        level = 0.0
-    if 0 < level < 1:
-        return level
-    raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1, as 0.95 is")
+    return _checked(text, float, lambda level: 0 < level < 1, "not between 0 and 1, as 0.95 is")
 
 
 def new_file(text: str) -> Path:
@@ -60,11 +64,3 @@ def new_folder(text: str) -> Path:
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
     return path
-
-
-def _is_integer(text: str) -> bool:
-    try:
-        int(text)
-    except ValueError:
-        return False
-    return True

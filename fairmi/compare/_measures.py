@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import xlogy
 from sklearn.metrics import roc_auc_score
 
-from fairmi.metrics.probes import MIN_TO_HOLD_BACK, PANEL, Task
+from fairmi.metrics.probes import MIN_TO_HOLD_BACK, PANEL
 
 METRICS = (
     "accuracy",
@@ -238,8 +238,7 @@ def probe_auc(
 ) -> float:
     """ROC AUC of the audit's boosting probe, trained to tell the group, on rows it never saw."""
     hold_back = bool(np.unique(s_train, return_counts=True)[1].min() >= MIN_TO_HOLD_BACK)
-    task = Task(continuous=False, seed=0, n_rows=len(Z_train), hold_back=hold_back)
-    probe = PANEL["boosting"].build(task).fit(Z_train, s_train)
+    probe = PANEL["boosting"].build(False, 0, len(Z_train), hold_back).fit(Z_train, s_train)
     shares = probe.predict_proba(Z_test)
     if len(probe.classes_) == 2:
         return float(roc_auc_score(s_test == probe.classes_[1], shares[:, 1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit, log_softmax, logsumexp, softmax
@@ -19,58 +19,6 @@ from fairmi.core.channel import Channel
 _OF_USE = 0.05
 # Log odds up to which a class is not rare, 12 rows in 100; and from which on it is wholly so, 2.
 _USUAL, _RARE = 2.0, 4.0
-
-
-class Task(Protocol):
-    """What boosting asks of y. `target` (n, K) is y as scores predict it, or its expectation."""
-
-    @property
-    def n_scores(self) -> int:
-        """Scores K of a row."""
-        ...
-
-    @property
-    def refits_leaves(self) -> bool:
-        """Whether a leaf's value is the best constant of its rows, not a step by derivatives."""
-        ...
-
-    def target(self, y: np.ndarray) -> np.ndarray:
-        """Return y (n,) in the form of `mean`, (n, K)."""
-        ...
-
-    def start(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the scores (K,) of the best constant."""
-        ...
-
-    def mean(self, scores: np.ndarray) -> np.ndarray:
-        """Return the expectation of y that scores stand for, (n, K)."""
-        ...
-
-    def derivatives(
-        self, scores: np.ndarray, target: np.ndarray, weights: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return gradient and hessian of the weighted loss in the scores, (n, K) each."""
-        ...
-
-    def loss(self, scores: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
-        """Return the weighted mean loss."""
-        ...
-
-    def most_folds(self, y: np.ndarray) -> int:
-        """Return into how many folds y can be split at most."""
-        ...
-
-    def channels(
-        self, n_levels: int, y: np.ndarray, weights: np.ndarray
-    ) -> Callable[[np.ndarray], Channel]:
-        """Return what maps scores (n, K) of the rows of a fit to their channel."""
-        ...
-
-    def beside_base(
-        self, base_scores: np.ndarray, y: np.ndarray, weights: np.ndarray
-    ) -> Objective:
-        """Return the loss of leaving a base, whose predictions take the place of y."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -488,6 +436,7 @@ class Nothing:
         return len(self.centre) + sum(map(len, self.categories)) + len(self.gaps)
 
 
+Task = Classes | Quantity
 NetworkTask = Classes | Scaled | Nothing
 """What networks learn."""
 

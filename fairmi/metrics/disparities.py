@@ -1,8 +1,8 @@
 """How predictions of a number differ between groups: the figures of scorers, searches and audits.
 
-Each function of two groups returns the figures of all pairs, (G, G), NaN where one of the two has
-no weight; `largest_pair` reads off the one that counts. Weights are those of rows; a row that may
-be in several groups counts in each by its share.
+Each function of two groups takes what `ks_pairs` does, and returns the figures of all pairs,
+(G, G), NaN where one of the two has no weight; `largest_pair` reads off the one that counts.
+Weights are those of rows; a row that may be in several groups counts in each by its share.
 """
 
 from __future__ import annotations
@@ -52,12 +52,7 @@ def ks_pairs(
 def wasserstein_pairs(
     y_pred: np.ndarray, members: Membership, sample_weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the Wasserstein-1 distance of each pair of groups, (G, G), in units of y.
-
-    Parameters
-    ----------
-    y_pred, members, sample_weight : as in `ks_pairs`
-    """
+    """Return the Wasserstein-1 distance of each pair of groups, (G, G), in units of y."""
     values, below = _distributions(y_pred, members, sample_weight)
     widths = np.diff(values, append=values[-1:])
     return np.stack([np.abs(below - of_group) @ widths for of_group in below])
@@ -66,28 +61,9 @@ def wasserstein_pairs(
 def mean_pairs(
     y_pred: np.ndarray, members: Membership, sample_weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the row's group's mean less the column's, (G, G), in units of y.
-
-    Parameters
-    ----------
-    y_pred, members, sample_weight : as in `ks_pairs`
-    """
+    """Return the row's group's mean less the column's, (G, G), in units of y."""
     means = group_means(y_pred, members, sample_weight)
     return means[:, None] - means
-
-
-def ratio_pairs(
-    y_pred: np.ndarray, members: Membership, sample_weight: np.ndarray | None = None
-) -> np.ndarray:
-    """Return the row's group's mean over the column's, (G, G), for a log link.
-
-    Parameters
-    ----------
-    y_pred, members, sample_weight : as in `ks_pairs`
-    """
-    means = group_means(y_pred, members, sample_weight)
-    means = np.where(means > 0, means, np.nan)
-    return means[:, None] / means
 
 
 def pairs_within(
@@ -99,15 +75,8 @@ def pairs_within(
 ) -> np.ndarray:
     """Return the mean over strata of another figure of pairs, each stratum by its weight.
 
-    Where a stratum lacks one of two groups, it doesn't count for that pair.
-
-    Parameters
-    ----------
-    pairs : callable
-        One of the functions above.
-    strata : ndarray of shape (n_rows,), int
-        Codes from 0 on, such as those of bins of y (`y_strata`).
-    y_pred, members, sample_weight : as in `ks_pairs`
+    Where a stratum lacks one of two groups, it doesn't count for that pair. `strata` (n_rows,) are
+    codes from 0 on, such as those of `y_strata`.
     """
     n_groups = members.n_groups
     total, counted = np.zeros((2, n_groups, n_groups))
@@ -145,13 +114,7 @@ def group_means(
 
 
 def largest_pair(figures: np.ndarray) -> tuple[float, int, int]:
-    """Return the largest of the figures (G, G) of pairs, and the two groups: its row and column.
-
-    Raises
-    ------
-    ValueError
-        If no two groups can be compared.
-    """
+    """Return the largest of the figures (G, G) of pairs, and the groups: its row and column."""
     apart = np.where(np.eye(len(figures), dtype=bool), np.nan, figures)
     if not np.isfinite(apart).any():
         raise ValueError(

@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,72 +34,66 @@ Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to predict
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a probe is built for: the kind of target, a seed, and the rows it will be trained on.
+class Probe:
+    """How to build a model to fit afresh, and the most rows it is trained on, for its speed.
 
-    `hold_back` says whether each group has rows enough for a part to be held back, by which
-    training is stopped early.
+    `build` takes whether the target is continuous, a seed, the number of rows it will be trained
+    on, and whether each group has rows enough for a part to be held back, by which training is
+    stopped early.
     """
 
-    continuous: bool
-    seed: int
-    n_rows: int
-    hold_back: bool
-
-
-@dataclass(frozen=True)
-class Probe:
-    """How to build a model to fit afresh, and the most rows it is trained on, for its speed."""
-
     name: str
-    build: Callable[[Task], Any]
+    build: Callable[[bool, int, int, bool], Any]
     max_rows: int
 
 
-def _linear(task: Task) -> Any:
-    return make_pipeline(StandardScaler(), Ridge() if task.continuous else LogisticRegression())
+def _linear(continuous: bool, seed: int, n_rows: int, hold_back: bool) -> Any:
+    return make_pipeline(StandardScaler(), Ridge() if continuous else LogisticRegression())
 
 
-def _boosting(task: Task, *, learning_rate: float = 0.1) -> Any:
-    return (HistGradientBoostingRegressor if task.continuous else HistGradientBoostingClassifier)(
+def _boosting(
+    continuous: bool, seed: int, n_rows: int, hold_back: bool, learning_rate: float = 0.1
+) -> Any:
+    return (HistGradientBoostingRegressor if continuous else HistGradientBoostingClassifier)(
         learning_rate=learning_rate,
-        max_iter=round((10 if task.hold_back else 3) / learning_rate),
-        early_stopping=task.hold_back,
-        random_state=task.seed,
+        max_iter=round((10 if hold_back else 3) / learning_rate),
+        early_stopping=hold_back,
+        random_state=seed,
     )
 
 
-def _neighbours(task: Task) -> Any:
-    model = (KNeighborsRegressor if task.continuous else KNeighborsClassifier)(
-        n_neighbors=min(NEIGHBOURS, task.n_rows), algorithm="brute"
+def _neighbours(continuous: bool, seed: int, n_rows: int, hold_back: bool) -> Any:
+    model = (KNeighborsRegressor if continuous else KNeighborsClassifier)(
+        n_neighbors=min(NEIGHBOURS, n_rows), algorithm="brute"
     )
     return make_pipeline(StandardScaler(), model)
 
 
-def _network(task: Task) -> Any:
-    model = (MLPRegressor if task.continuous else MLPClassifier)(
+def _network(continuous: bool, seed: int, n_rows: int, hold_back: bool) -> Any:
+    model = (MLPRegressor if continuous else MLPClassifier)(
         hidden_layer_sizes=(64,),
         learning_rate_init=3e-3,
         max_iter=40,
-        early_stopping=task.hold_back,
+        early_stopping=hold_back,
         n_iter_no_change=5,
-        random_state=task.seed,
+        random_state=seed,
     )
     return make_pipeline(StandardScaler(), model)
 
 
-def _digits(task: Task) -> Any:
-    return make_pipeline(DigitSelector(task.continuous), _boosting(task, learning_rate=0.2))
+def _digits(continuous: bool, seed: int, n_rows: int, hold_back: bool) -> Any:
+    boosting = _boosting(continuous, seed, n_rows, hold_back, 0.2)
+    return make_pipeline(DigitSelector(continuous), boosting)
 
 
-def _waves(task: Task) -> Any:
-    selector = WaveSelector(task.continuous, task.seed)
-    return make_pipeline(selector, _boosting(task, learning_rate=0.2))
+def _waves(continuous: bool, seed: int, n_rows: int, hold_back: bool) -> Any:
+    boosting = _boosting(continuous, seed, n_rows, hold_back, 0.2)
+    return make_pipeline(WaveSelector(continuous, seed), boosting)
 
 
-def _values(task: Task) -> Any:
+def _values(continuous: bool, seed: int, n_rows: int, hold_back: bool) -> Any:
     indicators = OneHotEncoder(min_frequency=3, handle_unknown="infrequent_if_exist")
-    return make_pipeline(indicators, Ridge() if task.continuous else LogisticRegression())
+    return make_pipeline(indicators, Ridge() if continuous else LogisticRegression())
 
 
 PANEL = {
@@ -131,11 +124,7 @@ def choose_probes(probe: str | BaseEstimator, target: Target) -> tuple[Probe, ..
             f"probe {probe!r} has no {wanted}, which a {target.kind} target needs; give a "
             f"scikit-learn {'regressor' if target.continuous else 'classifier'} that has it."
         )
-    return (Probe(type(probe).__name__, partial(_copy, probe), sys.maxsize),)
-
-
-def _copy(estimator: BaseEstimator, task: Task) -> Any:
-    return clone(estimator)
+    return (Probe(type(probe).__name__, lambda *_: clone(probe), sys.maxsize),)
 
 
 def split_rows(
@@ -191,7 +180,7 @@ def fit_predict(
     """
     train, test = split
     rng = np.random.default_rng(seed)
-    weight_name = _weight_argument(probe.build(Task(target.continuous, seed, len(train), False)))
+    weight_name = _weight_argument(probe.build(target.continuous, seed, len(train), False))
     weights: dict[str, np.ndarray] = {}
     if sample_weight is None or weight_name is not None:
         train = _at_most(train, probe.max_rows, target, rng)
@@ -201,7 +190,7 @@ def fit_predict(
         share = sample_weight[train] / sample_weight[train].sum()
         train = rng.choice(train, min(len(train), probe.max_rows), p=share)
     hold_back = _smallest(target, train) >= MIN_TO_HOLD_BACK
-    model = probe.build(Task(target.continuous, seed, len(train), hold_back))
+    model = probe.build(target.continuous, seed, len(train), hold_back)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is meant
         with one_thread_if_few(len(train)):
