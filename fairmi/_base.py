@@ -28,7 +28,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.columns import without_dropped
-from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input, read_quantity_input
+from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table
@@ -93,6 +93,9 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
     }
 
     # Whether groups may be known by probability alone, and whether a fit has epochs or rounds.
+    # What y is: "classes", "numbers", or "nothing".
+    _reads: ClassVar[str] = "classes"
+
     _reads_probabilities: ClassVar[bool] = False
     _has_history: ClassVar[bool] = True
 
@@ -122,6 +125,7 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
         return RowOptions.of(
             self.get_params(deep=False),
             type(self).__name__,
+            reads=self._reads,
             reads_probabilities=self._reads_probabilities,
         )
 
@@ -301,7 +305,8 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
         """Read and check what a user gave to a fit, with the columns of an earlier one if any."""
-        raise NotImplementedError
+        known = None if earlier is None else (earlier, getattr(self, "classes_", None), None)
+        return read_fit_input(self._row_options(), *rows, earlier=known)
 
     def _train(
         self,
@@ -453,10 +458,6 @@ class RepresentationClassifier(DecidingClassifier, RepresentationEstimator):
         scores = self._scores(self._representation(X))
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
-        known = None if earlier is None else (earlier, self.classes_)
-        return read_fit_input(self._row_options(), *rows, earlier=known)
-
 
 @with_parameters
 class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
@@ -470,6 +471,8 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         "n_y_bins": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
     }
 
+    _reads: ClassVar = "numbers"
+
     loss: str = "squared_error"
     quantile: float = 0.5
     power: float = 1.5
@@ -482,8 +485,7 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
 
     def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
-        known = None if earlier is None else (earlier, None)
-        given = read_quantity_input(self._row_options(), *rows, earlier=known)
+        given = super()._read_rows(rows, earlier)
         self._check_y(given.codes)
         return given
 

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._base import PathEstimator, UserRows, check_started, notes_of_stop, with_parameters
-from fairmi._data.fit_input import Earlier, FitInput
+from fairmi._data.fit_input import Earlier, FitInput, read_fit_input
 from fairmi._network_base import NetworkEstimator, diagnosed_rows, few_threads, own_randomness
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi.core.task import NetworkTask
@@ -69,14 +69,9 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
     # What a stream goes on from, as plain data: see `fairmi.networks.stream_state`.
     _stream: dict[str, Any] | None = field(init=False, default=None)
 
-    @abstractmethod
-    def _read_part(
-        self,
-        rows: UserRows,
-        earlier: Earlier | None,
-        **known: object,
-    ) -> FitInput:
+    def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
         """Read and check what a user gave to `partial_fit`, as earlier rows were read."""
+        return read_fit_input(self._row_options(), *rows, earlier=earlier, in_parts=True, **known)
 
     @abstractmethod
     def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> NetworkTask:
@@ -278,7 +273,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         self._check_parameters()
         check_alone("partial_fit")
         first = not hasattr(self, "parameters_")
-        classes = getattr(self, "classes_", np.zeros(0))
+        classes = getattr(self, "classes_", None)
         earlier = None if first else (self._header(), classes, self._sensitive_plan)
         given = self._read_part(rows, earlier, **known)
         warn_of(given.notes, stacklevel=3)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fairmi._base import UserRows, measures_information, with_parameters
-from fairmi._data.fit_input import Earlier, FitInput, read_stream_input
+from fairmi._data.fit_input import FitInput
 from fairmi._data.labels import prior_offsets
 from fairmi._data.sensitive import check_certain
 from fairmi._debiased_base import DebiasedNetworks
@@ -283,15 +283,6 @@ default="demographic_parity"
                 f"teacher={self.teacher!r} is not read by {by}, which learns y; give "
                 'teacher="auto" or None.'
             )
-
-    def _read_part(
-        self,
-        rows: UserRows,
-        earlier: Earlier | None,
-        **known: object,
-    ) -> FitInput:
-        known = {"classes": None, **known}
-        return read_stream_input(self._row_options(), *rows, earlier=earlier, **known)
 
     def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes:
         return Classes(len(given.classes))

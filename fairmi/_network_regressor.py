@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
 from fairmi._base import RepresentationRegressor, UserRows, with_parameters
-from fairmi._data.fit_input import Earlier, FitInput, read_quantity_input
+from fairmi._data.fit_input import Earlier, FitInput
 from fairmi._data.saved_format import check_units
 from fairmi._debiased_base import DebiasedNetworks
 from fairmi._typing import GroupNames, SensitiveLike, TableLike
@@ -172,8 +172,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return Scaled(self._quantity(), **self.units_).predictions(scores)
 
     def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
-        before = None if earlier is None else (earlier[0], earlier[2])
-        given = read_quantity_input(self._row_options(), *rows, earlier=before, **known)
+        given = super()._read_part(rows, earlier, **known)
         self._check_y(given.codes, n_rows=earlier is None)
         return given
 

@@ -14,9 +14,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._base import UserRows, with_parameters
-from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_rows_without_y
+from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_told_back
-from fairmi._data.tables import Header
 from fairmi._debiased_base import DebiasedNetworks
 from fairmi._sklearn_compat import StrOptions
 from fairmi._typing import GroupNames, SensitiveLike, TableLike
@@ -133,6 +132,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     # No parameters here: without y there are no classes, and the mean of several Z is none.
     constraint: ClassVar[str] = "demographic_parity"  # type: ignore[misc]
     n_estimators: ClassVar[int] = 1  # type: ignore[misc]
+    _reads: ClassVar = "nothing"
     objective: str = "reconstruction"
 
     units_: dict[str, np.ndarray] = field(init=False)
@@ -288,26 +288,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
                 "give what it returns."
             )
         return checked
-
-    def _row_options(self) -> RowOptions:
-        parameters = self.get_params(deep=False) | {"constraint": self.constraint}
-        return RowOptions.of(
-            parameters, type(self).__name__, reads_probabilities=self._reads_probabilities
-        )
-
-    def _read_rows(self, rows: UserRows, earlier: Header | None = None) -> FitInput:
-        known = None if earlier is None else (earlier, None)
-        return self._without_y(rows, earlier=known)
-
-    def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
-        before = None if earlier is None else (earlier[0], earlier[2])
-        return self._without_y(rows, earlier=before, **known)
-
-    def _without_y(self, rows: UserRows, **known: Any) -> FitInput:
-        x, _, sensitive_features, sample_weight = rows
-        return read_rows_without_y(
-            self._row_options(), x, sensitive_features, sample_weight, **known
-        )
 
     def _table_encoder(self, given: FitInput) -> TableEncoder:
         return TableEncoder().fit(given.features, sample_weight=given.task_weights)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import partial
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -45,42 +44,42 @@ from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning
 class RowOptions:
     """What an estimator's parameters say of how the rows of a fit are read.
 
-    `name` is what messages call the estimator, `separate` whether each sensitive column is an
-    attribute with a λ of its own, `own_rows` whether an encoder of the user's reads rows of any
-    shape, and `reads_probabilities` whether groups may be known by probability alone. The other
-    fields are parameters of their names.
+    `name` is what messages call the estimator, `reads` what y is to it, `separate` whether each
+    sensitive column is an attribute with a λ of its own, `own_rows` whether an encoder of the
+    user's reads rows of any shape, and `reads_probabilities` whether groups may be known by
+    probability alone. The other fields are parameters of their names.
     """
 
     name: str
-    constraint: str
     sensitive_columns: Any
     drop_sensitive: bool
     missing_sensitive: str
+    constraint: str = "demographic_parity"
     sensitive_kinds: Any = None
     weighted: str = "both"
     class_weight: Any = None
+    reads: Literal["classes", "numbers", "nothing"] = "classes"
     separate: bool = False
     own_rows: bool = False
     reads_probabilities: bool = False
 
     @classmethod
-    def of(
-        cls, parameters: Mapping[str, Any], name: str, *, reads_probabilities: bool = False
-    ) -> Self:
-        """Return the options in an estimator's parameters."""
-        read = {"name", "separate", "own_rows", "reads_probabilities"}
-        own = [field.name for field in fields(cls) if field.name not in read]
+    def of(cls, parameters: Mapping[str, Any], name: str, **known: Any) -> Self:
+        """Return the options in an estimator's parameters, with others that are known."""
+        own = {
+            field.name: parameters[field.name] for field in fields(cls) if field.name in parameters
+        }
         return cls(
             name=name,
             separate=isinstance(parameters.get("lam"), dict),
             own_rows=parameters.get("encoder") is not None,
-            reads_probabilities=reads_probabilities,
-            **{field: parameters[field] for field in own if field in parameters},
+            **own,
+            **known,
         )
 
 
-Earlier = tuple[Header, np.ndarray, SensitivePlan]
-"""Columns, classes and plan of the rows as which later ones are read."""
+Earlier = tuple[Header, np.ndarray | None, SensitivePlan | None]
+"""Columns, classes if any, and plan if it stays, of the rows as which later ones are read."""
 
 
 @dataclass(frozen=True)
@@ -114,151 +113,28 @@ def read_fit_input(
     sensitive_features: object,
     sample_weight: object,
     *,
-    earlier: tuple[Header, np.ndarray] | None = None,
+    earlier: Earlier | None = None,
+    in_parts: bool = False,
+    classes: object = None,
+    sensitive_values: object = None,
 ) -> FitInput:
-    """Read and check what a user gave to `fit`.
+    """Read and check what a user gave to `fit` or `partial_fit`.
 
     Parameters
     ----------
     options : RowOptions
     X, y, sensitive_features, sample_weight
         As `fit` takes them.
-    earlier : (Header, ndarray) or None
-        Columns and classes of the fit that this one goes on from, if it does.
+    earlier : Earlier or None
+        Of the fit that this one goes on from, or of the first part of a stream, if it is neither.
+    in_parts : bool
+        Whether the rows are a part of a stream. The first needs all `classes`, and may name all
+        groups, `sensitive_values`.
     """
-    header, known = (None, None) if earlier is None else earlier
-
-    def classes_of(labels: np.ndarray) -> np.ndarray:
-        classes = np.unique(labels)
-        check_classes(classes, options.constraint, known)
-        return classes
-
-    given = (X, y, sensitive_features, sample_weight)
-    return _read(options, *given, classes_of=classes_of, header=header)
-
-
-def read_quantity_input(
-    options: RowOptions,
-    X: object,
-    y: object,
-    sensitive_features: object,
-    sample_weight: object,
-    *,
-    earlier: tuple[Header, SensitivePlan | None] | None = None,
-    sensitive_values: object = None,
-) -> FitInput:
-    """Read and check what a user gave to `fit` or `partial_fit` of a regressor.
-
-    `earlier` are the columns of the fit that this one goes on from, and its plan where this is a
-    later part of a stream. `sensitive_values` are all groups. Raises as `read_fit_input` does.
-    """
-    header, plan = (None, None) if earlier is None else earlier
-    if plan is not None and sensitive_values is not None:
-        plan.check_same_groups(sensitive_values)
-    return _read(
-        options,
-        *(X, y, sensitive_features, sample_weight),
-        classes_of=lambda labels: np.zeros(0),
-        header=header,
-        plan=plan,
-        groups=sensitive_values,
-        check_y=partial(check_numbers, may_be_constant=plan is not None),
-    )
-
-
-def read_rows_without_y(
-    options: RowOptions,
-    X: object,
-    sensitive_features: object,
-    sample_weight: object,
-    *,
-    earlier: tuple[Header, SensitivePlan | None] | None = None,
-    sensitive_values: object = None,
-) -> FitInput:
-    """Read and check what a user gave to `fit` or `partial_fit` of a transformer: `codes` are 0.
-
-    The other arguments, and what is raised, as `read_quantity_input` has them.
-    """
-    header, plan = (None, None) if earlier is None else earlier
-    if plan is not None and sensitive_values is not None:
-        plan.check_same_groups(sensitive_values)
-
-    def no_y(name: str, table: Table, y: object) -> np.ndarray:
-        n_rows = int(table.shape[0])
-        if n_rows < 2 and plan is None:
-            raise ValueError(f"X has n_samples={n_rows}; {name} needs two rows at least.")
-        return np.zeros(n_rows)
-
-    return _read(
-        options,
-        *(X, None, sensitive_features, sample_weight),
-        classes_of=lambda labels: np.zeros(0),
-        header=header,
-        plan=plan,
-        groups=sensitive_values,
-        check_y=no_y,
-    )
-
-
-def read_stream_input(
-    options: RowOptions,
-    X: object,
-    y: object,
-    sensitive_features: object,
-    sample_weight: object,
-    *,
-    classes: object,
-    earlier: Earlier | None,
-    sensitive_values: object = None,
-) -> FitInput:
-    """Read and check what a user gave to `partial_fit`.
-
-    `earlier` are columns, classes and plan of the first call; None in that call, which needs
-    `classes`. `sensitive_values` are all groups. Raises as `read_fit_input` does.
-    """
-    header, before, plan = (None, None, None) if earlier is None else earlier
-
-    def classes_of(labels: np.ndarray) -> np.ndarray:
-        if isinstance(options.class_weight, str):
-            raise ValueError(
-                f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
-                "give a dict of weights, one for each class."
-            )
-        known = check_stream_classes(classes, labels, before)
-        if plan is None:
-            check_classes(known, options.constraint, None)
-        elif sensitive_values is not None:
-            plan.check_same_groups(sensitive_values)
-        return known
-
-    given = (X, y, sensitive_features, sample_weight)
-    return _read(
-        options, *given, classes_of=classes_of, header=header, plan=plan, groups=sensitive_values
-    )
-
-
-def _read(
-    options: RowOptions,
-    X: object,
-    y: object,
-    sensitive_features: object,
-    sample_weight: object,
-    *,
-    classes_of: Callable[[np.ndarray], np.ndarray],
-    header: Header | None = None,
-    plan: SensitivePlan | None = None,
-    groups: object = None,
-    check_y: Callable[[str, Any, Any], np.ndarray] = check_labels,
-) -> FitInput:
-    """Return the checked rows of a fit.
-
-    `classes_of` returns the classes of labels, checked. `header` has the columns that X must have,
-    None where it may be any; `plan` says how sensitive features are read, None where it is to be
-    learned, of these `groups`, if they are named.
-    """
+    header, known, plan = earlier or (None, None, None)
     check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
     table, new_header = _checked_features(options, X, header)
-    labels = check_y(options.name, table, y)
+    labels = _read_y(options, table, y, first=plan is None)
     weights = check_weights(sample_weight, table)
     kept, frame, argument = _split_off_sensitive(options, table, new_header, sensitive_features)
     features = table if len(kept) == table.shape[1] else take_columns(table, kept)
@@ -271,10 +147,12 @@ def _read(
     if len(rows) < len(labels):
         features, frame = safe_indexing(features, rows), frame.iloc[rows].reset_index(drop=True)
         labels, task, penalty = labels[rows], task[rows], penalty[rows]
-    classes = classes_of(labels)
-    codes = np.searchsorted(classes, labels) if len(classes) else labels
+    codes, all_classes = labels, np.zeros(0)
+    if options.reads == "classes":
+        all_classes = _classes_of(options, labels, known, classes, in_parts=in_parts)
+        codes = np.searchsorted(all_classes, labels)
     if options.class_weight is not None:
-        task = task * class_weights(options.class_weight, classes, codes, task)[codes]
+        task = task * class_weights(options.class_weight, all_classes, codes, task)[codes]
     hides = False
     if plan is None:
         _check_kinds(options)
@@ -285,15 +163,17 @@ def _read(
             argument=argument,
             kinds=options.sensitive_kinds,
             separate=options.separate,
-            values=groups,
+            values=sensitive_values,
         )
         notes += of_plan
         # Groups that a plan of these rows doesn't know are those of one row.
         hides = any(kind is SmallGroupWarning for kind, _ in of_plan)
+    elif sensitive_values is not None:
+        plan.check_same_groups(sensitive_values)
     return FitInput(
         features=features,
         codes=codes,
-        classes=classes,
+        classes=all_classes,
         task_weights=task,
         penalty_weights=penalty,
         members=plan.rows(frame, n_rows=len(labels), argument=argument, hides=hides),
@@ -303,6 +183,42 @@ def _read(
         kept=kept,
         notes=notes,
     )
+
+
+def _read_y(options: RowOptions, table: Table, y: object, *, first: bool) -> np.ndarray:
+    """Return y as labels or numbers, (n_rows,), zeros where it is not read."""
+    if options.reads == "classes":
+        return check_labels(options.name, table, y)
+    if options.reads == "numbers":
+        return check_numbers(options.name, table, y, may_be_constant=not first)
+    n_rows = int(table.shape[0])
+    if n_rows < 2 and first:
+        raise ValueError(f"X has n_samples={n_rows}; {options.name} needs two rows at least.")
+    return np.zeros(n_rows)
+
+
+def _classes_of(
+    options: RowOptions,
+    labels: np.ndarray,
+    known: np.ndarray | None,
+    named: object,
+    *,
+    in_parts: bool,
+) -> np.ndarray:
+    """Return the classes of labels, or of the stream that they are a part of."""
+    if not in_parts:
+        classes = np.unique(labels)
+        check_classes(classes, options.constraint, known)
+        return classes
+    if isinstance(options.class_weight, str):
+        raise ValueError(
+            f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
+            "give a dict of weights, one for each class."
+        )
+    classes = check_stream_classes(named, labels, known)
+    if known is None:
+        check_classes(classes, options.constraint, None)
+    return classes
 
 
 def _checked_features(

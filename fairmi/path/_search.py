@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._boosting_regressor import MIBoostingRegressor
-from fairmi._data.fit_input import read_fit_input, read_quantity_input
+from fairmi._data.fit_input import read_fit_input
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import check_certain
 from fairmi._data.values import n_rows
@@ -373,8 +373,8 @@ class BoundedSearch(
         last = last_step(estimator)
         if last is not estimator and len(estimator) > 1:
             X = clone(estimator[:-1]).fit_transform(X, y)
-        read = read_quantity_input if is_regressor(self) else read_fit_input
-        given = read(last._row_options(), X, y, sensitive_features, sample_weight)
+        rows = (X, y, sensitive_features, sample_weight)
+        given = read_fit_input(last._row_options(), *rows)
         attribute = given.members[0]
         if not attribute.n_groups:
             raise SensitiveFeaturesError(
