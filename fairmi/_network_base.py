@@ -277,7 +277,7 @@ class NetworkEstimator(RepresentationEstimator):
         """
         networks = self._networks()
         x, features = batch.dense.cpu().numpy(), self._features()
-        z = networks.represent(x if features is None else features(x))
+        z = networks.represent(x if features is None else features(x), x)
         notes = self._trivial(networks.mean_scores(z), batch, n_steps, lams)
         if self.constraint != "demographic_parity" or not claims:
             return notes

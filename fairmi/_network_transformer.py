@@ -80,8 +80,16 @@ group_weight, weighted
     n_levels : int, None or "auto", default="auto"
         Values that each unit can take; "auto" gives 9. None opens the channel: then Z may tell
         what no critic of the training saw.
-    n_critic_steps, max_iter, batch_size, learning_rate, weight_decay, dropout, warm_start, \
-callbacks, device, verbose, random_state
+    dither : bool, default=True
+        Whether units are moved by up to half a step before they are rounded, by noise that a row's
+        own values set: a row has the same Z always, and one that differs in anything another. So Z
+        tells no more than in training, where the noise is drawn; rounding alone shows where values
+        that many rows share have landed.
+    n_critic_steps : int, default=10
+        Steps of the critic on each batch. It reads Z and which level each unit has; of few steps
+        it is behind, and Z tells more than it claims.
+    max_iter, batch_size, learning_rate, weight_decay, dropout, warm_start, callbacks, device, \
+verbose, random_state
         As in `MIDebiasedClassifier`.
 
     Attributes
@@ -127,13 +135,15 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         name: allowed
         for name, allowed in DebiasedNetworks._parameter_constraints.items()
         if name != "n_estimators"
-    } | {"objective": [StrOptions({"reconstruction", "contrastive"})]}
+    } | {"objective": [StrOptions({"reconstruction", "contrastive"})], "dither": ["boolean"]}
 
     # No parameters here: without y there are no classes, and the mean of several Z is none.
     constraint: ClassVar[str] = "demographic_parity"  # type: ignore[misc]
     n_estimators: ClassVar[int] = 1  # type: ignore[misc]
     _reads: ClassVar = "nothing"
     objective: str = "reconstruction"
+    n_critic_steps: int = 10
+    dither: bool = True
 
     units_: dict[str, np.ndarray] = field(init=False)
 
@@ -295,7 +305,9 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Nothing:
         conditioned = self.objective == "reconstruction"
         widths = [m.n_groups if m.values is None else m.values.shape[1] for m in rows.members]
-        task = told_back(rows, self.objective, sum(widths) if conditioned else 0)
+        task = told_back(
+            rows, self.objective, dither=self.dither, n_conditions=sum(widths) * conditioned
+        )
         if not goes_on:
             return task
         return replace(task, centre=self.units_["centre"], scale=self.units_["scale"])
@@ -349,10 +361,10 @@ def _refuse_y(y: object) -> None:
         )
 
 
-def told_back(rows: EncodedRows, objective: str, n_conditions: int) -> Nothing:
+def told_back(rows: EncodedRows, objective: str, *, dither: bool, n_conditions: int) -> Nothing:
     """Return what Z is to tell back of encoded rows, in units that these set."""
     if rows.layout is None:
-        return _values_told_back(rows, objective, n_conditions)
+        return _values_told_back(rows, objective, dither, n_conditions)
     layout = rows.layout
     ramps, of_column = _ramps(layout)
     told = np.unique(of_column)
@@ -370,6 +382,7 @@ def told_back(rows: EncodedRows, objective: str, n_conditions: int) -> Nothing:
         numbers[mine, k] = 1 / (len(mine) * scale[k])
     return Nothing(
         objective,
+        dither,
         n_conditions,
         centre,
         scale,
@@ -381,7 +394,9 @@ def told_back(rows: EncodedRows, objective: str, n_conditions: int) -> Nothing:
     )
 
 
-def _values_told_back(rows: EncodedRows, objective: str, n_conditions: int) -> Nothing:
+def _values_told_back(
+    rows: EncodedRows, objective: str, dither: bool, n_conditions: int
+) -> Nothing:
     """Return the same of rows whose values are told back as they are, in one unit for all."""
     from fairmi.networks.own_encoder import as_input
     from fairmi.networks.rows import first_rows
@@ -390,7 +405,8 @@ def _values_told_back(rows: EncodedRows, objective: str, n_conditions: int) -> N
     centre, spread = values.mean(0), np.sqrt(values.var(0).mean()) or 1.0
     is_table = not hasattr(rows.x, "rows")
     source = np.arange(len(centre) if is_table else 0)
-    return Nothing(objective, n_conditions, centre, np.full(len(centre), spread), source=source)
+    scale = np.full(len(centre), spread)
+    return Nothing(objective, dither, n_conditions, centre, scale, source=source)
 
 
 def _ramps(layout: Layout) -> tuple[np.ndarray, np.ndarray]:

@@ -400,6 +400,8 @@ class Nothing:
     Attributes
     ----------
     objective : {"reconstruction", "contrastive"}
+    dither : bool
+        Whether noise moves units before they are rounded, at inference too.
     n_conditions : int
         Columns of the sensitive features, which the decoder is given beside Z.
     centre, scale : ndarray of shape (N,)
@@ -417,6 +419,7 @@ class Nothing:
     """
 
     objective: str
+    dither: bool
     n_conditions: int
     centre: np.ndarray
     scale: np.ndarray

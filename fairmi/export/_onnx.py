@@ -101,6 +101,11 @@ def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
         _add_label(graph, fitted.classes_, scores)
         graph.output("scores", scores, len(fitted.classes_))
     elif not hasattr(fitted, "predict"):
+        if fitted.architecture_["dither"]:
+            raise ValueError(
+                "to_onnx can't export the noise of rows that dither=True adds; fit with "
+                "dither=False."
+            )
         z = graph.op("Squeeze", add_encoder(graph, fitted, inputs), [0])
         graph.output("representation", z, "n_components")
     else:

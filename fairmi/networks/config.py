@@ -95,6 +95,7 @@ class NetworkConfig:
         if isinstance(self.task, Nothing):
             architecture["head_layer_sizes"] = self.hidden_layer_sizes or _DECODER
             architecture["n_conditions"] = self.task.n_conditions
+            architecture["dither"] = self.task.dither and self.n_levels is not None
         # An open Z is bounded: units of any size run away from their critic.
         return architecture | ({} if self.n_levels is not None else {"squashed": True})
 

@@ -10,6 +10,9 @@ import numpy as np
 from fairmi._data.tables import ArrayRows, Table, blocks_of
 from fairmi.core.channel import Channel
 from fairmi.preprocessing import TableEncoder
+from fairmi.preprocessing.encoded_rows import hash_rows
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 Layer = tuple[np.ndarray, np.ndarray]
 """Weight (M, n_in, n_out) and bias (M, 1, n_out) of M models, float64."""
@@ -36,6 +39,7 @@ class NumpyNetworks:
         self.encoder, self.head = (_layers(of, parameters) for of in ("encoder", "head"))
         self.n_levels: int | None = architecture["n_levels"]
         self.squashed = self.n_levels is not None or bool(architecture.get("squashed"))
+        self.dither = bool(architecture.get("dither"))
 
     @property
     def n_models(self) -> int:
@@ -47,10 +51,15 @@ class NumpyNetworks:
         """Numbers of the widest layer of a row."""
         return max(max(weight.shape[1:]) for weight, _ in self.encoder)
 
-    def represent(self, x: np.ndarray) -> np.ndarray:
-        """Return Z, (M, B, D), of rows x (B, P)."""
+    def represent(self, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return Z, (M, B, D), of rows x (B, P), or of features x of `rows` (B, ...)."""
+        noise = None
+        if self.dither:
+            n_units = self.encoder[-1][0].shape[2]
+            noise = noise_of_rows(x if rows is None else rows.reshape(len(rows), -1), n_units)
         x = x.astype(np.float64)
-        return np.stack([self._channel(self._encoded(x, model)) for model in range(self.n_models)])
+        models = range(self.n_models)
+        return np.stack([self._channel(self._encoded(x, model), noise) for model in models])
 
     def mean_scores(self, z: np.ndarray) -> np.ndarray:
         """Return the mean over the models, (B, K), of the scores of their Z (M, B, D).
@@ -65,13 +74,13 @@ class NumpyNetworks:
             scores = np.maximum(scores, 0) @ weight + bias
         return scores.mean(axis=0)
 
-    def representation(self, x: np.ndarray) -> np.ndarray:
-        """Return Z of rows x (B, P): of one network (B, D); of several, their mean scores (B, K).
+    def representation(self, x: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return Z of rows as `represent`: of one network (B, D); of several, mean scores (B, K).
 
         Networks trained side by side do not know of each other: units of all of them together
         tell of C what none of them tells alone, and more than the mean of their scores does.
         """
-        z = self.represent(x)
+        z = self.represent(x, rows)
         return z[0] if len(z) == 1 else self.mean_scores(z)
 
     def scores_of(self, z: np.ndarray) -> np.ndarray:
@@ -86,11 +95,29 @@ class NumpyNetworks:
             x += bias[model]
         return x
 
-    def _channel(self, h: np.ndarray) -> np.ndarray:
+    def _channel(self, h: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
         if not self.squashed:
             return np.maximum(h, 0, out=h)
         channel = Channel(self.n_levels, scale=1.0)
-        return channel.round(channel.squash(h))
+        z = channel.squash(h)
+        if noise is not None and self.n_levels is not None:
+            z = np.clip(z + noise / channel.steps_per_unit, -1, 1)
+        return channel.round(z)
+
+
+def noise_of_rows(rows: np.ndarray, n_units: int) -> np.ndarray:
+    """Return uniform noise from -1/2 to 1/2, (B, n_units), that only a row's values (B, P) set.
+
+    Equal rows have equal noise, whatever rows are beside them; any other row has another.
+    """
+    first = hash_rows(rows, np.zeros((len(rows), 0)), 2)
+    with np.errstate(over="ignore"):
+        # The mixing of SplitMix64: Steele, Lea and Flood, doi 10.1145/2714064.2660195.
+        mixed = first[:, None] + np.arange(1, n_units + 1, dtype=np.uint64) * _GOLDEN
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)) / 2.0**53 - 0.5
 
 
 def _layers(part: str, parameters: Mapping[str, np.ndarray]) -> list[Layer]:
@@ -119,7 +146,7 @@ def represent(
     for start in range(0, x.shape[0], size):
         part = encoder.expand(x[start : start + size])
         part = part.toarray() if hasattr(part, "toarray") else part
-        parts.append(networks.representation(part if features is None else features(part)))
+        parts.append(networks.representation(part if features is None else features(part), part))
     return np.concatenate(parts)
 
 
@@ -129,4 +156,4 @@ def represent_items(
     """Return Z, (n_rows, n_columns) float64, of rows of any shape, some of them at a time."""
     assert features is not None
     blocks = blocks_of(rows, _ITEMS_AT_ONCE)
-    return np.concatenate([networks.representation(features(block)) for block in blocks])
+    return np.concatenate([networks.representation(features(block), block) for block in blocks])

@@ -112,8 +112,10 @@ class Networks(nn.Module):
         squashed: bool = False,
         head_layer_sizes: Sequence[int] = (),
         n_conditions: int = 0,
+        dither: bool = False,
     ) -> None:
         super().__init__()
+        self.dither = dither
         self.n_inputs, self.n_components = n_inputs, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
@@ -197,7 +199,7 @@ class Networks(nn.Module):
 
     def represent(self, x: Tensor) -> Tensor:
         """Return Z as at inference, (M, B, D)."""
-        return self.channel(self.bounded(x))
+        return self.channel(self.bounded(x), 1.0 if self.dither else 0.0)
 
     def arrays(self, models: slice) -> dict[str, np.ndarray]:
         """Return the parameters of some models, to save them."""

@@ -30,16 +30,19 @@ class PenaltyTerm:
         n_repeats: int,
         n_components: int,
         reducer: Reducer,
+        by_level: bool = False,
     ) -> None:
         self.penalty, self.reducer = penalty, reducer
         self.channel, self.generator = channel, generator
-        self.critic = _critics(penalty, n_models, n_repeats, n_components, sensitive, generator)
+        n_levels = channel.n_levels
+        reads_levels = getattr(penalty, "reads_levels", False) and n_levels is not None
+        self.by_level = by_level and reads_levels
+        n_seen = n_components * (1 + (n_levels or 0) * self.by_level)
+        self.critic = _critics(penalty, n_models, n_repeats, n_seen, sensitive, generator)
         self.n_models = n_models
         self.trained = [p for p in self.critic.parameters() if p.requires_grad]
         self.table, self.level_critic = None, None
-        n_levels = channel.n_levels
-        reads_levels = getattr(penalty, "reads_levels", False)
-        if reads_levels and sensitive.log_prior is not None and n_levels is not None:
+        if reads_levels and n_levels and sensitive.log_prior is not None and not by_level:
             self.table = LevelTable(n_models, n_components, n_levels, sensitive)
             if n_components == 1 and type(self.critic) is StackedMLP:
                 self.level_critic = LevelCritic(self.critic, n_levels, sensitive)
@@ -66,7 +69,7 @@ class PenaltyTerm:
             self.level_critic.train(self.optimizer, self.counts[:, 0], n_steps)
             return
         for _ in range(n_steps):
-            z = self.channel(self.bounded, self.width)
+            z = self._seen(self.channel(self.bounded, self.width))
             loss = self.penalty.critic_loss(self.critic, z, self.sensitive, self.generator)
             self.optimizer.zero_grad()
             self._checked(loss, "critic_loss").sum().backward()
@@ -85,7 +88,7 @@ class PenaltyTerm:
                 z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive)
             )
         else:
-            value = self._value_alone(z, sensitive)
+            value = self._value_alone(self._seen(z), sensitive)
         if self.table is None:
             return value
         if table_share:
@@ -95,6 +98,21 @@ class PenaltyTerm:
             value = value.lerp(of_table, table_share)
         self.table.update(self.counts, self.n_rows * self.reducer.n_shards, table_rows)
         return value
+
+    def _seen(self, z: Tensor) -> Tensor:
+        """Return Z (M, B, D) as a critic reads it: beside it which level each unit has.
+
+        So that what any one level tells is a weight of the critic's own, as it is a cell of a
+        table. The derivative in Z is half the way from the level below to that above.
+        """
+        if not self.by_level:
+            return z
+        at = nn.functional.one_hot(self.channel.level(z), self.channel.n_levels or 0).to(z.dtype)
+        above, below = at.roll(1, -1), at.roll(-1, -1)
+        above[..., 0], above[..., -1] = 0, above[..., -1] + at[..., -1]
+        below[..., -1], below[..., 0] = 0, below[..., 0] + at[..., 0]
+        moved = (z - z.detach())[..., None] * self.channel.steps_per_unit
+        return torch.cat([z, (at + moved * (above - below) / 2).flatten(2)], dim=2)
 
     def sees(self, z: Tensor, sensitive: SensitiveBatch, model: int) -> bool:
         """Whether the penalty of a model is larger at Z (M, B, D) than at shuffled rows of it.
@@ -110,7 +128,7 @@ class PenaltyTerm:
         return True
 
     def _at_inference(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
-        value = self._value_in_parts(z, sensitive)
+        value = self._value_in_parts(self._seen(z), sensitive)
         if self.table is not None and self.table.n_batches:
             # Counts of training rows, read on rows that they do not hold.
             z = sensitive.of_members(z)

@@ -102,6 +102,7 @@ class Trainer:
                 n_repeats=config.n_repeats,
                 n_components=config.n_components,
                 reducer=self.reducer,
+                by_level=self.networks.dither,
             )
             for attribute in rows.sensitive
         ]
@@ -140,14 +141,15 @@ class Trainer:
     def step(self, batch: TrainingRows) -> Tensor:
         """Train the critics, then encoder and head on a batch; return losses (2, M)."""
         config, schedule = self.config, self._schedule()
+        width = 1.0 if self.networks.dither else schedule.noise_width
         self.step_count += 1
         bounded = self.networks.bounded(batch.dense)
         rate = _CRITIC_LEARNING_RATE * max(schedule.learning_rate, 0.1)
         for term, sensitive in zip(self.terms, batch.sensitive, strict=True):
-            term.observe(bounded, sensitive, schedule.noise_width)
+            term.observe(bounded, sensitive, width)
             term.train_critic(config.n_critic_steps, rate)
-        z = self.networks.channel(bounded, schedule.noise_width)
-        task = self._task_loss(z, batch, schedule.noise_width)
+        z = self.networks.channel(bounded, width)
+        task = self._task_loss(z, batch, width)
         values = [
             factor * term.value(z, schedule.table, schedule.table_rows)
             for factor, term in zip(config.factors, self.terms, strict=True)

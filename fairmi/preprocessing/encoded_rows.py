@@ -79,7 +79,7 @@ def merge_rows(
         Rows whose weights are all 0 are left out.
     """
     # Two independent 64-bit hashes: different rows agree in both with a chance below 1e-18.
-    first, second = (_hash(x, rest, seed) for seed in (0, 1))
+    first, second = (hash_rows(x, rest, seed) for seed in (0, 1))
     order = np.lexsort((second, first))
     order = order[weights.reshape(len(weights), -1)[order].any(axis=1)]
     new = np.ones(len(order), dtype=bool)
@@ -88,7 +88,8 @@ def merge_rows(
     return order[starts], np.add.reduceat(weights[order], starts, axis=0)
 
 
-def _hash(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
+def hash_rows(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
+    """Return 64 bits for each row, (n_rows,) uint64, of what `merge_rows` tells rows apart by."""
     random = np.random.default_rng(seed)
     keys = _odd(random, x.shape[1])
     with np.errstate(over="ignore"):
