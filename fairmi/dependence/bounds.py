@@ -10,9 +10,19 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence.counts import exact_bound
-from fairmi.dependence.densities import conditional_critic, log_ratios, marginal_log_ratios
 from fairmi.dependence.layers import PairCritic, SmoothMLP, StackedMLP
-from fairmi.dependence.pairs import Scores, difference, joint_mean, log_means, mean, means, score
+from fairmi.dependence.pairs import (
+    ConditionalNormal,
+    Scores,
+    difference,
+    joint_mean,
+    log_means,
+    log_ratios,
+    marginal_log_ratios,
+    mean,
+    means,
+    score,
+)
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
@@ -37,15 +47,18 @@ class CriticBound(Penalty):
     ) -> nn.Module:
         """Return M untrained critics for Z of `n_components` units."""
         n_strata = sensitive.n_strata if sensitive.n_strata > 1 else 0
-        hidden = tuple(self.hidden_layer_sizes)
-        if self.models_c:
-            return conditional_critic(n_models, n_components, sensitive, hidden, generator)
+        n_in, hidden = n_components + n_strata, tuple(self.hidden_layer_sizes)
         if sensitive.log_prior is not None:
-            sizes = (n_components + n_strata, *hidden, sensitive.log_prior.shape[-1])
-            return SmoothMLP(n_models, sizes, generator)
-        assert sensitive.values is not None
-        n_c = sensitive.values.shape[-1] + n_strata
-        return PairCritic(n_models, n_components + n_strata, n_c, hidden, generator)
+            return SmoothMLP(n_models, (n_in, *hidden, sensitive.n_columns), generator)
+        if self.models_c:
+            return ConditionalNormal(n_models, n_in, sensitive, hidden, generator)
+        return PairCritic(n_models, n_in, sensitive.n_columns + n_strata, hidden, generator)
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the Donsker-Varadhan bound in nats for each model, (M,), at Z (M, B, D)."""
+        return difference(score(critic, z, sensitive, generator))
 
 
 class DonskerVaradhan(CriticBound):
@@ -79,30 +92,22 @@ class DonskerVaradhan(CriticBound):
     ) -> nn.Module:
         """Return M untrained critics for Z of `n_components` units."""
         n_in = n_components + (sensitive.n_strata if sensitive.n_strata > 1 else 0)
-        n_out = 1
-        if sensitive.log_prior is not None:
-            n_out = sensitive.log_prior.shape[-1]
-        elif sensitive.values is not None:
-            n_in += sensitive.values.shape[1]
-        sizes = (n_in, *self.hidden_layer_sizes, n_out)
+        sizes = (n_in, *self.hidden_layer_sizes, sensitive.n_columns)
+        if sensitive.log_prior is None:
+            sizes = (n_in + sensitive.n_columns, *self.hidden_layer_sizes, 1)
         return StackedMLP(n_models, sizes, generator, negative_slope=0.01)
 
     def value(
         self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        if sensitive.groups is None or sensitive.groups.dim() > 1 or sensitive.log_prior is None:
-            return value_of_scores(score(critic, z, sensitive, generator))
+        if sensitive.groups is None or sensitive.log_prior is None:
+            return super().value(critic, z, sensitive, generator)
         scores = critic(sensitive.with_stratum(z))
         weights = sensitive.weights
         return exact_bound(
             scores, sensitive.groups, sensitive.log_prior, sensitive.strata, weights
         )
-
-
-def value_of_scores(scores: Scores) -> Tensor:
-    """Return the bound in nats for each model, (M,)."""
-    return difference(scores)
 
 
 def sampled_bound(
@@ -172,17 +177,11 @@ class MINE(CriticBound):
         """
         scores = score(critic, z, sensitive, generator)
         if not torch.is_grad_enabled():
-            return -value_of_scores(scores)
+            return -difference(scores)
         log_mean, shares = log_means(scores)
         log_average = _moved(critic, log_mean.detach(), shares > 0)
         tangent = torch.exp(log_mean - log_average) + log_average - 1
         return (shares * tangent).sum(1) - joint_mean(scores)
-
-    def value(
-        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
-    ) -> Tensor:
-        """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
-        return value_of_scores(score(critic, z, sensitive, generator))
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
@@ -327,9 +326,7 @@ class SMILE(CriticBound):
     ) -> Tensor:
         """Return the estimate in nats for each model, (M,), at Z (M, B, D) of a batch."""
         scores = score(critic, z, sensitive, generator)
-        return value_of_scores(
-            replace(scores, marginal=scores.marginal.clamp(-self.clip, self.clip))
-        )
+        return difference(replace(scores, marginal=scores.marginal.clamp(-self.clip, self.clip)))
 
 
 class CLUB(CriticBound):

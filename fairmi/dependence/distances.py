@@ -9,12 +9,36 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence.layers import StackedMLP
-from fairmi.dependence.pairs import centred, row_shares, stratum_means, stratum_shares
+from fairmi.dependence.pairs import centred, row_shares, stratum_means, stratum_shares, tiny
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
-class HSIC(Penalty):
+class KernelPenalty(Penalty):
+    """A measure of two kernels of the pairs of a batch, one of Z and one of C."""
+
+    is_information = False
+    max_rows = 1024
+
+    def __init__(self, bandwidth: float = 0.5) -> None:
+        self.bandwidth = bandwidth
+
+    def value(
+        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    ) -> Tensor:
+        """Return the measure for each model, (M,), at Z (M, B, D) of a batch."""
+        weights = sensitive.weights.to(z.dtype)
+        of_z = gaussian_kernel(z, weights, self.bandwidth)
+        of_c = kernel_of_c(sensitive, weights, self.bandwidth)
+        return self._measure(of_z, of_c, sensitive, weights)
+
+    def _measure(
+        self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch, weights: Tensor
+    ) -> Tensor:
+        raise NotImplementedError
+
+
+class HSIC(KernelPenalty):
     """HSIC(Z, C) / sqrt(HSIC(Z, Z) HSIC(C, C)), between 0 and 1, by Gaussian kernels.
 
     Source: Gretton et al., *Measuring Statistical Dependence with Hilbert-Schmidt Norms*,
@@ -36,26 +60,16 @@ class HSIC(Penalty):
     0.5
     """
 
-    is_information = False
-    max_rows = 1024
-
-    def __init__(self, bandwidth: float = 0.5) -> None:
-        self.bandwidth = bandwidth
-
-    def value(
-        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    def _measure(
+        self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch, weights: Tensor
     ) -> Tensor:
-        """Return the normalised HSIC for each model, (M,), at Z (M, B, D) of a batch."""
-        member = sensitive.membership(z.dtype)
-        weights = sensitive.weights.to(z.dtype)
-        of_z = gaussian_kernel(z, weights, self.bandwidth)
-        of_c = kernel_of_c(sensitive, weights, self.bandwidth)
+        member = sensitive.membership(of_z.dtype)
         both = hsic(of_z, of_c, weights, member)
         alone = hsic(of_z, of_z, weights, member) * hsic(of_c, of_c, weights, member)
-        return both / torch.sqrt(alone + torch.finfo(z.dtype).eps)
+        return both / torch.sqrt(alone + torch.finfo(of_z.dtype).eps)
 
 
-class MMD(Penalty):
+class MMD(KernelPenalty):
     """The kernel two-sample distance of groups: its share of all that Z varies, between 0 and 1.
 
     The mean over groups, by their shares, of MMD^2(P(Z | c), P(Z)) with a Gaussian kernel k, which
@@ -80,30 +94,19 @@ class MMD(Penalty):
     0.5
     """
 
-    is_information = False
-    max_rows = 1024
-
-    def __init__(self, bandwidth: float = 0.5) -> None:
-        self.bandwidth = bandwidth
-
-    def value(
-        self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
+    def _measure(
+        self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch, weights: Tensor
     ) -> Tensor:
-        """Return the squared distance for each model, (M,), at Z (M, B, D) of a batch."""
-        member = sensitive.membership(z.dtype)
-        weights = sensitive.weights.to(z.dtype)
-        of_c = kernel_of_c(sensitive, weights, self.bandwidth)
+        member, dtype = sensitive.membership(of_z.dtype), of_z.dtype
         if sensitive.groups is not None:
             # HSIC whose kernel of C is 1 / share of the group is the mean distance of groups.
-            columns = sensitive.columns(z.dtype)
+            columns = sensitive.columns(dtype)
             of_rows = columns.expand(len(weights), -1, -1)
             shares = stratum_means(of_rows, row_shares(weights, member), member)
-            smallest = torch.finfo(z.dtype).tiny
-            of_c = (columns / shares[:, sensitive.strata].clamp_min(smallest)) @ columns.T
-        of_z = gaussian_kernel(z, weights, self.bandwidth)
-        parts = row_shares(weights, torch.ones_like(member[:, :1])).expand(z.shape[:2])
+            of_c = of_c / (shares[:, sensitive.strata] @ columns.T).clamp_min(tiny(weights))
+        parts = row_shares(weights, torch.ones_like(member[:, :1])).expand(of_z.shape[:2])
         varies = 1 - torch.einsum("mij,mi,mj->m", of_z, parts, parts)
-        return hsic(of_z, of_c, weights, member) / (varies + torch.finfo(z.dtype).eps)
+        return hsic(of_z, of_c, weights, member) / (varies + torch.finfo(dtype).eps)
 
 
 def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
@@ -112,7 +115,7 @@ def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
     `bandwidth` is b as a share of the root mean square of d, whose rows weigh (M or 1, B).
     """
     squares = (rows[:, :, None] - rows[:, None]).square().sum(3)
-    total = weights.sum(1).square().clamp_min(torch.finfo(weights.dtype).tiny)
+    total = weights.sum(1).square().clamp_min(tiny(weights))
     mean = ((squares * weights[:, None]).sum(2) * weights).sum(1) / total
     scale = mean.clamp_min(torch.finfo(rows.dtype).eps)[:, None, None]
     return torch.exp(-squares / (2 * bandwidth**2 * scale))
@@ -147,7 +150,7 @@ def hsic(first: Tensor, second: Tensor, weights: Tensor, member: Tensor) -> Tens
     rows = (to * second).sum(2)
     means = (to * rows[:, None]).sum(2)
     middled = second - rows[:, None] - rows[:, :, None] + means[:, None]
-    of_all = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+    of_all = weights / weights.sum(1, keepdim=True).clamp_min(tiny(weights))
     return ((first * middled * to).sum(2) * of_all).sum(1)
 
 
@@ -508,10 +511,9 @@ def pair_bound(scores: Tensor, alike: Tensor, weights: Tensor, member: Tensor) -
     pairs = weights[:, :, None] * (member @ member.T)
     losses = nn.functional.softplus(torch.stack([-scores, scores]))
     shares = torch.stack([pairs * alike, pairs * (1 - alike)])
-    tiny = torch.finfo(scores.dtype).tiny
     totals = shares.sum(2)
-    means = (losses * shares).sum(2) / totals.clamp_min(tiny)
+    means = (losses * shares).sum(2) / totals.clamp_min(tiny(scores))
     # A row whose C has no pair of one kind in the batch says nothing.
-    told = (totals > 0).all(0) * weights
-    bounds = (2 * math.log(2) - means.sum(0)) * told
-    return bounds.sum(1) / told.sum(1).clamp_min(tiny)
+    counting = (totals > 0).all(0) * weights
+    bounds = (2 * math.log(2) - means.sum(0)) * counting
+    return bounds.sum(1) / counting.sum(1).clamp_min(tiny(scores))

@@ -28,15 +28,15 @@ class SensitiveBatch:
     Parameters
     ----------
     groups : Tensor of shape (B,), int64, or None
-        Codes of groups. With samples of their own for each model, (M, B).
+        Codes of groups.
     values : Tensor of shape (B, Q) or None
-        Values, where `groups` is None. With samples of their own, (M, B, Q).
+        Values, where `groups` is None.
     strata : Tensor of shape (B,), int64
         The stratum of each row.
     n_strata : int
     log_prior : Tensor of shape (S, G) or None
-        Log share of each group within each stratum, over all rows of the fit. With samples of
-        their own, (M, S, G). None where there are values.
+        Log share of each group within each stratum, over all rows of the fit. None where there
+        are values.
     weights : Tensor of shape (1, B) or (M, B)
         Weight of each row in the penalty; one of weight 0 does not count.
     rows : Tensor of shape (B,), int64, or None
@@ -66,7 +66,7 @@ class SensitiveBatch:
 
     @classmethod
     def of_groups(cls, groups: Tensor, *, n_groups: int | None = None) -> SensitiveBatch:
-        """Return rows of one stratum with codes (B,) or (M, B), each of weight 1."""
+        """Return rows of one stratum with codes (B,), each of weight 1."""
         n = int(groups.max()) + 1 if n_groups is None else n_groups
         shares = nn.functional.one_hot(groups, n).double().mean(-2, keepdim=True)
         log_prior = shares.clamp_min(1e-12).log().float()
@@ -74,7 +74,7 @@ class SensitiveBatch:
 
     @classmethod
     def of_values(cls, values: Tensor) -> SensitiveBatch:
-        """Return rows of one stratum with values (B, Q) or (M, B, Q), each of weight 1."""
+        """Return rows of one stratum with values (B, Q), each of weight 1."""
         return cls(None, values, *_one_stratum(values.shape[-2], None))
 
     @property
@@ -106,8 +106,8 @@ class SensitiveBatch:
         return replace(
             self,
             rows=rows,
-            groups=None if self.groups is None else self.groups.index_select(-1, index),
-            values=None if self.values is None else self.values.index_select(-2, index),
+            groups=None if self.groups is None else self.groups.index_select(0, index),
+            values=None if self.values is None else self.values.index_select(0, index),
             strata=self.strata.index_select(0, index),
             weights=self.weights.index_select(1, index),
         )
