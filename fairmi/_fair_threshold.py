@@ -325,7 +325,7 @@ default="demographic_parity"
             return np.asarray(self.group_estimator_.predict_proba(X), dtype=np.float64)
         frame = sensitive_columns_of(X, self.sensitive_columns)
         argument = f"sensitive_columns={self.sensitive_columns!r}"
-        (read,) = self._sensitive_plan.rows(frame, n_rows=len(frame), argument=argument)
+        (read,) = self._sensitive_plan.rows(frame, argument=argument)
         return one_hot(np.where(read.known, read.codes, -1), read.n_groups)
 
     def _decision(self, bound: Any) -> Decision:

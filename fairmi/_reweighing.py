@@ -175,7 +175,7 @@ class FairReweighing(BaseEstimator):
         check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
         labels = check_labels(type(self).__name__, rows, y)
         given = check_weights(sample_weight, rows)
-        frame = sensitive_frame(sensitive_features)
+        frame = sensitive_frame(sensitive_features, n_rows=len(labels))
         self._plan, notes = plan_sensitive(
             frame,
             given,
@@ -190,9 +190,7 @@ class FairReweighing(BaseEstimator):
             )
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.sensitive_values_ = self._plan.labels
-        (members,) = self._plan.rows(
-            frame, n_rows=len(labels), argument="sensitive_features", hides=bool(notes)
-        )
+        (members,) = self._plan.rows(frame, argument="sensitive_features", hides=bool(notes))
         cells = cell_weights(members, codes, len(self.classes_), given)
         if self.method == "cells":
             self.cell_weights_ = cells
@@ -224,8 +222,8 @@ class FairReweighing(BaseEstimator):
                 f"y has the label {unknown.tolist()[0]!r}, which fit did not see; it saw "
                 f"{self.classes_.tolist()}."
             )
-        frame = sensitive_frame(sensitive_features)
-        (members,) = self._plan.rows(frame, n_rows=len(labels), argument="sensitive_features")
+        frame = sensitive_frame(sensitive_features, n_rows=len(labels))
+        (members,) = self._plan.rows(frame, argument="sensitive_features")
         return self._weights(X, np.searchsorted(self.classes_, labels), members)
 
     def _check_parameters(self, X: TableLike | None) -> None:

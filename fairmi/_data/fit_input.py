@@ -176,7 +176,7 @@ def read_fit_input(
         classes=all_classes,
         task_weights=task,
         penalty_weights=penalty,
-        members=plan.rows(frame, n_rows=len(labels), argument=argument, hides=hides),
+        members=plan.rows(frame, argument=argument, hides=hides),
         plan=plan,
         positions=rows,
         header=new_header,
@@ -279,4 +279,5 @@ def _split_off_sensitive(
             f"sensitive_features={sensitive_features!r} is a name, not a value for each row of X; "
             f"name columns of X in the constructor: sensitive_columns={sensitive_features!r}."
         )
-    return every, sensitive_frame(sensitive_features), "sensitive_features"
+    frame = sensitive_frame(sensitive_features, n_rows=X.shape[0])
+    return every, frame, "sensitive_features"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairmi._data.values import NUMBER_KINDS, is_dict, to_pandas
+from fairmi._data.values import NUMBER_KINDS, to_pandas
 from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, warn_of
 
 # Numbers are categories where they have at most this many distinct values; floats, only where each
@@ -42,10 +42,12 @@ class Groups:
         return len(self.labels)
 
 
-def sensitive_frame(values: object, *, argument: str = "sensitive_features") -> pd.DataFrame:
+def sensitive_frame(
+    values: object, *, argument: str = "sensitive_features", n_rows: int | None = None
+) -> pd.DataFrame:
     """Return `values` as a DataFrame, a column for each sensitive feature, index dropped.
 
-    A dict of columns is a table.
+    A dict of columns is a table. Of another length than `n_rows`, if given, it is refused.
     """
     try:
         values = to_pandas(values, argument=argument)
@@ -53,7 +55,7 @@ def sensitive_frame(values: object, *, argument: str = "sensitive_features") -> 
         raise SensitiveFeaturesError(str(error)) from error
     if isinstance(values, pd.Series | pd.DataFrame):
         frame = pd.DataFrame(values)
-    elif is_dict(values):
+    elif isinstance(values, Mapping) and not hasattr(values, "toarray"):
         columns = {
             name: sensitive_frame(column, argument=argument) for name, column in values.items()
         }
@@ -80,6 +82,11 @@ def sensitive_frame(values: object, *, argument: str = "sensitive_features") -> 
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
         frame = pd.DataFrame(array)
+    if n_rows is not None and len(frame) != n_rows:
+        raise SensitiveFeaturesError(
+            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
+            "give one row for each row of X."
+        )
     return frame.rename(columns=_column_name).reset_index(drop=True)
 
 
@@ -102,12 +109,7 @@ def group_rows(
     compared, else by their text. SensitiveFeaturesError is raised where a value is missing, the
     length differs from `n_rows`, or fewer than `at_least` groups are present.
     """
-    frame = sensitive_frame(sensitive_features, argument=argument)
-    if n_rows is not None and len(frame) != n_rows:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
-            "give one row for each row of X."
-        )
+    frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows)
     if not frame.shape[1]:
         raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
     if frame.isna().to_numpy().any():

@@ -118,10 +118,13 @@ class SensitivePlan:
         return lists if self.separate else lists[0]
 
     def rows(
-        self, frame: pd.DataFrame, *, n_rows: int, argument: str, hides: bool = False
+        self, frame: pd.DataFrame, *, argument: str, hides: bool = False
     ) -> tuple[Membership, ...]:
         """Return the rows of `frame` by attribute, read as `AttributePlan.rows` does."""
-        _check_shape(frame, len(self.names), n_rows, argument)
+        if frame.shape[1] != len(self.names):
+            raise SensitiveFeaturesError(
+                f"{argument} has {frame.shape[1]} columns, {len(self.names)} expected."
+            )
         columns = [[j] for j in range(len(self.names))] if self.separate else [slice(None)]
         return tuple(
             plan.rows(frame.iloc[:, part], argument=argument, hides=hides)
@@ -207,7 +210,8 @@ def plan_sensitive(
         All groups, where they are known beforehand; a dict by column where `separate`.
     """
     names = tuple(frame.columns)
-    _check_shape(frame, len(names), len(weights), argument)
+    if not names:
+        raise SensitiveFeaturesError(f"{argument} has no column; give at least one.")
     if names_probabilities(kinds):
         if separate or values is not None:
             raise SensitiveFeaturesError(
@@ -244,18 +248,6 @@ def check_certain(attributes: Sequence[Membership], reader: str) -> None:
             "row: MIDebiasedClassifier, MIBoostingClassifier with its default penalty and "
             "FairReweighing take probabilities; the likeliest group in place of them would not be "
             "what they say."
-        )
-
-
-def _check_shape(frame: pd.DataFrame, n_columns: int, n_rows: int, argument: str) -> None:
-    if len(frame) != n_rows:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
-            "give one row for each row of X."
-        )
-    if frame.shape[1] != n_columns or not n_columns:
-        raise SensitiveFeaturesError(
-            f"{argument} has {frame.shape[1]} columns, {n_columns or 'at least 1'} expected."
         )
 
 

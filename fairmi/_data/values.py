@@ -199,7 +199,7 @@ def naming(argument: str, error: Exception) -> Exception:
 
 def check_indexes(**tables: Any) -> None:
     """Raise ValueError where two pandas arguments are of equal length but disagree on index."""
-    for argument in [k for k, v in tables.items() if is_dict(v)]:
+    for argument in [k for k, v in tables.items() if type(v) is dict]:
         columns = tables.pop(argument)
         tables |= {f"{argument}[{name!r}]": column for name, column in columns.items()}
     pandas = {k: v for k, v in tables.items() if isinstance(v, pd.Series | pd.DataFrame)}

@@ -75,11 +75,7 @@ def probable_members(
     argument: str = "sensitive_features",
 ) -> tuple[Membership, tuple[Any, ...]]:
     """Return how much each row is in each group, of columns of probabilities, and the groups."""
-    frame = sensitive_frame(sensitive_features, argument=argument)
-    if len(frame) != n_rows:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(frame)} rows, {n_rows} expected; give one for each row."
-        )
+    frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows)
     shares, labels = probable_groups(frame, kinds, argument)
     return Membership.of_probabilities(shares), labels
 
@@ -98,7 +94,7 @@ def as_target(
     argument: str = "sensitive_features",
 ) -> Target:
     """Return `sensitive_features` as a target; "auto" tells the kind by `column_kinds`."""
-    frame = sensitive_frame(sensitive_features, argument=argument)
+    frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows)
     continuous = kind == "auto" and column_kinds(frame, argument=argument, notes=[]).any()
     if kind == "auto" and _looks_probable(frame):
         text = (
@@ -108,7 +104,7 @@ def as_target(
         )
         warn_of([(ColumnWarning, text)], stacklevel=4)
     if not continuous and kind != "continuous":
-        groups = group_rows(frame, n_rows=n_rows, argument=argument)
+        groups = group_rows(frame, argument=argument)
         return Target("categorical", groups.codes, groups.labels)
     if frame.shape[1] != 1:
         raise SensitiveFeaturesError(
@@ -116,10 +112,6 @@ def as_target(
             'column alone, or kind="categorical" to make a group of each combination of values.'
         )
     values = quantities(frame, argument=argument)[:, 0]
-    if len(values) != n_rows:
-        raise SensitiveFeaturesError(
-            f"{argument} has {len(values)} rows, but Z has {n_rows}; give one for each row of Z."
-        )
     if n_rows and values.min() == values.max():
         raise SensitiveFeaturesError(
             f"{argument} has the single value {values.tolist()[0]!r}; at least two are needed."
@@ -129,26 +121,24 @@ def as_target(
 
 def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
     """Return the groups of the rows, of two rows each on average at the least."""
-    frame = sensitive_frame(sensitive_features)
-    if len(frame) == n_rows:
-        quantities_at = np.flatnonzero(column_kinds(frame, notes=[]))
-        if _looks_probable(frame):
-            raise SensitiveFeaturesError(
-                "sensitive_features: the columns of numbers sum to 1 in every row, as "
-                "probabilities of groups do, and this counts rows of known groups. "
-                'leakage_report(kind="probabilities"), make_fairness_scorer(sensitive_kinds='
-                '"probabilities") and fairmi.audit.probable_disparities take probabilities; '
-                "certify can't, as its theorem is of counts. If they are codes, give text: "
-                ".astype(str)."
-            )
-        for j in quantities_at:
-            column = frame.iloc[:, j]
-            raise SensitiveFeaturesError(
-                f"sensitive_features: {column.name!r} has {column.nunique()} distinct values in "
-                f"{n_rows} rows, a quantity by the rule of fit; cut a continuous one into bins, "
-                "as pandas.qcut does, or give codes of groups as text: .astype(str)."
-            )
-    groups = group_rows(sensitive_features, n_rows=n_rows)
+    frame = sensitive_frame(sensitive_features, n_rows=n_rows)
+    if _looks_probable(frame):
+        raise SensitiveFeaturesError(
+            "sensitive_features: the columns of numbers sum to 1 in every row, as "
+            "probabilities of groups do, and this counts rows of known groups. "
+            'leakage_report(kind="probabilities"), make_fairness_scorer(sensitive_kinds='
+            '"probabilities") and fairmi.audit.probable_disparities take probabilities; '
+            "certify can't, as its theorem is of counts. If they are codes, give text: "
+            ".astype(str)."
+        )
+    for j in np.flatnonzero(column_kinds(frame, notes=[])):
+        column = frame.iloc[:, j]
+        raise SensitiveFeaturesError(
+            f"sensitive_features: {column.name!r} has {column.nunique()} distinct values in "
+            f"{n_rows} rows, a quantity by the rule of fit; cut a continuous one into bins, "
+            "as pandas.qcut does, or give codes of groups as text: .astype(str)."
+        )
+    groups = group_rows(frame)
     if 2 * len(groups) > n_rows > 4:
         raise SensitiveFeaturesError(
             f"sensitive_features has {len(groups)} distinct values in {n_rows} rows, too many "

@@ -45,7 +45,7 @@ def read(frame, kinds="probabilities", missing="error"):
     plan, _ = plan_sensitive(
         frame, np.ones(len(frame)), missing=missing, argument="sensitive_features", kinds=kinds
     )
-    return plan, plan.rows(frame, n_rows=len(frame), argument="s")[0]
+    return plan, plan.rows(frame, argument="s")[0]
 
 
 @pytest.mark.parametrize("constraint", ["demographic_parity", "equalized_odds"])
