@@ -148,6 +148,8 @@ _RATE = 0.01
 class MINE(CriticBound):
     """I(Z; C) by the Donsker-Varadhan bound with MINE's corrected gradient of the critic.
 
+    For comparison: no figure recommends it (docs/penalties.md).
+
     The gradient of log E exp T on a batch divides by the batch's own mean of exp T, which biases
     it. MINE divides by a moving average over batches instead.
 
@@ -215,6 +217,8 @@ _STEEPEST = 10.0
 class NWJ(CriticBound):
     """I(Z; C) by the bound of Nguyen, Wainwright and Jordan; within strata, given the stratum.
 
+    For comparison: no figure recommends it (docs/penalties.md).
+
         I(Z; C) >= E over P(Z,C) [T]  -  E over P(Z)P(C) [exp T]  +  1
 
     It is linear in both expectations, so that a batch estimates it without bias, but it lies below
@@ -251,6 +255,8 @@ def _exp_less_one(x: Tensor) -> Tensor:
 class InfoNCE(CriticBound):
     """I(Z; C) by the InfoNCE bound; within strata, given the stratum.
 
+    For comparison: no figure recommends it (docs/penalties.md).
+
         I(Z; C) >= E over P(Z,C) [ T(z, c)  -  log E over P(C) [exp T(z, C)] ]
 
     Over discrete C the mean over P(C) is exact, and the bound is the same as that of Barber and
@@ -282,6 +288,8 @@ class InfoNCE(CriticBound):
 
 class SMILE(CriticBound):
     """I(Z; C) by the smoothed estimator SMILE; within strata, given the stratum.
+
+    For comparison: no figure recommends it (docs/penalties.md).
 
         E over P(Z,C) [T]  -  log E over P(Z)P(C) [clip(exp T, exp -tau, exp tau)]
 
@@ -332,6 +340,8 @@ class SMILE(CriticBound):
 class CLUB(CriticBound):
     """An upper bound on I(Z; C), by a learned q(c | z); within strata, given the stratum.
 
+    For comparison: no figure recommends it (docs/penalties.md).
+
         I(Z; C) <= E over P(Z,C) [log p(c | z)]  -  E over P(Z)P(C) [log p(c | z)]
 
     It is an upper bound at the true p(c | z), where it is I(Z; C) plus the divergence of P(Z)P(C)
@@ -375,6 +385,8 @@ class CLUB(CriticBound):
 
 class BarberAgakov(CriticBound):
     """I(Z; C) by the bound of Barber and Agakov; within strata, given the stratum.
+
+    For comparison: no figure recommends it (docs/penalties.md).
 
         I(Z; C) >= H(C) + E over P(Z,C) [log q(c | z)]  =  E over P(Z,C) [log q(c | z) / p(c)]
 

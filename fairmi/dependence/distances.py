@@ -72,6 +72,8 @@ class HSIC(KernelPenalty):
 class MMD(KernelPenalty):
     """The kernel two-sample distance of groups: its share of all that Z varies, between 0 and 1.
 
+    For comparison: no figure recommends it (docs/penalties.md).
+
     The mean over groups, by their shares, of MMD^2(P(Z | c), P(Z)) with a Gaussian kernel k, which
     of two groups of shares p and q is p q MMD^2 of the one from the other, over the variance of Z
     in the same kernel, 1 - E k(Z, Z'). Values of C have a Gaussian kernel in place of groups,
@@ -268,6 +270,8 @@ _RIDGE = 1e-3  # of polynomials of variance 1
 class SlicedInfomin(Penalty):
     """The squared canonical correlation of polynomials of slices, between 0 and 1.
 
+    For comparison: no figure recommends it (docs/penalties.md).
+
     Z and C are projected on random directions, drawn anew for each batch. Of polynomials of the
     two projections, the most correlated are found by an eigenproblem: no critic is trained.
 
@@ -435,6 +439,8 @@ _BANDWIDTH = 0.5
 
 class CrossSample(Penalty):
     """The Jensen-Shannon bound that tells pairs of rows of like C from others, in [0, 2 log 2].
+
+    For comparison: no figure recommends it (docs/penalties.md).
 
     Each row's Z is paired with every row's C. Pairs of like C are the joint, pairs of unlike C the
     product of marginals, and a critic tells them apart by the Jensen-Shannon bound.
