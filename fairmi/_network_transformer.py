@@ -26,10 +26,15 @@ from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.table_encoder import Layout
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    import torch
+
+    from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import TrainingRows
 
 # Rows that say how numbers are spread, of those that aren't columns of a table.
 _MAX_ROWS = 2_000
+# Rows whose two views must differ.
+_VIEWED_ROWS = 16
 
 
 def _has_decoder(model: MIDebiasedTransformer) -> bool:
@@ -311,6 +316,16 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         if not goes_on:
             return task
         return replace(task, centre=self.units_["centre"], scale=self.units_["scale"])
+
+    def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
+        trunk = super()._trunk(rows, device, goes_on=goes_on)
+        if trunk is None or self.objective == "reconstruction" or rows.layout is not None:
+            return trunk
+        from fairmi.networks.objectives import check_views
+        from fairmi.networks.rows import first_rows
+
+        check_views(trunk, first_rows(rows, _VIEWED_ROWS))
+        return trunk
 
     def _learned_rows(
         self, task: NetworkTask, rows: EncodedRows

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fairmi.core.task import Nothing
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Networks
-from fairmi.networks.own_encoder import as_input
+from fairmi.networks.own_encoder import Trunk, as_input
 from fairmi.networks.rows import TrainingRows
 
 # Of a column that the second view of a row has from another one; and of the similarity of views.
@@ -96,6 +96,20 @@ class Objective:
         of_guess = alike.sum(1).log()
         losses = (scores.logsumexp(2) - own) / of_guess.clamp_min(1e-6)
         return torch.where(of_guess > 0, losses, 0)
+
+
+def check_views(trunk: Trunk, sample: Tensor) -> None:
+    """Raise ValueError where a module of the user's gives rows (B, ...) one view alone."""
+    with trunk.held_still(), torch.no_grad():
+        trunk.module.train()
+        first, second = trunk(sample), trunk(sample)
+        trunk.module.eval()
+    if torch.equal(first, second):
+        raise ValueError(
+            'objective="contrastive" compares two views of a row, and encoder gives the same '
+            "features twice in training; let it draw augmentations under self.training, or put "
+            "nn.Dropout in it."
+        )
 
 
 def conditions_of(sensitive: tuple[SensitiveBatch, ...], n_rows: int) -> Tensor:

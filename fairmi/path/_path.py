@@ -78,7 +78,18 @@ class FairnessPath(NamedTuple):
         -------
         DataFrame of n_lams rows
             `lam`, the score and the unfairness, by their names.
+
+        Raises
+        ------
+        TypeError
+            If the models predict nothing.
         """
+        if not hasattr(self.models[0], "predict"):
+            raise TypeError(
+                f"{type(last_step(self.models[0])).__name__} predicts nothing that a frontier "
+                "could score; fit a model to transform(X) of each of `models`, and ask "
+                "fairmi.metrics.leakage_report what it tells of the sensitive features."
+            )
         numbers = is_regressor(self.models[0])
         if metric == "auto":
             metric = "ks_difference" if numbers else "demographic_parity_difference"

@@ -81,7 +81,8 @@ def test_scikit_learn_accepts_the_estimator(estimator, check):
 
 
 def test_larger_lam_tells_less_of_c_and_still_the_columns():
-    lams, models = fairness_path(X, sensitive_features=S, estimator=model(), lams=[0, 1, 8])
+    path = fairness_path(X, sensitive_features=S, estimator=model(), lams=[0, 1, 8])
+    lams, models = path
     told = [probe(fitted) for fitted in models]
     aucs = [auc for auc, _ in told]
     assert aucs[0] > aucs[1] > aucs[2]
@@ -90,6 +91,8 @@ def test_larger_lam_tells_less_of_c_and_still_the_columns():
     for _, shares in told:
         assert (shares[1:] > 0.5).all()
     assert all(fitted.lam == lam for lam, fitted in zip(lams, models, strict=True))
+    with pytest.raises(TypeError, match="predicts nothing that a frontier could score"):
+        path.frontier(X, S, sensitive_features=S)
 
 
 @pytest.mark.slow
@@ -351,6 +354,13 @@ def test_what_is_saved_transforms_alike():
 def test_bad_input_is_named(y, parameters, message):
     with pytest.raises(ValueError, match=message):
         model(**parameters).fit(X, y, sensitive_features=S)
+
+
+def test_a_module_without_views_is_named():
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(36, 4))
+    images = RANDOM.normal(size=(40, 6, 6))
+    with pytest.raises(ValueError, match="gives the same features twice in training"):
+        model(encoder=plain, objective="contrastive").fit(images, sensitive_features=S[:40])
 
 
 def test_what_has_no_way_back_says_so():
