@@ -229,3 +229,14 @@ def test_the_core_knows_arrays_alone():
         if part_of(path) == "core":
             roots = {name.split(".")[0] for name in imported_modules(path)}
             assert not roots & {"pandas", "narwhals", "torch"}, path.name
+
+
+def test_what_measures_in_the_audit_knows_nothing_of_what_shows():
+    showing = {"findings", "tables", "pictures", "report"}
+    measuring = {"measures", "counts", "intervals", "predictions", "comparisons", "parts"}
+    measuring |= {"calibration", "leakage"}
+    for name in measuring | showing:
+        names = imported_modules(PACKAGE / "audit" / f"{name}.py")
+        others = {n.split(".")[2] for n in names if n.startswith("fairmi.audit.")}
+        assert others <= (showing | {"measures"} if name in showing else measuring), name
+        assert name != "measures" or not others

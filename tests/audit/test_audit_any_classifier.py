@@ -69,19 +69,6 @@ def test_a_random_classifier_gives_the_same_rates_with_any_seed(reduction):
     assert any("decides at random" in note for note in first.notes)
 
 
-@pytest.mark.slow
-def test_intervals_of_a_random_classifier_cover_its_draws(reduction):
-    report = audited(reduction)
-    figure = next(f for f in report.section("disparity") if "parity_diff" in f.measure)
-    drawn = [
-        demographic_parity_difference(
-            Y, reduction.predict(X, random_state=k), sensitive_features=S
-        )
-        for k in range(20)
-    ]
-    assert figure.low <= np.mean(drawn) <= figure.high
-
-
 def test_thresholds_by_group_get_the_group(thresholds):
     share = thresholds._pmf_predict(X, sensitive_features=S)[:, 1]
     expected = abs(share[S == "a"].mean() - share[S == "b"].mean())
@@ -165,15 +152,6 @@ def test_pos_label_of_three_classes_is_the_one_that_is_rated():
     assert value(report) == pytest.approx(expected)
     assert {f.subject for f in report.section("group")} == {""}
     assert report.about["positive label"] == "2"
-
-
-@pytest.mark.slow
-def test_twelve_groups_are_one_table():
-    s = np.random.default_rng(1).integers(12, size=1200)
-    report = audited(MODEL, s=s)
-    assert len({f.group for f in report.section("group")}) == 12
-    expected = demographic_parity_difference(Y, MODEL.predict(X), sensitive_features=s)
-    assert value(report) == pytest.approx(expected)
 
 
 def test_side_by_side_gives_the_same_figures():

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pickle
-import pickletools
 import subprocess
 import sys
 
@@ -9,7 +7,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import skops.io
 from conftest import groups_told_apart_by_class, parity_difference, shifted_groups
 from fairlearn.metrics import demographic_parity_difference
 from scipy.sparse import csr_array
@@ -21,7 +18,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from fairmi import MIBoostingClassifier
@@ -30,13 +26,6 @@ from fairmi.exceptions import (
     ColumnWarning,
     SensitiveFeaturesError,
 )
-
-# As in test_sklearn_checks: what a check writes into column 0 is a choice of the user, and a full
-# penalty rightly takes away labels that column 0 tells.
-CHECKED = MIBoostingClassifier(
-    sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=5
-)
-
 
 X, Y, S = shifted_groups(0, 800)
 X_TEST, Y_TEST, S_TEST = shifted_groups(1, 4000)
@@ -48,13 +37,6 @@ def model(**parameters):
 
 def gap(fitted):
     return demographic_parity_difference(Y_TEST, fitted.predict(X_TEST), sensitive_features=S_TEST)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-@parametrize_with_checks([CHECKED])
-def test_scikit_learn_accepts_the_estimator(estimator, check):
-    check(estimator)
 
 
 @pytest.mark.slow
@@ -283,20 +265,6 @@ def test_other_penalties(penalty):
     assert gap(fitted) < gap(model(lam=0.0).fit(**given)) - 0.05
     again = model(lam=lam, penalty=penalty, max_iter=20).fit(**given)
     assert np.array_equal(fitted.transform(X_TEST), again.transform(X_TEST))
-
-
-def test_saved_models_are_plain_data():
-    fitted = model(sensitive_columns="job").fit(MIXED, Y[:300])
-    saved = pickle.dumps(fitted, protocol=4)
-    names = {arg for _, arg, _ in pickletools.genops(saved) if isinstance(arg, str)}
-    classes = {name for name in names if name.startswith(("fairmi", "sklearn"))}
-    assert classes == {"fairmi"}
-    expected = fitted.decision_function(MIXED)
-    assert np.array_equal(pickle.loads(saved).decision_function(MIXED), expected)
-    data = skops.io.dumps(fitted)
-    trusted = skops.io.get_untrusted_types(data=data)
-    assert trusted == ["fairmi.MIBoostingClassifier"]
-    assert np.array_equal(skops.io.loads(data, trusted).decision_function(MIXED), expected)
 
 
 def test_history_callbacks_and_stops():

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
-import skops.io
 from conftest import rows_of_numbers
 from scipy.stats import ks_2samp
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fairmi import MIBoostingClassifier, MIBoostingRegressor
-from fairmi.core.membership import quantile_bins
+from fairmi import MIBoostingRegressor
 from fairmi.core.task import Quantity
-from fairmi.exceptions import CollapseWarning
-
-CHECKED = MIBoostingRegressor(sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=5)
-
 
 X, MEAN, S, _RANDOM = rows_of_numbers(0, 1500)
 Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))
@@ -35,27 +25,6 @@ def model(**parameters):
 
 def ks(predicted, s=S_NEW):
     return ks_2samp(predicted[s == 0], predicted[s == 1]).statistic
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-@parametrize_with_checks([CHECKED])
-def test_scikit_learn_accepts_the_estimator(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
-def test_larger_lam_is_fairer_and_keeps_the_mean(loss):
-    y = Y if loss == "squared_error" else COUNTS
-    plain, some, full = model(loss=loss).fit_path(X, y, lams=[0, 2, 32], sensitive_features=S)
-    gaps = [ks(fitted.predict(X_NEW)) for fitted in (plain, some, full)]
-    assert gaps[0] > gaps[1] > gaps[2]
-    assert gaps[2] < 0.6 * gaps[0]  # measured 0.147 under 0.291 after 40 rounds
-    for fitted in (some, full):
-        assert fitted.predict(X).mean() == pytest.approx(y.mean(), rel=1e-9)
-        assert len(np.unique(fitted.predict(X_NEW))) <= 33
-        told = np.corrcoef(fitted.predict(X_NEW), MEAN_NEW)[0, 1]
-        assert told > 0.6
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "gamma"])
@@ -82,38 +51,6 @@ def test_predictions_are_made_from_z():
     assert continuous.predict(X).mean() == pytest.approx(Y.mean(), rel=1e-6)
 
 
-def test_one_lam_serves_every_unit_of_y():
-    """Scaled and moved, y has the same predictions, scaled and moved."""
-    one, other = (
-        model(lam=4.0).fit(X, y, sensitive_features=S).predict(X_NEW) for y in (Y, 8 * Y + 2**20)
-    )
-    assert np.corrcoef(one, other)[0, 1] > 0.999
-    np.testing.assert_allclose(other.std(), 8 * one.std(), rtol=0.02)
-
-
-def test_median_and_quantile_are_predicted():
-    for loss, tau in (("absolute_error", 0.5), ("quantile", 0.8)):
-        fitted = model(loss=loss, quantile=0.8, lam=2.0).fit(X, Y, sensitive_features=S)
-        below = np.mean(fitted.predict(X) >= Y)
-        assert below == pytest.approx(tau, abs=0.05)
-
-
-def test_parity_given_y_penalises_what_is_left_among_equal_y():
-    """A column tells the group beside y, which it does not: within bins of y it goes."""
-    random = np.random.default_rng(3)
-    group = random.integers(2, size=2000)
-    y = random.normal(size=2000) + group
-    x = np.column_stack([y + random.normal(size=2000) + group, random.normal(size=2000)])
-    bins, n_bins = quantile_bins(y, np.ones(2000), 4)
-
-    def within(lam):
-        given = {"constraint": "conditional", "lam": lam, "max_iter": 80}
-        p = model(**given).fit(x, y, sensitive_features=group).predict(x)
-        return np.mean([ks(p[bins == k], group[bins == k]) for k in range(n_bins)])
-
-    assert within(16.0) < 0.7 * within(0.0)
-
-
 def test_continuous_attribute_is_binned():
     age = np.random.default_rng(4).uniform(20, 70, size=1500)
     x = np.column_stack([age / 15 + X[:, 0], X[:, 1]])
@@ -124,36 +61,6 @@ def test_continuous_attribute_is_binned():
         return abs(np.corrcoef(fitted.predict(x), age)[0, 1])
 
     assert correlation(16.0) < 0.6 * correlation(0.0)
-
-
-@pytest.mark.parametrize(
-    ("y", "parameters", "message"),
-    [
-        (np.ones(1500), {}, "y has the one value 1"),
-        (COUNTS - 1, {"loss": "poisson"}, "loss='poisson' needs y of 0 or more"),
-        (COUNTS, {"loss": "gamma"}, "loss='gamma' needs y above 0, but its smallest value is 0"),
-        (np.where(X[:, 0] > 1, np.inf, Y), {}, "Input y contains infinity"),
-        (np.where(S, "a", "b"), {}, "predicts numbers; for classes take .*MIBoostingClassifier"),
-        (Y, {"quantile": 1.5}, "quantile"),
-        (Y, {"constraint": "conditional", "n_y_bins": 800}, "too few for n_y_bins=800; lower it"),
-        (Y, {"group_weight": "balanced", "sensitive_kinds": ["continuous"]}, "needs groups"),
-    ],
-)
-def test_bad_input_is_named(y, parameters, message):
-    s = X[:, 2] if "sensitive_kinds" in parameters else S
-    with pytest.raises(ValueError, match=message):
-        model(**parameters).fit(X, y, sensitive_features=s)
-
-
-def test_a_classifier_given_numbers_names_the_regressor():
-    with pytest.raises(ValueError, match=r"Unknown label type: continuous.* MIBoostingRegressor"):
-        MIBoostingClassifier().fit(X, Y, sensitive_features=S)
-
-
-def test_values_that_rule_the_loss_are_named():
-    y = np.where(np.arange(1500) % 500 == 0, 1e6, MEAN)
-    with pytest.warns(CollapseWarning, match='loss="absolute_error"'):
-        model().fit(X, y, sensitive_features=S)
 
 
 def test_rounds_are_reported_shown_and_stopped(capsys):
@@ -182,21 +89,7 @@ def test_rounds_are_reported_shown_and_stopped(capsys):
         model(callbacks=[interrupt]).fit(X, Y, sensitive_features=S)
 
 
-def test_saved_models_predict_the_same():
-    fitted = model().fit(X, Y, sensitive_features=S)
-    expected = fitted.predict(X_NEW)
-    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict(X_NEW), expected)
-    data = skops.io.dumps(fitted)
-    trusted = skops.io.get_untrusted_types(data=data)
-    assert trusted == ["fairmi.MIBoostingRegressor"]
-    assert np.array_equal(skops.io.loads(data, trusted).predict(X_NEW), expected)
-    assert list(fitted.set_output(transform="pandas").transform(X_NEW)) == ["miboostingregressor0"]
-
-
-def test_search_base_weights_and_masks():
-    search = GridSearchCV(model(max_iter=5), {"lam": [0.1, 64.0]}, cv=3)
-    search.fit(X, Y, sensitive_features=S)
-    assert search.best_params_["lam"] == 0.1
+def test_base_weights_and_masks():
     s = np.where(np.arange(1500) % 3 == 0, np.nan, S)
     masked = model(lam=32.0, missing_sensitive="mask", base=LinearRegression())
     masked.fit(X, Y, sensitive_features=s)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-import skops.io
 from conftest import parity_difference
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -289,11 +288,3 @@ def test_in_a_search_sensitive_features_are_routed():
             cv=2,
         ).fit(X[NUMBERS], Y, sensitive_features=X["s"])
     assert search.best_params_["bound"] == 1.0
-
-
-def test_skops_takes_it(fitted):
-    data = skops.io.dumps(fitted)
-    unknown = skops.io.get_untrusted_types(data=data)
-    assert {name.split(".")[0] for name in unknown} <= {"fairmi"}
-    loaded = skops.io.loads(data, trusted=unknown)
-    np.testing.assert_array_equal(loaded.predict(NEW), fitted.predict(NEW))

@@ -7,26 +7,15 @@ import pickle
 import numpy as np
 import onnxruntime
 import pytest
-import skops.io
 import torch
 from conftest import rows_of_numbers
 from scipy.stats import ks_2samp
-from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from fairmi import MIDebiasedClassifier, MIDebiasedRegressor
-from fairmi.audit.saved import SKOPS_TRUSTED_TYPES
-from fairmi.core.membership import quantile_bins
+from fairmi import MIDebiasedRegressor
 from fairmi.core.task import Quantity, Scaled
-from fairmi.exceptions import CollapseWarning
 from fairmi.export import onnx_inputs, to_onnx
 from fairmi.networks.trainer import quantity_losses
-
-CHECKED = MIDebiasedRegressor(
-    sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=60
-)
-
 
 X, MEAN, S, _RANDOM = rows_of_numbers(0, 1500)
 Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))
@@ -40,26 +29,6 @@ def model(**parameters):
 
 def ks(predicted, s=S_NEW):
     return ks_2samp(predicted[s == 0], predicted[s == 1]).statistic
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-@parametrize_with_checks([CHECKED])
-def test_scikit_learn_accepts_the_estimator(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
-def test_larger_lam_is_fairer_and_keeps_the_mean(loss):
-    y = Y if loss == "squared_error" else COUNTS
-    plain, some, full = model(loss=loss).fit_path(X, y, lams=[0, 4, 32], sensitive_features=S)
-    gaps = [ks(fitted.predict(X_NEW)) for fitted in (plain, some, full)]
-    assert gaps[0] > gaps[1] > gaps[2]
-    assert gaps[2] < 0.6 * gaps[0]
-    for fitted in (plain, some, full):
-        assert fitted.predict(X).mean() == pytest.approx(y.mean(), rel=1e-5)
-        assert len(np.unique(fitted.predict(X_NEW))) <= 33
-        assert np.corrcoef(fitted.predict(X_NEW), MEAN_NEW)[0, 1] > 0.6
 
 
 def test_losses_are_those_of_scikit_learn():
@@ -92,14 +61,6 @@ def test_units_make_a_constant_a_score_of_0_and_a_loss_of_1(loss):
     assert units.share_explained(scores, y, weights) == pytest.approx(1)
 
 
-def test_one_lam_serves_every_unit_of_y():
-    """Scaled and moved, y has the same predictions, scaled and moved."""
-    one, other = (
-        model(lam=4.0).fit(X, y, sensitive_features=S).predict(X_NEW) for y in (Y, 8 * Y + 2**20)
-    )
-    np.testing.assert_allclose(other, 8 * one + 2**20, atol=1e-3 * other.std())
-
-
 def test_one_lam_serves_a_y_of_little_noise_and_of_much():
     """A nat is weighed against what X explains: the same λ leaves the groups as far apart."""
     left = []
@@ -107,28 +68,6 @@ def test_one_lam_serves_a_y_of_little_noise_and_of_much():
         y = MEAN + noise * np.random.default_rng(2).normal(size=1500)
         left.append(ks(model(lam=2.0).fit(X, y, sensitive_features=S).predict(X), S))
     assert left[1] > 0.75 * left[0]  # .93 where it was measured; .58 against the whole loss
-
-
-def test_quantile_is_predicted():
-    fitted = model(loss="quantile", quantile=0.8, lam=2.0).fit(X, Y, sensitive_features=S)
-    assert np.mean(fitted.predict(X) >= Y) == pytest.approx(0.8, abs=0.05)
-
-
-def test_parity_given_y_penalises_what_is_left_among_equal_y():
-    """A column tells the group beside y, which it does not: within bins of y it goes."""
-    random, n = np.random.default_rng(3), 1200
-    group = random.integers(2, size=n)
-    y = random.normal(size=n) + group
-    x = np.column_stack([y + random.normal(size=n) + group, random.normal(size=n)])
-    bins, n_bins = quantile_bins(y, np.ones(n), 4)
-
-    def within(lam):
-        fitted = model(constraint="conditional", lam=lam).fit(x, y, sensitive_features=group)
-        assert fitted.sensitive_counts_.shape == (n_bins, 2)
-        p = fitted.predict(x)
-        return np.mean([ks(p[bins == k], group[bins == k]) for k in range(n_bins)])
-
-    assert within(16.0) < 0.7 * within(0.0)
 
 
 def test_several_attributes_have_a_lam_each_and_one_may_be_a_quantity():
@@ -191,14 +130,10 @@ def test_own_module_reads_images():
     assert ks(fair.predict(images), group) < 0.6 * ks(plain.predict(images), group)
 
 
-def test_what_is_saved_predicts_alike():
+def test_what_is_exported_predicts_alike_and_saved_units_are_checked():
     fitted = model(loss="poisson", n_estimators=2, max_iter=3)
     fitted.fit(X, COUNTS, sensitive_features=S)
     predicted = fitted.predict(X_NEW)
-    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict(X_NEW), predicted)
-    saved = skops.io.dumps(fitted)
-    loaded = skops.io.loads(saved, trusted=list(SKOPS_TRUSTED_TYPES))
-    assert np.array_equal(loaded.predict(X_NEW), predicted)
     exported = to_onnx(fitted)
     session = onnxruntime.InferenceSession(exported.SerializeToString())
     (of_graph,) = session.run(["prediction"], onnx_inputs(exported, X_NEW))
@@ -206,41 +141,3 @@ def test_what_is_saved_predicts_alike():
     state = fitted.__getstate__()
     with pytest.raises(ValueError, match=r"units_\['scale'\]"):
         MIDebiasedRegressor().__setstate__(state | {"units_": state["units_"] | {"scale": "1"}})
-
-
-@pytest.mark.parametrize(
-    ("y", "parameters", "message"),
-    [
-        (np.ones(1500), {}, "y has the one value 1"),
-        (COUNTS - 1, {"loss": "poisson"}, "loss='poisson' needs y of 0 or more"),
-        (COUNTS, {"loss": "gamma"}, "loss='gamma' needs y above 0, but its smallest value is 0"),
-        (np.where(X[:, 0] > 1, np.inf, Y), {}, "Input y contains infinity"),
-        (np.where(S, "a", "b"), {}, "predicts numbers; for classes take .*MIDebiasedClassifier"),
-        (Y, {"constraint": "conditional", "n_y_bins": 800}, "too few for n_y_bins=800; lower it"),
-        (Y, {"group_weight": "balanced", "sensitive_kinds": ["continuous"]}, "needs groups"),
-        (Y, {"constraint": "equalized_odds"}, "'conditional', 'demographic_parity'"),
-    ],
-)
-def test_bad_input_is_named(y, parameters, message):
-    with pytest.raises(ValueError, match=message):
-        model(**parameters).fit(X, y, sensitive_features=S)
-
-
-def test_a_classifier_given_numbers_names_the_regressor():
-    with pytest.raises(ValueError, match=r"needs classes; .* take MIDebiasedRegressor"):
-        MIDebiasedClassifier().fit(X, Y, sensitive_features=S)
-
-
-def test_few_values_that_rule_the_loss_are_named():
-    y = Y / 1e4
-    y[:3] = 1e6
-    with pytest.warns(CollapseWarning, match='loss="absolute_error"'):
-        model().fit(X, y, sensitive_features=S)
-    fitted = model(loss="absolute_error").fit(X, y, sensitive_features=S)
-    assert np.corrcoef(fitted.predict(X_NEW), MEAN_NEW)[0, 1] > 0.6
-
-
-def test_a_search_routes_the_groups():
-    search = GridSearchCV(model(max_iter=3), {"lam": [0.0, 1.0]}, cv=2)
-    search.fit(X, Y, sensitive_features=S)
-    assert search.best_params_ == {"lam": 0.0}

@@ -384,14 +384,6 @@ def test_a_memory_mapped_file_gives_the_same_fit(tmp_path):
 
 
 @pytest.mark.slow
-def test_lambda_is_chosen_by_cross_validation():
-    search = MIDebiasedClassifierCV(small(max_iter=2), lams=[0, 1], cv=2, bound=1.0)
-    search.fit(IMAGES, Y, sensitive_features=S)
-    assert search.predict(IMAGES).shape == (N,)
-    assert search.models_[0].trunk_ is search.models_[1].trunk_
-
-
-@pytest.mark.slow
 def test_finished_folds_are_kept_by_the_name_of_a_class(tmp_path):
     def searched(encoder):
         search = MIDebiasedClassifierCV(

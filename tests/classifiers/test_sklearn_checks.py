@@ -14,25 +14,30 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fairmi import FairThresholdClassifier, MIBackpropClassifier, MIDebiasedClassifier
+from fairmi import (
+    FairThresholdClassifier,
+    MIBackpropClassifier,
+    MIBoostingClassifier,
+    MIBoostingRegressor,
+    MIDebiasedClassifier,
+    MIDebiasedRegressor,
+)
 
 # Two parameters beside the column, without which 63 of the 68 checks of scikit-learn 1.9 pass.
 # missing_sensitive: a check writes NaN into column 0; that is an error by default, since a row
 # whose group is not known must be a choice. lam: the labels of a check are told by column 0, and
 # a full penalty rightly takes them away. max_iter is for the time of the tests alone.
-ESTIMATOR = MIDebiasedClassifier(
-    sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=60
-)
+ALIKE = {"sensitive_columns": [0], "missing_sensitive": "mask", "lam": 0.1}
+ESTIMATOR = MIDebiasedClassifier(**ALIKE, max_iter=60)
 # Its steps are small, and a check has few rows: a larger rate lets it learn in as many epochs.
 BACKPROP = MIBackpropClassifier(
-    sensitive_columns=[0],
-    missing_sensitive="mask",
-    lam=0.1,
-    hidden_layer_sizes=(32,),
-    n_critic_steps=1,
-    max_iter=30,
-    learning_rate=0.01,
+    **ALIKE, hidden_layer_sizes=(32,), n_critic_steps=1, max_iter=30, learning_rate=0.01
 )
+OTHERS = [
+    MIDebiasedRegressor(**ALIKE, max_iter=60),
+    MIBoostingClassifier(**ALIKE, max_iter=5),
+    MIBoostingRegressor(**ALIKE, max_iter=5),
+]
 
 
 class Grouped(FairThresholdClassifier):
@@ -50,7 +55,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarni
 
 
 @pytest.mark.slow
-@parametrize_with_checks([ESTIMATOR, BACKPROP, DECISIONS])
+@parametrize_with_checks([ESTIMATOR, BACKPROP, DECISIONS, *OTHERS])
 def test_scikit_learn_accepts_the_estimator(estimator, check):
     name = getattr(check, "func", check).__name__
     if name == "check_array_api_input" and os.environ.get(SWITCH) != "1":

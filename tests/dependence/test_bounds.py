@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -160,24 +159,6 @@ def test_exact_marginal_is_all_pairs_of_the_rows(bound):
     marginal = scores.marginal.clamp(-5, 5)
     plain = scores.joint.mean(1) - torch.log(marginal.exp().mean((1, 2)))
     np.testing.assert_allclose(exact, own.get(bound, lambda: plain)(), rtol=1e-10)
-
-
-@pytest.mark.parametrize("strata", [[0] * 5, [0, 1, 0, 1, 0]])
-def test_expectation_over_pairings_of_a_linear_marginal_is_the_exact_one(strata):
-    """NWJ is linear in the marginal, so that the sampled form has the exact one as its mean."""
-    scores, groups, _, _, _ = random_rows(n_models=1, n_rows=5)
-    strata = np.array(strata)
-    prior = np.array(
-        [np.bincount(groups[strata == s], minlength=4) for s in range(max(strata) + 1)]
-    )
-    prior = np.maximum(prior / prior.sum(1, keepdims=True), 1e-300)
-    exact = float(value(NWJ, scores, groups, prior, strata, np.ones((1, 5))))
-    sampled = []
-    for p in map(list, itertools.permutations(range(5))):
-        if (strata[p] == strata).all():
-            marginal = np.exp(scores[0, range(5), groups[p]]).mean()
-            sampled.append(scores[0, range(5), groups].mean() - marginal + 1)
-    assert exact == pytest.approx(np.mean(sampled))
 
 
 @pytest.mark.parametrize("own", [False, True])

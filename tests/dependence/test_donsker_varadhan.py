@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -107,89 +106,6 @@ def test_sampled_bound_is_its_definition(n_strata):
         tensor(other, torch.int64),
     )
     np.testing.assert_allclose(value, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "joint",
-    [
-        np.full((2, 2), 0.25),
-        np.diag([0.3, 0.7]),
-        np.array([[0.4, 0.1], [0.05, 0.45]]),
-        RANDOM.dirichlet(np.ones(35)).reshape(5, 7),
-        np.diag(RANDOM.dirichlet(np.ones(6))),
-    ],
-    ids=["independent", "equal", "noisy", "5x7", "6 groups, each told"],
-)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_bound_at_the_best_critic_is_the_mutual_information(joint, dtype):
-    z, c, weights = cells(joint)
-    scores = best_scores(joint)[z][None]
-    value = exact(scores, c, joint.sum(0)[None], np.zeros_like(c), weights[None], dtype)
-    assert float(value) == pytest.approx(mutual_information(joint), abs=1e-5)
-
-
-@pytest.mark.parametrize("strata", [[0, 0, 0, 0, 0, 0], [0, 1, 0, 1, 0, 0]])
-def test_exact_marginal_is_the_mean_over_all_ways_to_pair_the_rows(strata):
-    scores, groups, _, _, _ = random_rows(n_models=1, n_rows=6)
-    strata, n_strata = np.array(strata), max(strata) + 1
-    prior = np.array([np.bincount(groups[strata == s], minlength=4) for s in range(n_strata)])
-    prior = np.maximum(prior / prior.sum(1, keepdims=True), 1e-300)
-    joint = scores[:, range(6), groups]
-    pairings = [
-        np.array(p) for p in itertools.permutations(range(6)) if (strata[list(p)] == strata).all()
-    ]
-    # The marginal enters by its logarithm, so that it is its exponential that has an expectation.
-    marginals = []
-    for s in range(n_strata):
-        rows = strata == s
-        mean = np.mean([np.exp(scores[0, rows, groups[p][rows]]).mean() for p in pairings])
-        marginals.append(np.log(mean))
-    shares = np.bincount(strata) / 6
-    expected = joint.mean() - (shares * marginals).sum()
-    assert float(exact(scores, groups, prior, strata, np.ones((1, 6)))) == pytest.approx(expected)
-    sampled = [
-        float(
-            sampled_bound(
-                tensor(joint),
-                tensor(scores[:, range(6), groups[p]]),
-                tensor(strata, torch.int64),
-                n_strata,
-                torch.ones(1, 6, dtype=torch.float64),
-                tensor(p, torch.int64),
-            )
-        )
-        for p in pairings
-    ]
-    # Jensen: a mean of logarithms lies below the logarithm of the mean.
-    assert min(sampled) < expected < np.mean(sampled)
-
-
-@pytest.mark.parametrize("n_strata", [1, 3])
-def test_gradients_are_those_of_the_value(n_strata):
-    scores, groups, prior, strata, weights = random_rows(n_models=2, n_rows=7, n_strata=n_strata)
-    groups, strata = tensor(groups, torch.int64), tensor(strata, torch.int64)
-    log_prior, weights = tensor(np.log(prior)), tensor(weights)
-    inputs = tensor(scores).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda t: exact_bound(t, groups, log_prior, strata, weights), (inputs,)
-    )
-    joint, marginal = (tensor(scores[..., k]).requires_grad_() for k in (0, 1))
-    other = shuffle_within(strata, torch.Generator().manual_seed(0))
-    assert torch.autograd.gradcheck(
-        lambda t, u: sampled_bound(t, u, strata, n_strata, weights, other), (joint, marginal)
-    )
-
-
-@pytest.mark.parametrize("n_strata", [1, 3])
-def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(n_strata):
-    scores, groups, prior, strata, _ = random_rows(n_strata=n_strata)
-    weights = np.random.default_rng(3).integers(0, 3, size=40)
-    again = np.repeat(np.arange(40), weights)
-    weighted = exact(scores, groups, prior, strata, np.tile(weights, (3, 1)).astype(float))
-    repeated = exact(
-        scores[:, again], groups[again], prior, strata[again], np.ones((3, len(again)))
-    )
-    np.testing.assert_allclose(weighted, repeated, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_strata", [1, 2])

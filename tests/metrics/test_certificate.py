@@ -199,17 +199,6 @@ def test_pairs_of_groups_cost_no_confidence():
     assert (found.n_values, found.given, found.n_candidates) == (2, None, 1)
 
 
-@pytest.mark.slow
-def test_bound_holds_for_all_pairs_at_once(monkeypatch):
-    """Six groups, of which many pairs are as wide as the widest."""
-    monkeypatch.setattr(DifferenceLimit, "upper", cache(DifferenceLimit.upper))
-    rng = np.random.default_rng(1)
-    p = np.array([0.4, 0.4, 0.5, 0.5, 0.6, 0.6])
-    group = np.repeat(np.arange(6), 40)
-    held = [certify(rng.random(240) < p[group], group).bound >= 0.2 for _ in range(120)]
-    assert np.mean(held) >= 0.95  # measured 1
-
-
 def test_equalized_odds_is_the_largest_over_y():
     rng = np.random.default_rng(4)
     y, group = rng.integers(2, size=(2, 2_000))
@@ -253,19 +242,6 @@ def test_thresholds_are_certified_for_continuous_scores():
     assert certify(-score, group, against="thresholds").bound == pytest.approx(found.bound)
 
 
-@pytest.mark.slow
-def test_bound_on_thresholds_holds_in_the_stated_share_of_samples():
-    """At the largest of normal scores' distances, 0.0797, of n = 150 a group."""
-    rng = np.random.default_rng(7)
-    group = np.repeat([0, 1], 150)
-    truth = 2 * 0.0398278
-    held = [
-        certify(rng.normal(0.2 * group), group, against="thresholds").bound >= truth
-        for _ in range(200)
-    ]
-    assert np.mean(held) >= 0.95  # measured 1
-
-
 def test_a_threshold_is_of_any_column():
     rng = np.random.default_rng(8)
     group = rng.integers(2, size=1_000)
@@ -282,22 +258,6 @@ def test_candidates_share_the_error():
     assert found.bound == certify(Z, group, confidence=1 - 0.05 / 14).bound
     assert found.bound > certify(Z, group).bound
     assert "best of 14 candidates" in str(found)
-
-
-@pytest.mark.slow
-def test_the_best_of_many_bounds_holds_too(monkeypatch):
-    """Of 14 models as good as each other the one of the least bound, 40 times."""
-    monkeypatch.setattr(DifferenceLimit, "upper", cache(DifferenceLimit.upper))
-    rng = np.random.default_rng(10)
-    group = np.repeat([0, 1], 60)
-    chance = np.array([0.3, 0.7])[group]
-    smallest = {1: [], 14: []}
-    for _ in range(40):
-        drawn_ = [rng.random(120) < chance for _ in range(14)]
-        for n, bounds in smallest.items():
-            bounds.append(min(certify(Z, group, n_candidates=n).bound for Z in drawn_))
-    assert np.mean(np.array(smallest[1]) >= 0.4) < 0.8  # why it must be said
-    assert np.mean(np.array(smallest[14]) >= 0.4) >= 0.95
 
 
 def test_a_sentence_states_confidence_and_rows():
@@ -324,14 +284,6 @@ def test_one_row_of_each_cluster_counts():
     assert found == certify(Z[person], group[person], clusters=person)
     series = pd.Series([f"p{k}" for k in person], dtype="string")
     assert found == certify(Z[person], group[person], clusters=series)
-
-
-@pytest.mark.slow
-def test_many_groups_of_many_rows_take_seconds():
-    """200 groups of 40,000 rows took 3 s on one core, where working out each pair took minutes."""
-    rng = np.random.default_rng(13)
-    group, Z = rng.integers(60, size=12_000).astype(str), rng.integers(9, size=12_000)
-    assert certify(Z, group).bound < 0.35
 
 
 @pytest.mark.parametrize("against", ["classifiers", "thresholds"])
@@ -422,11 +374,6 @@ def test_too_many_values_are_said_to_certify_nothing():
     assert not found.informative
     assert "60 values in 60 rows" in str(found)
     assert "no classifier on this Z differs" in str(certify(np.zeros(60), np.arange(60) % 2))
-
-
-def test_missing_values_are_values_too():
-    group = np.repeat([0, 1], 50)
-    assert certify(np.where(group, np.nan, 0.5), group).distance == 1.0
 
 
 def objects(values):
