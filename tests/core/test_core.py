@@ -6,8 +6,21 @@ import numpy as np
 import pytest
 
 from fairmi.core.channel import Channel
-from fairmi.core.information import information, information_of_labels
-from fairmi.core.membership import Membership, compare, strata_of
+from fairmi.core.information import (
+    counted_information,
+    information,
+    information_of_labels,
+    optimal_critic,
+)
+from fairmi.core.membership import (
+    Membership,
+    check_group_weight,
+    compare,
+    mean_one,
+    quantile_bins,
+    quantile_ends,
+    strata_of,
+)
 from fairmi.core.task import Classes
 
 OVER_ALL = {"constraint": "demographic_parity", "n_labels": 1, "group_weight": None}
@@ -214,3 +227,127 @@ def test_coarse_grids_are_refined_for_the_table(n_levels, counted):
     finer = Channel(n_levels).refined()
     assert finer.n_levels == counted
     assert (counted - 1) % (n_levels - 1) == 0
+
+
+@pytest.mark.parametrize("group_weight", ["balanced", None])
+def test_a_comparison_is_that_of_loops(group_weight):
+    """Rows between groups, of none, of weight 0; a stratum and a cell without rows."""
+    rng = np.random.default_rng(7)
+    n, labels, weights = 30, rng.integers(2, size=30), rng.uniform(0.005, 0.02, 30)
+    shares = rng.dirichlet(np.ones(3), n)
+    shares[labels == 1, 2] = 0
+    shares /= shares.sum(1, keepdims=True)
+    shares[:4] = weights[4:6] = 0
+    members = Membership.of_probabilities(shares)
+    same = {"constraint": "equalized_odds", "labels": labels, "n_labels": 3}
+    found = compare(members, weights, **same, group_weight=group_weight)
+    sums = np.zeros((3, 3))
+    for i in range(n):
+        sums[labels[i]] += weights[i] * shares[i]
+    factors = (
+        sums.sum() / 5 / np.where(sums > 0, sums, np.inf) if group_weight else np.ones((3, 3))
+    )
+    each, of_cells = weights[:, None] * shares * factors[labels], sums * factors
+    np.testing.assert_allclose(found.weights, each[shares > 0])
+    np.testing.assert_allclose(found.row_weights, each.sum(1))
+    np.testing.assert_allclose(found.prior[:2], of_cells[:2] / of_cells[:2].sum(1, keepdims=True))
+    assert not found.prior[2].any()
+    levels, counts = rng.integers(4, size=n), np.zeros((4, 3, 3))
+    for i in range(n):
+        counts[levels[i], labels[i]] += each[i]
+    np.testing.assert_allclose(found.counts(levels, 4), counts)
+    scaled = found.scaled()
+    np.testing.assert_allclose(scaled.row_weights, n * each.sum(1) / each.sum())
+    np.testing.assert_allclose(scaled.weights, n * each[shares > 0] / each.sum())
+    none = compare(members, 0 * weights, **same, group_weight=group_weight).scaled()
+    assert not none.row_weights.any()
+    assert not none.prior.any()
+    alone = {**same, "constraint": "demographic_parity", "group_weight": "balanced"}
+    only = compare(Membership.of_codes(0 * labels, 2), weights, **alone)
+    np.testing.assert_allclose(only.row_weights, weights)
+
+
+def test_quantities_and_shared_rows_are_taken_and_told_apart():
+    values, known = np.arange(10.0).reshape(5, 2), np.array([True, True, False, True, True])
+    members = Membership.of_values(values, known).take(np.array([4, 2]))
+    assert (members.n_groups, members.rows.size, members.shares.size) == (0, 0, 0)
+    assert members.columns.tolist() == [[8, 9, 1], [4, 5, 0]]
+    assert Membership.of_values(values).known.all()
+    same = {"constraint": "demographic_parity", "labels": np.zeros(5, int), "n_labels": 1}
+    compared = compare(
+        Membership.of_values(values, known), np.full(5, 2.0), **same, group_weight=None
+    )
+    assert compared.row_weights.tolist() == [2, 2, 0, 2, 2]
+    assert compared.weights.size == 0
+    shares = np.array([[0.25, 0.75], [0, 0], [1, 0]])
+    shared = Membership.of_probabilities(shares)
+    assert shared.columns.tolist() == shares.tolist()
+    assert (shared.codes.tolist(), shared.is_certain) == ([1, 0, 0], False)
+    assert shared.take(np.array([2, 1])).is_certain
+    assert mean_one(np.array([1.0, 3.0])).tolist() == [0.5, 1.5]
+    assert mean_one(np.zeros(2)).tolist() == [0, 0]
+    check_group_weight("balanced", [0, 2])
+    check_group_weight(None, [0])
+    with pytest.raises(ValueError, match='group_weight="balanced" needs groups'):
+        check_group_weight("balanced", [0, 0])
+
+
+def test_bins_of_a_quantity_are_those_of_its_distribution_function():
+    rng = np.random.default_rng(8)
+    values, weights = rng.integers(12, size=200) / 3.0, rng.random(200)
+    below = {v: weights[values <= v].sum() / weights.sum() for v in np.unique(values)}
+    ends = [min(v for v, share in below.items() if share >= k / 4) for k in (1, 2, 3)]
+    np.testing.assert_array_equal(quantile_ends(values, weights, 4), ends)
+    bins, n_bins = quantile_bins(values, weights, 4)
+    assert (n_bins, bins.tolist()) == (4, [sum(v > end for end in ends) for v in values])
+    few = np.array([0.0, 1, 2, 2, 2, 2, 2, 2])  # most share the largest value: no bin above it
+    assert quantile_ends(few, np.ones(8), 4).tolist() == [1]
+    assert quantile_ends(few, np.ones(8), 2).tolist() == []
+
+
+def test_information_of_labels_is_that_of_its_cells():
+    """Three of four values and groups have rows, two cells of them none."""
+    rng = np.random.default_rng(9)
+    y = rng.integers(3, size=400)
+    y[y == 1] = 3
+    groups = np.where(y == 0, 0, np.where(rng.random(400) < 0.8, y, 2 - y // 3 * 2))
+    weights = rng.random(400)
+    cells = {(a, b): weights[(y == a) & (groups == b)].sum() for a in range(4) for b in range(4)}
+    total = sum(cells.values())
+    of_y, of_groups = np.bincount(y, weights), np.bincount(groups, weights, 4)
+    exact = sum(
+        w / total * np.log(w * total / of_y[a] / of_groups[b]) for (a, b), w in cells.items() if w
+    )
+    n_rows = total**2 / (weights**2).sum()
+    bias = (np.count_nonzero(of_y) - 1) * (np.count_nonzero(of_groups) - 1) / (2 * n_rows)
+    assert 0 in [w for (a, b), w in cells.items() if of_y[a] and of_groups[b]]
+    assert information_of_labels(y, groups, weights) == pytest.approx(exact - bias)
+    assert counted_information(np.zeros((2, 3)), 1.0) == 0.0
+    critic = optimal_critic(np.array([[[3.0, 0.0]], [[0.0, 0.0]]]), np.array([[1.0, 0.0]]), 2.0)
+    assert not critic.any()  # a group that is nowhere tells nothing
+
+
+@pytest.mark.parametrize("kind", ["tanh", "softmax"])
+def test_a_channel_is_its_formulas(kind):
+    channel, open_ = Channel(5, 0.7, 1.3, kind), Channel(None, 0.7, 1.3, kind)
+    scores = np.random.default_rng(10).normal(size=(6, 1 if kind == "tanh" else 3))
+    z = channel.squash(scores)
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    np.testing.assert_allclose(z, np.tanh((scores - 0.7) / 1.3) if kind == "tanh" else 2 * p - 1)
+    np.testing.assert_array_equal(open_.round(z), z)
+    assert channel.with_levels(None) == open_
+    slope, step = np.arange(z.size).reshape(z.shape) - 1.0, 1e-6
+    for i in range(z.shape[1]):
+        moved = scores + step * (np.arange(z.shape[1]) == i)
+        expected = (slope * (channel.squash(moved) - z)).sum(1) / step
+        np.testing.assert_allclose(channel.pull_back(z, slope)[:, i], expected, atol=1e-4)
+    ends, inner = np.array([[-1.0], [1.0]]), 1 - 0.25 / 2
+    if kind == "tanh":
+        np.testing.assert_allclose(open_.unsquash(z), scores)
+        expected = 0.7 + 1.3 * np.arctanh(inner * ends)
+        np.testing.assert_allclose(channel.unsquash(ends), expected)
+    else:  # up to what is alike for all scores of a row
+        assert np.ptp(open_.unsquash(z) - scores, axis=1).max() < 1e-9
+        np.testing.assert_allclose(channel.unsquash(ends), np.log1p(inner * ends))
+    assert np.abs(open_.unsquash(ends)).max() > 17
+    assert Channel.from_spec({"n_levels": 5}).kind == "tanh"
