@@ -88,10 +88,16 @@ class Setting:
     test: Coloured
 
 
+def shrunk(images: np.ndarray) -> np.ndarray:
+    """Return images of half the side, each pixel the mean of four."""
+    n, height, width = images.shape
+    return images.reshape(n, height // 2, 2, width // 2, 2).mean((2, 4)).astype(np.uint8)
+
+
 class Digits:
     """Grey digits to train on and to test on."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, halved: bool = False) -> None:
         if path is None:
             small = load_digits()
             images = (small.images * (255 / 16)).astype(np.uint8)
@@ -101,6 +107,8 @@ class Digits:
         with np.load(path) as file:
             self.train = file["train_images"], file["train_labels"]
             self.test = file["test_images"], file["test_labels"]
+        if halved:
+            self.train, self.test = ((shrunk(x), y) for x, y in (self.train, self.test))
 
     def setting(self, rows: int, variance: float, seed: int) -> Setting:
         """Colour the first `rows` digits to train on, the last ones to hold out, and the test."""
@@ -402,6 +410,7 @@ def main() -> None:
     """Run what is asked for, print the table, and write it."""
     made = parser(__doc__)
     made.add_argument("--digits", type=Path, help="mnist.npz; FAIRMI_DATA may name its folder")
+    made.add_argument("--side", type=int, choices=(14, 28), default=28, help="pixels")
     made.add_argument("--rows", type=int, nargs="+", default=[10_000], help="digits to train on")
     made.add_argument("--variances", type=float, nargs="+", default=[0.02, 0.03, 0.05])
     made.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -420,7 +429,7 @@ def main() -> None:
     if options.hues:
         print_hues(options)
         return
-    table = Table(Digits(path), options)
+    table = Table(Digits(path, halved=options.side == 14), options)
     for rows in options.rows:
         for variance in options.variances:
             for method in options.methods:
