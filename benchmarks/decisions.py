@@ -88,7 +88,7 @@ def points(
         for setting, fit in zip(
             settings, fits(method, asked, parts.train, Trial(constraint, seed)), strict=True
         ):
-            predicted = fit.contender.predict(parts.test.X, parts.test.s)
+            predicted = fit.predict(parts.test.X, parts.test.s)
             row = {"method": name, "setting": setting, "seconds": fit.seconds}
             row |= measured(parts.test.y, predicted, parts.test.s)
             row["dp"] = signed_difference(parts, predicted)

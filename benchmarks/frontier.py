@@ -33,9 +33,10 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from fairmi.compare import Method, Trial, methods_named
+from fairmi.compare._contenders import Contender
 from fairmi.compare._measures import Line, paired_difference, probe_auc
 from fairmi.compare._methods import networks
-from fairmi.compare._run import Fit, fits
+from fairmi.compare._run import fits
 from fairmi.metrics import certify
 
 LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
@@ -107,7 +108,7 @@ def jobs(run: Run, settings: Sequence[float], n_seeds: int) -> list[tuple[Any, A
 
 def points(
     run: Run, parts: Parts, constraint: str, settings: Sequence[float], seeds: Sequence[int]
-) -> Iterator[tuple[float, int, Fit, np.ndarray]]:
+) -> Iterator[tuple[float, int, Contender, np.ndarray]]:
     """Train a method on one thread; yield setting, seed, fit, and predictions of the test rows."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
@@ -116,7 +117,7 @@ def points(
         for setting, fit in zip(settings, fitted, strict=True):
             for seed in seeds:
                 test = parts.test
-                yield setting, seed, fit, fit.contender.predict(test.X, test.s, seed)
+                yield setting, seed, fit, fit.predict(test.X, test.s, seed)
 
 
 def job(
@@ -132,7 +133,7 @@ def job(
     for setting, seed, fit, predicted in points(run, parts, options.constraint, settings, seeds):
         row = {"method": run.method.name, "setting": setting, "seed": seed, run.knob: setting}
         row |= measured(test.y, predicted, test.s) | {"seconds": fit.seconds}
-        scores = fit.contender.scores(test.X, test.s)
+        scores = fit.scores(test.X, test.s)
         row["roc_auc"] = np.nan if scores is None else roc_auc_score(test.y, scores)
         if options.within:
             column, value = options.within
@@ -143,13 +144,13 @@ def job(
     return found
 
 
-def probed(fit: Fit, parts: Parts) -> dict[str, float]:
+def probed(fit: Contender, parts: Parts) -> dict[str, float]:
     """Return what a fresh probe recovers of C from Z, what the critic says, and a certificate."""
-    z, z_test = (fit.contender.represent(part.X, part.s) for part in (parts.train, parts.test))
+    z, z_test = (fit.represent(part.X, part.s) for part in (parts.train, parts.test))
     certificate = certify(z_test, parts.test.s, confidence=0.95)
     return {
         "probe_auc": probe_auc(z, parts.train.s, z_test, parts.test.s),
-        "claimed_nats": fit.contender.model.history_[-1]["penalty"],
+        "claimed_nats": fit.model.history_[-1]["penalty"],
         "values": certificate.n_values,
         "distance": certificate.distance,
         "bound": certificate.bound,

@@ -97,7 +97,7 @@ def peers(options: argparse.Namespace) -> Table:
     with threadpool_limits(1):
         for name, setting in PEERS:
             (fit,) = fits(methods_named([name])[0], [setting], parts.train, Trial())
-            predicted = fit.contender.predict(parts.test.X, parts.test.s)
+            predicted = fit.predict(parts.test.X, parts.test.s)
             row = {"what": f"{name}, {setting}", "seconds": fit.seconds}
             rows.append(row | measured(parts.test.y, predicted, parts.test.s))
     return [row | {"ratio": row["seconds"] / rows[0]["seconds"]} for row in rows]

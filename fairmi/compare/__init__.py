@@ -236,8 +236,8 @@ def _lines_of_table(
         return lines, notes
     (reference,) = methods_named([_REFERENCE], METHODS if rows.loss is None else NUMBER_METHODS)
     with threadpool_limits(1):
-        (fit,) = fits(reference, [{}], rows)
-    ratio = fit.seconds / reference.cost
+        (fitted,) = fits(reference, [{}], rows)
+    ratio = fitted.seconds / reference.cost
     left = 60 * minutes * (n_jobs if n_jobs > 0 else os.cpu_count() or 1)
     in_time = set()
     for method, _ in sorted(lines, key=lambda line: line[0].cost):

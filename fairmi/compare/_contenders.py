@@ -27,6 +27,10 @@ class Contender:
     The plain case: the model never sees the sensitive features `s`, other than as columns of X.
     """
 
+    # Seconds of the processor that its fit took, and warnings that it gave.
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
     def __init__(self, model: BaseEstimator, encoder: BaseEstimator | None = None) -> None:
         self.model = model
         self.encoder = encoder
@@ -182,7 +186,18 @@ class CrossFitted(Contender):
         """Return the fitted encoder, and the model with its scores of rows it did not learn."""
         if self.encoder is not None:
             self.encoder.fit(X, y)
-        return self.encoder, *cross_fitted(self.model, self._encode(X), y)
+        return self.encoder, *self.cross_fit(self._encode(X), y, s)
+
+    def cross_fit(
+        self, X: TableLike, y: np.ndarray, s: np.ndarray
+    ) -> tuple[BaseEstimator, np.ndarray]:
+        """Return a model of all rows, and a score of each by a model of the four other fifths.
+
+        Fifths are drawn from the model's own seed, so that seeds of a benchmark differ in both.
+        """
+        folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=self.model.random_state or 0)
+        p = cross_val_predict(clone(self.model), X, y, cv=folds, method="predict_proba")
+        return clone(self.model).fit(X, y), p[:, 1].astype(np.float64)
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
         """Learn the rule."""
@@ -348,18 +363,6 @@ class Transported(CrossFitted):
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
         """The bin of each row as the only column."""
         return self.scores(X, s)[:, None].astype(np.float64)
-
-
-def cross_fitted(
-    model: BaseEstimator, X: TableLike, y: np.ndarray
-) -> tuple[BaseEstimator, np.ndarray]:
-    """Return a model of all rows, and a score of each by a model of the four other fifths.
-
-    The fifths are drawn from the model's own seed, so that seeds of a benchmark differ in both.
-    """
-    folds = StratifiedKFold(_N_FOLDS, shuffle=True, random_state=model.random_state or 0)
-    p = cross_val_predict(clone(model), X, y, cv=folds, method="predict_proba")
-    return clone(model).fit(X, y), p[:, 1].astype(np.float64)
 
 
 def columns_of_group(X: pd.DataFrame, s: np.ndarray) -> list[str]:

@@ -29,22 +29,11 @@ _BLOCK = 100  # draws whose weights are sorted at once: bounds the memory
 class Reading:
     """What a comparison reads off predictions, and its words.
 
-    Attributes
-    ----------
-    score, unfairness : str
-        The columns that lines are drawn of: the higher and the lower, the better.
-    heads : dict of str to str
-        The head of each measured column in the printed table, in order.
-    score_words, unfairness_words : str
-        What sentences call them.
-    axis : str
-        What the picture writes below unfairness.
-    levels : tuple of float
-        The unfairness at which the methods are ranked.
-    bound : float
-        The unfairness under which one is recommended, unless it is said.
-    constant : str
-        The method that predicts alike for all.
+    Lines are drawn of the columns `score` and `unfairness`, the higher and the lower the better;
+    sentences call them `score_words` and `unfairness_words`, and the picture writes `axis` below
+    the latter. `heads` has the head of each measured column in the printed table, in order.
+    Methods are ranked at the unfairness of `levels`, and one is recommended under `bound`, unless
+    another is asked for. `constant` is the method that predicts alike for all.
     """
 
     score: str
@@ -114,24 +103,11 @@ def weighted_metrics(
     codes: np.ndarray,
     weights: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """The metrics under each row of `weights`.
+    """Return METRICS, (n_draws,) each, under each row of `weights` (n_draws, n_rows).
 
-    Parameters
-    ----------
-    y, labels : ndarray of int of shape (n_rows,)
-        True and predicted labels, 0 or 1.
-    scores : ndarray of shape (n_rows,) or None
-        What ranks the rows; None gives NaN for roc_auc.
-    codes : ndarray of int of shape (n_rows,)
-        The group of each row.
-    weights : ndarray of shape (n_draws, n_rows)
-        The weight of each row in each draw.
-
-    Returns
-    -------
-    metrics : dict of str to ndarray of shape (n_draws,)
-        An entry for each of METRICS. A group without rows of a class, in a draw, is left out of
-        the difference between groups that needs them.
+    `y` and `labels` (n_rows,) are 0 or 1, `codes` the group of each row, and `scores` rank the
+    rows: None gives NaN for roc_auc. A group without rows of a class, in a draw, is left out of
+    the difference between groups that needs them.
     """
     confusion = _confusion(y, labels, codes, weights)
     by_class = confusion.sum(axis=1)
@@ -153,21 +129,10 @@ def weighted_metrics(
 def number_metrics(
     y: np.ndarray, predicted: np.ndarray, codes: np.ndarray, weights: np.ndarray, loss: str
 ) -> dict[str, np.ndarray]:
-    """Return what is measured of predicted numbers, under each row of `weights`.
+    """Return what is measured of predicted numbers, under each row of `weights`; as for labels.
 
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (n_rows,)
-    codes : ndarray of int of shape (n_rows,)
-        The group of each row.
-    weights : ndarray of shape (n_draws, n_rows)
-    loss : {"squared_error", "poisson"}
-        Of which the score is the share that is explained: R² or D².
-
-    Returns
-    -------
-    metrics : dict of str to ndarray of shape (n_draws,)
-        The score, KS, Wasserstein distance and difference of means of the widest pair of groups.
+    That is the share of the loss that is explained, R² or D², and KS, Wasserstein distance and
+    difference of means of the widest pair of groups.
     """
     order = np.argsort(predicted, kind="stable")
     y, predicted, codes = y[order], predicted[order], codes[order]

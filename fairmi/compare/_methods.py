@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -182,13 +183,14 @@ def _adversarial(
     )
 
 
-def trees(trial: Trial, lam: float, **parameters: Any) -> OnPath:
-    """Our trees as a contender."""
-    return OnPath(
-        MIBoostingClassifier(
-            lam=lam, constraint=trial.constraint, random_state=trial.seed, **parameters
-        )
-    )
+def ours(estimator: Callable[..., BaseEstimator], trial: Trial, **parameters: Any) -> OnPath:
+    """An estimator of ours that trains many λ at once, as a contender."""
+    of_task = {"constraint": trial.constraint} if trial.loss is None else {"loss": trial.loss}
+    return OnPath(estimator(random_state=trial.seed, **of_task, **parameters))
+
+
+trees = partial(ours, MIBoostingClassifier)
+networks = partial(ours, MIDebiasedClassifier)
 
 
 def decisions(trial: Trial, bound: float, **parameters: Any) -> OnBound:
@@ -197,15 +199,6 @@ def decisions(trial: Trial, bound: float, **parameters: Any) -> OnBound:
         bound=bound, constraint=trial.constraint, random_state=trial.seed, **parameters
     )
     return OnBound(model)
-
-
-def networks(trial: Trial, lam: float, **parameters: Any) -> OnPath:
-    """Our networks as a contender."""
-    return OnPath(
-        MIDebiasedClassifier(
-            lam=lam, constraint=trial.constraint, random_state=trial.seed, **parameters
-        )
-    )
 
 
 def published(trial: Trial, lam: float) -> Debiased:
@@ -370,7 +363,7 @@ METHODS: tuple[Method, ...] = (
     ),
     Method(
         "fairmi, 4 networks",
-        lambda trial, lam: networks(trial, lam, n_estimators=4),
+        lambda trial, lam: networks(trial, lam=lam, n_estimators=4),
         {"lam": (4.0, 6.0, 8.0, 11.0)},
         None,
         {"lam": (8.0,)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -18,13 +19,12 @@ from fairmi._boosting_regressor import MIBoostingRegressor
 from fairmi._network_regressor import MIDebiasedRegressor
 from fairmi.compare._contenders import (
     Contender,
+    CrossFitted,
     Decorrelated,
-    OnPath,
-    Settings,
     Transport,
     columns_of_group,
 )
-from fairmi.compare._methods import Method, Trial
+from fairmi.compare._methods import Method, Trial, ours
 from fairmi.core.membership import quantile_bins
 from fairmi.preprocessing import TableEncoder
 
@@ -44,7 +44,7 @@ class NumberEncoder(TableEncoder):
         return super().fit(X, bins, sample_weight)
 
 
-class Barycentre(Contender):
+class Barycentre(CrossFitted):
     """A model whose predictions move to the barycentre of the groups' distributions.
 
     The rule is learned from predictions of rows that the model did not learn. Needs the group at
@@ -55,18 +55,17 @@ class Barycentre(Contender):
         super().__init__(model)
         self.strength = strength
 
-    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        """Return the model, and the way of each group."""
+    def cross_fit(self, X: Any, y: np.ndarray, s: np.ndarray) -> tuple[BaseEstimator, np.ndarray]:
+        """Return a model of all rows, and a prediction of each by one of the four other fifths."""
         seen = np.empty(len(y))
         for first, second in KFold(_N_FOLDS, shuffle=True, random_state=0).split(X):
             model = clone(self.model).fit(X.iloc[first], y[first], sensitive_features=s[first])
             seen[second] = model.predict(X.iloc[second])
-        return self.model.fit(X, y, sensitive_features=s), Transport(seen, s)
+        return self.model.fit(X, y, sensitive_features=s), seen
 
-    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        """Take what is shared."""
-        self.model, self.transport = shared
-        return self
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        """Learn the way of each group."""
+        self.transport = Transport(p, s)
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
         """Predictions that have moved."""
@@ -159,14 +158,7 @@ def _linear(trial: Trial) -> BaseEstimator:
     return LinearRegression()
 
 
-def _trees(trial: Trial, lam: float, **parameters: Any) -> OnPath:
-    parameters |= {"loss": trial.loss, "random_state": trial.seed}
-    return OnPath(MIBoostingRegressor(lam=lam, **parameters))
-
-
-def _networks(trial: Trial, lam: float) -> OnPath:
-    parameters: dict[str, Any] = {"loss": trial.loss, "random_state": trial.seed}
-    return OnPath(MIDebiasedRegressor(lam=lam, **parameters))
+_trees = partial(ours, MIBoostingRegressor)
 
 
 def _removed(model: Any) -> Any:
@@ -207,7 +199,7 @@ NUMBER_METHODS: tuple[Method, ...] = (
     ),
     Method(
         "Barycentre, our base",
-        lambda trial, strength: Barycentre(_trees(trial, 0.0).model, strength),
+        lambda trial, strength: Barycentre(_trees(trial, lam=0.0).model, strength),
         {"strength": _STRENGTHS},
         {"strength": (1.0,)},
         reads_group=True,
@@ -226,11 +218,18 @@ NUMBER_METHODS: tuple[Method, ...] = (
         None,
         cost=8.0,
     ),
-    Method("fairmi, networks", _networks, {"lam": _LAMS}, None, shares=True, cost=6.0),
+    Method(
+        "fairmi, networks",
+        partial(ours, MIDebiasedRegressor),
+        {"lam": _LAMS},
+        None,
+        shares=True,
+        cost=6.0,
+    ),
     Method("fairmi, trees", _trees, {"lam": _LAMS}, {"lam": (0.0, 8.0)}, shares=True, cost=4.0),
     Method(
         "fairmi, trees, 17 values",
-        lambda trial, lam: _trees(trial, lam, n_predictions=17),
+        lambda trial, lam: _trees(trial, lam=lam, n_predictions=17),
         {"lam": _LAMS[2:]},
         None,
         shares=True,
@@ -238,7 +237,7 @@ NUMBER_METHODS: tuple[Method, ...] = (
     ),
     Method(
         "fairmi, trees, not rounded",
-        lambda trial, lam: _trees(trial, lam, n_predictions=None),
+        lambda trial, lam: _trees(trial, lam=lam, n_predictions=None),
         {"lam": _LAMS[2:]},
         None,
         shares=True,

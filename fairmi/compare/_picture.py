@@ -59,20 +59,9 @@ def draw_frontier(
 
     A line goes through those settings of a method that no other of its settings betters. Of
     numbers it is R² or D² over KS, and, beside it, over what a probe recovers of the group.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns `method`, `setting`, `reads_group`, score and unfairness; where it has the ends of
-        intervals, their median width is said under the picture.
-    title : str
-    methods : sequence of str, default=None
-        The lines to draw; None takes ours, and the strongest peers, seven in all. What else the
-        table has is named under the picture.
-
-    Returns
-    -------
-    figure : Figure
+    Where the table has the ends of intervals, their median width is said under the picture; so is
+    how many methods it has beside those drawn: `methods`, or ours and the strongest peers, seven
+    in all.
     """
     from matplotlib.figure import Figure
 
@@ -108,7 +97,7 @@ def draw_frontier(
         )
     n_left = table["method"].nunique() - len(chosen)
     if n_left > 0:
-        notes.append(f"in the table alone: {n_left} more")
+        notes.append(f"in the table alone: {n_left} more method{'s' * (n_left > 1)}")
     axes.set_xlabel("\n".join(notes))
     return figure
 

@@ -138,19 +138,7 @@ def table_rows(
     Text becomes categories, of which the rarest share one where there are more than
     scikit-learn's boosting takes; dates become days.
 
-    Parameters
-    ----------
-    X : DataFrame or array of shape (n_rows, n_columns)
-    y : array of shape (n_rows,)
-        Two labels; or more, of which `positive` is set against the others.
-    sensitive_features : str, list of str, or array of shape (n_rows,) or (n_rows, n_features)
-        Groups, or the names of the columns of X that hold them; several are combined.
-    positive : label, default=None
-        None is the second of two labels in order. A label's text will do.
-    loss : {"auto", "squared_error", "poisson"}, default="auto"
-        "auto" reads more than ten numbers as numbers, unless `positive` is given.
-    clusters : array of shape (n_rows,), default=None
-        Whose rows belong together.
+    The arguments are those of `compare`.
 
     Raises
     ------

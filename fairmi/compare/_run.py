@@ -52,15 +52,6 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A fitted method, the seconds of processor that it took, and warnings that it gave."""
-
-    contender: Contender
-    seconds: float
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Predicted:
     """What a fit made of the test rows, and what was measured beside.
 
@@ -78,7 +69,7 @@ class Predicted:
 
 def fits(
     method: Method, settings: Sequence[Setting], train: LabelledRows, trial: Trial = PARITY
-) -> Iterator[Fit]:
+) -> Iterator[Contender]:
     """Fit a method at each setting; what they share is fitted once, and its time counts in all."""
     rows = (train.X, train.y, train.s)
     trial = replace(trial, loss=train.loss)
@@ -92,9 +83,10 @@ def fits(
                 shared_seconds = process_time() - start
                 start = process_time()
             contender.finish(*rows, shared)
-            seconds = shared_seconds + process_time() - start
+            contender.seconds = shared_seconds + process_time() - start
         noted = {str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)}
-        yield Fit(contender, seconds, tuple(sorted(noted)))
+        contender.notes = tuple(sorted(noted))
+        yield contender
 
 
 def predict_split(
@@ -115,18 +107,18 @@ def predict_split(
         )
         train, validation = train.take(learned), train.take(held_out)
     outcomes = []
-    for fit in fits(method, settings, train):
-        contender, told, scores = fit.contender, float("nan"), None
+    for contender in fits(method, settings, train):
+        recovered, scores = float("nan"), None
         with _recorded_warnings():
             labels = contender.predict(test.X, test.s)
             if test.loss is None:
                 scores = contender.scores(test.X, test.s)
                 Z, Z_test = (contender.represent(part.X, part.s) for part in (train, test))
                 if Z is not None and Z_test is not None:
-                    told = probe_auc(Z, train.s, Z_test, test.s)
+                    recovered = probe_auc(Z, train.s, Z_test, test.s)
             else:
-                told = _probe_of_numbers(labels, test)
-            outcome = Predicted(labels, scores, told, fit.seconds, fit.notes)
+                recovered = _probe_of_numbers(labels, test)
+            outcome = Predicted(labels, scores, recovered, contender.seconds, contender.notes)
             if validation is not None:
                 seen = contender.predict(validation.X, validation.s)
                 outcome = replace(outcome, validation=read_point(validation, seen))
@@ -156,15 +148,10 @@ def compared(
     """Fit all methods on all splits, and measure them on `rows`, each predicted once a repeat.
 
     Unfairness is that of all out-of-fold predictions together: the mean over folds of a
-    difference's size calls a fair classifier unfair, since chance has no sign.
-
-    Returns
-    -------
-    table : DataFrame
-        A row for each method and setting; where there are several splits, also one with the
-        setting that the other folds choose.
-    draws : ndarray of shape (n_rows_of_table, 1 + n_draws)
-        Score in the sample and in each bootstrap draw, which all rows of the table share.
+    difference's size calls a fair classifier unfair, since chance has no sign. The table has a row
+    for each method and setting; where there are several splits, also one with the setting that the
+    other folds choose. Scores (n_rows_of_table, 1 + n_draws) are those in the sample and in each
+    bootstrap draw, which all rows of the table share.
     """
     crossed = len(splits) > 1
     jobs, owners = [], []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fairmi.datasets._adult import load_adult
 from fairmi.datasets._biased_digits import make_biased_digits
-from fairmi.datasets._german import load_german
 from fairmi.datasets._lazy_array import LazyArray
+from fairmi.datasets._tables import load_adult, load_german
 
 __all__ = ["LazyArray", "load_adult", "load_german", "make_biased_digits"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fairmi.datasets import load_adult, load_german
-from fairmi.datasets._loading import open_packed
+from fairmi.datasets._tables import open_packed
 
 SHA256 = {
     "adult.data.bz2": "df25a4e32ed6f1bd4b3910d21a7bd661a09061eced7cb45555a519d9667cc87b",
