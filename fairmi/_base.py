@@ -537,13 +537,7 @@ def check_lam(lam: object) -> None:
 
 
 def check_path_lams(lam: object, lams: Iterable[float]) -> tuple[float, ...]:
-    """Return the values of λ of a path.
-
-    Raises
-    ------
-    ValueError
-        If one is not a finite number >= 0, or the estimator has a λ for each sensitive feature.
-    """
+    """Return the values of λ of a path: finite numbers >= 0, one for all sensitive features."""
     if isinstance(lam, dict):
         raise ValueError(
             f"lam={lam!r} has a λ for each sensitive feature, and a path has one for all; set lam "

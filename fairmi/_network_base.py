@@ -65,15 +65,9 @@ def notes_of_blind_critics(
 ) -> list[Note]:
     """Say of each sensitive attribute whose critic is blind that a fresh probe finds it in Z.
 
-    Parameters
-    ----------
-    z : ndarray of shape (n_rows, n_components)
-    groups : sequence of ndarray of shape (n_rows,) or None
-        Codes of each attribute, None where it has values.
-    counted : sequence of ndarray of shape (n_rows,), bool
-        The rows that count in its penalty.
-    claims : sequence of float or None
-        What each critic says is left, in nats; None where it is not penalised.
+    `groups` has the codes (n_rows,) of each attribute, None where it has values; `counted` the
+    rows that count in its penalty; `claims` what each critic says is left, in nats, None where it
+    is not penalised.
     """
     notes: list[Note] = []
     for codes, rows, claimed in zip(groups, counted, claims, strict=True):
@@ -326,13 +320,7 @@ class NetworkEstimator(RepresentationEstimator):
         return None
 
     def _n_encoded(self) -> int | None:
-        """Return the columns that the encoder gives to the networks; None of a module of yours.
-
-        Raises
-        ------
-        ValueError
-            If it is none, or reads other columns than the model does.
-        """
+        """Return the columns that the encoder gives to the networks; None of a module of yours."""
         encoder = vars(self).get("encoder_")
         if encoder is None and hasattr(self, "item_shape_"):
             return None

@@ -345,13 +345,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return [(CollapseWarning, f"{message}; lower lam={self.lam!r}, or raise max_iter.")]
 
     def _n_scores(self) -> int | None:
-        """Return the scores of the decoder of a saved model.
-
-        Raises
-        ------
-        ValueError
-            If its units don't fit.
-        """
+        """Return the scores of the decoder of a saved model, whose units must fit."""
         encoder = vars(self).get("encoder_")
         layout = None if encoder is None else encoder.layout_
         n_numbers = None if layout is None else len(np.unique(_ramps(layout)[1]))

@@ -41,21 +41,10 @@ _MAX_BINS = 255
 class TreeRows:
     """The n rows of a fit, as trees read them.
 
-    Attributes
-    ----------
-    binned : Binned
-    y : ndarray of shape (n,)
-        Codes of the classes, or numbers.
-    task : Task
-    weights : ndarray of shape (n,)
-        Weights in the task loss.
-    encodings : sequence of ndarray of int
-        The columns of `binned` that each base reads; penalised rounds read the first.
-    members : tuple of Membership
-        Sensitive attributes, each with a penalty of its own.
-    penalty_weights : ndarray of shape (n,)
-    base_scores : ndarray of shape (n, K) or None
-        Scores of a given base.
+    `y` (n,) are codes of the classes, or numbers, and `weights` (n,) those in the task loss.
+    `encodings` has the columns of `binned` that each base reads; penalised rounds read the first.
+    `members` are the sensitive attributes, each with a penalty of its own, and `base_scores` (n,
+    K) the scores of a given base.
     """
 
     binned: Binned
@@ -216,26 +205,12 @@ def boosted_targets(
     """Return probabilities of the scored classes, (n, K), by boosting that did not see the row.
 
     Networks on a table learn from them in place of y. In expectation they are y, without its
-    noise: the log loss is linear in them.
-    Source: Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural Network*, arXiv
-    1503.02531; out of fold here, as a model's view of rows that it has learned is nearly y.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n, p)
-        Distinct rows: numbers, or codes of the `n_categories` (p,) of a column, missing as NaN.
-    n_categories : ndarray of shape (p,)
-    y : ndarray of shape (n,)
-        Codes of classes.
-    n_classes : int
-    weights : ndarray of shape (n,)
-    seed : int
-
-    Returns
-    -------
-    ndarray or None
-        None where y is as good: on many rows, and where boosting has no lower loss on rows that
-        it did not see than the shares of the classes.
+    noise: the log loss is linear in them. The distinct rows x (n, p) are numbers, or codes of the
+    `n_categories` (p,) of a column, missing as NaN; y (n,) are codes of classes. None where y is
+    as good: on many rows, and where boosting has no lower loss on rows that it did not see than
+    the shares of the classes. Source: Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural
+    Network*, arXiv 1503.02531; out of fold here, as a model's view of rows that it has learned is
+    nearly y.
     """
     task, weights = Classes(n_classes), weights / weights.mean()
     n_folds = min(_N_FOLDS, task.most_folds(y))
@@ -283,27 +258,10 @@ def fitted_base(
 ) -> tuple[Any, np.ndarray]:
     """Return a base that is fitted, and its scores of the rows, (n, K).
 
-    A frozen base is taken as it is. Any other is fitted to X, y, and the scores are those of five
-    copies, each of which did not see the rows that it scores.
-
-    Parameters
-    ----------
-    base : classifier or regressor
-    X : DataFrame, ndarray or csr_array of n rows
-    y : ndarray of shape (n,)
-        Labels, or numbers.
-    weights : ndarray of shape (n,)
-    seed : int
-        Takes the place of each `random_state` of the base that is None.
-    scores_of : callable
-        A fitted base and rows -> scores.
-    name : str, default="base"
-        The parameter that it is, for errors.
-
-    Raises
-    ------
-    ValueError
-        If a frozen base has other classes than y, or weights are given to one that takes none.
+    A frozen base is taken as it is. Any other is fitted to X, y (labels or numbers), and the
+    scores are those of five copies, each of which did not see the rows that it scores. `seed`
+    takes the place of each `random_state` of the base that is None; `scores_of` maps a fitted base
+    and rows to scores; `name` is what errors call it.
     """
     if isinstance(base, FrozenEstimator):
         if is_classifier(base) and not np.array_equal(base.classes_, np.unique(y)):
@@ -351,11 +309,6 @@ def fitted_copy(
 
     `seed` takes the place of each `random_state` that is None; `argument` is what an error calls
     the estimator. Weights that are alike are not given to it.
-
-    Raises
-    ------
-    ValueError
-        If it takes no weights, and there are some.
     """
     fresh = clone(estimator)
     states = fresh.get_params(deep=True)

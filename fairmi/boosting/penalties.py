@@ -63,16 +63,8 @@ def penalties_of(
 ) -> list[TreePenalty]:
     """Return a penalty for each sensitive attribute; of λ = 0, only one that needs no critic.
 
-    Parameters
-    ----------
-    compared : sequence of Comparison
-        The rows of each attribute.
-    lams : sequence of float
-        λ of each.
-    penalty : str or object
-        As in `MIBoostingClassifier`. The default is read off a table where there are groups.
-    channel : Channel
-    seed : int
+    `compared` has the rows of each, and `lams` its λ. The default `penalty` is read off a table
+    where there are groups.
     """
     penalties: list[TreePenalty] = []
     for rows, lam in zip(compared, lams, strict=True):

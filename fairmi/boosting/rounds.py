@@ -55,21 +55,8 @@ def debias(
 
     With them come the scores (n, K) of the rows, a record of each round, and why there are fewer
     trees than asked for: "callback", "interrupted" or "diverged"; None where there are not.
-
-    Parameters
-    ----------
-    rows : Binned
-        n rows.
-    objective : Objective
-        The task loss.
-    penalties : sequence of TreePenalty
-    channel_of : callable
-        Scores (n, K) -> the channel that they pass.
-    base_scores : ndarray of shape (n, K)
-    config : TreeConfig
-    rng : Generator
-    report : callable or None
-        Where it returns True, no tree is grown any more.
+    `channel_of` maps scores (n, K) to the channel that they pass. Where `report` returns True, no
+    tree is grown any more.
     """
     scores = np.array(base_scores, dtype=np.float64, order="F")
     grower = Grower(rows, config, rng)

@@ -78,17 +78,8 @@ def tree_rows(
 ) -> TreeRows:
     """Return the distinct rows of a fit, in an order that only their content sets.
 
-    Parameters
-    ----------
-    given : FitInput
-        N rows.
-    task : Task
-    x : ndarray of shape (N, p), float64
-    columns : dict
-        What `learn_columns` returns beside x.
-    base_scores : ndarray of shape (N, K) or None
-    max_bins : int
-    seed : int
+    `x` (N, p) and `columns` are as `learn_columns` returns them, `base_scores` (N, K) those of a
+    given base.
     """
     rng = np.random.default_rng(seed)
     encodings, n_categories = encodings_of(columns)
@@ -140,19 +131,8 @@ def train_trees(
 ) -> Iterator[TrainedTrees]:
     """Yield the trees of each λ; the base is trained once, and is what λ = 0 gives, unrounded.
 
-    Parameters
-    ----------
-    rows : TreeRows
-    lams : sequence of float
-    penalties_at : callable
-        Makes the penalties of a λ whose Z passes a channel.
-    config : (TreeConfig, TreeConfig)
-        Of the base, and of the rounds under the penalty.
-    n_levels : int
-        Levels of the channel.
-    seed : int
-    reports : sequence of callable
-        What is told of each round, for each λ.
+    `penalties_at` makes the penalties of a λ whose Z passes a channel; `config` has the settings
+    of the base, and of the rounds under the penalty; `reports` are told of each round, for each λ.
     """
     base_trees, base_scores = _base(rows, config[0], seed)
     channel_of = rows.task.channels(n_levels, rows.y, rows.weights)

@@ -17,27 +17,13 @@ _WORDS = 8  # of 32 bits each that hold a set of categories
 
 @dataclass(frozen=True)
 class TreeConfig:
-    """Settings of the rounds of one phase.
+    """Settings of the rounds of one phase, at most `max_iter`.
 
-    Parameters
-    ----------
-    learning_rate : float
-        Factor of a tree's values in the first round.
-    max_iter : int
-        Rounds at most.
-    max_leaf_nodes : int
-    min_samples_leaf : int
-    l2_regularization : float
-        Added to the sum of second derivatives of a leaf.
-    max_features : float
-        Share of the columns that a split may choose among.
-    n_threads : int
-    n_folds, n_held_out : int
-        Of a base: folds of the rows, and how many of them are held out, each in turn, to choose
-        the number of rounds.
-    out_of_fold : bool
-        Of a base: whether the scores of a row are those of trees that did not see it; needs each
-        fold to be held out.
+    `learning_rate` is the factor of a tree's values in the first round, `l2_regularization` is
+    added to the sum of second derivatives of a leaf, and `max_features` is the share of the
+    columns that a split may choose among. Of a base, `n_held_out` of `n_folds` are held out, each
+    in turn, to choose the number of rounds; with `out_of_fold`, which needs all to be, the scores
+    of a row are those of trees that did not see it.
     """
 
     learning_rate: float
@@ -95,19 +81,11 @@ def bin_rows(
     max_bins: int,
     rng: np.random.Generator,
 ) -> Binned:
-    """Bin rows, with about as much weight in each bin; few values get a bin each.
+    """Bin rows x (n, p), with about as much weight in each bin; few values get a bin each.
 
-    Parameters
-    ----------
-    x : ndarray of shape (n, p), float64
-        NaN where a value is missing; of a categorical column the codes 0, 1, ...
-    n_categories : ndarray of shape (p,), int
-        Categories of each column, at most `max_bins`; 0 for a numeric one.
-    weights : ndarray of shape (n,)
-    max_bins : int
-        Bins of a column at most, 2 to 255, and one more for missing values.
-    rng : Generator
-        Draws the rows whose quantiles are taken, where there are more than 200,000.
+    NaN is a missing value, which has a bin beside the `max_bins`, 2 to 255. Columns of
+    `n_categories` (p,), 0 for a numeric one, have codes 0, 1, ... `rng` draws the rows whose
+    quantiles are taken, where there are more than 200,000.
     """
     drawn, drawn_weights = x, weights
     if len(x) > _ROWS_OF_QUANTILES:
@@ -275,13 +253,8 @@ class Trees:
     def part_of(self, columns: np.ndarray, n_categories: np.ndarray, n_parts: int) -> Trees:
         """Return one of `n_parts` of a mean, that reads some columns of a wider table.
 
-        Parameters
-        ----------
-        columns : ndarray of shape (p,)
-            Where the wider table has the columns that these trees read.
-        n_categories : ndarray of shape (q,)
-            Categories of each column of the wider table.
-        n_parts : int
+        `columns` (p,) says where that table has them, `n_categories` (q,) those of all its
+        columns.
         """
         nodes = self.nodes.copy()
         nodes["feature_idx"] = columns[nodes["feature_idx"]]

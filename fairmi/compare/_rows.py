@@ -135,16 +135,8 @@ def table_rows(
 ) -> tuple[LabelledRows, Any]:
     """A user's table, checked and in a form that every method can read, and its positive label.
 
-    Text becomes categories, of which the rarest share one where there are more than
-    scikit-learn's boosting takes; dates become days.
-
-    The arguments are those of `compare`.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, a label or group is missing, a group or label is too rare to be in
-        every fold, or y are not numbers that the loss can do with.
+    Text becomes categories, of which the rarest share one where there are more than scikit-learn's
+    boosting takes; dates become days. The arguments are those of `compare`.
     """
     frame = X.to_pandas() if hasattr(X, "to_pandas") else pd.DataFrame(X)
     frame = frame.reset_index(drop=True).rename(columns=str)
@@ -191,13 +183,7 @@ def _is_quantity(y: pd.Series) -> bool:
 
 
 def _numbers(y: pd.Series, loss: str) -> np.ndarray:
-    """Return y as numbers.
-
-    Raises
-    ------
-    ValueError
-        If they are none, not finite, all alike, or below 0 where counts are asked for.
-    """
+    """Return y as numbers: finite, not all alike, and none below 0 where they are counts."""
     numbers = pd.to_numeric(y, errors="coerce").to_numpy(float)
     if not np.isfinite(numbers).all():
         wrong = y[~np.isfinite(numbers)].iloc[0]
@@ -213,13 +199,7 @@ def _numbers(y: pd.Series, loss: str) -> np.ndarray:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV or Parquet file.
-
-    Raises
-    ------
-    ValueError
-        If it is no file, or can't be read.
-    """
+    """Return a CSV or Parquet file."""
     if not path.is_file():
         raise ValueError(f"{path} is not a file; give a CSV or Parquet file.")
     try:
@@ -230,14 +210,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _positive_label(labels: pd.Series, positive: Hashable) -> Any:
-    """Return the label that counts as 1.
-
-    Raises
-    ------
-    ValueError
-        If it is not said and there are not two, if it isn't there, or if it or the others are
-        too rare to be in every fold.
-    """
+    """Return the label that counts as 1; it and the others must be in every fold."""
     counts = labels.value_counts()
     if positive is None:
         if len(counts) != 2:

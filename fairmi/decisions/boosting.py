@@ -60,13 +60,7 @@ class AveragedBoosting(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data, whose trees go to compiled code.
-
-        Raises
-        ------
-        ValueError
-            If something in it doesn't fit.
-        """
+        """Take over saved data, which is checked: its trees go to compiled code."""
         if "trees_" in state:
             kept = range(state["n_features_in_"])
             check_trees({**state, "channel_": {"n_levels": None}, "_kept": kept})

@@ -46,12 +46,7 @@ def one_hot(codes: np.ndarray, n_groups: int) -> np.ndarray:
 def read_splits(cv: Any, given: FitInput, n: int) -> Splits | None:
     """Return the folds (train, test) that a user's `cv` makes of n rows, of those that count.
 
-    None where it is "auto".
-
-    Raises
-    ------
-    ValueError
-        If they don't hold out each row once.
+    None where it is "auto". Each row must be held out once.
     """
     if isinstance(cv, str):
         return None

@@ -44,14 +44,8 @@ _SMALLEST_BOUND = 0.01  # below which a group's error is not held against the bo
 class Cells:
     """The cells whose rates are compared: those of a stratum with one another.
 
-    Parameters
-    ----------
-    groups : ndarray of shape (n_cells,)
-        Code of the group of each.
-    strata : ndarray of shape (n_cells,)
-        Code of the class of each; -1 where a cell is a whole group.
-    shares : ndarray of shape (n_cells,)
-        P(cell), as a share of all rows whose group is known.
+    Of each (n_cells,) `groups` has the code of the group, `strata` that of the class, -1 where a
+    cell is a whole group, and `shares` P(cell), as a share of all rows whose group is known.
     """
 
     groups: np.ndarray
@@ -106,17 +100,9 @@ def make_cells(
 class ScoredRows:
     """n rows with what a model says of them and what they are.
 
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n, n_classes)
-        P(y | x).
-    weights : ndarray of shape (n,)
-        They sum to 1.
-    densities : ndarray of shape (n, n_cells)
-        P(cell | x) / P(cell) as the model has it.
-    members : csr_array of shape (n_cells, n)
-        Weights of the rows that are in each cell; those of a cell sum to 1.
-    cells : Cells
+    `probabilities` (n, n_classes) are P(y | x), `densities` (n, n_cells) P(cell | x) / P(cell) as
+    the model has it, and `weights` (n,) sum to 1. `members` (n_cells, n) has the weights of the
+    rows that are in each cell, which sum to 1 too.
     """
 
     probabilities: np.ndarray
@@ -177,15 +163,9 @@ class ScoredRows:
 class Decision:
     """A rule, or a mixture of several, with what it reaches on the rows that it was learned from.
 
-    Parameters
-    ----------
-    multipliers : ndarray of shape (n_rules, n_cells, n_outputs)
-    shares : ndarray of shape (n_rules,)
-        How often each is drawn.
-    accuracy : float
-        As the model expects it: the mean of P(decided class | x).
-    unfairness : float
-        The largest difference of rates between true groups.
+    `multipliers` is (n_rules, n_cells, n_outputs), and `shares` (n_rules,) says how often each is
+    drawn. `accuracy` is as the model expects it, the mean of P(decided class | x); `unfairness` is
+    the largest difference of rates between true groups.
     """
 
     multipliers: np.ndarray
@@ -209,15 +189,7 @@ def best_decision(rows: ScoredRows, bound: float, *, randomized: bool = False) -
 
     The rates are those of the true groups and classes of the rows; one that exceeds the bound by
     what a single row moves counts as within. Where no rule is within the bound, the closest one is
-    returned.
-
-    Parameters
-    ----------
-    rows : ScoredRows
-    bound : float
-        0 or more.
-    randomized : bool
-        Whether several rules may be mixed.
+    returned. With `randomized` several rules may be mixed.
     """
     pool, n_classes = _Pool(rows), rows.probabilities.shape[1]
     pool.add(np.zeros((rows.densities.shape[1], rows.n_outputs)))
@@ -445,13 +417,7 @@ def rules_from_plain(
     n_groups: int,
     n_classes: int,
 ) -> tuple[Cells, dict[float, Decision]]:
-    """Return what was saved by `rules_to_plain`.
-
-    Raises
-    ------
-    ValueError
-        If it doesn't go with so many groups and classes.
-    """
+    """Return what was saved by `rules_to_plain`, if it goes with so many groups and classes."""
     of_cells = Cells(**cells)
     rules = {}
     for saved in decisions:

@@ -134,26 +134,10 @@ def network_config(
 ) -> NetworkConfig:
     """Return the configuration of an estimator's `parameters`, each "auto" in them resolved.
 
-    Parameters
-    ----------
-    parameters : mapping
-        Parameters of `MIDebiasedClassifier` by name; those that are no field are left out.
-    lams : tuple of float
-    n_rows : int or None
-        Distinct rows; None for a stream.
-    n_inputs : int
-    task : Classes, Scaled or Nothing
-    own_encoder : bool
-        Whether a trunk of the user's comes before the networks: all models share it.
-    log_odds : float
-        Those of the second class of two. Where one is rare, regularisation is that of fewer rows.
-    **resolved
-        Other fields, in place of parameters of their names.
-
-    Raises
-    ------
-    ValueError
-        If the networks are too large for any machine.
+    Parameters that are no field are left out, and fields among `resolved` take the place of
+    parameters of their names. `n_rows` are distinct rows, None for a stream. With `own_encoder` a
+    trunk of the user's, which all models share, comes before the networks. `log_odds` are those of
+    the second class of two: where one is rare, regularisation is that of fewer rows.
     """
     many, n_units = (n_rows or 0) >= _MIN_SHARED_ROWS, _telling_units(task)
     explicit = {name: value for name, value in parameters.items() if not _is_auto(value)}

@@ -79,14 +79,10 @@ class Channel(nn.Module):
         return self.position(z.detach()).nan_to_num(0.0).round_().clamp_(0, top).long()
 
     def level_probabilities(self, bounded: Tensor, width: float) -> tuple[Tensor, Tensor]:
-        """Return which levels noise of `width` lets each unit take.
+        """Return which levels noise of `width` lets each unit take, (M, B, D) each.
 
-        Returns
-        -------
-        low : Tensor of shape (M, B, D), int64
-            The lower of the two levels nearest to the unit.
-        above : Tensor of shape (M, B, D)
-            The chance of the higher level.
+        That is the lower of the two levels nearest to the unit, int64, and the chance of the
+        higher.
         """
         position = self.position(bounded.detach())
         low = position.nan_to_num(0.0).floor_().clamp_(0, (self.n_levels or 0) - 2)
@@ -208,13 +204,7 @@ class Networks(nn.Module):
 
 
 def device_of(name: str) -> torch.device:
-    """Return the device of a name; "auto" is a GPU where there is one.
-
-    Raises
-    ------
-    ValueError
-        If it can't be used here.
-    """
+    """Return the device of a name, usable here; "auto" is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.lower() in ("gpu", "nvidia"):

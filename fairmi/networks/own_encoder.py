@@ -22,15 +22,8 @@ _ROWS_AT_ONCE = 256
 class Trunk:
     """A module that maps rows (B, ...) to features (B, H), trained for all models at once.
 
-    It is no part of what a `TrunkNetworks` saves by model: it has no model axis.
-
-    Parameters
-    ----------
-    module : Module
-        Taken over, in float32 on the device; not copied.
-    device : torch.device
-    n_outputs : int
-        Features H.
+    It is no part of what a `TrunkNetworks` saves by model: it has no model axis. The module is
+    taken over, in float32 on the device, not copied; `n_outputs` are the features H.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, n_outputs: int) -> None:
@@ -149,17 +142,7 @@ def trunk_of(
 ) -> Trunk:
     """Return a trunk that starts as a copy of a module, or as what a callable makes.
 
-    Parameters
-    ----------
-    encoder : Module or callable
-    sample : Tensor of shape (B, ...)
-        Some rows, on which it is tried.
-    device : torch.device
-
-    Raises
-    ------
-    ValueError
-        If it makes no module, fails on the rows, or does not give finite features (B, H).
+    It is tried on some rows (B, ...): it must give finite features (B, H).
     """
     module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else _made(encoder)
     if not isinstance(module, nn.Module):

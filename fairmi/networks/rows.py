@@ -173,30 +173,14 @@ def training_rows(
 ) -> TrainingRows:
     """Return the rows as tensors on the device, and the summed weights of their groups.
 
-    Parameters
-    ----------
-    rows : EncodedRows
-    y : ndarray of shape (N,)
-        Codes of classes, int64, or numbers.
-    n_groups : tuple of int
-        Groups of each sensitive attribute, 0 for one of values.
-    constraint, group_weight, labels, n_labels
-        As in `core.membership.compare`.
-    device : torch.device
-    offsets : ndarray of shape (N, K)
-        Added to the scores in the task loss.
-    targets : ndarray of shape (N, K)
-        Probabilities of the scored classes, in place of y in the task loss.
-    earlier_counts : ndarray of shape (S, sum of G)
-        Summed weights of a stream's rows before these, attribute by attribute.
-    totals : ndarray of shape (3,)
-        Rows of a stream so far and their summed weights in task and penalty, by which weights are
-        scaled; those of these rows, in all processes, where it is no stream.
-
-    Raises
-    ------
-    ValueError
-        If groups are to be balanced and there are none.
+    `y` (N,) are codes of classes, int64, or numbers; `n_groups` those of each sensitive attribute,
+    0 for one of values; constraint, labels and weights of groups are as in
+    `core.membership.compare`. `offsets` (N, K) are added to the scores in the task loss, and
+    `targets` (N, K), probabilities of the scored classes, are learned in place of y.
+    `earlier_counts` (S, sum of G) has the summed weights of a stream's rows before these,
+    attribute by attribute. `totals` (3,) are the rows of a stream so far and their summed weights
+    in task and penalty, by which weights are scaled; those of these rows, in all processes, where
+    it is no stream.
     """
     check_group_weight(group_weight, n_groups)
     reducer = active_reducer()
