@@ -167,6 +167,10 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
         if _PLAN in state:
             state[_PLAN] = SensitivePlan.from_plain(state[_PLAN])
         super().__setstate__(state)
+        self._restore()
+
+    def _restore(self) -> None:
+        """Check what else was loaded, and make of plain data what it stands for."""
 
 
 @with_parameters

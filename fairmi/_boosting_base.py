@@ -211,14 +211,6 @@ class BoostingEstimator(PathEstimator):
     def _n_features_out(self) -> int:
         return len(self.trees_["start"])
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data, whose trees go to compiled code.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format, or something in it doesn't fit.
-        """
-        super().__setstate__(state)
-        if "trees_" in state:
+    def _restore(self) -> None:
+        if hasattr(self, "trees_"):  # they go to compiled code
             check_trees(vars(self))

@@ -370,15 +370,7 @@ default="demographic_parity"
             state["_cells"], state["_decisions"] = plain
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format, or something in it doesn't fit.
-        """
-        super().__setstate__(state)
+    def _restore(self) -> None:
         saved = vars(self)
         if "_cells" in saved:
             self._cells, self._decisions = rules_from_plain(

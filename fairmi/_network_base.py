@@ -284,13 +284,7 @@ class NetworkEstimator(RepresentationEstimator):
         return notes + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return plain data alone, and the user's own parameters.
-
-        Raises
-        ------
-        TypeError
-            If one of these is a module, which is no plain data: skops asks here, pickle below.
-        """
+        """Return plain data alone, which a module is not: skops asks here, pickle below."""
         if self.encoder is not None:
             raise TypeError(
                 f"skops saves no torch module, and this {type(self).__name__} has an encoder of "
@@ -303,16 +297,8 @@ class NetworkEstimator(RepresentationEstimator):
         """Return what pickle saves: the user's module too, and its trained copy."""
         return copyreg.__newobj__, (type(self),), super().__getstate__()  # type: ignore[attr-defined]
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format, or something in it doesn't fit.
-        """
-        super().__setstate__(state)
-        if "architecture_" in state or "parameters_" in state:
+    def _restore(self) -> None:
+        if hasattr(self, "architecture_") or hasattr(self, "parameters_"):
             check_networks(vars(self), self._n_encoded(), self._n_scores())
 
     def _n_scores(self) -> int | None:

@@ -242,16 +242,9 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         few = max(int(_FEW * len(errors)), 1)
         return self.loss == "squared_error" and errors[-few:].sum() > _RULES * errors.sum()
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over saved data.
-
-        Raises
-        ------
-        ValueError
-            If it was saved in another format, or something in it doesn't fit.
-        """
-        super().__setstate__(state)
-        if "parameters_" in state:
+    def _restore(self) -> None:
+        super()._restore()
+        if hasattr(self, "parameters_"):
             check_units(vars(self))
 
 
