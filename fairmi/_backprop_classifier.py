@@ -10,8 +10,9 @@ from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from fairmi._base import check_started, notes_of_stop, with_parameters
+from fairmi._base import with_parameters
 from fairmi._data.fit_input import FitInput
+from fairmi._diagnosis import check_started, notes_of_stop
 from fairmi._network_base import NetworkClassifier, diagnosed_rows, few_threads, own_randomness
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi.networks.config import check_size, layer_sizes
@@ -125,7 +126,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
 
     def _train(
         self,
-        given: FitInput,
+        inputs: FitInput,
         models: Sequence[Self],
         lams: Sequence[float],
         factors: Sequence[float],
@@ -137,11 +138,11 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         from fairmi.networks.rows import training_rows
 
         with few_threads(self.encoder):
-            encoder, encoded = self._encoded(given)
+            encoder, encoded = self._encoded(inputs)
             device, seed = device_of(self.device), seed_of(self.random_state)
             with own_randomness(self.encoder, seed, device):
                 trunk = self._trunk(encoded, device, goes_on=False)
-                n_classes = len(given.classes)
+                n_classes = len(inputs.classes)
                 architecture = backprop_architecture(
                     encoded.n_inputs if trunk is None else trunk.n_outputs,
                     1 if n_classes == 2 else n_classes,
@@ -151,7 +152,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
                 rows = training_rows(
                     encoded,
                     encoded.codes,
-                    given.plan.n_groups,
+                    inputs.plan.n_groups,
                     constraint=self.constraint,
                     group_weight=self.group_weight,
                     labels=encoded.codes,
@@ -170,10 +171,10 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
                     seed=seed,
                 )
                 learned = {"encoder_": encoder, "architecture_": architecture}
-                course = self._trained(given, learned, training)
-            self._take(given, learned, training, course)
+                course = self._trained(inputs, learned, training)
+            self._take(inputs, learned, training, course)
 
-    def _trained(self, given: FitInput, learned: dict[str, Any], training: Backprop) -> Course:
+    def _trained(self, inputs: FitInput, learned: dict[str, Any], training: Backprop) -> Course:
         from fairmi.networks.loop import run_epochs
 
         n_epochs = self.max_iter
@@ -183,7 +184,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         def score(rate: Callable[[MIBackpropClassifier], float]) -> float:
             training.networks.eval()
             model = type(self)(**self.get_params(deep=False))
-            model._store(given, learned | _weights(training))
+            model._store(inputs, learned | _weights(training))
             number = float(rate(model))
             training.networks.train()
             return number
@@ -193,7 +194,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             return run_epochs(training, n_epochs, progress, score=rated)
 
     def _take(
-        self, given: FitInput, learned: dict[str, Any], training: Backprop, course: Course
+        self, inputs: FitInput, learned: dict[str, Any], training: Backprop, course: Course
     ) -> None:
         """Become the model that was trained."""
         (last,), stopped = course.last, course.stopped(slice(None))
@@ -206,7 +207,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             "stopped_": stopped,
         }
         stop = notes_of_stop(stopped, len(history))
-        self._store(given, learned | _weights(training) | ended, stop)
+        self._store(inputs, learned | _weights(training) | ended, stop)
         claims: Sequence[float | None] = ()
         if last is not None:
             claims = last.penalty if self.lam else (None,)

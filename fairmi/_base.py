@@ -35,12 +35,10 @@ from fairmi._data.tables import Header, check_table
 from fairmi._progress import Callbacks
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
-from fairmi.core.task import Classes, Quantity
+from fairmi.core.task import Quantity
 from fairmi.exceptions import (
     CollapseWarning,
-    ConvergenceWarning,
     Note,
-    StoppedFitError,
     warn_again,
     warn_of,
 )
@@ -52,17 +50,7 @@ _E = TypeVar("_E", bound=BaseEstimator)
 
 LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
 _BINS_OF_Y = 4
-_FEW_STEPS = 200
-# Penalties that estimate I(Z; C), by name: the measures themselves load torch, which trees do
-# without.
-_INFORMATION = frozenset(
-    ("donsker_varadhan", "mine", "nwj", "infonce", "smile", "club", "barber_agakov")
-)
 _PLAN = "_sensitive_plan"
-_REASONS = {
-    "diverged": "a loss became non-finite; lower learning_rate, or check X for extreme values",
-    "interrupted": "the fit was interrupted",
-}
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
@@ -109,10 +97,10 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
 
     def _checked_features(self, X: TableLike) -> Any:
         """Return the columns that the model reads of a table."""
-        header, kept = self._header(), self._kept
-        if len(kept) < header.n_features:
-            X = without_dropped(X, kept, header.n_features, header.names)
-            header = header.of_columns(kept)
+        header, columns = self._header(), self._kept
+        if len(columns) < header.n_features:
+            X = without_dropped(X, columns, header.n_features, header.names)
+            header = header.of_columns(columns)
         return check_table(header.name, X, header)[0]
 
     def _header(self) -> Header:
@@ -129,20 +117,22 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
             reads_probabilities=self._reads_probabilities,
         )
 
-    def _store(self, given: FitInput, learned: dict[str, Any], notes: Sequence[Note] = ()) -> Self:
+    def _store(
+        self, inputs: FitInput, learned: dict[str, Any], notes: Sequence[Note] = ()
+    ) -> Self:
         """Become the model that was learned, in place of any before."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         known = {
-            "sensitive_values_": given.plan.labels,
-            "sensitive_kinds_": given.plan.kinds,
-            _PLAN: given.plan,
-            "_kept": given.kept,
-            "warnings_": [(kind.__name__, text) for kind, text in (*given.notes, *notes)],
+            "sensitive_values_": inputs.plan.labels,
+            "sensitive_kinds_": inputs.plan.kinds,
+            _PLAN: inputs.plan,
+            "_kept": inputs.kept,
+            "warnings_": [(kind.__name__, text) for kind, text in (*inputs.notes, *notes)],
         }
-        if len(given.classes):
-            known["classes_"] = given.classes
-        for name, value in (given.header.attributes | known | learned).items():
+        if len(inputs.classes):
+            known["classes_"] = inputs.classes
+        for name, value in (inputs.header.attributes | known | learned).items():
             setattr(self, name, value)
         return self
 
@@ -293,11 +283,11 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """Become the model that a user's rows make, and return these."""
         self._check_parameters()
         goes_on = self._goes_on()
-        given = self._read(rows, goes_on=goes_on)
-        warn_of(given.notes, stacklevel=3)
-        lam, factors = given.plan.weigh(self.lam)
-        self._train(given, [self], (lam,), factors, goes_on=goes_on)
-        return given
+        inputs = self._read(rows, goes_on=goes_on)
+        warn_of(inputs.notes, stacklevel=3)
+        lam, factors = inputs.plan.weigh(self.lam)
+        self._train(inputs, [self], (lam,), factors, goes_on=goes_on)
+        return inputs
 
     def _goes_on(self) -> bool:
         """Whether a fit goes on from the one before."""
@@ -314,7 +304,7 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     def _train(
         self,
-        given: FitInput,
+        inputs: FitInput,
         models: Sequence[Self],
         lams: Sequence[float],
         factors: Sequence[float],
@@ -331,13 +321,13 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """Keep what else there is to warn of."""
         self.warnings_ += [(kind.__name__, text) for kind, text in notes]
 
-    def _warn(self, given: FitInput) -> Self:
+    def _warn(self, inputs: FitInput) -> Self:
         """Warn, at the line that called `fit`, of the training; of the rows it was before.
 
         An interrupt goes on once the state so far is the model, so that it ends a search or a
         program as any other does.
         """
-        of_training = self.warnings_[len(given.notes) :]
+        of_training = self.warnings_[len(inputs.notes) :]
         if self.stopped_ == "interrupted":
             raise KeyboardInterrupt(of_training[0][1])
         warn_again(of_training, stacklevel=3)
@@ -404,9 +394,9 @@ class PathEstimator(RepresentationEstimator):
     def _learn_path(self, rows: UserRows, lams: Sequence[float]) -> list[Self]:
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
-        given = self._read(rows)
+        inputs = self._read(rows)
         models = [clone(self).set_params(lam=lam) for lam in values]
-        self._train(given, models, values, (1.0,))
+        self._train(inputs, models, values, (1.0,))
         return models
 
 
@@ -489,9 +479,9 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
 
     def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
-        given = super()._read_rows(rows, earlier)
-        self._check_y(given.codes)
-        return given
+        inputs = super()._read_rows(rows, earlier)
+        self._check_y(inputs.codes)
+        return inputs
 
     def _check_y(self, y: np.ndarray, *, n_rows: bool = True) -> None:
         """Raise ValueError where the loss has no value at y, or y has too few rows, if asked."""
@@ -551,85 +541,3 @@ def check_path_lams(lam: object, lams: Iterable[float]) -> tuple[float, ...]:
     if not values or not all(0 <= value < np.inf for value in values):
         raise ValueError(f"lams={lams!r} must hold finite values of λ >= 0.")
     return values
-
-
-def notes_of_stop(stopped: str | None, n_epochs: int) -> list[Note]:
-    """Return what to say where a training ended before its time: what state was kept."""
-    if stopped not in _REASONS:
-        return []
-    message = (
-        f"Training stopped after {n_epochs} whole epochs, whose state was kept: "
-        f"{_REASONS[stopped]}."
-    )
-    return [(ConvergenceWarning, message)]
-
-
-def check_started(stopped: str | None, n_epochs: int) -> None:
-    """Raise StoppedFitError where a fit diverged before it had a state to keep.
-
-    One that diverged later keeps its last good state, with a warning. Both are so whoever calls: a
-    search scores that state, which is what its refit would keep too.
-    """
-    if stopped == "diverged" and not n_epochs:
-        raise StoppedFitError(f"Nothing was learned in the first epoch: {_REASONS[stopped]}.")
-
-
-def measures_information(penalty: object) -> bool:
-    """Whether a penalty, by its name, is I(Z; C) in nats."""
-    return isinstance(penalty, str) and penalty in _INFORMATION
-
-
-def notes_of_collapse(
-    task: Classes,
-    scores: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray,
-    lam: float | dict[Hashable, float],
-    *,
-    cost_of_y: float = 0.0,
-    n_steps: int | None = None,
-) -> list[Note]:
-    """Say that a fit ended in a trivial solution, and what to change, if it did.
-
-    That is one class for all rows; or, of a λ so large that a constant has a lower loss than y
-    itself, a model that is no better than a constant. `scores` (n, K) and codes `y` (n,) are those
-    of rows of the fit, `cost_of_y` is λ I(y; C) in nats where the penalty is that; `n_steps` were
-    taken, where so few may be the cause.
-    """
-    if not weights.any():
-        return []
-    ceiling = task.ceiling(scores, y, weights, cost_of_y)
-    if task.is_collapsed(scores, y, weights):
-        message = "The fit collapsed: every training row is predicted to be of one class."
-        return [(CollapseWarning, f"{message} {_against_one_class(lam, ceiling, n_steps)}")]
-    if ceiling is not None:
-        message = "The fitted model tells little of y: its loss is about that of a constant."
-        return [(CollapseWarning, f"{message} {_against_ceiling(lam, ceiling)}")]
-    return []
-
-
-def _against_one_class(
-    lam: float | dict[Hashable, float], ceiling: float | None, n_steps: int | None
-) -> str:
-    if ceiling is not None:
-        return _against_ceiling(lam, ceiling)
-    short = n_steps is not None and n_steps < _FEW_STEPS
-    penalised = any(lam.values()) if isinstance(lam, dict) else lam > 0
-    fixes = [f"lower lam={lam!r}"] * penalised
-    fixes += [f"raise max_iter: {n_steps} steps are few"] * short
-    if fixes:
-        return f"If this is not what you want, {', or '.join(fixes)}."
-    return "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."
-
-
-def _against_ceiling(lam: float | dict[Hashable, float], ceiling: float) -> str:
-    if isinstance(lam, dict):
-        return (
-            f"At lam={lam!r} the sum of λ I(Y; C) is {1 / ceiling:.3g} times H(Y), so that even a "
-            f"perfect prediction of y has a higher loss than a constant; multiply all λ by less "
-            f"than {ceiling:.2g}."
-        )
-    return (
-        f"lam={lam!r} is above H(Y) / I(Y; C) = {lam * ceiling:.3g}, from where on a constant has "
-        f"a lower loss than even a perfect prediction of y; set lam below {lam * ceiling:.3g}."
-    )

@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fairmi._base import PathEstimator, notes_of_stop, with_parameters
+from fairmi._base import PathEstimator, with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
+from fairmi._diagnosis import notes_of_stop
 from fairmi._progress import Progress
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
@@ -78,7 +79,7 @@ class BoostingEstimator(PathEstimator):
     base_: BaseEstimator = field(init=False)
 
     @abstractmethod
-    def _task(self, given: FitInput) -> Task:
+    def _task(self, inputs: FitInput) -> Task:
         """Return the task of checked rows."""
 
     @abstractmethod
@@ -111,25 +112,25 @@ class BoostingEstimator(PathEstimator):
 
     def _train(
         self,
-        given: FitInput,
+        inputs: FitInput,
         models: Sequence[Self],
         lams: Sequence[float],
         factors: Sequence[float],
         *,
         goes_on: bool = False,
     ) -> None:
-        check_group_weight(self.group_weight, given.plan.n_groups)
+        check_group_weight(self.group_weight, inputs.plan.n_groups)
         seed = seed_of(self.random_state)
         n_encodings = self.n_encodings if self.base is None else 1
-        columns, x = learn_columns(given.features, self.max_bins, n_encodings, seed)
-        task, base, base_scores = self._task(given), None, None
+        columns, x = learn_columns(inputs.features, self.max_bins, n_encodings, seed)
+        task, base, base_scores = self._task(inputs), None, None
         if self.base is not None:
-            y = given.classes[given.codes] if len(given.classes) else given.codes
+            y = inputs.classes[inputs.codes] if len(inputs.classes) else inputs.codes
             with setting_of(self.base):
                 base, base_scores = fitted_base(
-                    self.base, given.features, y, given.task_weights, seed, self._base_scores
+                    self.base, inputs.features, y, inputs.task_weights, seed, self._base_scores
                 )
-        rows = tree_rows(given, task, x, columns, base_scores, self.max_bins, seed)
+        rows = tree_rows(inputs, task, x, columns, base_scores, self.max_bins, seed)
         config = boosting_config(
             self.get_params(deep=False), n_rows=len(rows.y), n_threads=threads_for(len(rows.y))
         )
@@ -146,7 +147,7 @@ class BoostingEstimator(PathEstimator):
             for members in rows.members
         ]
         if not (isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE):
-            check_certain(given.members, f"penalty={self.penalty!r}")
+            check_certain(inputs.members, f"penalty={self.penalty!r}")
 
         def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:
             each = [lam * factor for factor in factors]
@@ -186,7 +187,7 @@ class BoostingEstimator(PathEstimator):
                     "stopped_": trees.stopped,
                 }
                 stop = notes_of_stop(trees.stopped, trees.n_rounds)
-                model._store(given, learned | more, stop + notes)
+                model._store(inputs, learned | more, stop + notes)
 
     def _is_base(self) -> bool:
         """Whether nothing was taken away from the base: at λ = 0."""

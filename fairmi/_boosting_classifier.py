@@ -8,14 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fairmi._base import (
-    RepresentationClassifier,
-    measures_information,
-    notes_of_collapse,
-    with_parameters,
-)
+from fairmi._base import RepresentationClassifier, with_parameters
 from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput
+from fairmi._diagnosis import measures_information, notes_of_collapse
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows, check_base, scores_of_base
 from fairmi.boosting.training import TrainedTrees
@@ -190,8 +186,8 @@ default="demographic_parity"
         super()._check_parameters()
         check_base(self.base)
 
-    def _task(self, given: FitInput) -> Classes:
-        return Classes(len(given.classes))
+    def _task(self, inputs: FitInput) -> Classes:
+        return Classes(len(inputs.classes))
 
     def _base_scores(self, base: BaseEstimator, X: TableLike) -> np.ndarray:
         return scores_of_base(base, X)

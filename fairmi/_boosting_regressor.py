@@ -162,7 +162,7 @@ warnings_, history_, base_, columns_, trees_, channel_
             return predictions * self.balance_
         return predictions + self.balance_
 
-    def _task(self, given: FitInput) -> Quantity:
+    def _task(self, inputs: FitInput) -> Quantity:
         return self._quantity()
 
     def _base_scores(self, base: BaseEstimator, X: TableLike) -> np.ndarray:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import PathEstimator, UserRows, check_started, notes_of_stop, with_parameters
+from fairmi._base import PathEstimator, UserRows, with_parameters
 from fairmi._data.fit_input import Earlier, FitInput, read_fit_input
+from fairmi._diagnosis import check_started, notes_of_stop
 from fairmi._network_base import NetworkEstimator, diagnosed_rows, few_threads, own_randomness
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi.core.task import NetworkTask
@@ -74,7 +75,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         return read_fit_input(self._row_options(), *rows, earlier=earlier, in_parts=True, **known)
 
     @abstractmethod
-    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> NetworkTask:
+    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> NetworkTask:
         """Return the task of encoded rows, or of those before where a fit goes on."""
 
     @abstractmethod
@@ -83,17 +84,17 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Return y as networks learn it (n,), the labels of its strata (n,), and their number."""
 
-    def _log_odds(self, given: FitInput) -> float:
+    def _log_odds(self, inputs: FitInput) -> float:
         """Return the log odds of the second class, where there are two."""
         return 0.0
 
     def _targets(
-        self, given: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
     ) -> np.ndarray | None:
         """Return what all rows of a fit learn in place of y, (n, K), if it is not y."""
         return None
 
-    def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
+    def _offsets(self, inputs: FitInput, rows: EncodedRows) -> np.ndarray | None:
         """Return what is added to the scores in training, (n, K)."""
         return None
 
@@ -155,7 +156,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
 
     def _prepared(
         self,
-        given: FitInput,
+        inputs: FitInput,
         lams: Sequence[float],
         factors: Sequence[float],
         seed: int,
@@ -174,9 +175,9 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         from fairmi.networks.trainer import Trainer
 
         reducer = active_reducer()  # shards differ, and settings must not
-        encoder, rows = self._encoded(given, goes_on=goes_on)
-        task = reducer.of_first(lambda: self._task(given, rows, goes_on=goes_on))
-        targets = None if in_parts else self._targets(given, encoder, rows, seed)
+        encoder, rows = self._encoded(inputs, goes_on=goes_on)
+        task = reducer.of_first(lambda: self._task(inputs, rows, goes_on=goes_on))
+        targets = None if in_parts else self._targets(inputs, encoder, rows, seed)
         device = device_of(self.device)
         trunk = self._trunk(rows, device, goes_on=goes_on)
         config = network_config(
@@ -187,7 +188,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
             n_rows=None if in_parts else reducer.total(len(rows.codes)),
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
             own_encoder=trunk is not None,
-            log_odds=reducer.of_first(lambda: self._log_odds(given)),
+            log_odds=reducer.of_first(lambda: self._log_odds(inputs)),
             penalty=penalty_of(self.penalty),
             device=device,
             seed=seed,
@@ -199,13 +200,13 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         data = training_rows(
             rows,
             y,
-            given.plan.n_groups,
+            inputs.plan.n_groups,
             constraint=self.constraint,
             group_weight=self.group_weight,
             labels=labels,
             n_labels=n_labels,
             device=device,
-            offsets=self._offsets(given, rows),
+            offsets=self._offsets(inputs, rows),
             targets=targets,
             earlier_counts=self.sensitive_counts_ if in_parts and goes_on else None,
             totals=rows.totals + before if in_parts else reducer.total(rows.totals),
@@ -216,7 +217,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
 
     def _train(
         self,
-        given: FitInput,
+        inputs: FitInput,
         models: Sequence[Self],
         lams: Sequence[float],
         factors: Sequence[float],
@@ -228,17 +229,17 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         seed = active_reducer().of_first(lambda: seed_of(self.random_state))
         with few_threads(self.encoder):
             with own_randomness(self.encoder, seed, device_of(self.device)):
-                trainer, learned = self._prepared(given, lams, factors, seed, goes_on=goes_on)
+                trainer, learned = self._prepared(inputs, lams, factors, seed, goes_on=goes_on)
                 with closing(self._progress(trainer.config.max_iter)) as progress:
                     trainer.train(progress)
             if models[0] is self:  # a path has other models
                 course, members = trainer.course, trainer.config.models_of(0)
                 check_started(course.stopped(members), len(course.history(members)))
             for place, model in enumerate(models):
-                model._take(given, dict(learned), trainer, place)
+                model._take(inputs, dict(learned), trainer, place)
 
     def _take(
-        self, given: FitInput, learned: dict[str, Any], trainer: Trainer, place: int
+        self, inputs: FitInput, learned: dict[str, Any], trainer: Trainer, place: int
     ) -> None:
         """Become the model of one λ of a training."""
         rows, config, models = trainer.rows, trainer.config, trainer.config.models_of(place)
@@ -254,7 +255,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         if trainer.trunk is not None:
             learned["trunk_"] = trainer.trunk.finished()
         self._stream = None
-        self._store(given, learned, notes_of_stop(stopped, len(history)))
+        self._store(inputs, learned, notes_of_stop(stopped, len(history)))
         self._complete(rows)
         batch = diagnosed_rows(rows)
         lams = self._lams_in_nats([config.lams[place] * factor for factor in config.factors])
@@ -275,15 +276,15 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         first = not hasattr(self, "parameters_")
         classes = getattr(self, "classes_", None)
         earlier = None if first else (self._header(), classes, self._sensitive_plan)
-        given = self._read_part(rows, earlier, **known)
-        warn_of(given.notes, stacklevel=3)
+        inputs = self._read_part(rows, earlier, **known)
+        warn_of(inputs.notes, stacklevel=3)
         step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
         seed = seed_of(self.random_state)
         device = device_of(self.device)
         with few_threads(self.encoder), own_randomness(self.encoder, seed + step, device):
-            lam, factors = given.plan.weigh(self.lam)
+            lam, factors = inputs.plan.weigh(self.lam)
             trainer, learned = self._prepared(
-                given, (lam,), factors, seed, goes_on=not first, in_parts=True
+                inputs, (lam,), factors, seed, goes_on=not first, in_parts=True
             )
             if self._stream is not None:
                 go_on_from(trainer, self._stream)
@@ -292,8 +293,8 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
             learned["trunk_"] = trainer.trunk.finished()
         if record is None:
             learned |= self._unfed(trainer)
-            self._store(given, learned, notes_of_stop("diverged", learned["n_iter_"]))
-            return given
+            self._store(inputs, learned, notes_of_stop("diverged", learned["n_iter_"]))
+            return inputs
         learned |= {
             "parameters_": trainer.networks.arrays(slice(None)),
             "sensitive_counts_": trainer.rows.counts,
@@ -302,19 +303,19 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
             "t_": trainer.step_count,
             "stopped_": None,
         }
-        self._store(given, learned, [])
+        self._store(inputs, learned, [])
         self._stream = stream_state(trainer) | {"totals": trainer.rows.totals}
-        return given
+        return inputs
 
     def _unfed(self, trainer: Trainer) -> dict[str, Any]:
-        """Return what is kept of a part of a stream on which the networks diverged."""
+        """Return what stays of a part of a stream on which the networks diverged."""
         names = ("parameters_", "sensitive_counts_", "history_", "n_iter_", "t_")
-        kept = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        if not kept:
+        state = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        if not state:
             start = type(trainer)(trainer.rows, trainer.config).networks.arrays(slice(None))
             counts = np.zeros_like(trainer.rows.counts)
-            kept = dict(zip(names, (start, counts, [], 0, 0), strict=True))
-        return kept | {"stopped_": "diverged"}
+            state = dict(zip(names, (start, counts, [], 0, 0), strict=True))
+        return state | {"stopped_": "diverged"}
 
 
 def _check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:

@@ -206,19 +206,19 @@ default="demographic_parity"
             If one class alone is decided.
         """
         self._validate_params()
-        given = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
-        codes = group_codes(given)
+        inputs = read_fit_input(self._row_options(), X, y, sensitive_features, sample_weight)
+        codes = group_codes(inputs)
         seed = seed_of(self.random_state)
-        splits = read_splits(self.cv, given, len(np.asarray(y)))
-        labels, weights = given.classes[given.codes], given.task_weights
-        fit = partial(cross_fit, given.features, weights, codes, splits=splits, seed=seed)
+        splits = read_splits(self.cv, inputs, len(np.asarray(y)))
+        labels, weights = inputs.classes[inputs.codes], inputs.task_weights
+        fit = partial(cross_fit, inputs.features, weights, codes, splits=splits, seed=seed)
         reads = self._reads_group()
         estimator, probabilities = fit(labels, self.estimator, "estimator", own_rows=reads)
-        group_estimator, membership = None, one_hot(codes, given.plan.n_groups[0])
+        group_estimator, membership = None, one_hot(codes, inputs.plan.n_groups[0])
         if not reads:
             group_estimator, membership = fit(codes, self.group_estimator, "group_estimator")
-        cells = make_cells(codes, given.codes, weights, len(given.classes), self.constraint)
-        rows = ScoredRows.of(probabilities, membership, codes, given.codes, weights, cells)
+        cells = make_cells(codes, inputs.codes, weights, len(inputs.classes), self.constraint)
+        rows = ScoredRows.of(probabilities, membership, codes, inputs.codes, weights, cells)
         decision = best_decision(rows, self.bound, randomized=self.randomized)
         learned = {
             "estimator_": estimator,
@@ -228,7 +228,7 @@ default="demographic_parity"
             "_salt": seed,
             "_decisions": {float(self.bound): decision},
         }
-        return self._store(given, learned)._warned(given.notes, decision)
+        return self._store(inputs, learned)._warned(inputs.notes, decision)
 
     def path(self, bounds: Sequence[float]) -> pd.DataFrame:
         """Return what the rule of each bound reaches; nothing is trained.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
@@ -12,29 +11,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from fairmi._base import (
     RepresentationClassifier,
     RepresentationEstimator,
-    notes_of_collapse,
     with_parameters,
 )
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
+from fairmi._diagnosis import notes_of_blind_critics, notes_of_collapse
 from fairmi._progress import Progress
 from fairmi._sklearn_compat import Interval, StrOptions
 from fairmi._threads import one_thread
 from fairmi._typing import TableLike
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
-from fairmi.exceptions import CollapseWarning, Note
+from fairmi.exceptions import Note
 from fairmi.networks.inference import NumpyNetworks, represent, represent_items
 from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing import TableEncoder
@@ -47,78 +40,9 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
     from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import TrainingRows
 
-# A critic that claims less than a quarter of what a fresh probe finds, where that is not little.
-_FOUND = 0.05
-_CLAIMED_SHARE = 0.25
-_MAX_ROWS, _MIN_ROWS = 5_000, 200
-# Distinct values of Z that a table tells apart.
-_MAX_CELLS = 256
-# Units of Z times groups up to which trees are grown.
-_MAX_BOOSTED = 256
 
-
-def notes_of_blind_critics(
-    z: np.ndarray,
-    groups: Sequence[np.ndarray | None],
-    counted: Sequence[np.ndarray],
-    claims: Sequence[float | None],
-) -> list[Note]:
-    """Say of each sensitive attribute whose critic is blind that a fresh probe finds it in Z.
-
-    `groups` has the codes (n_rows,) of each attribute, None where it has values; `counted` the
-    rows that count in its penalty; `claims` what each critic says is left, in nats, None where it
-    is not penalised.
-    """
-    notes: list[Note] = []
-    for codes, rows, claimed in zip(groups, counted, claims, strict=True):
-        if codes is not None and claimed is not None and rows.sum() >= _MIN_ROWS:
-            found = _probed(z[rows], codes[rows])
-            if found > _FOUND and claimed < _CLAIMED_SHARE * found:
-                notes.append((CollapseWarning, _blind(claimed, found)))
-    return notes
-
-
-def _probed(z: np.ndarray, groups: np.ndarray) -> float:
-    """Return the nats of the groups that a fresh probe finds in Z on held-out rows.
-
-    Where Z has few values the probe is a table of these, else gradient boosting, and a linear one
-    where many groups and units make boosting take longer than a fit should.
-    """
-    rows = np.random.default_rng(0).permutation(len(z))[:_MAX_ROWS]
-    fit, held_out = rows[::2], rows[1::2]
-    held_out = held_out[np.isin(groups[held_out], groups[fit])]
-    shares = np.bincount(groups[fit], minlength=groups.max() + 1) / len(fit)
-    values, cells = np.unique(z, axis=0, return_inverse=True)
-    if len(values) <= _MAX_CELLS:
-        counts = np.zeros((len(values), len(shares)))
-        np.add.at(counts, (cells.ravel()[fit], groups[fit]), 1)
-        prior = len(shares)  # rows' worth of it, one for each group
-        smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
-        predicted = smooth[cells.ravel()[held_out], groups[held_out]]
-    else:
-        wide = z.shape[1] * len(shares) > _MAX_BOOSTED
-        probe = _linear_probe() if wide else _boosted_probe()
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a probe
-            shares_of = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
-        column = np.searchsorted(probe.classes_, groups[held_out])
-        predicted = shares_of[np.arange(len(held_out)), column]
-    return float(np.log(predicted / shares[groups[held_out]]).mean())
-
-
-def _boosted_probe() -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-
-
-def _linear_probe() -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
-
-
-def _blind(claimed: float, found: float) -> str:
-    return (
-        f"The penalty did little: the trained critic claims {max(claimed, 0):.3f} nats of the "
-        f"sensitive feature are left in Z, but a fresh probe finds {found:.3f}."
-    )
+# Rows that a fit is diagnosed by.
+_MAX_ROWS = 5_000
 
 
 def few_threads(encoder: object) -> AbstractContextManager[None]:
@@ -209,25 +133,25 @@ class NetworkEstimator(RepresentationEstimator):
         return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
-        self, given: FitInput, *, goes_on: bool = False
+        self, inputs: FitInput, *, goes_on: bool = False
     ) -> tuple[TableEncoder | None, EncodedRows]:
         """Return the encoding of a table, as it was or learned now, and the encoded rows.
 
         Rows of any shape have none and stay as they are.
         """
-        if given.header.item_shape is not None:
+        if inputs.header.item_shape is not None:
             from fairmi.networks.model import device_of
             from fairmi.networks.rows import item_rows
 
-            return None, item_rows(given, device_of(self.device))
+            return None, item_rows(inputs, device_of(self.device))
         encoder = self.encoder_ if goes_on else None
         if encoder is None:  # learned once for all processes
-            encoder = active_reducer().of_first(lambda: self._table_encoder(given))
-        return encoder, encode_rows(given, encoder)
+            encoder = active_reducer().of_first(lambda: self._table_encoder(inputs))
+        return encoder, encode_rows(inputs, encoder)
 
-    def _table_encoder(self, given: FitInput) -> TableEncoder:
+    def _table_encoder(self, inputs: FitInput) -> TableEncoder:
         """Return an encoding of a table, learned from these rows."""
-        return TableEncoder().fit(given.features, given.codes, given.task_weights)
+        return TableEncoder().fit(inputs.features, inputs.codes, inputs.task_weights)
 
     def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
         """Return the trunk of a fit, None without an encoder of the user's."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fairmi._base import UserRows, measures_information, with_parameters
+from fairmi._base import UserRows, with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._data.labels import prior_offsets
 from fairmi._data.sensitive import check_certain
 from fairmi._debiased_base import DebiasedNetworks
+from fairmi._diagnosis import measures_information
 from fairmi._network_base import NetworkClassifier
 from fairmi._sklearn_compat import HasMethods, StrOptions, safe_indexing
 from fairmi._typing import GroupNames, SensitiveLike, TableLike
@@ -268,8 +269,8 @@ default="demographic_parity"
         self._check_parameters()
         self._check_teacher("partial_fit", refused=True)
         rows = UserRows(X, y, sensitive_features, sample_weight)
-        given = self._train_part(rows, classes=classes, sensitive_values=sensitive_values)
-        return self._warn(given)
+        inputs = self._train_part(rows, classes=classes, sensitive_values=sensitive_values)
+        return self._warn(inputs)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -284,8 +285,8 @@ default="demographic_parity"
                 'teacher="auto" or None.'
             )
 
-    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes:
-        return Classes(len(given.classes))
+    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes:
+        return Classes(len(inputs.classes))
 
     def _learned_rows(
         self, task: NetworkTask, rows: EncodedRows
@@ -293,20 +294,20 @@ default="demographic_parity"
         assert isinstance(task, Classes)
         return rows.codes, rows.codes, task.n_classes
 
-    def _log_odds(self, given: FitInput) -> float:
-        return log_odds(given.codes, given.task_weights) if len(given.classes) == 2 else 0.0
+    def _log_odds(self, inputs: FitInput) -> float:
+        return log_odds(inputs.codes, inputs.task_weights) if len(inputs.classes) == 2 else 0.0
 
     def _targets(
-        self, given: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
     ) -> np.ndarray | None:
         from fairmi.networks.reducer import active_reducer
 
         several = active_reducer().n_shards > 1
         if self.teacher is None or several or self.encoder is not None or self.prior_correction:
             return None
-        n_classes = len(given.classes)
+        n_classes = len(inputs.classes)
         if not isinstance(self.teacher, str):
-            X, y = safe_indexing(given.features, rows.origin), given.classes[rows.codes]
+            X, y = safe_indexing(inputs.features, rows.origin), inputs.classes[rows.codes]
             with setting_of(self.teacher):
                 _, scores = fitted_base(
                     self.teacher, X, y, rows.task_weights, seed, scores_of_base, name="teacher"
@@ -317,11 +318,11 @@ default="demographic_parity"
         x, n_categories = encoder.codes(rows.x)
         return boosted_targets(x, n_categories, rows.codes, n_classes, rows.task_weights, seed)
 
-    def _offsets(self, given: FitInput, rows: EncodedRows) -> np.ndarray | None:
+    def _offsets(self, inputs: FitInput, rows: EncodedRows) -> np.ndarray | None:
         if not self.prior_correction:
             return None
         check_certain(rows.members, "prior_correction=True")
-        attributes, n_classes = rows.members, len(given.classes)
+        attributes, n_classes = rows.members, len(inputs.classes)
         return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
 
     def _lams_in_nats(self, lams: Sequence[float]) -> list[float]:

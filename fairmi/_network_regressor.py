@@ -172,16 +172,16 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return Scaled(self._quantity(), **self.units_).predictions(scores)
 
     def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
-        given = super()._read_part(rows, earlier, **known)
-        self._check_y(given.codes, n_rows=earlier is None)
-        return given
+        inputs = super()._read_part(rows, earlier, **known)
+        self._check_y(inputs.codes, n_rows=earlier is None)
+        return inputs
 
-    def _table_encoder(self, given: FitInput) -> TableEncoder:
-        weights = given.task_weights
-        bins, _ = quantile_bins(given.codes, weights, _BINS_OF_KNOTS)
-        return TableEncoder().fit(given.features, bins, weights)
+    def _table_encoder(self, inputs: FitInput) -> TableEncoder:
+        weights = inputs.task_weights
+        bins, _ = quantile_bins(inputs.codes, weights, _BINS_OF_KNOTS)
+        return TableEncoder().fit(inputs.features, bins, weights)
 
-    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Scaled:
+    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> Scaled:
         if goes_on:
             return Scaled(self._quantity(), **self.units_)
         y, weights = rows.codes, rows.task_weights

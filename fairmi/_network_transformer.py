@@ -304,10 +304,10 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
             )
         return checked
 
-    def _table_encoder(self, given: FitInput) -> TableEncoder:
-        return TableEncoder().fit(given.features, sample_weight=given.task_weights)
+    def _table_encoder(self, inputs: FitInput) -> TableEncoder:
+        return TableEncoder().fit(inputs.features, sample_weight=inputs.task_weights)
 
-    def _task(self, given: FitInput, rows: EncodedRows, *, goes_on: bool) -> Nothing:
+    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> Nothing:
         conditioned = self.objective == "reconstruction"
         widths = [m.n_groups if m.values is None else m.values.shape[1] for m in rows.members]
         task = told_back(

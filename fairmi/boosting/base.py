@@ -177,8 +177,8 @@ class _Fold(_Boosting):
         rng: np.random.Generator,
         held_out: np.ndarray,
     ) -> None:
-        kept = np.setdiff1d(np.arange(len(rows.y)), held_out)
-        binned, y, weights = rows.binned.take(kept), rows.y[kept], rows.weights[kept]
+        seen = np.setdiff1d(np.arange(len(rows.y)), held_out)
+        binned, y, weights = rows.binned.take(seen), rows.y[seen], rows.weights[seen]
         super().__init__(TreeRows(binned, y, rows.task, weights), config, rng)
         self.held_out = held_out
         self.codes = np.ascontiguousarray(rows.binned.codes[held_out])

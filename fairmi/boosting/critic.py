@@ -75,12 +75,12 @@ class TrainedCritic:
         for part in rows.split(self.max_batch):
             weight = float(self.sensitive.weights[0, part].sum()) / total
             of_part = self._noisy(z[part])[None].requires_grad_(True)
-            found = self.penalty.value(
+            value_of_part = self.penalty.value(
                 self.critic, of_part, self.sensitive.take(part), self.generator
             ).sum()
-            (gradient,) = torch.autograd.grad(found, of_part)
+            (gradient,) = torch.autograd.grad(value_of_part, of_part)
             slope[part.numpy()] = gradient[0].numpy() * (weight * len(z))
-            value += weight * float(found.detach())
+            value += weight * float(value_of_part.detach())
         return value, slope
 
     def _draw(self, n_rows: int) -> Tensor:

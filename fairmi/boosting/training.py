@@ -68,7 +68,7 @@ def boosting_config(
 
 
 def tree_rows(
-    given: FitInput,
+    inputs: FitInput,
     task: Task,
     x: np.ndarray,
     columns: Mapping[str, Any],
@@ -83,21 +83,21 @@ def tree_rows(
     """
     rng = np.random.default_rng(seed)
     encodings, n_categories = encodings_of(columns)
-    binned = bin_rows(x, n_categories, given.task_weights, max_bins, rng)
-    told_apart = [given.codes, *(part.columns for part in given.members)]
+    binned = bin_rows(x, n_categories, inputs.task_weights, max_bins, rng)
+    contents = [inputs.codes, *(part.columns for part in inputs.members)]
     if base_scores is not None:
-        told_apart.append(base_scores)
-    both = np.column_stack([given.task_weights, given.penalty_weights])
-    kept, weights = merge_rows(binned.codes[:, encodings[0]], np.column_stack(told_apart), both)
+        contents.append(base_scores)
+    both = np.column_stack([inputs.task_weights, inputs.penalty_weights])
+    distinct, weights = merge_rows(binned.codes[:, encodings[0]], np.column_stack(contents), both)
     return TreeRows(
-        binned=binned.take(kept),
-        y=given.codes[kept],
+        binned=binned.take(distinct),
+        y=inputs.codes[distinct],
         task=task,
         weights=mean_one(weights[:, 0]),
         encodings=encodings,
-        members=tuple(part.take(kept) for part in given.members),
+        members=tuple(part.take(distinct) for part in inputs.members),
         penalty_weights=weights[:, 1],
-        base_scores=None if base_scores is None else base_scores[kept],
+        base_scores=None if base_scores is None else base_scores[distinct],
     )
 
 

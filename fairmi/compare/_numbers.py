@@ -113,8 +113,8 @@ class GroupAveraged(Contender):
         self.model.fit(self._as_group(X, s), y)
 
     def _as_group(self, X: pd.DataFrame, s: Any) -> pd.DataFrame:
-        told = pd.Categorical(np.broadcast_to(s, len(X)), categories=self.groups)
-        return X.drop(columns=self.columns).assign(**{_GROUP: told})
+        groups = pd.Categorical(np.broadcast_to(s, len(X)), categories=self.groups)
+        return X.drop(columns=self.columns).assign(**{_GROUP: groups})
 
 
 class LossBounded(Contender):

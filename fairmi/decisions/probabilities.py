@@ -25,9 +25,9 @@ Splits = Sequence[tuple[np.ndarray, np.ndarray]]
 _N_FOLDS = 5
 
 
-def group_codes(given: FitInput) -> np.ndarray:
+def group_codes(inputs: FitInput) -> np.ndarray:
     """Return the code of each row's group, (n,), -1 where it is unknown."""
-    (attribute,) = given.members
+    (attribute,) = inputs.members
     if not attribute.n_groups:
         raise SensitiveFeaturesError(
             "The sensitive features are continuous, and a bound on decisions compares groups; cut "
@@ -43,7 +43,7 @@ def one_hot(codes: np.ndarray, n_groups: int) -> np.ndarray:
     return membership
 
 
-def read_splits(cv: Any, given: FitInput, n: int) -> Splits | None:
+def read_splits(cv: Any, inputs: FitInput, n: int) -> Splits | None:
     """Return the folds (train, test) that a user's `cv` makes of n rows, of those that count.
 
     None where it is "auto". Each row must be held out once.
@@ -51,8 +51,8 @@ def read_splits(cv: Any, given: FitInput, n: int) -> Splits | None:
     if isinstance(cv, str):
         return None
     codes, place = np.zeros(n, dtype=np.int64), np.full(n, -1)
-    codes[given.positions] = given.codes
-    place[given.positions] = np.arange(len(given.positions))
+    codes[inputs.positions] = inputs.codes
+    place[inputs.positions] = np.arange(len(inputs.positions))
     splits = list(check_cv(cv, codes, classifier=True).split(np.zeros(n), codes))
     if not np.array_equal(np.sort(np.concatenate([test for _, test in splits])), np.arange(n)):
         raise ValueError(

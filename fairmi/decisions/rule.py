@@ -307,8 +307,8 @@ def _minimise_dual(
 
     for heat in _TEMPERATURES:
         options = {"maxiter": 100, "ftol": 1e-12, "gtol": 1e-6}
-        found = minimize(dual, theta, (heat,), jac=True, method="L-BFGS-B", options=options)
-        theta = found.x
+        solution = minimize(dual, theta, (heat,), jac=True, method="L-BFGS-B", options=options)
+        theta = solution.x
         solved.append(cells.centred(scale * theta.reshape(shape)))
     return solved[-3:]
 

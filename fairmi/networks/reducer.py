@@ -88,9 +88,9 @@ class ProcessGroup(Reducer):
 
     def of_first(self, call: Callable[[], _T]) -> _T:
         """Return what `call` returns in the first process, where alone it runs."""
-        found = [self.agreed(call if self.rank == 0 else lambda: None)]
-        self.distributed.broadcast_object_list(found, src=0, device=self.device)
-        return found[0]  # type: ignore[return-value]
+        shared = [self.agreed(call if self.rank == 0 else lambda: None)]
+        self.distributed.broadcast_object_list(shared, src=0, device=self.device)
+        return shared[0]  # type: ignore[return-value]
 
     def agreed(self, call: Callable[[], _T]) -> _T:
         """Return what `call` returns in this process; raise in all where it raises in one."""
@@ -99,13 +99,13 @@ class ProcessGroup(Reducer):
             result = call()
         except Exception as error:
             own = error
-        told: list[str | None] = [None] * self.n_shards
-        self.distributed.all_gather_object(told, None if own is None else f"{own}")
+        errors: list[str | None] = [None] * self.n_shards
+        self.distributed.all_gather_object(errors, None if own is None else f"{own}")
         if own is not None:
             raise own
-        first = next((rank for rank, text in enumerate(told) if text is not None), None)
+        first = next((rank for rank, text in enumerate(errors) if text is not None), None)
         if first is not None:
-            raise ValueError(f"The process of rank {first} can't take part: {told[first]}")
+            raise ValueError(f"The process of rank {first} can't take part: {errors[first]}")
         return result  # type: ignore[return-value]
 
     def any(self, answer: bool) -> bool:

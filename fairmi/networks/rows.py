@@ -41,14 +41,14 @@ class ItemRows:
         return tensor_of(self.source[index.cpu().numpy()]).to(self.device)
 
 
-def item_rows(given: FitInput, device: torch.device) -> EncodedRows:
+def item_rows(inputs: FitInput, device: torch.device) -> EncodedRows:
     """Return the rows of a fit as they are: equal ones stay apart, and keep their order."""
     return EncodedRows(
-        x=ItemRows(given.features, device),
-        codes=given.codes,
-        members=given.members,
-        task_weights=given.task_weights,
-        penalty_weights=given.penalty_weights,
+        x=ItemRows(inputs.features, device),
+        codes=inputs.codes,
+        members=inputs.members,
+        task_weights=inputs.task_weights,
+        penalty_weights=inputs.penalty_weights,
         layout=None,
     )
 

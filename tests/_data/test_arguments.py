@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fairmi import MIBackpropClassifier, MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._base import notes_of_collapse
+from fairmi._diagnosis import notes_of_collapse
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning
 

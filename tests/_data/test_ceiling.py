@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._base import notes_of_collapse
+from fairmi._diagnosis import notes_of_collapse
 from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning
