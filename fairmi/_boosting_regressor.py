@@ -155,12 +155,8 @@ warnings_, history_, base_, columns_, trees_, channel_
         channel = self._channel()
         if len(self.values_):
             return self.values_[np.rint(channel.position(z[:, 0])).astype(np.int64)]
-        return self._balanced(self._quantity().mean(channel.unsquash(z))[:, 0])
-
-    def _balanced(self, predictions: np.ndarray) -> np.ndarray:
-        if self._quantity().has_log_link:
-            return predictions * self.balance_
-        return predictions + self.balance_
+        task = self._quantity()
+        return _moved(task, task.mean(channel.unsquash(z))[:, 0], self.balance_)
 
     def _task(self, inputs: FitInput) -> Quantity:
         return self._quantity()
@@ -204,17 +200,18 @@ warnings_, history_, base_, columns_, trees_, channel_
             z = channel.round(channel.squash(trained.scores))
             if self.n_predictions is not None:
                 learned["values_"], predicted = _means_of_levels(channel, z, predicted, weights)
-            means = (float(np.average(of, weights=weights)) for of in (y, predicted))
-            learned["balance_"] = _balance(task, *means)
+            of_y, of_predictions = (
+                float(np.average(of, weights=weights)) for of in (y, predicted)
+            )
+            if task.has_log_link:
+                learned["balance_"] = of_y / of_predictions
+            elif task.name == "squared_error":
+                learned["balance_"] = of_y - of_predictions
             learned["values_"] = _moved(task, learned["values_"], learned["balance_"])
-        return learned, self._warnings(rows, trained, predicted, lam)
-
-    def _warnings(
-        self, rows: TreeRows, trained: TrainedTrees, predicted: np.ndarray, lam: float
-    ) -> list[Note]:
-        if self._quantity().is_flat(trained.base_scores, rows.y, rows.weights):
-            return self._nothing_explained("The base")
-        return self._one_value() if lam > 0 and np.ptp(predicted) == 0 else []
+        notes = self._one_value() if lam > 0 and np.ptp(predicted) == 0 else []
+        if task.is_flat(trained.base_scores, y, weights):
+            notes = self._nothing_explained("The base")
+        return learned, notes
 
 
 def _means_of_levels(
@@ -230,14 +227,8 @@ def _means_of_levels(
     return values, values[level]
 
 
-def _balance(task: Quantity, of_y: float, of_predictions: float) -> float:
-    """Return the factor of predictions on a log link, or the summand for squared errors."""
-    if task.has_log_link:
-        return of_y / of_predictions
-    return of_y - of_predictions if task.name == "squared_error" else 0.0
-
-
 def _moved(task: Quantity, values: np.ndarray, balance: float) -> np.ndarray:
+    """Return predictions that keep the mean of y."""
     return values * balance if task.has_log_link else values + balance
 
 

@@ -140,7 +140,11 @@ def network_config(
     the second class of two: where one is rare, regularisation is that of fewer rows.
     """
     many, n_units = (n_rows or 0) >= _MIN_SHARED_ROWS, _telling_units(task)
-    explicit = {name: value for name, value in parameters.items() if not _is_auto(value)}
+    explicit = {
+        name: value
+        for name, value in parameters.items()
+        if not (isinstance(value, str) and value == "auto")
+    }
     # Under a penalty few levels lose several classes of images: docs/experiments/images.md.
     levels = _LEVELS if isinstance(task, Classes) else _LEVELS_OF_NUMBERS
     n_levels = explicit.get("n_levels", None if own_encoder and n_units > 1 else levels)
@@ -149,6 +153,8 @@ def network_config(
     min_steps = _MIN_STEPS
     if own_encoder:
         min_steps = max(_OWN_STEPS, _OWN_STEPS_OF_CLASS * (n_units + 1))
+    n_steps = n_batches(n_rows or 1, batch_size)
+    auxiliary = [lam for lam in (share * max(lams) for share in _AUXILIARY) if lam < min(lams)]
     automatic: dict[str, Any] = {
         "n_levels": n_levels,
         "n_components": _OPEN_UNITS if n_levels is None else min(n_units, _MAX_UNITS),
@@ -156,7 +162,10 @@ def network_config(
         "batch_size": batch_size,
         "learning_rate": _OWN_RATE if own_encoder else _RATE,
         "weight_decay": _OWN_DECAY if own_encoder else _by_rows(_WEIGHT_DECAY, n_telling),
-        "max_iter": _epochs(n_batches(n_rows or 1, batch_size), min_steps),
+        "max_iter": max(
+            min(_DEFAULT_EPOCHS, max(1, round(_MAX_STEPS / n_steps))),
+            math.ceil(min_steps / n_steps),
+        ),
     }
     if isinstance(task, Nothing):
         automatic |= _WITHOUT_Y | ({} if own_encoder else _TABLE_WITHOUT_Y)
@@ -172,7 +181,7 @@ def network_config(
         task=task,
         n_inputs=n_inputs,
         lams=lams,
-        auxiliary_lams=_auxiliary(lams) if many and not own_encoder else (),
+        auxiliary_lams=tuple(auxiliary) if many and not own_encoder else (),
         shares_layers=many or own_encoder,
     )
     check_size(config.architecture, len(config.lams) * config.n_estimators)
@@ -194,24 +203,9 @@ def n_batches(n_rows: int, batch_size: int) -> int:
     return max(1, round(n_rows / batch_size))
 
 
-def _is_auto(value: object) -> bool:
-    return isinstance(value, str) and value == "auto"
-
-
-def _epochs(n_steps: int, min_steps: int) -> int:
-    """Return the epochs of a default fit, each of `n_steps`, of at least `min_steps` in all."""
-    max_epochs = max(1, round(_MAX_STEPS / n_steps))
-    return max(min(_DEFAULT_EPOCHS, max_epochs), math.ceil(min_steps / n_steps))
-
-
 def _by_rows(ends: tuple[float, float], n_rows: float | None) -> float:
     rows = np.log([_FEW_ROWS, _MANY_ROWS])
     return float(np.interp(np.log(n_rows or _MANY_ROWS), rows, ends))
-
-
-def _auxiliary(lams: tuple[float, ...]) -> tuple[float, ...]:
-    wanted = (share * max(lams) for share in _AUXILIARY)
-    return tuple(lam for lam in wanted if lam < min(lams))
 
 
 def check_size(architecture: Mapping[str, Any], n_models: int) -> None:

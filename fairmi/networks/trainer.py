@@ -140,7 +140,9 @@ class Trainer:
 
     def step(self, batch: TrainingRows) -> Tensor:
         """Train the critics, then encoder and head on a batch; return losses (2, M)."""
-        config, schedule = self.config, self._schedule()
+        config, schedule = self.config, Schedule.of_stream(self.step_count)
+        if self.n_steps is not None:
+            schedule = Schedule.at(self.step_count / self.n_steps)
         width = 1.0 if self.networks.dither else schedule.noise_width
         self.step_count += 1
         bounded = self.networks.bounded(batch.dense)
@@ -198,11 +200,6 @@ class Trainer:
                     z = self.networks.represent(rows.dense)
                 claims.append(math.inf if term.sees(z, sensitive, model) else 0.0)
         return claims
-
-    def _schedule(self) -> Schedule:
-        if self.n_steps is None:
-            return Schedule.of_stream(self.step_count)
-        return Schedule.at(self.step_count / self.n_steps)
 
 
 def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tensor]:
