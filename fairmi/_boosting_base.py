@@ -23,8 +23,13 @@ from fairmi._threads import threads_for
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows, fitted_base, setting_of
 from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
-from fairmi.boosting.rounds import TreePenalty
-from fairmi.boosting.training import TrainedTrees, boosting_config, train_trees, tree_rows
+from fairmi.boosting.training import (
+    TrainedTrees,
+    TreePenalty,
+    boosting_config,
+    train_trees,
+    tree_rows,
+)
 from fairmi.boosting.trees import Trees
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Comparison, Membership, check_group_weight, compare

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fairmi.boosting.rounds import TreePenalty
+from fairmi.boosting.training import TreePenalty
 from fairmi.core.channel import Channel
 from fairmi.core.information import SMOOTHING, information
 from fairmi.core.membership import Comparison

@@ -10,7 +10,7 @@ import pytest
 
 from fairmi.boosting.base import TreeRows, averaged, boost, cross_fit
 from fairmi.boosting.penalties import GroupTable
-from fairmi.boosting.rounds import debias
+from fairmi.boosting.training import debias
 from fairmi.boosting.trees import Grower, TreeConfig, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare
