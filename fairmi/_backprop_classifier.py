@@ -20,7 +20,7 @@ from fairmi.networks.reducer import check_alone
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
     from fairmi.networks.backprop import Backprop
-    from fairmi.networks.loop import Course
+    from fairmi.networks.trainer import Course
 
 # Of a fit where `max_iter` is "auto".
 _DEFAULT_STEPS = 3_000
@@ -175,7 +175,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             self._take(inputs, learned, training, course)
 
     def _trained(self, inputs: FitInput, learned: dict[str, Any], training: Backprop) -> Course:
-        from fairmi.networks.loop import run_epochs
+        from fairmi.networks.trainer import run_epochs
 
         n_epochs = self.max_iter
         if isinstance(n_epochs, str):

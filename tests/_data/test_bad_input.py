@@ -41,7 +41,7 @@ def no_training(monkeypatch):
         raise AssertionError("training started")
 
     monkeypatch.setattr(Trainer, "train", refuse)
-    monkeypatch.setattr("fairmi.networks.loop.run_epochs", refuse)
+    monkeypatch.setattr("fairmi.networks.trainer.run_epochs", refuse)
 
 
 @pytest.mark.parametrize("kind", [MIDebiasedClassifier, MIBackpropClassifier])

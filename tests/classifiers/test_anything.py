@@ -105,7 +105,7 @@ def check_answer(arguments, model, names, method="fit"):
     """Training starts, or an error names one of the arguments that are not the good ones."""
     with (
         mock.patch.object(Trainer, "train", side_effect=TrainedError),
-        mock.patch("fairmi.networks.loop.run_epochs", side_effect=TrainedError),
+        mock.patch("fairmi.networks.trainer.run_epochs", side_effect=TrainedError),
         mock.patch.object(Trainer, "feed", side_effect=TrainedError),
         warnings.catch_warnings(action="ignore"),
     ):

@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier, StoppedFitError
-from fairmi.networks import loop
-from fairmi.networks.loop import timed_epoch
+from fairmi.networks import trainer
+from fairmi.networks.trainer import timed_epoch
 
 # Without a penalty, so that no short fit warns of what it left.
 MODELS = [
@@ -79,7 +79,7 @@ def diverge(monkeypatch, fit_number, epoch):
             return record
         return replace(record, task_loss=(np.nan,) * len(record.task_loss))
 
-    monkeypatch.setattr(loop, "timed_epoch", with_nan)
+    monkeypatch.setattr(trainer, "timed_epoch", with_nan)
 
 
 @pytest.mark.slow
