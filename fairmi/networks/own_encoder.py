@@ -28,7 +28,7 @@ class Trunk:
 
     def __init__(self, module: nn.Module, device: torch.device, n_outputs: int) -> None:
         self.module, self.device, self.n_outputs = module, device, n_outputs
-        self.kept: dict[str, Tensor] = {}
+        self.last_good: dict[str, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map rows as they are stored to features, (B, H)."""
@@ -49,12 +49,12 @@ class Trunk:
     def keep(self) -> None:
         """Remember the state as the last good one."""
         state = self.module.state_dict().items()
-        self.kept = {name: value.detach().clone() for name, value in state}
+        self.last_good = {name: value.detach().clone() for name, value in state}
 
     def restore(self) -> None:
-        """Return to the state that was kept."""
-        if self.kept:
-            self.module.load_state_dict(self.kept)
+        """Return to the last good state."""
+        if self.last_good:
+            self.module.load_state_dict(self.last_good)
 
     def is_finite(self) -> bool:
         """Whether all trained weights are numbers."""
@@ -119,7 +119,7 @@ class TrunkNetworks(Networks):
         self.trunk.keep()
 
     def separate(self, states: Mapping[str, Tensor]) -> None:
-        """Give each model parameters of its own, and the trunk those that were kept."""
+        """Give each model parameters of its own, and the trunk its last good ones."""
         super().separate(states)
         self.trunk.restore()
 
@@ -223,30 +223,30 @@ def own_draws(seed: int, device: torch.device) -> Iterator[None]:
 
 def _n_outputs(module: nn.Module, sample: Tensor) -> int:
     x = as_input(sample)
-    given = f"a batch of X of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')},"
+    batch = f"a batch of X of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')},"
     module.eval()
     try:
         with torch.no_grad():
             features = module(x)
     except Exception as error:
         raise ValueError(
-            f"encoder fails on {given} in eval mode: {type(error).__name__}: {error}. It gets "
+            f"encoder fails on {batch} in eval mode: {type(error).__name__}: {error}. It gets "
             "rows as they lie in X, channels last included; bring them into its own order, as "
             "x.permute(0, 3, 1, 2) does for images."
         ) from error
     if not isinstance(features, Tensor):
         raise ValueError(
-            f"encoder gives a {type(features).__name__} for {given} not a tensor; return the "
+            f"encoder gives a {type(features).__name__} for {batch} not a tensor; return the "
             "features alone, (B, H)."
         )
     if features.dim() != 2 or len(features) != len(x) or not features.shape[1]:
         raise ValueError(
-            f"encoder gives shape {tuple(features.shape)} for {given} and (B, H) is needed; end "
+            f"encoder gives shape {tuple(features.shape)} for {batch} and (B, H) is needed; end "
             "it by nn.Flatten(), or by a pooling and one."
         )
     if not features.is_floating_point() or not bool(features.isfinite().all()):
         raise ValueError(
-            f"encoder gives values that are no finite floats ({features.dtype}) for {given}; "
+            f"encoder gives values that are no finite floats ({features.dtype}) for {batch}; "
             "check its weights, and the scale of X."
         )
     return int(features.shape[1])
