@@ -2,6 +2,7 @@
 
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py --output benchmarks/results/speed.csv
      OMP_NUM_THREADS=1 python benchmarks/speed.py --tables large --rows 1000000
+     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables audit --rows 1000000
 
 Seconds of one thread's processor, so that what else a machine does changes little; of a search,
 which has processes of its own, seconds of the clock. What reads memory runs in a fresh process.
@@ -215,7 +216,34 @@ def long_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np
     return frame.assign(**{f"text {j}": words[codes[:, j]] for j in range(6)}), y, group
 
 
+def audits(options: argparse.Namespace) -> Table:
+    """Audit of predictions with scores, two attributes and their intersection, in a process."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return [pool.apply(_audited, (options.rows or 100_000,))]
+
+
+def _audited(n_rows: int) -> dict[str, Any]:
+    from fairmi.audit import audit
+
+    y, predicted, score, groups = decisions(n_rows)
+    given = {"y_score": score, "sensitive_features": groups, "random_state": 0}
+    seconds, report = seconds_of(lambda: audit(y=y, y_pred=predicted, **given))
+    what = f"audit, {n_rows} rows, {len(report.figures)} figures"
+    return {"what": what, "seconds": seconds, "MB at the peak": memory_mb("VmHWM")}
+
+
+def decisions(n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.DataFrame]:
+    """Return labels, predictions, scores, and groups by sex and race that scores hang on."""
+    random = np.random.default_rng(0)
+    sex, race = random.random(n_rows) < 0.4, random.choice(4, n_rows, p=[0.6, 0.2, 0.15, 0.05])
+    score = 1 / (1 + np.exp(-(random.normal(size=n_rows) + 0.4 * sex + 0.2 * (race == 1))))
+    y, predicted = (random.random(n_rows) < score).astype(int), (score > 0.6).astype(int)
+    frame = pd.DataFrame({"sex": np.where(sex, "f", "m"), "race": np.array(list("abcd"))[race]})
+    return y, predicted, score, frame
+
+
 TABLES = {
+    "audit": audits,
     "ours": ours,
     "peers": peers,
     "search": search,

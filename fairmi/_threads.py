@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from fairmi._sklearn_compat import effective_n_threads
 
@@ -42,5 +44,17 @@ def threads_for(n_rows: int) -> int:
 @contextmanager
 def one_thread_if_few(n_rows: int) -> Iterator[None]:
     """Run scikit-learn's and numpy's code on one thread where rows are few, else as it would."""
-    with threadpool_limits(1 if threads_for(n_rows) == 1 else None):
+    if threads_for(n_rows) > 1:
         yield
+        return
+    with _libraries(len(sys.modules)).limit(limits=1):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:
+    """Return the loaded libraries that have threads: looked for again where modules came since.
+
+    To look takes as long as a small fit.
+    """
+    return ThreadpoolController()

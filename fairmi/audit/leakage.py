@@ -25,7 +25,9 @@ from fairmi.metrics.leakage import SIGNIFICANCE, LeakageReport, leakage_of
 from fairmi.metrics.probes import split_rows
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
+FOLDS_OF_SAMPLE = 3  # where rows are so many that probes see a sample of them
 MAX_PROBED = 10_000  # rows: of more, probes and tests take a random sample
+MAX_CERTIFIED = 100_000  # and certificates another, whose exact limits would take minutes
 
 Task = Callable[[], list[Figure]]
 
@@ -47,70 +49,91 @@ def leakage_tasks(
     predict its value, not the bin.
     """
     name = attribute_name(groups)
-    sample = _sample(predictions, groups, seed)
-    some = predictions if sample is None else predictions.rows(sample)
-    codes = groups.codes if sample is None else recoded(groups.codes[sample])
-    probed, strata, notes = _probed(some, codes, groups)
-    features = _features(groups)
-    if probed and sample is not None:
-        notes.append(
-            f"What is told of {name} was examined on {len(sample):,} of {len(groups.codes):,} "
-            f"rows, drawn at random (seed {seed}): probes, information and their tests are of "
-            "these, and so are their intervals and what chance explains. All other figures are of "
-            "all rows."
-        )
-    of_probes: np.ndarray = codes
+    rows = draw_rows(len(groups.codes), predictions.clusters, MAX_CERTIFIED, seed)
+    some, codes = predictions.rows(rows), groups.codes[rows]
+    drawn = _probed_rows(some, codes, seed)
+    is_sample = len(groups.codes) > MAX_PROBED
+    seen = some.rows(drawn)
+    of_probes: np.ndarray = recoded(codes[drawn]) if is_sample else codes
+    probed, strata, notes = _probed(seen, of_probes, groups)
+    if is_sample and probed:
+        sizes = np.bincount(of_probes)
+        notes.append(_note_of_sample(name, sizes, len(rows), len(groups.codes), seed))
+    features = _features(groups).iloc[rows]
     kind, is_linear = "categorical", isinstance(predictions, Predictions)
     if quantity is not None:
-        of_probes, kind = (quantity if sample is None else quantity[sample]), "continuous"
+        of_probes, kind = quantity[rows][drawn], "continuous"
+    cv = min(FOLDS, FOLDS_OF_SAMPLE) if is_sample else FOLDS
+    options: dict[str, Any] = {"kind": kind, "cv": cv, "random_state": seed}
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where = Figure("leakage", "", np.nan, attribute=name, subject=subject)
-        Z = read_representation(values, argument=subject)
-        options: dict[str, Any] = {"kind": kind, "cv": FOLDS, "random_state": seed}
+        Z = read_representation(values[rows], argument=subject)
         # A linear probe finds all that predicted classes tell, boosting what one number does.
         probe = "panel"
         if subject == "predictions":
             probe = "linear" if is_linear else "boosting"
-        drawn = Z if sample is None else Z.rows(sample)
-        rows = (of_probes, some.clusters, None)
         if probed:
-            tasks.append(partial(_probe_figures, drawn, *rows, probe, options, where))
+            who = (of_probes, seen.clusters, None)
+            tasks.append(partial(_probe_figures, Z.rows(drawn), *who, probe, options, where))
         if strata:
             of = np.concatenate(strata)
             known = replace(where, given="label" if is_linear else "y")
-            owners = None if some.clusters is None else some.clusters[of]
-            rows = (of_probes[of], owners, some.strata[of])
-            tasks.append(partial(_probe_figures, drawn.rows(of), *rows, probe, options, known))
-        rest = (features, predictions.clusters, confidence, seed, where)
+            owners = None if seen.clusters is None else seen.clusters[of]
+            who = (of_probes[of], owners, seen.strata[of])
+            tasks.append(partial(_probe_figures, Z.rows(drawn[of]), *who, probe, options, known))
+        rest = (features, some.clusters, confidence, seed, where)
         if isinstance(predictions, Forecasts):
             tasks.append(partial(_number_certificates, Z, np.ptp(predictions.predicted), *rest))
         else:
-            labels = predictions.true if predictions.labelled else None
+            labels = some.true if predictions.labelled else None
             tasks.append(partial(_certificates, Z, labels, *rest))
     return tasks, notes
 
 
-def _sample(predictions: Predictions | Forecasts, groups: Groups, seed: int) -> np.ndarray | None:
-    """Return the rows that probes are to see, in order, or None for all of them.
-
-    Of many rows a random sample, of whole clusters where there are some; groups of which it has
-    too few rows for the folds have no part in it.
-    """
-    n_rows = len(groups.codes)
-    if n_rows <= MAX_PROBED:
-        return None
+def draw_rows(n_rows: int, clusters: np.ndarray | None, at_most: int, seed: int) -> np.ndarray:
+    """Return about so many random rows, of whole clusters where there are some; all if few."""
+    if n_rows <= at_most:
+        return np.arange(n_rows)
     rng = np.random.default_rng(seed)
-    if predictions.clusters is None:
-        drawn = np.sort(rng.choice(n_rows, MAX_PROBED, replace=False))
-    else:
-        sizes = np.bincount(predictions.clusters)
-        order = rng.permutation(len(sizes))
-        n_clusters = max(2, int(np.searchsorted(np.cumsum(sizes[order]), MAX_PROBED, "right")))
-        drawn = np.flatnonzero(np.isin(predictions.clusters, order[:n_clusters]))
-    codes = groups.codes[drawn]
+    if clusters is None:
+        return np.sort(rng.choice(n_rows, at_most, replace=False))
+    sizes = np.bincount(clusters)
+    order = rng.permutation(len(sizes))
+    n_clusters = max(2, int(np.searchsorted(np.cumsum(sizes[order]), at_most, "right")))
+    return np.flatnonzero(np.isin(clusters, order[:n_clusters]))
+
+
+def _probed_rows(predictions: Predictions | Forecasts, codes: np.ndarray, seed: int) -> np.ndarray:
+    """Return the rows that probes are to see, in order: all, or of many a random sample.
+
+    Groups of which the sample has too few rows for the folds have no part in it.
+    """
+    drawn = draw_rows(len(codes), predictions.clusters, MAX_PROBED, seed)
+    if len(codes) <= MAX_PROBED:
+        return drawn
     clusters = None if predictions.clusters is None else predictions.clusters[drawn]
-    return drawn[(_owners(codes, clusters) >= FOLDS)[codes]]
+    return drawn[(_owners(codes[drawn], clusters) >= FOLDS)[codes[drawn]]]
+
+
+def _note_of_sample(
+    name: str, sizes: np.ndarray, n_certified: int, n_rows: int, seed: int
+) -> str:
+    """Say how many of the rows were probed and certified, and how far off an AUC may be."""
+    n, fewest = int(sizes.sum()), int(sizes.min())
+    # Mann and Whitney's error of the AUC of independent scores, widened as leakage_report does.
+    error = 1.96 * np.sqrt(2 * (n + 1) / (12 * fewest * (n - fewest)))
+    rest = "All other figures are of all rows."
+    if n_certified < n_rows:
+        rest = (
+            f"Certificates are of {n_certified:,} rows, drawn alike, and hold for all. "
+            "Everything else is of all rows."
+        )
+    return (
+        f"What is told of {name} was examined on {n:,} of {n_rows:,} rows, drawn at random (seed "
+        f"{seed}): probes, information and their tests are of these, and so are their intervals "
+        f"and what chance explains; an AUC near 0.5 is known to about ±{error:.3f}. {rest}"
+    )
 
 
 def _probed(

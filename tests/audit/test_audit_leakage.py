@@ -10,7 +10,7 @@ import pytest
 
 from fairmi._data.groups import group_rows
 from fairmi.audit.findings import _leakage as findings_leakage
-from fairmi.audit.leakage import _leakage_figures, _sample, leakage_tasks
+from fairmi.audit.leakage import _leakage_figures, _probed_rows, leakage_tasks
 from fairmi.audit.measures import Figure
 from fairmi.audit.predictions import predictions_of
 from fairmi.metrics import leakage_report, mutual_information_report
@@ -127,9 +127,9 @@ def test_of_many_rows_probes_see_a_sample_that_is_said(monkeypatch, each):
     (auc,) = (f for f in figures if f.measure == "roc_auc" and not f.given)
     assert auc.value > 0.95
     assert "of 2,000 rows, drawn at random (seed 7)" in notes[0]
-    sample = _sample(predictions, groups, 7)
-    assert (sample == _sample(predictions, groups, 7)).all()
-    assert (sample != _sample(predictions, groups, 8)[: len(sample)]).any()
+    sample = _probed_rows(predictions, groups.codes, 7)
+    assert (sample == _probed_rows(predictions, groups.codes, 7)).all()
+    assert (sample != _probed_rows(predictions, groups.codes, 8)[: len(sample)]).any()
     if each > 1:
         assert set(np.bincount(clusters[sample])) <= {0, each}
     assert 2 not in group[sample]
