@@ -208,18 +208,19 @@ def column_kinds(
     *,
     argument: str = "sensitive_features",
     notes: list[Note] | None = None,
+    counts: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return whether each column is continuous: as `kinds` says, else by `_is_quantity`.
 
     `kinds` has "categorical" or "continuous" by name of column, of which those not named go by
     the rule, or one of these words for each column in order. `notes` takes what there is to warn
-    of, which is warned of without it.
+    of, which is warned of without it. `counts` (n_rows,) says how many rows each is.
     """
     by_name = _kinds_by_name(kinds, list(frame.columns), argument)
     continuous = np.zeros(frame.shape[1], dtype=bool)
     for j, name in enumerate(frame.columns):
         column, kind = frame.iloc[:, j], by_name.get(name)
-        is_quantity = _is_quantity(column)
+        is_quantity = _is_quantity(column, counts)
         continuous[j] = bool(is_quantity) if kind is None else kind == "continuous"
         if kind == "continuous" and is_quantity is None:
             raise SensitiveFeaturesError(
@@ -274,7 +275,7 @@ def _kinds_by_name(kinds: object, names: list[Any], argument: str) -> dict[Any, 
     return by_name
 
 
-def _is_quantity(column: pd.Series) -> bool | None:
+def _is_quantity(column: pd.Series, times: np.ndarray | None) -> bool | None:
     """Whether a column holds quantities, not codes of groups; None where it holds no numbers.
 
     Numbers (not booleans) are quantities where they have more than 20 distinct values. Floats are
@@ -285,12 +286,15 @@ def _is_quantity(column: pd.Series) -> bool | None:
         kind = pd.api.types.infer_dtype(column, skipna=True)
         if kind not in NUMBER_KINDS - {"boolean"}:
             return None
+        times = None if times is None else times[column.notna()]
         column = pd.to_numeric(column.dropna())
     elif pd.api.types.is_bool_dtype(column.dtype) or not pd.api.types.is_any_real_numeric_dtype(
         column
     ):
         return None
     counts = column.value_counts()
+    if times is not None:
+        counts = pd.Series(times).groupby(column.to_numpy()).sum()
     if not 2 < len(counts) <= MAX_CATEGORIES:
         return len(counts) > MAX_CATEGORIES
     rare = counts.min() < 2 or counts.mean() < MIN_ROWS_PER_CATEGORY
@@ -309,18 +313,19 @@ def sums_to_one(frame: pd.DataFrame) -> bool:
 
 
 def binned(
-    frame: pd.DataFrame, bins: Any, kinds: Any = None
+    frame: pd.DataFrame, bins: Any, kinds: Any = None, counts: np.ndarray | None = None
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Cut columns that are quantities into groups, which are pandas' intervals.
 
     `bins` says how many groups of about as many rows each, or the ends between them, by column in
-    a dict; a value that is an end is in the group below it. `kinds` is as in `column_kinds`.
+    a dict; a value that is an end is in the group below it. `kinds` and `counts` are as in
+    `column_kinds`.
     Returned with the frame are the columns that were cut, (n_rows,) each, as they were.
     """
-    continuous = column_kinds(frame, kinds)
+    continuous = column_kinds(frame, kinds, counts=counts)
     columns = [str(frame.columns[j]) for j in np.flatnonzero(continuous)]
     frame = frame.copy()
-    for j in np.flatnonzero(column_kinds(frame) & ~continuous):  # called groups
+    for j in np.flatnonzero(column_kinds(frame, counts=counts) & ~continuous):  # called groups
         frame.isetitem(j, frame.iloc[:, j].astype(str))
     if isinstance(bins, Mapping) and set(map(str, bins)) - set(columns):
         raise SensitiveFeaturesError(
@@ -330,7 +335,7 @@ def binned(
     for name in columns:
         column = quantities(frame[[name]], argument="sensitive_features")[:, 0]
         own = bins.get(name, 4) if isinstance(bins, Mapping) else bins
-        ends = _bin_ends(column, own)
+        ends = _bin_ends(column, own, counts)
         place = np.searchsorted(ends, column, side="left")
         if len(np.unique(place)) < 2:
             raise SensitiveFeaturesError(
@@ -343,9 +348,21 @@ def binned(
     return frame, values
 
 
-def _bin_ends(values: np.ndarray, bins: Any) -> np.ndarray:
+def lower_quantiles(
+    values: np.ndarray, shares: np.ndarray, counts: np.ndarray | None = None
+) -> np.ndarray:
+    """Return quantiles that are values, the lower one of two, where each counts for some rows."""
+    if counts is None:
+        return np.asarray(np.quantile(values, shares, method="lower"))
+    order = np.argsort(values)
+    below = np.cumsum(counts[order])
+    place = np.floor((below[-1] - 1) * shares)
+    return values[order][np.searchsorted(below, place, side="right")]
+
+
+def _bin_ends(values: np.ndarray, bins: Any, counts: np.ndarray | None) -> np.ndarray:
     if isinstance(bins, int | np.integer) and bins > 1:
-        ends = np.quantile(values, np.arange(1, int(bins)) / int(bins), method="lower")
+        ends = lower_quantiles(values, np.arange(1, int(bins)) / int(bins), counts)
         return np.unique(ends[ends < values.max()])
     try:
         ends = np.asarray(bins, dtype=np.float64)

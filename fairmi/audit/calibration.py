@@ -18,6 +18,7 @@ from fairmi.metrics._rows import cluster_sums
 from fairmi.metrics.disparities import y_strata
 
 N_BINS = 10
+SCALE = 2.0**30  # of a score that is summed as a whole number: to the last digit in any order
 
 
 def calibration_figures(
@@ -36,13 +37,36 @@ def calibration_figures(
     """
     if not predictions.probabilities or predictions.scores is None or not predictions.labelled:
         return [], []
+    true, scores, owners = predictions.true, predictions.scores, predictions.clusters
     if len(predictions.rated_classes) == 1:
         (positive,) = predictions.rated_classes
-        score, came_true = predictions.scores[:, positive], predictions.true == positive
+        score, came_true = scores[:, positive], true == positive
     else:
-        score = predictions.scores.max(axis=1)
-        came_true = predictions.true == predictions.scores.argmax(axis=1)
-    bin_of = np.clip((score * N_BINS).astype(int), 0, N_BINS - 1)
+        score, came_true = scores.max(axis=1), true == scores.argmax(axis=1)
+    counts, sums = predictions.counts, predictions.score_sums
+    if counts is None or sums is None:
+        counts, sums = np.ones(len(score), dtype=np.int64), summed_scores(score)
+
+    def of_group(inside: np.ndarray) -> tuple[_Bins, float, float]:
+        bin_of, n = sums[inside, 0], exact_sums(sums[inside, 0], counts[inside], N_BINS)
+        hits, total, squares, of_true = (
+            exact_sums(bin_of, values, N_BINS)
+            for values in (
+                (counts * came_true)[inside],
+                sums[inside, 1],
+                sums[inside, 2],
+                (sums[:, 1] * came_true)[inside],
+            )
+        )
+        who = None if owners is None else owners[inside]
+        used, rows = n > 0, n.sum()
+        mean = float((total.sum() / SCALE - hits.sum()) / rows)
+        spread = squares.sum() / SCALE - 2 * (of_true.sum() / SCALE) + hits.sum() - rows * mean**2
+        if who is not None:
+            spread = np.square(cluster_sums((score - came_true)[inside] - mean, who)).sum()
+        worth = effective_sizes(bin_of, N_BINS, who, counts[inside])[used]
+        shares = (total / SCALE)[used] / n[used], hits[used] / n[used]
+        return _Bins(n[used], *shares, worth, np.empty(0)), mean, float(np.sqrt(max(spread, 0)))
 
     def luck(bins: _Bins) -> np.ndarray:
         tries = np.maximum(np.round(bins.worth).astype(int), 1)
@@ -53,9 +77,21 @@ def calibration_figures(
         return share_interval(bins.outcome[b] * bins.worth[b], bins.worth[b], confidence)
 
     names = ("expected_calibration_error", "mean_score_excess")
-    return _of_groups(
-        names, (score, came_true, bin_of, predictions.clusters), groups, confidence, luck, ends
-    )
+    return _of_groups(names, of_group, groups, confidence, luck, ends)
+
+
+def summed_scores(score: np.ndarray) -> np.ndarray:
+    """Return bins of scores from 0 to 1, these and their squares as whole numbers, (n_rows, 3)."""
+    bin_of = np.clip((score * N_BINS).astype(np.int64), 0, N_BINS - 1)
+    whole = [np.floor(values * SCALE + 0.5).astype(np.int64) for values in (score, score * score)]
+    return np.column_stack([bin_of, *whole])
+
+
+def exact_sums(bin_of: np.ndarray, values: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the sums of whole numbers by bin, as whole numbers, (n_bins,)."""
+    sums = np.zeros(n_bins, dtype=np.int64)
+    np.add.at(sums, bin_of, values)
+    return sums
 
 
 def number_calibration(
@@ -81,8 +117,15 @@ def number_calibration(
         half = t.isf((1 - confidence) / 2, max(bins.worth[b] - 1, 1)) * bins.error[b]
         return float(bins.outcome[b] - half), float(bins.outcome[b] + half)
 
-    rows = (forecasts.predicted, forecasts.true, bin_of, forecasts.clusters)
-    return _of_groups(("calibration_error", "mean_excess"), rows, groups, confidence, luck, ends)
+    def of_group(inside: np.ndarray) -> tuple[_Bins, float, float]:
+        owners = None if forecasts.clusters is None else forecasts.clusters[inside]
+        predicted, true = forecasts.predicted[inside], forecasts.true[inside]
+        mean = float((predicted - true).mean())
+        spread = np.linalg.norm(cluster_sums(predicted - true - mean, owners))
+        return _bins(predicted, true, bin_of[inside], owners), mean, float(spread)
+
+    names = ("calibration_error", "mean_excess")
+    return _of_groups(names, of_group, groups, confidence, luck, ends)
 
 
 @dataclass(frozen=True)
@@ -100,12 +143,9 @@ class _Bins:
     error: np.ndarray
 
 
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
-
-
 def _of_groups(
     names: tuple[str, str],
-    rows: Rows,
+    of_group: Callable[[np.ndarray], tuple[_Bins, float, float]],
     groups: Groups,
     confidence: float,
     luck: Callable[[_Bins], np.ndarray],
@@ -113,23 +153,20 @@ def _of_groups(
 ) -> tuple[list[Figure], list[Curve]]:
     """Return figures and curves of each group.
 
-    `rows` are score, outcome, bin and cluster of each row; `luck` draws by how much the outcome of
-    each bin is off by chance, (n_boot, n_bins); `ends` is the interval of a bin's outcome.
+    `of_group` takes which rows are in it and returns its bins, the mean of score less outcome, and
+    the root of the sum of squares about that; `luck` draws by how much the outcome of each bin is
+    off by chance, (n_boot, n_bins); `ends` is the interval of a bin's outcome.
     """
     figures, curves = [], []
     joint = 1 - (1 - confidence) / len(groups)
     for code, name in enumerate(group_names(groups)):
-        inside = groups.codes == code
-        score, outcome, bin_of = (values[inside] for values in rows[:3])
-        owners = None if rows[3] is None else rows[3][inside]
-        bins = _bins(score, outcome, bin_of, owners)
-        weight = bins.n / len(score)
+        bins, mean, spread = of_group(groups.codes == code)
+        n_rows = int(bins.n.sum())
+        weight = bins.n / n_rows
         error = float(np.abs(bins.outcome - bins.score) @ weight)
         by_chance = float(np.quantile(np.abs(luck(bins)) @ weight, joint))
-        excess = score - outcome
-        mean = float(excess.mean())
-        half = norm.isf((1 - joint) / 2) * np.linalg.norm(cluster_sums(excess - mean, owners))
-        low, high = mean - float(half) / len(score), mean + float(half) / len(score)
+        half = float(norm.isf((1 - joint) / 2)) * spread / n_rows
+        low, high = mean - half, mean + half
         # Off beyond chance; where the mean alone is off, it is unclear.
         verdict = UNCLEAR if low > 0 or high < 0 else NOTHING
         where = Figure(
@@ -137,7 +174,7 @@ def _of_groups(
             names[0],
             error,
             by_chance=by_chance,
-            n=len(score),
+            n=n_rows,
             attribute=attribute_name(groups),
             group=name,
             verdict=FOUND if error > by_chance else verdict,

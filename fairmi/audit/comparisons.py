@@ -92,7 +92,7 @@ class GroupRates:
     def __init__(self, predictions: Predictions, codes: np.ndarray, names: Sequence[str]) -> None:
         self.predictions, self.names = predictions, names
         true, shares = predictions.true, predictions.shares
-        self.cells = count_outcomes(codes, len(names), true, shares)
+        self.cells = count_outcomes(codes, len(names), true, shares, counts=predictions.counts)
         self.table: Rates = rates_of(
             self.cells.outcomes, predictions.rated_classes, labelled=predictions.labelled
         )
@@ -280,7 +280,7 @@ def change_figures(
                 ours - other,
                 change,
                 confidence,
-                len(baseline.true),
+                baseline.n_rows,
                 name,
             )
         )
@@ -303,7 +303,7 @@ def overall_change_figures(
         if table.classes[r] < 0 or (name == "selection_rate" and not predictions.labelled):
             value = float(points[0][0, r] - points[1][0, r])
             change = draws[0][:, 0, r] - draws[1][:, 0, r]
-            figures.append(change_figure(name, value, change, confidence, len(baseline.true), ""))
+            figures.append(change_figure(name, value, change, confidence, baseline.n_rows, ""))
     return figures
 
 
@@ -317,7 +317,7 @@ def _paired_draws(
 ) -> tuple[Rates, list[np.ndarray], np.ndarray]:
     """Return the table of rates, and both models' rates as they are and on the same draws."""
     shares = [predictions.shares, baseline.shares]
-    cells = count_outcomes(codes, n_groups, predictions.true, *shares)
+    cells = count_outcomes(codes, n_groups, predictions.true, *shares, counts=predictions.counts)
     tables = [
         rates_of(cells.outcomes, predictions.rated_classes, column, labelled=predictions.labelled)
         for column in (1, 2)

@@ -53,7 +53,11 @@ class Rates:
 
 
 def count_outcomes(
-    codes: np.ndarray, n_groups: int, true: np.ndarray, *shares: np.ndarray
+    codes: np.ndarray,
+    n_groups: int,
+    true: np.ndarray,
+    *shares: np.ndarray,
+    counts: np.ndarray | None = None,
 ) -> OutcomeCounts:
     """Count rows by group (`codes`), label and prediction.
 
@@ -65,6 +69,8 @@ def count_outcomes(
         Number of groups.
     *shares : ndarray of shape (n_rows, n_classes)
         Probability of each prediction, of the model and maybe of a baseline.
+    counts : ndarray of int of shape (n_rows,), default=None
+        How many rows each is; by default one.
     """
     n_classes = shares[0].shape[1]
     kinds = list(product(range(n_classes), repeat=len(shares)))
@@ -72,11 +78,12 @@ def count_outcomes(
     columns = []
     for kind in kinds:
         weight = np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0)
+        weight = weight if counts is None else weight * counts
         columns.append(np.bincount(cell, weight, minlength=n_groups * n_classes))
-    counts = np.stack(columns, axis=-1).reshape(n_groups, -1)
+    cells = np.stack(columns, axis=-1).reshape(n_groups, -1)
     outcomes = np.array([(label, *kind) for label in range(n_classes) for kind in kinds])
-    occur = counts.sum(axis=0) > 0
-    return OutcomeCounts(counts[:, occur], outcomes[occur])
+    occur = cells.sum(axis=0) > 0
+    return OutcomeCounts(cells[:, occur], outcomes[occur])
 
 
 def rates_of(

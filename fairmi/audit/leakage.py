@@ -38,6 +38,7 @@ def leakage_tasks(
     confidence: float,
     seed: int,
     quantity: np.ndarray | None = None,
+    sample: np.ndarray | None = None,
 ) -> tuple[list[Task], list[str]]:
     """Return what is to be measured of all that leaves the model, and notes on what is not.
 
@@ -46,19 +47,20 @@ def leakage_tasks(
     with the label, which the model's users get to know. Intersections of several features have a
     certificate only: a probe that can't tell any of the features has little chance with all of
     them, and most intersections are small. Where the feature is a quantity, (n_rows,), probes
-    predict its value, not the bin.
+    predict its value, not the bin. `sample` are random rows of what was counted as a table.
     """
-    name = attribute_name(groups)
-    rows = draw_rows(len(groups.codes), predictions.clusters, MAX_CERTIFIED, seed)
-    some, codes = predictions.rows(rows), groups.codes[rows]
+    name, n_rows = attribute_name(groups), predictions.n_rows
+    rows = draw_rows(n_rows, predictions.clusters, MAX_CERTIFIED, seed)
+    rows = rows if sample is None else sample
+    some, codes = replace(predictions.rows(rows), counts=None), groups.codes[rows]
     drawn = _probed_rows(some, codes, seed)
-    is_sample = len(groups.codes) > MAX_PROBED
+    is_sample = n_rows > MAX_PROBED
     seen = some.rows(drawn)
     of_probes: np.ndarray = recoded(codes[drawn]) if is_sample else codes
     probed, strata, notes = _probed(seen, of_probes, groups)
     if is_sample and probed:
         sizes = np.bincount(of_probes)
-        notes.append(_note_of_sample(name, sizes, len(rows), len(groups.codes), seed))
+        notes.append(_note_of_sample(name, sizes, len(rows), n_rows, seed))
     features = _features(groups).iloc[rows]
     kind, is_linear = "categorical", isinstance(predictions, Predictions)
     if quantity is not None:
@@ -116,9 +118,7 @@ def _probed_rows(predictions: Predictions | Forecasts, codes: np.ndarray, seed: 
     return drawn[(_owners(codes[drawn], clusters) >= FOLDS)[codes[drawn]]]
 
 
-def _note_of_sample(
-    name: str, sizes: np.ndarray, n_certified: int, n_rows: int, seed: int
-) -> str:
+def _note_of_sample(name: str, sizes: np.ndarray, n_certified: int, n_rows: int, seed: int) -> str:
     """Say how many of the rows were probed and certified, and how far off an AUC may be."""
     n, fewest = int(sizes.sum()), int(sizes.min())
     # Mann and Whitney's error of the AUC of independent scores, widened as leakage_report does.

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fairmi._data.columns import sensitive_columns_of
-from fairmi._data.groups import Groups, sensitive_frame
+from fairmi._data.groups import Groups, lower_quantiles, sensitive_frame
 from fairmi._data.values import is_frame
 from fairmi.audit.comparisons import MIN_ROWS, attribute_name, class_name, group_names
 from fairmi.audit.counts import effective_sizes
 from fairmi.audit.intervals import difference_intervals, share_intervals
 from fairmi.audit.measures import FOUND, NOTHING, Figure
-from fairmi.audit.predictions import Forecasts, Predictions
+from fairmi.audit.predictions import Answers, Forecasts, Predictions
 
 BINS = 4  # quantile bins of a numeric column
 MAX_VALUES = 10  # distinct numbers up to which a column is taken value by value
@@ -28,10 +28,14 @@ OF_TARGET = ("label", "y")
 
 @dataclass(frozen=True)
 class Condition:
-    """A column that splits the rows; `codes` (n_rows,) are positions in `names`, -1 for none."""
+    """A column that splits the rows; `codes` (n_rows,) are positions in `names`, -1 for none.
+
+    `counts` (n_rows,) says how many rows each is, where that is not what the predictions have.
+    """
 
     names: tuple[str, ...]
     codes: np.ndarray
+    counts: np.ndarray | None = None
 
 
 def label_conditions(predictions: Predictions | Forecasts) -> list[Condition]:
@@ -97,7 +101,7 @@ def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition]
         raise ValueError(
             f"conditions has {len(frame)} rows, but y has {n_rows}; give one row for each label."
         )
-    return [_condition(name, frame.iloc[:, j]) for j, name in enumerate(frame)], []
+    return [split_by(name, frame.iloc[:, j]) for j, name in enumerate(frame)], []
 
 
 def _names_columns(conditions: Any) -> bool:
@@ -122,38 +126,46 @@ def _name(name: Any) -> str:
     return name if plain else f"column {name}"
 
 
-def _condition(name: str, column: pd.Series) -> Condition:
-    """Split by value, or a numeric column of many values by bins; NaN is "missing"."""
+def split_by(name: str, column: pd.Series, counts: np.ndarray | None = None) -> Condition:
+    """Split by value, or a numeric column of many values by bins; NaN is "missing".
+
+    `counts` (n_rows,) says how many rows each is.
+    """
     column = column.infer_objects() if column.dtype == object else column
     numeric = pd.api.types.is_any_real_numeric_dtype(column)
     if numeric and column.nunique() > MAX_VALUES:
-        return _binned(name, column.to_numpy(dtype=float, na_value=np.nan))
+        return _binned(name, column.to_numpy(dtype=float, na_value=np.nan), counts)
     codes, distinct = pd.factorize(column)  # each value is spelt out once, not in every row
     spelt = np.array([*map(str, distinct.astype(object)), "missing"], dtype=object)
-    values = pd.Series(spelt[codes])
-    common = sorted(values.value_counts().index[:MAX_STRATA])
-    names = tuple(f"{name} = {value}" for value in common)
-    return Condition(names, pd.Categorical(values, categories=common).codes.astype(np.int64))
+    values, place = np.unique(spelt[codes], return_inverse=True)
+    sizes = np.bincount(place.reshape(-1), counts)
+    common = np.sort(np.argsort(-sizes, kind="stable")[:MAX_STRATA])
+    position = np.full(len(values), -1, dtype=np.int64)
+    position[common] = np.arange(len(common))
+    names = tuple(f"{name} = {value}" for value in values[common])
+    return Condition(names, position[place.reshape(-1)], counts)
 
 
-def _binned(name: str, values: np.ndarray) -> Condition:
+def _binned(name: str, values: np.ndarray, counts: np.ndarray | None) -> Condition:
     """Split into quarters; a value that a quarter of the rows have is a part of its own."""
     codes = np.full(len(values), -1, dtype=np.int64)
     names: list[str] = []
     rest = np.isfinite(values)
-    common, counts = np.unique(values[rest], return_counts=True)
-    for value in common[counts * BINS >= rest.sum()]:
+    common, place = np.unique(values[rest], return_inverse=True)
+    sizes = np.bincount(place.reshape(-1), None if counts is None else counts[rest])
+    for value in common[sizes * BINS >= sizes.sum()]:
         codes[values == value] = len(names)
         names.append(f"{name} = {value:g}")
         rest &= values != value
     if rest.any():
-        edges = np.unique(np.quantile(values[rest], np.linspace(0, 1, BINS + 1), method="lower"))
+        of_rest = None if counts is None else counts[rest]
+        edges = np.unique(lower_quantiles(values[rest], np.linspace(0, 1, BINS + 1), of_rest))
         codes[rest] = len(names) + np.searchsorted(edges[1:-1], values[rest], side="left")
         names += [f"{name} {low:g} to {high:g}" for low, high in pairwise(edges)]
     if not np.isfinite(values).all():
         codes[~np.isfinite(values)] = len(names)
         names.append(f"{name} missing")
-    return Condition(tuple(names), codes)
+    return Condition(tuple(names), codes, counts)
 
 
 def conditional_figures(
@@ -172,58 +184,71 @@ def conditional_figures(
        Statistics in Medicine 17 (1998), method 10.
     .. [2] O. J. Dunn, Multiple comparisons among means, JASA 56 (1961).
     """
-    parts = compared_parts(groups, conditions, predictions.clusters)
+    parts = compared_parts(groups, conditions, predictions)
     n_compared = len(predictions.rated_classes) * n_pairs_of(parts)
     names = np.array(group_names(groups), dtype=object)
     of_parts = []
-    for name, rows, codes, enough, worth in parts:
-        n_rows = np.bincount(codes)
+    for part in parts:
+        times = 1 if part.counts is None else part.counts
+        n_rows = np.bincount(part.codes, part.counts)
         for k in predictions.rated_classes:
-            selected = np.bincount(codes, predictions.shares[rows, k])
-            positive = np.bincount(codes, predictions.true[rows] == k)
+            selected = np.bincount(part.codes, times * predictions.shares[part.rows, k])
+            positive = np.bincount(part.codes, times * (predictions.true[part.rows] == k))
             if not predictions.labelled:
-                positive = np.full(len(enough), np.nan)
+                positive = np.full(len(part.groups), np.nan)
             where = {
                 "attribute": attribute_name(groups),
                 "subject": class_name(predictions, k),
-                "part": name,
+                "part": part.name,
             }
-            counts = np.stack([n_rows, selected, positive, worth])
+            counts = np.stack([n_rows, selected, positive, part.worth])
             level = 1 - (1 - confidence) / n_compared
-            of_parts.append(_part_figures(where, names[enough], counts, level, confidence))
+            of_parts.append(_part_figures(where, names[part.groups], counts, level, confidence))
     of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
     worst_first = [figures[0] for figures in of_parts]
     return worst_first + [figure for figures in of_parts for figure in figures[1:]]
 
 
-Part = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+class Part(NamedTuple):
+    """Rows of the groups that have enough in a part, and their codes among these groups.
+
+    `counts` (n_rows,) says how many rows each is, None for one; `worth` (n_groups,) how many
+    independent rows each of `groups` is worth.
+    """
+
+    name: str
+    rows: np.ndarray
+    codes: np.ndarray
+    counts: np.ndarray | None
+    groups: np.ndarray
+    worth: np.ndarray
 
 
 def compared_parts(
-    groups: Groups, conditions: Sequence[Condition], clusters: np.ndarray | None
+    groups: Groups, conditions: Sequence[Condition], answers: Answers
 ) -> list[Part]:
-    """Return the parts of the rows in which two groups or more have rows enough.
-
-    Of each: its name, its rows without those of the other groups, their codes among the groups
-    that have enough, these groups, and how many independent rows each of them is worth.
-    """
+    """Return the parts of the rows in which two groups or more have rows enough."""
     parts: list[Part] = []
     for condition in conditions:
+        counts = answers.counts if condition.counts is None else condition.counts
         for s, name in enumerate(condition.names):
             rows = np.flatnonzero(condition.codes == s)
-            owners = None if clusters is None else clusters[rows]
-            worth = effective_sizes(groups.codes[rows], len(groups), owners)
+            owners = None if answers.clusters is None else answers.clusters[rows]
+            weight = None if counts is None else counts[rows]
+            worth = effective_sizes(groups.codes[rows], len(groups), owners, weight)
             enough = np.flatnonzero(worth >= MIN_ROWS)
-            if len(rows) < len(groups.codes) and len(enough) > 1:
+            n_rows = len(rows) if weight is None else weight.sum()
+            if n_rows < answers.n_rows and len(enough) > 1:
                 rows = rows[np.isin(groups.codes[rows], enough)]
                 codes = np.searchsorted(enough, groups.codes[rows])
-                parts.append((name, rows, codes, enough, worth[enough]))
+                weight = None if counts is None else counts[rows]
+                parts.append(Part(name, rows, codes, weight, enough, worth[enough]))
     return parts
 
 
 def n_pairs_of(parts: Sequence[Part]) -> int:
     """Return how many pairs of groups are compared in all parts."""
-    return sum(len(enough) * (len(enough) - 1) // 2 for *_, enough, _ in parts)
+    return sum(len(part.groups) * (len(part.groups) - 1) // 2 for part in parts)
 
 
 def _part_figures(

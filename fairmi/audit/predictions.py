@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from inspect import signature
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -25,54 +25,77 @@ LOSSES = ("squared_error", "poisson", "gamma")
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """Labels and predictions as codes of `classes`, and what else a classifier gives away.
+class Answers:
+    """What a model says of some rows, or of cells of a table that was counted.
 
     Attributes
     ----------
-    classes : ndarray of shape (n_classes,)
-        The labels that the codes stand for.
-    rated_classes : tuple of int
-        Codes of the classes whose rates matter: the positive one, or all of more than two.
-    true, predicted : ndarray of int of shape (n_rows,)
-        Codes of labels and predictions; labels are 0 where they are not known.
-    shares : ndarray of shape (n_rows, n_classes)
-        Probability of each prediction: 0 or 1, unless the classifier decides at random.
-    scores : ndarray of shape (n_rows, n_columns) or None
-        A column for each class, or one where two classes have one number.
+    true, predicted : ndarray of shape (n_rows,)
+        Labels and predictions; labels are 0 where they are not known.
     representation : array-like or None
-        What the classifier's `transform` gives.
-    probabilities : bool
-        Whether the scores are probabilities of the classes.
+        What the model's `transform` gives.
     clusters : ndarray of int of shape (n_rows,) or None
         Code of the cluster, such as a person, that each row is of; None where each stands alone.
     labelled : bool
         Whether labels are known.
+    counts : ndarray of int of shape (n_rows,) or None
+        How many rows of a table each of these is; None where each is one.
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    representation: Any = field(default=None, kw_only=True)
+    clusters: np.ndarray | None = field(default=None, kw_only=True)
+    labelled: bool = field(default=True, kw_only=True)
+    counts: np.ndarray | None = field(default=None, kw_only=True)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+        return len(self.true) if self.counts is None else int(self.counts.sum())
+
+    def rows(self, of: np.ndarray) -> Self:
+        """Return labels, predictions and clusters of some of the rows, without what is probed."""
+        parts: dict[str, Any] = dict.fromkeys(("representation", "scores"))
+        for name in ("true", "predicted", "shares", "clusters", "counts"):
+            values = getattr(self, name, None)
+            parts[name] = None if values is None else values[of]
+        if self.clusters is not None:
+            parts["clusters"] = recoded(parts["clusters"])
+        own = {one.name for one in fields(self)}
+        return replace(self, **{name: part for name, part in parts.items() if name in own})
+
+
+@dataclass(frozen=True)
+class Predictions(Answers):
+    """Labels and predictions as codes of `classes`, and what else a classifier gives away.
+
+    Attributes
+    ----------
+    true, predicted, representation, clusters, labelled, counts
+        As in `Answers`, codes.
+    classes : ndarray of shape (n_classes,)
+        The labels that the codes stand for.
+    rated_classes : tuple of int
+        Codes of the classes whose rates matter: the positive one, or all of more than two.
+    shares : ndarray of shape (n_rows, n_classes)
+        Probability of each prediction: 0 or 1, unless the classifier decides at random.
+    scores : ndarray of shape (n_rows, n_columns) or None
+        A column for each class, or one where two classes have one number. Of a counted table NaN
+        but in the rows of its sample.
+    probabilities : bool
+        Whether the scores are probabilities of the classes.
+    score_sums : ndarray of int of shape (n_rows, 3) or None
+        Of a counted table: bin of the scores, their sum and that of their squares, as
+        `fairmi.audit.calibration` counts them.
     """
 
     classes: np.ndarray
     rated_classes: tuple[int, ...]
-    true: np.ndarray
-    predicted: np.ndarray
     shares: np.ndarray
     scores: np.ndarray | None = None
-    representation: Any = None
     probabilities: bool = False
-    clusters: np.ndarray | None = None
-    labelled: bool = True
-
-    def rows(self, of: np.ndarray) -> Predictions:
-        """Return labels, predictions and clusters of some of the rows, without what is probed."""
-        clusters = None if self.clusters is None else recoded(self.clusters[of])
-        return replace(
-            self,
-            true=self.true[of],
-            predicted=self.predicted[of],
-            shares=self.shares[of],
-            scores=None,
-            representation=None,
-            clusters=clusters,
-        )
+    score_sums: np.ndarray | None = None
 
     @property
     def strata(self) -> np.ndarray:
@@ -109,36 +132,13 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Forecasts:
-    """Predicted numbers, and what else a regressor gives away.
+class Forecasts(Answers):
+    """Predicted numbers, in units of y, and the loss, one of `LOSSES`, that they were fitted by.
 
-    Attributes
-    ----------
-    true, predicted : ndarray of shape (n_rows,)
-        y (0 where it is not known), and the predictions, in units of y.
-    loss : str
-        What the predictions were fitted by, one of `LOSSES`.
-    representation : array-like or None
-        What the regressor's `transform` gives.
-    clusters : ndarray of int of shape (n_rows,) or None
-        Code of the cluster, such as a person, that each row is of; None where each stands alone.
-    labelled : bool
-        Whether y is known.
+    Other attributes are those of `Answers`.
     """
 
-    true: np.ndarray
-    predicted: np.ndarray
     loss: str
-    representation: Any = None
-    clusters: np.ndarray | None = None
-    labelled: bool = True
-
-    def rows(self, of: np.ndarray) -> Forecasts:
-        """Return y, predictions and clusters of some of the rows, without what is probed."""
-        clusters = None if self.clusters is None else recoded(self.clusters[of])
-        return Forecasts(
-            self.true[of], self.predicted[of], self.loss, None, clusters, self.labelled
-        )
 
     @property
     def strata(self) -> np.ndarray:
@@ -208,14 +208,14 @@ def predictions_of(
         if hasattr(estimator, "transform"):
             representation = np.asarray(estimator.transform(X))  # of any kind of set_output
     return Predictions(
-        classes,
-        rated,
         np.zeros_like(true) if y is None else true,
         predicted,
+        classes,
+        rated,
         shares,
         scores,
-        representation,
         probabilities,
+        representation=representation,
         labelled=y is not None,
     )
 
@@ -284,7 +284,7 @@ def forecasts_of(
         )
     if predicted.min() == predicted.max() and (y is None or true.min() == true.max()):
         raise ValueError("y and the predictions are all equal; there is nothing to compare.")
-    return Forecasts(true, predicted, loss, representation, labelled=y is not None)
+    return Forecasts(true, predicted, loss, representation=representation, labelled=y is not None)
 
 
 def baseline_forecasts(

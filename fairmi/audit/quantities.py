@@ -421,17 +421,17 @@ def number_parts(
     once (Bonferroni). Worst is where the means' interval has the largest lower end.
     """
     names = np.array(group_names(groups), dtype=object)
-    parts = compared_parts(groups, conditions, forecasts.clusters)
+    parts = compared_parts(groups, conditions, forecasts)
     of_parts = [
         _part_figures(
-            forecasts.rows(rows),
-            codes,
-            names[enough].tolist(),
+            forecasts.rows(part.rows),
+            part.codes,
+            names[part.groups].tolist(),
             confidence,
             n_pairs_of(parts),
-            {"attribute": attribute_name(groups), "part": name},
+            {"attribute": attribute_name(groups), "part": part.name},
         )
-        for name, rows, codes, enough, _ in parts
+        for part in parts
     ]
     of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
     n_measures = 1 + len(DISTANCES)

@@ -19,7 +19,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from fairmi._data.groups import Groups, binned, sensitive_frame
+from fairmi._data.groups import Groups, binned, group_rows, sensitive_frame
 from fairmi._data.probabilities import names_probabilities
 from fairmi._data.values import check_indexes, is_frame
 from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
@@ -35,7 +35,7 @@ from fairmi.audit.comparisons import (
     overall_change_figures,
     small_groups,
 )
-from fairmi.audit.leakage import MAX_PROBED, Task, leakage_tasks
+from fairmi.audit.leakage import MAX_CERTIFIED, MAX_PROBED, Task, leakage_tasks
 from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure
 from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
 from fairmi.audit.predictions import (
@@ -60,6 +60,7 @@ from fairmi.audit.quantities import (
     overall_numbers,
 )
 from fairmi.audit.report import Audit
+from fairmi.audit.warehouse import Audited, count_table
 from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
 from fairmi.inspection import gap_importance
 from fairmi.metrics._rows import cluster_codes, comparable_groups, repeated_values
@@ -107,6 +108,7 @@ def audit(
     n_jobs: int | None = None,
     random_state: RandomState | None = None,
     verbose: bool | int = False,
+    table: Any = None,
 ) -> Audit:
     """Measure how fair a fitted classifier or regressor is, on rows that it was not trained on.
 
@@ -182,6 +184,10 @@ def audit(
         Seed of the draws and probes; give an int for figures that repeat.
     verbose : bool or int, default=False
         Whether to show a bar of progress.
+    table : DuckDB relation, polars LazyFrame or other table, default=None
+        Predictions that stay where they lie: any table that narwhals reads (Dask, PySpark, Ibis,
+        pandas too), which is counted there. Then y, y_pred, y_score, baseline, sensitive_features
+        and conditions are names of its columns; there are no conditions but those that are named.
 
     Returns
     -------
@@ -193,7 +199,8 @@ def audit(
     ------
     ValueError
         If y or the predictions don't fit together, hold missing values or are no classes, if
-        `estimator` is no fitted classifier, or if the indexes of pandas arguments differ.
+        `estimator` is no fitted classifier, if the indexes of pandas arguments differ, or if a
+        table lacks a column, or has values so many that they can't be counted.
     SensitiveFeaturesError
         If the sensitive features are missing or malformed, or hold one group.
 
@@ -268,49 +275,60 @@ def audit(
     >>> print(f"{odds.value:.2f} ({odds.low:.2f} to {odds.high:.2f}): {odds.verdict}")
     0.17 (0.06 to 0.28): found
     """
-    check_indexes(
-        X=X,
-        y=y,
-        sensitive_features=sensitive_features,
-        y_pred=y_pred,
-        y_score=y_score,
-        conditions=conditions,
-        baseline=baseline,
-        clusters=clusters,
-    )
     if favourable and pos_label is None:
         raise ValueError(
             "favourable=True says that the positive label is a benefit; say which label that is "
             "by pos_label."
         )
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
-    model: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
-    predictions: Predictions | Forecasts
-    _check_model(estimator, y_pred, y_score)
     if gap_columns is not None and estimator is None:
         raise ValueError("gap_columns needs an estimator, which predicts again; give it and X.")
-    if is_regression(task, estimator, y, y_pred):
-        if pos_label is not None or y_score is not None:
-            raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
-        predictions = forecasts_of(estimator, X, y, y_pred, loss=loss, **model)
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    is_probable = names_probabilities(sensitive_kinds)
+    if table is not None:
+        others = {"estimator": estimator, "X": X, "clusters": clusters}
+        _check_table(others, task, is_probable)
+        source = count_table(
+            table,
+            {"y": y, "y_pred": y_pred, "y_score": y_score, "baseline": baseline},
+            sensitive_features,
+            conditions,
+            pos_label=pos_label,
+            n_sampled=MAX_CERTIFIED,
+            seed=seed,
+        )
     else:
-        options = {"y_score": y_score, "pos_label": pos_label, **model}
-        predictions = predictions_of(estimator, X, y, y_pred, **options)
-    n_rows = len(predictions.true)
-    owners = cluster_codes(clusters, n_rows)
-    predictions = replace(predictions, clusters=owners)
+        check_indexes(
+            X=X,
+            y=y,
+            sensitive_features=sensitive_features,
+            y_pred=y_pred,
+            y_score=y_score,
+            conditions=conditions,
+            baseline=baseline,
+            clusters=clusters,
+        )
+        _check_model(estimator, y_pred, y_score)
+        model: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
+        source = _read_rows(
+            {"estimator": estimator, "X": X, "y": y, "y_pred": y_pred},
+            {"y_score": y_score, "pos_label": pos_label},
+            {"task": task, "loss": loss},
+            baseline,
+            conditions,
+            clusters,
+            model,
+        )
+    predictions, owners = source.predictions, source.predictions.clusters
     attributes: list[tuple[Groups, np.ndarray | None]] = []
     notes: list[str] = []
-    is_probable = names_probabilities(sensitive_kinds)
     if not is_probable:
-        attributes, notes = _attributes(sensitive_features, n_rows, bins, sensitive_kinds)
+        attributes, notes = _attributes(source, bins, sensitive_kinds)
     elif isinstance(predictions, Forecasts) or gap_columns is not None:
         raise ValueError(
             "Groups known by probabilities have rates of classes alone: neither a regressor nor "
             "gap_columns can be audited by them; give the group of each row."
         )
-    splits, left_out = conditions_of(X, conditions, n_rows)
-    splits = [*label_conditions(predictions), *splits]
+    splits, left_out = [*label_conditions(predictions), *source.conditions], source.notes
     draws: dict[str, Any] = {
         "confidence": confidence,
         "n_boot": n_boot,
@@ -318,23 +336,21 @@ def audit(
     }
     tasks: list[Task] = []
     for groups, quantity in attributes:
-        planned, unprobed = leakage_tasks(predictions, groups, confidence, seed, quantity)
+        planned, unprobed = leakage_tasks(
+            predictions, groups, confidence, seed, quantity, source.sample
+        )
         tasks += planned
         left_out += unprobed
         if gap_columns is not None and estimator is not None and len(groups.names) == 1:
             tasks.append(
                 partial(_importance, estimator, X, y, groups, gap_columns, pos_label, draws, seed)
             )
-    if isinstance(predictions, Forecasts):
-        rival = None if baseline is None else baseline_forecasts(baseline, X, predictions, **model)
-        compare = partial(_compare_numbers, predictions, rival)
-    else:
-        known = None if baseline is None else ask_baseline(baseline, X, predictions, **model)
-        compare = partial(_compare_rates, predictions, known)
+    compare: Any = _compare_numbers if isinstance(predictions, Forecasts) else _compare_rates
+    compare = partial(compare, predictions, source.baseline)
     figures, curves = compare(None, splits, draws)
     probable: dict[str, dict[str, int]] = {}
     if is_probable and isinstance(predictions, Predictions):
-        frame = sensitive_frame(sensitive_features)
+        frame, n_rows = source.sensitive, predictions.n_rows
         if len(frame) != n_rows:
             raise SensitiveFeaturesError(
                 f"sensitive_features has {len(frame)} rows, but there are {n_rows} predictions."
@@ -401,18 +417,62 @@ def _check_model(
         )
 
 
+def _check_table(others: dict[str, object], task: str, is_probable: bool) -> None:
+    """Raise ValueError where an argument is of rows in memory, and a table is given."""
+    named = [name for name, value in others.items() if value is not None]
+    named += ['task="regression"'] * (task == "regression")
+    named += ['sensitive_kinds="probabilities"'] * is_probable
+    if named:
+        raise ValueError(
+            f"{' and '.join(named)} can't be used with a table, which is counted by columns of "
+            "classes and groups; leave it out, or read the rows that it needs into memory."
+        )
+
+
+def _read_rows(
+    asked: dict[str, Any],
+    classes: dict[str, Any],
+    numbers: dict[str, str],
+    baseline: Predictor | ColumnLike | None,
+    conditions: Any,
+    clusters: ColumnLike | None,
+    model: dict[str, Any],
+) -> Audited:
+    """Return what is audited of rows in memory: a model asked, or its predictions."""
+    predictions: Predictions | Forecasts
+    rival: Predictions | Forecasts | None = None
+    if is_regression(numbers["task"], *(asked[name] for name in ("estimator", "y", "y_pred"))):
+        if any(value is not None for value in classes.values()):
+            raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
+        predictions = forecasts_of(**asked, loss=numbers["loss"], **model)
+    else:
+        predictions = predictions_of(**asked, **classes, **model)
+    owners = cluster_codes(clusters, predictions.n_rows)
+    predictions = replace(predictions, clusters=owners)
+    splits, notes = conditions_of(asked["X"], conditions, predictions.n_rows)
+    if baseline is not None:
+        ask: Any = baseline_forecasts if isinstance(predictions, Forecasts) else ask_baseline
+        rival = ask(baseline, asked["X"], predictions, **model)
+    frame = sensitive_frame(model["sensitive_features"])
+    return Audited(predictions, rival, frame, splits, notes)
+
+
 def _attributes(
-    sensitive_features: SensitiveLike, n_rows: int, bins: Any, kinds: Kinds | None
+    source: Audited, bins: Any, kinds: Kinds | None
 ) -> tuple[list[tuple[Groups, np.ndarray | None]], list[str]]:
     """Return groups by each sensitive feature, then by all of them together, and notes.
 
     With them the values of a feature that is a quantity, whose groups are its bins.
     """
-    frame = sensitive_frame(sensitive_features)
+    frame, counts, n_rows = (
+        source.sensitive,
+        source.predictions.counts,
+        len(source.predictions.true),
+    )
     notes: list[str] = []
     quantities: dict[str, np.ndarray] = {}
     if len(frame) == n_rows:
-        frame, quantities = binned(frame, bins, kinds)
+        frame, quantities = binned(frame, bins, kinds, counts)
     for name in quantities:
         cut = sorted(set(frame[name]))
         names = "; ".join(group_names(Groups(np.arange(len(cut)), tuple(cut), (name,))))
@@ -422,11 +482,10 @@ def _attributes(
         columns.append(frame)
     else:
         columns = [frame]
+    # The rules of comparable_groups are of rows; cells say nothing of them.
+    read = partial(comparable_groups if counts is None else group_rows, n_rows=n_rows)
     return [
-        (
-            comparable_groups(part, n_rows),
-            quantities.get(str(part.columns[0])) if part.shape[1] == 1 else None,
-        )
+        (read(part), quantities.get(str(part.columns[0])) if part.shape[1] == 1 else None)
         for part in columns
     ], notes
 
@@ -572,7 +631,9 @@ def _about_rows(
     if isinstance(predictions, Predictions):
         positive = predictions.positive_label
         if predictions.labelled:
-            counts = np.bincount(predictions.true, minlength=len(predictions.classes))
+            counts = np.bincount(
+                predictions.true, predictions.counts, minlength=len(predictions.classes)
+            )
             names = map(str, predictions.classes)
             labels = dict(zip(names, map(int, counts), strict=True))
     elif predictions.labelled:
@@ -581,7 +642,7 @@ def _about_rows(
         )
     return {
         "task": "classification" if isinstance(predictions, Predictions) else "regression",
-        "rows": len(predictions.true),
+        "rows": predictions.n_rows,
         "clusters": None if clusters is None else int(clusters.max()) + 1,
         "labels": labels,
         "y": y,
@@ -590,7 +651,11 @@ def _about_rows(
         "groups": probable
         | {
             attribute_name(groups): dict(
-                zip(group_names(groups), map(int, groups.counts), strict=True)
+                zip(
+                    group_names(groups),
+                    map(int, np.bincount(groups.codes, predictions.counts, len(groups))),
+                    strict=True,
+                )
             )
             for groups in attributes
         },
