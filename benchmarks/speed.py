@@ -3,6 +3,7 @@
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py --output benchmarks/results/speed.csv
      OMP_NUM_THREADS=1 python benchmarks/speed.py --tables large --rows 1000000
      OMP_NUM_THREADS=1 python benchmarks/speed.py --tables audit --rows 1000000
+     OMP_NUM_THREADS=1 python benchmarks/speed.py --tables warehouse --rows 100000000
 
 Seconds of one thread's processor, so that what else a machine does changes little; of a search,
 which has processes of its own, seconds of the clock. What reads memory runs in a fresh process.
@@ -13,9 +14,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import pickle
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -242,8 +245,49 @@ def decisions(n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.DataF
     return y, predicted, score, frame
 
 
+DECISIONS = """
+select h, (case when hash(h) % 10 < 4 then 'f' else 'm' end) as sex,
+  substring('aaaaaabbcd', 1 + (hash(h + 1) % 10)::int, 1) as race,
+  'region ' || (hash(h + 2) % 8)::int as region,
+  (0.9 * (hash(h + 3) % 100000) / 100000 + 0.1 * (hash(h) % 10 < 4)::int)::float as score,
+  ((hash(h + 4) % 100000) / 100000 < score)::tinyint as y, (score > 0.6)::tinyint as p
+from (select hash(range) as h from range({}))
+"""
+
+
+def warehouse(options: argparse.Namespace) -> Table:
+    """Audit of Parquet that DuckDB counts on disk, in a process."""
+    import duckdb
+
+    n_rows = options.rows or 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/rows.parquet"
+        duckdb.connect().sql(
+            f"select * exclude h from ({DECISIONS.format(n_rows)})"
+        ).write_parquet(path)
+        size = Path(path).stat().st_size / 2**20
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            return [pool.apply(_counted, (path, n_rows)) | {"MB on disk": size}]
+
+
+def _counted(path: str, n_rows: int) -> dict[str, Any]:
+    import duckdb
+
+    from fairmi.audit import audit
+
+    place = duckdb.connect().execute("set memory_limit = '1GB'")
+    names = {"y": "y", "y_pred": "p", "y_score": "score", "conditions": ["region"]}
+    names |= {"sensitive_features": ["sex", "race"], "table": place.read_parquet(path)}
+    start = time.perf_counter()
+    seconds, report = seconds_of(lambda: audit(**names, random_state=0))
+    clock = time.perf_counter() - start
+    row = {"what": f"audit of Parquet, {n_rows} rows, {len(report.figures)} figures"}
+    return row | {"seconds": seconds, "by the clock": clock, "MB at the peak": memory_mb("VmHWM")}
+
+
 TABLES = {
     "audit": audits,
+    "warehouse": warehouse,
     "ours": ours,
     "peers": peers,
     "search": search,

@@ -1,18 +1,23 @@
-"""`python -m fairmi audit`: the audit of a saved model on a table of rows."""
+"""`python -m fairmi audit`: of a saved model on a table of rows, or of files of predictions."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from functools import partial
+from glob import glob
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import pandas as pd
 
 from fairmi._data.options import add_jobs, confidence, new_file, seed
 from fairmi._typing import Predictor
+from fairmi.audit.report import Audit
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
 
@@ -32,13 +37,26 @@ def add_audit_command(
             "in it, and is loaded only with --trust-pickle."
         ),
     )
-    parser.add_argument("--model", required=True, type=Path, help=".skops file, or a pickle")
+    parser.add_argument("--model", type=Path, help=".skops file, or a pickle")
+    parser.add_argument(
+        "--prediction",
+        metavar="COLUMN",
+        help="column of the predictions, in place of a model: then the data may be larger than "
+        "memory, and are counted where they lie",
+    )
+    parser.add_argument("--score", metavar="COLUMN", help="column of the scores, with it")
     parser.add_argument(
         "--trust-pickle",
         action="store_true",
         help="load models from pickle or joblib files too, which runs the code that is in them",
     )
-    parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file of rows")
+    parser.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        help="CSV or Parquet file of rows; with --prediction a folder of Parquet files, or a "
+        "pattern such as 'day_*.parquet', too",
+    )
     parser.add_argument("--target", help="column of the labels; left out where nobody knows them")
     parser.add_argument(
         "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
@@ -93,6 +111,85 @@ def run_audit(arguments: argparse.Namespace) -> str:
         to be written twice.
     """
     _check_files(arguments)
+    _check_asked(arguments)
+    report = _report_of_model(arguments) if arguments.model else _report_of_table(arguments)
+    for form in OUTPUTS:
+        path = getattr(arguments, form)
+        if path:
+            getattr(report, f"to_{form}")(path)
+    return repr(report)
+
+
+def _check_asked(arguments: argparse.Namespace) -> None:
+    """Refuse two models or none, and what a table that is counted can't have."""
+    if (arguments.model is None) == (arguments.prediction is None):
+        raise SystemExit(
+            "give one of --model, a saved model, and --prediction, a column of --data."
+        )
+    extra = ("score",) if arguments.model else ("clusters", "baseline")
+    for option in extra:
+        if getattr(arguments, option) is not None:
+            other = "--prediction" if arguments.model else "--model"
+            raise SystemExit(f"--{option} goes with {other}; leave it out.")
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "favourable": arguments.favourable,
+        "bins": _bins(arguments.bins),
+        "confidence": arguments.confidence,
+        "n_jobs": arguments.n_jobs,
+        "random_state": arguments.seed,
+        "verbose": arguments.verbose or sys.stderr.isatty(),
+    }
+
+
+def _report_of_table(arguments: argparse.Namespace) -> Audit:
+    """Audit predictions in files that are counted on disk."""
+    table = _scan(arguments.data)
+    positive, column = arguments.positive, arguments.prediction
+    rows = nw.from_native(table).lazy()
+    if positive is not None and column in rows.collect_schema():
+        labels = rows.select(column).unique().head(1000)
+        positive = _label(positive, labels.collect("pandas").to_native()[column])
+    try:
+        return audit(
+            table=table,
+            y=arguments.target,
+            y_pred=column,
+            y_score=arguments.score,
+            sensitive_features=arguments.sensitive,
+            conditions=arguments.conditions,
+            pos_label=positive,
+            **_options(arguments),
+        )
+    except ValueError as error:
+        raise SystemExit(f"--data {arguments.data}: {_line(error)}") from error
+
+
+def _scan(path: Path) -> Any:
+    """Return the rows of a file, a folder of Parquet files or a pattern of names, unread.
+
+    By DuckDB where it is installed, else by polars.
+    """
+    files = sorted(path.rglob("*.parquet") if path.is_dir() else map(Path, glob(str(path))))
+    if not files:
+        raise SystemExit(
+            f"--data {path} is no file, no folder of Parquet files, and no pattern of their names."
+        )
+    names = [str(file) for file in files]
+    kind = "parquet" if files[0].suffix in (".parquet", ".pq") else "csv"
+    try:
+        if find_spec("duckdb"):
+            return getattr(import_module("duckdb").connect(), f"read_{kind}")(names)
+        if find_spec("polars"):
+            return getattr(import_module("polars"), f"scan_{kind}")(names)
+    except Exception as error:  # each package has errors of its own
+        raise SystemExit(f"--data {path} can't be read as {kind}: {_line(error)}") from error
+    raise SystemExit("--prediction counts files by DuckDB or polars: pip install duckdb.")
+
+
+def _report_of_model(arguments: argparse.Namespace) -> Audit:
     table = _table(arguments.data)
     clusters = [arguments.clusters] if arguments.clusters else []
     target = [] if arguments.target is None else [arguments.target]
@@ -106,7 +203,7 @@ def run_audit(arguments: argparse.Namespace) -> str:
     trust = arguments.trust_pickle
     model = load_model(arguments.model, trust_pickle=trust)
     baseline = arguments.baseline and load_model(arguments.baseline, trust_pickle=trust)
-    report = audit(
+    return audit(
         model,
         _features(model, table, [*target, *clusters]),
         table[target[0]] if target else None,
@@ -114,21 +211,11 @@ def run_audit(arguments: argparse.Namespace) -> str:
         pos_label=_label(
             arguments.positive, table[target[0]] if target else getattr(model, "classes_", ())
         ),
-        favourable=arguments.favourable,
         baseline=baseline,
         conditions="auto" if arguments.conditions is None else table[arguments.conditions],
         clusters=table[clusters[0]] if clusters else None,
-        bins=_bins(arguments.bins),
-        confidence=arguments.confidence,
-        n_jobs=arguments.n_jobs,
-        random_state=arguments.seed,
-        verbose=arguments.verbose or sys.stderr.isatty(),
+        **_options(arguments),
     )
-    for form in OUTPUTS:
-        path = getattr(arguments, form)
-        if path:
-            getattr(report, f"to_{form}")(path)
-    return repr(report)
 
 
 def _check_files(arguments: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ from fairmi.metrics.leakage import SIGNIFICANCE, LeakageReport, leakage_of
 from fairmi.metrics.probes import split_rows
 
 FOLDS = 5  # of cross-fitting: a probe needs a row of each group in each
-FOLDS_OF_SAMPLE = 3  # where rows are so many that probes see a sample of them
+FOLDS_OF_SAMPLE = 2  # where rows are so many that probes see a sample: half the fits of three
 MAX_PROBED = 10_000  # rows: of more, probes and tests take a random sample
 MAX_CERTIFIED = 100_000  # and certificates another, whose exact limits would take minutes
 

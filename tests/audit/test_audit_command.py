@@ -4,11 +4,13 @@ import argparse
 import json
 
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from fairmi.audit import audit
 from fairmi.audit.command import add_audit_command
 from fairmi.audit.report import write_whole
 
@@ -69,6 +71,39 @@ def test_labels_may_be_unknown(files):
     text = run(*arguments)
     assert "labels not known; positive label 0" in text
     assert "selection rate" in text
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_predictions_in_files_are_counted_on_disk(files, engine, monkeypatch):
+    """A folder, a pattern and one file give the figures of the rows in memory."""
+    table = pd.read_parquet(files / "rows.parquet")
+    table = table.assign(p=(table.a > 0).astype(int), score=1 / (1 + np.exp(-table.a)))
+    folder = files / "days"
+    folder.mkdir()
+    for day, rows in enumerate((table[:500], table[500:])):
+        rows.to_parquet(folder / f"day_{day}.parquet")
+    table.to_csv(files / "all.csv", index=False)
+    if engine == "polars":
+        monkeypatch.setattr("fairmi.audit.command.find_spec", lambda name: name == engine)
+    asked = ["--prediction", "p", "--target", "income", "--sensitive", "sex", "--positive", "1"]
+    asked += ["--score", "score", "--json", files / "a.json", "--data"]
+    given = {"y_score": table.score, "pos_label": 1, "random_state": 0}
+    known = audit(y=table.income, y_pred=table.p, sensitive_features=table.sex, **given)
+    values = [f.value for f in known.figures]
+    for data in (folder, folder / "day_*.parquet", files / "all.csv"):
+        run(*asked, data)
+        report = json.loads((files / "a.json").read_text())
+        assert report["about"]["rows"] == 800
+        if data != files / "all.csv":
+            assert [f["value"] for f in report["figures"]] == values
+    for wrong, text in (
+        (["--data", files / "none.parquet"], "no pattern of their names"),
+        (["--data", folder, "--clusters", "sex"], "--clusters goes with --model"),
+        (["--data", folder, "--model", "m"], "give one of --model"),
+        (["--data", folder, "--conditions", "town"], "conditions names 'town'"),
+    ):
+        with pytest.raises(SystemExit, match=text):
+            run(*asked[:-3], *wrong)
 
 
 def test_conditions_are_columns_of_the_data(files):
