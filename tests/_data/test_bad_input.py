@@ -188,7 +188,7 @@ SENSITIVE = {
     "names": (("job", "sex"), "name columns of X in the constructor"),
     "dict of a number": ({"a": 1}, "got 0 dimensions"),
     "dict of columns of two lengths": ({"a": S, "b": S[1:]}, "a dict whose columns have the shap"),
-    "dict of no column": ({}, "has no column"),
+    "dict of no column": ({}, "has 0 rows"),
     "lazy frame": (pl.LazyFrame({"a": S}), r"give sensitive_features\.collect\(\)"),
     "set": (set(S), "got 0 dimensions"),
     "function": (len, "got 0 dimensions"),
