@@ -28,17 +28,10 @@ _MAX_PARSED = 1_000
 def column_positions(
     X: Table, columns: object, *, argument: str = "sensitive_columns"
 ) -> list[int]:
-    """Return the positions of columns of X, (n_columns,).
+    """Return the positions of columns of X, (n_columns,); `argument` is what an error names.
 
     What is the name of a column is that column, integers among names included (a truth or a float
     is no integer); any other integer is a position, from the end where it is negative.
-
-    Parameters
-    ----------
-    X : DataFrame, ndarray or sparse matrix of shape (n_rows, n_features)
-    columns : str, int or list of these
-    argument : str
-        What an error names.
     """
     names = list(X.columns) if isinstance(X, pd.DataFrame) else list(range(X.shape[1]))
     wanted = named_columns(columns)
@@ -115,15 +108,7 @@ def kept_columns(X: Table, columns: object) -> list[int]:
 def without_dropped(X: object, kept: list[int], n_columns: int, names: np.ndarray | None) -> Any:
     """Return X without the columns that a fit dropped, which X may have or not.
 
-    Parameters
-    ----------
-    X : table in any form
-    kept : list of int
-        Positions of the columns that the fit kept of those it was given.
-    n_columns : int
-        Columns that the fit was given.
-    names : ndarray of str or None
-        Their names, if they had some.
+    `kept` are the positions of those that it kept of `n_columns`, whose `names` were these.
     """
     table = to_pandas(X)
     if isinstance(table, pd.DataFrame) and names is not None:

@@ -208,19 +208,9 @@ def prior_offsets(
     Source: Hong and Yang, *Unbiased Classification through Bias-Contrastive and Bias-Balanced
     Learning*, NeurIPS 2021.
 
-    Parameters
-    ----------
-    codes : ndarray of int of shape (n_rows,)
-        Classes.
-    attributes : sequence of Membership
-        Groups; of several attributes c is their intersection.
-    weights : ndarray of shape (n_rows,)
-    n_classes : int
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_classes), or (n_rows, 1) for the log odds of two classes
-        0 where a group is not known.
+    `codes` (n_rows,) are classes; of several attributes c is their intersection. Returned are
+    (n_rows, n_classes), or (n_rows, 1) for the log odds of two classes: 0 where a group is not
+    known.
     """
     if not all(members.n_groups for members in attributes):
         raise SensitiveFeaturesError(

@@ -224,16 +224,8 @@ _MAX_ROWS, _MAX_CELLS = 100_000, 4_096
 def knots_of(x: np.ndarray, y: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
     """Return the ends of a column and the thresholds of a tree that predicts y from it, sorted.
 
-    Parameters
-    ----------
-    x : ndarray of shape (n,), float64
-        Finite values.
-    y : ndarray of shape (n,)
-        Classes.
-    weights : ndarray of shape (n,)
-        Above 0: counts of rows.
-    n_bins : int
-        Leaves at most; below 4 there are the ends alone.
+    `x` (n,) are finite, y (n,) classes, and `weights` (n,) counts of rows above 0. There are
+    `n_bins` leaves at most; below 4 there are the ends alone.
     """
     ends = np.unique([x.min(), x.max()])
     if n_bins < 4 or len(ends) < 2:
@@ -275,12 +267,8 @@ def _thresholds(x: np.ndarray, y: np.ndarray, weights: np.ndarray, n_bins: int) 
 def _in_cells(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return what a tree needs of a long column: the weight of each class in each cell.
 
-    Returns
-    -------
-    low, high : ndarray of shape (n_cells,)
-        Smallest and largest value of each cell.
-    cells, classes, counts : ndarray of shape (n_pairs,)
-        Number of the cell, class, and weight above 0.
+    That are smallest and largest value of each cell, (n_cells,), and the cell, the class and the
+    weight above 0 of each pair, (n_pairs,).
     """
     order = np.argsort(x)
     x, weights = x[order], weights[order]

@@ -70,13 +70,9 @@ def merge_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows to keep, in their order, and the weight of each.
 
-    Parameters
-    ----------
-    x : float32 array of shape (n_rows, n_encoded), or CSR
-    rest : ndarray of shape (n_rows, n_columns)
-        What else tells rows apart: label and sensitive columns.
-    weights : ndarray of shape (n_rows,) or (n_rows, n_weights)
-        Rows whose weights are all 0 are left out.
+    `x` (n_rows, n_encoded) are float32, or CSR, `rest` (n_rows, n_columns) what else tells rows
+    apart: label and sensitive columns. Rows whose `weights`, (n_rows,) or (n_rows, n_weights), are
+    all 0 are left out.
     """
     # Two independent 64-bit hashes: different rows agree in both with a chance below 1e-18.
     first, second = (hash_rows(x, rest, seed) for seed in (0, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +19,6 @@ from fairmi.preprocessing.encoded_columns import (
     N_PARTS,
     CategoricalColumn,
     Column,
-    NumericColumn,
     categorical_column,
     column_from_plain,
     column_to_plain,
@@ -328,36 +327,40 @@ def layout_of(
     columns: Sequence[Column], positions: Sequence[np.ndarray], weights: np.ndarray
 ) -> Layout:
     """Return the layout of columns, and the mean of each over rows of `weights` (n,)."""
-    parts: list[list[tuple[int, float, float, float, float]]] = [[], [], [], []]
-    for j, (column, at) in enumerate(zip(columns, positions, strict=True)):
-        made = _numeric(column, at, weights) if isinstance(column, NumericColumn) else None
-        if made is None and isinstance(column, CategoricalColumn):
-            made = _categorical(column, at, weights)
-        for part, rows in zip(parts, made or (), strict=True):
-            part += [(j, *row) for row in rows]
-    ramps, steps, indicators, missing = parts
-    table = np.array(ramps + steps + indicators + missing).reshape(-1, 5)
-    n_ramped = len(ramps) + len(steps)
-    single = table.astype(np.float32)
+    rows = [
+        (part, j, *of_part)
+        for j, (column, at) in enumerate(zip(columns, positions, strict=True))
+        for part, *of_part in _parts(column, at, weights)
+    ]
+    table = np.array(sorted(rows, key=lambda row: row[0])).reshape(-1, 6)
+    part, single = table[:, 0], table.astype(np.float32)
+    n_ramped = int((part < _INDICATOR).sum())
     return Layout(
-        source=table[:, 0].astype(np.int64),
-        offset=single[:, 1],
-        slope=single[:n_ramped, 2],
-        base=single[:n_ramped, 3],
+        source=table[:, 1].astype(np.int64),
+        offset=single[:, 2],
+        slope=single[:n_ramped, 3],
+        base=single[:n_ramped, 4],
         n_ramped=n_ramped,
-        n_indicators=len(indicators),
+        n_indicators=int((part == _INDICATOR).sum()),
         # In float32, so that the order in which rows are summed leaves no trace.
-        mean=single[:, 4],
+        mean=single[:, 5],
     )
 
 
-Rows = list[tuple[float, float, float, float]]
+_RAMP, _STEP, _INDICATOR, _GAP = range(4)
 
 
-def _numeric(
-    column: NumericColumn, positions: np.ndarray, weights: np.ndarray
-) -> tuple[Rows, Rows, Rows, Rows]:
-    """Offset, slope, base and mean of ramps, steps, indicators and what is missing."""
+def _parts(
+    column: Column, positions: np.ndarray, weights: np.ndarray
+) -> Iterator[tuple[int, float, float, float, float]]:
+    """Yield what a column is encoded as: the kind of each, its offset, slope, base and mean."""
+    whole = max(weights.sum(), np.finfo(float).tiny)
+    if isinstance(column, CategoricalColumn):
+        n = len(column.categories)
+        shares = np.bincount(positions.astype(np.int64) + 1, weights, minlength=n + 1) / whole
+        for k in [*range(n), *[-1] * column.has_missing]:
+            yield _INDICATOR, k, 1.0, 0.0, shares[k + 1]
+        return
     n = column.n_intervals
     gaps = np.isnan(positions)
     at, mass = positions[~gaps].astype(np.float64), weights[~gaps]
@@ -366,18 +369,9 @@ def _numeric(
     inside = np.bincount(k, mass, minlength=n + 1)[: n + 1]
     beyond = np.append(np.cumsum(inside[::-1])[::-1][1:], 0.0)
     partly = np.bincount(k, mass * (at - k), minlength=n + 1)
-    ramps: Rows = [(j, 1.0, 0.0, (partly[j] + beyond[j]) / total) for j in range(n)]
-    steps: Rows = [(j, float(_STEEP), 1.0, (inside[j] + beyond[j]) / total) for j in range(1, n)]
-    share = weights[gaps].sum() / max(weights.sum(), np.finfo(float).tiny)
-    missing: Rows = [(0.0, 1.0, 0.0, share)] if column.has_missing else []
-    return ramps, steps, [], missing
-
-
-def _categorical(
-    column: CategoricalColumn, positions: np.ndarray, weights: np.ndarray
-) -> tuple[Rows, Rows, Rows, Rows]:
-    n = len(column.categories)
-    shares = np.bincount(positions.astype(np.int64) + 1, weights, minlength=n + 1)
-    shares = shares / max(weights.sum(), np.finfo(float).tiny)
-    levels = [*range(n), -1] if column.has_missing else [*range(n)]
-    return [], [], [(k, 1.0, 0.0, shares[k + 1]) for k in levels], []
+    for j in range(n):
+        yield _RAMP, j, 1.0, 0.0, (partly[j] + beyond[j]) / total
+        if j:
+            yield _STEP, j, float(_STEEP), 1.0, (inside[j] + beyond[j]) / total
+    if column.has_missing:
+        yield _GAP, 0.0, 1.0, 0.0, weights[gaps].sum() / whole
