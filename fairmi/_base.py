@@ -27,11 +27,10 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.columns import without_dropped
 from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
-from fairmi._data.tables import Header, check_table
+from fairmi._data.tables import Header, check_table, without_dropped
 from fairmi._progress import Callbacks
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike

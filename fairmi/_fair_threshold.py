@@ -16,8 +16,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._base import DecidingClassifier, with_parameters
-from fairmi._data.columns import sensitive_columns_of
 from fairmi._data.fit_input import read_fit_input
+from fairmi._data.tables import sensitive_columns_of
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._typing import Columns, RandomState, SensitiveLike, TableLike
 from fairmi.decisions.probabilities import cross_fit, group_codes, one_hot, read_splits, row_draws

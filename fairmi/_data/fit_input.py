@@ -9,12 +9,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 
-from fairmi._data.columns import (
-    kept_columns,
-    notes_of_columns,
-    sensitive_columns_of,
-    take_columns,
-)
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import (
     check_classes,
@@ -33,6 +27,10 @@ from fairmi._data.tables import (
     check_array_rows,
     check_finite_rows,
     check_table,
+    kept_columns,
+    notes_of_columns,
+    sensitive_columns_of,
+    take_columns,
 )
 from fairmi._data.values import check_indexes
 from fairmi._sklearn_compat import safe_indexing

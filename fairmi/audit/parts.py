@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fairmi._data.columns import sensitive_columns_of
 from fairmi._data.groups import Groups, lower_quantiles, sensitive_frame
+from fairmi._data.tables import sensitive_columns_of
 from fairmi._data.values import is_frame
 from fairmi.audit.comparisons import MIN_ROWS, attribute_name, class_name, group_names
 from fairmi.audit.counts import effective_sizes

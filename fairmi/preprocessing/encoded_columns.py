@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
-from fairmi._data.columns import warn_of_unseen
+from fairmi._data.tables import warn_of_unseen
 from fairmi._data.values import ColumnValues, raise_faults, read_columns
 from fairmi._typing import TableLike
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from sklearn.dummy import DummyClassifier
 
 from fairmi import MIDebiasedClassifier
-from fairmi._data.columns import column_positions, kept_columns, sensitive_columns_of, take_columns
+from fairmi._data.tables import column_positions, kept_columns, sensitive_columns_of, take_columns
 from fairmi._data.values import to_pandas
 from fairmi.metrics import make_fairness_scorer
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier, fairness_path
-from fairmi._data.columns import notes_of_columns
+from fairmi._data.tables import notes_of_columns
 from fairmi.datasets import load_adult, load_german
 from fairmi.exceptions import ColumnWarning, SmallGroupWarning
 from fairmi.metrics import leakage_score

@@ -19,9 +19,9 @@ from fairmi.metrics import (
     mutual_information_score,
 )
 from fairmi.metrics._independence import independence_p_value
-from fairmi.metrics._probe_features import bits, digits, places
 from fairmi.metrics._representation import read_representation
 from fairmi.metrics._rows import as_target
+from fairmi.metrics.probes import bits, digits, places
 
 
 def planted(leak, n=1_500, seed=0):
