@@ -7,14 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from fairmi.boosting.base import TreeRows, averaged, boost, cross_fit
+from fairmi.boosting.critic import TrainedCritic
 from fairmi.boosting.penalties import GroupTable
-from fairmi.boosting.training import debias
+from fairmi.boosting.training import _Curvature, debias
 from fairmi.boosting.trees import Grower, TreeConfig, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare
 from fairmi.core.task import Classes
+from fairmi.dependence import SensitiveBatch
 from fairmi.preprocessing.encoded_columns import column_codes, encodings_of, learn_columns
 
 CONFIG = TreeConfig(
@@ -41,12 +45,12 @@ def table(n=2000, seed=0):
     return x, np.array([0, 0, 0, 5]), y, group
 
 
-def compared(groups):
+def compared(groups, weights=None):
     """Rows of two groups, compared over all."""
     n = len(groups)
     return compare(
         Membership.of_codes(groups, 2),
-        np.ones(n),
+        np.ones(n) if weights is None else weights,
         constraint="demographic_parity",
         labels=np.zeros(n, dtype=int),
         n_labels=1,
@@ -87,30 +91,111 @@ def test_larger_lam_hides_more_of_the_group():
 
 def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
     """By finite differences, while trees add nothing: λ and its share weigh both terms."""
-    rng, n, lam = np.random.default_rng(0), 60, 3.0
+    rng, n, channel = np.random.default_rng(0), 60, Channel(17, 0.4, 3.0)
     rows = bin_rows(rng.normal(size=(n, 2)), np.zeros(2, int), np.ones(n), 255, rng)
     base, y = rng.normal(size=(n, 1)), rng.integers(2, size=n)
-    penalty = GroupTable(compared(rng.integers(2, size=n)), Channel(17), lam, smoothing=1e-9)
+    weights = rng.uniform(0.5, 2, size=(2, n))
+    weights /= weights.mean(1, keepdims=True)
+    penalties = [
+        GroupTable(compared(rng.integers(2, size=n), of), channel, lam, smoothing=1e-9)
+        for of, lam in zip(weights, (3.0, 0.5), strict=True)
+    ]
     objective = Classes(2).beside_base(base, y, np.ones(n))
     seen = []
     monkeypatch.setattr(Grower, "round", lambda self, *step: seen.append(step) or [])
     scores = base + 0.3 * rng.normal(size=(n, 1))
     config = replace(CONFIG, max_iter=11)
-    debias(rows, objective, [penalty], lambda _: Channel(17), scores, config, rng)
+    *_, history, stopped = debias(
+        rows, objective, penalties, lambda _: channel, scores, config, rng, lambda _: False
+    )
+    assert stopped is None
 
     def total(moved, share):
-        return objective.loss(moved) + lam * share * penalty.gradient(np.tanh(moved / 2))[0]
+        z = channel.squash(moved)
+        return objective.loss(moved) + sum(p.lam * share * p.gradient(z)[0] for p in penalties)
 
+    unit = 1.5  # of trees, in which Z has a slope of 1/2 at its centre
+    z = channel.squash(scores)
     for step, share, rate in ((0, 0.0, 0.1), (1, 0.5, 0.0979), (10, 1.0, 0.015)):
         gradient, hessian, _, given_rate = seen[step]
         for i in range(0, n, 7):
             move = np.zeros((n, 1))
             move[i] = 1e-5
             slope = (total(scores + move, share) - total(scores - move, share)) / 2e-5
-            assert gradient[i, 0] / n == pytest.approx(slope, abs=1e-7)
-        damping = lam * share * 0.02 * (1 - np.tanh(scores / 2) ** 2)
-        np.testing.assert_allclose(hessian, objective.derivatives(scores)[1] + damping)
-        assert given_rate == pytest.approx(rate, abs=1e-4)
+            assert gradient[i, 0] / n == pytest.approx(unit * slope, abs=1e-7)
+        damping = share * 0.02 * (1 - z**2) * ((3.0, 0.5) @ weights)[:, None]
+        expected = unit**2 * objective.derivatives(scores)[1] + damping
+        np.testing.assert_allclose(hessian, expected)
+        assert given_rate == pytest.approx(unit * rate, abs=2e-4)
+        left = sum(p.gradient(z)[0] for p in penalties)
+        record = {"epoch": step + 1, "task_loss": objective.loss(scores), "penalty": left}
+        assert {**history[step], "seconds": 0} == pytest.approx({**record, "seconds": 0})
+
+
+def test_damping_grows_where_a_round_raised_what_it_was_to_lower():
+    """By hand: times 3 or .9, between .02 and 2; the loss is task loss and penalty at one λ."""
+    damping = _Curvature()
+    # Task loss, penalty by λ, and its share; then what is expected.
+    steps = [
+        (1.0, 0.5, 0.0, 0.02),
+        (1.2, 0.5, 0.1, 0.06),  # raised
+        (1.1, 0.9, 0.5, 0.054),  # 1.19 after 1.25 at a share of .1
+        (0.9, 1.6, 0.5, 0.162),  # 1.7 after 1.55 at .5
+        (0.9, 1.6, 1.0, 0.1458),  # as it was
+    ]
+    for *step, expected in steps:
+        assert damping.after(*step) == pytest.approx(expected)
+    for k in range(9):
+        damping.after(1.0 + k, 0.0, 1.0)
+    assert damping.value == 2.0
+    for k in range(50):
+        damping.after(1.0 - k, 0.0, 1.0)
+    assert damping.value == 0.02
+
+
+class Told(nn.Module):
+    """A penalty that is linear in Z, and a critic of one weight; it notes what it was given."""
+
+    max_rows = 16
+
+    def __init__(self):
+        super().__init__()
+        self.sizes, self.spread = [], []
+
+    def critic(self, n_models, n_components, sensitive, generator):
+        self.shape = (n_models, n_components)
+        return nn.Linear(1, 1, bias=False)
+
+    def critic_loss(self, critic, z, sensitive, generator):
+        self.sizes.append(z.shape[1])
+        self.spread.append(float((z - sensitive.values.T[..., None]).abs().max()))
+        return (critic.weight**2).sum()[None]
+
+    def value(self, critic, z, sensitive, generator):
+        shares = sensitive.weights / sensitive.weights.sum()
+        return (shares * sensitive.values[:, 0] * z[..., 0]).sum(1)
+
+
+def test_a_trained_critic_reads_all_rows_in_parts():
+    """Beside the penalty of all rows at once, which rows of weight 0 have no share of."""
+    rng, n = np.random.default_rng(0), 50
+    z, weights = rng.uniform(-1, 1, size=(n, 1)), np.where(np.arange(n) % 5, rng.random(n), 0)
+    batch = SensitiveBatch.of_values(torch.tensor(z, dtype=torch.float32))
+    batch = replace(batch, weights=torch.tensor(weights, dtype=torch.float32)[None])
+    penalty = Told()
+    critic = TrainedCritic(penalty, batch, Channel(5), 1.0, 0)
+    critic.gradient(z)
+    assert penalty.shape == (1, 1)
+    assert penalty.sizes == [16] * 203
+    assert 0.24 < max(penalty.spread) <= 0.25 + 1e-6  # noise as wide as a step, which is 1/2
+    before = critic.critic.weight.item()
+    critic.width = 0.0
+    value, slope = critic.gradient(z)
+    assert len(penalty.sizes) == 206
+    assert 0 < abs(critic.critic.weight.item()) < abs(before)
+    shares = weights / weights.sum()
+    assert value == pytest.approx(shares @ z[:, 0] ** 2, rel=1e-5)
+    np.testing.assert_allclose(slope[:, 0], n * shares * z[:, 0], rtol=1e-5, atol=1e-7)
 
 
 def test_trees_give_the_scores_of_training():

@@ -284,6 +284,7 @@ def test_quantities_and_shared_rows_are_taken_and_told_apart():
     assert shared.columns.tolist() == shares.tolist()
     assert (shared.codes.tolist(), shared.is_certain) == ([1, 0, 0], False)
     assert shared.take(np.array([2, 1])).is_certain
+    assert Membership.of_probabilities(np.full((300, 2), 0.5)).codes.all()  # the last of equals
     assert mean_one(np.array([1.0, 3.0])).tolist() == [0.5, 1.5]
     assert mean_one(np.zeros(2)).tolist() == [0, 0]
     check_group_weight("balanced", [0, 2])
@@ -306,15 +307,14 @@ def test_bins_of_a_quantity_are_those_of_its_distribution_function():
 
 
 def test_information_of_labels_is_that_of_its_cells():
-    """Three of four values and groups have rows, two cells of them none."""
+    """Three of four values and four of five groups have rows, some cells of them none."""
     rng = np.random.default_rng(9)
-    y = rng.integers(3, size=400)
-    y[y == 1] = 3
-    groups = np.where(y == 0, 0, np.where(rng.random(400) < 0.8, y, 2 - y // 3 * 2))
+    y = np.array([0, 2, 3])[rng.integers(3, size=400)]
+    groups = np.where(y == 0, 0, np.where(rng.random(400) < 0.8, y + 1, 1))
     weights = rng.random(400)
-    cells = {(a, b): weights[(y == a) & (groups == b)].sum() for a in range(4) for b in range(4)}
+    cells = {(a, b): weights[(y == a) & (groups == b)].sum() for a in range(4) for b in range(5)}
     total = sum(cells.values())
-    of_y, of_groups = np.bincount(y, weights), np.bincount(groups, weights, 4)
+    of_y, of_groups = np.bincount(y, weights), np.bincount(groups, weights)
     exact = sum(
         w / total * np.log(w * total / of_y[a] / of_groups[b]) for (a, b), w in cells.items() if w
     )
