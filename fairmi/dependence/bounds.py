@@ -13,7 +13,6 @@ from fairmi.dependence.counts import exact_bound
 from fairmi.dependence.layers import PairCritic, SmoothMLP, StackedMLP
 from fairmi.dependence.pairs import (
     ConditionalNormal,
-    Scores,
     difference,
     joint_mean,
     log_means,
@@ -108,37 +107,6 @@ class DonskerVaradhan(CriticBound):
         return exact_bound(
             scores, sensitive.groups, sensitive.log_prior, sensitive.strata, weights
         )
-
-
-def sampled_bound(
-    joint: Tensor,
-    marginal: Tensor,
-    strata: Tensor,
-    n_strata: int,
-    weights: Tensor,
-    other: Tensor,
-) -> Tensor:
-    """Return the bound in nats for each model from scores of true and of re-paired rows.
-
-    Parameters
-    ----------
-    joint : Tensor of shape (M, B)
-        T(z, c) of the rows as they are.
-    marginal : Tensor of shape (M, B)
-        T(z, c') where c' is that of row `other` of the same stratum.
-    strata : Tensor of shape (B,), int64
-        The stratum of each row; the bound is the mean over strata of the bound within each.
-    n_strata : int
-    weights : Tensor of shape (M, B) or (1, B)
-        Weights of the rows in the joint.
-    other : Tensor of shape (B,), int64
-        The row that each row's c' is taken from. A pair has the product of its rows' weights.
-    """
-    pairs = weights * weights[:, other]
-    certain = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
-    return difference(
-        Scores(joint, marginal[..., None], certain, weights, pairs, strata, n_strata)
-    )
 
 
 # Weight of a batch in the moving average, once as many batches have been seen.

@@ -138,22 +138,34 @@ def score(
     other = shuffle_within(sensitive.strata, generator)
     joint = critic(torch.cat([z, values], dim=2))[..., 0]
     marginal = critic(torch.cat([z, values[:, other]], dim=2))
-    weights = sensitive.weights
-    pair_weights = weights * weights[:, other]
-    shares = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
-    return Scores(
-        joint, marginal, shares, weights, pair_weights, sensitive.strata, sensitive.n_strata
+    return repaired(
+        joint, marginal[..., 0], sensitive.strata, sensitive.n_strata, sensitive.weights, other
     )
+
+
+def repaired(
+    joint: Tensor,
+    marginal: Tensor,
+    strata: Tensor,
+    n_strata: int,
+    weights: Tensor,
+    other: Tensor,
+) -> Scores:
+    """Return scores (M, B) of the rows, and of each with the c of row `other` of its stratum.
+
+    A pair has the product of its rows' weights (M or 1, B).
+    """
+    certain = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
+    pairs = weights * weights[:, other]
+    return Scores(joint, marginal[..., None], certain, weights, pairs, strata, n_strata)
 
 
 def _exact(scores: Tensor, sensitive: SensitiveBatch, log_prior: Tensor) -> Scores:
     assert sensitive.groups is not None
     index = sensitive.groups.expand(scores.shape[0], -1)[..., None]
     joint = scores.gather(2, index)[..., 0]
-    log_shares = log_prior[..., sensitive.strata, :]
-    weights = sensitive.weights
-    n_strata = log_prior.shape[-2]
-    return Scores(joint, scores, log_shares, weights, weights, sensitive.strata, n_strata)
+    strata, weights = sensitive.strata, sensitive.weights
+    return Scores(joint, scores, log_prior[strata], weights, weights, strata, len(log_prior))
 
 
 def _all_pairs(scores: Tensor, sensitive: SensitiveBatch, *, own: bool) -> Scores:

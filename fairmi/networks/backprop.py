@@ -25,9 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairmi.dependence.bounds import sampled_bound
 from fairmi.dependence.layers import StackedMLP
-from fairmi.dependence.pairs import shuffle_within
+from fairmi.dependence.pairs import difference, repaired, shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.config import n_batches
 from fairmi.networks.own_encoder import Trunk, networks_of
@@ -138,7 +137,7 @@ class Backprop:
         other = shuffle_within(strata, self.generator)
         pairs = torch.cat([torch.cat([z, c], dim=2) for c in (values, values[:, other])], dim=1)
         joint, marginal = self.critic(pairs)[..., 0].chunk(2, dim=1)
-        return sampled_bound(joint, marginal, strata, n_strata, sensitive.weights, other)
+        return difference(repaired(joint, marginal, strata, n_strata, sensitive.weights, other))
 
 
 def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
