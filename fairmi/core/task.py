@@ -115,10 +115,10 @@ class Classes:
 
     def loss(self, scores: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
         """Return the weighted mean log loss in nats."""
-        told = (target * scores).sum(1)
+        linear = (target * scores).sum(1)
         if scores.shape[1] == 1:
-            return float(np.average(np.logaddexp(0, scores[:, 0]) - told, weights=weights))
-        return float(np.average(logsumexp(scores, axis=1) - told, weights=weights))
+            return float(np.average(np.logaddexp(0, scores[:, 0]) - linear, weights=weights))
+        return float(np.average(logsumexp(scores, axis=1) - linear, weights=weights))
 
     def answers(self, scores: np.ndarray) -> np.ndarray:
         """Return the code of the likeliest class, (n,)."""

@@ -204,13 +204,13 @@ def shared_categories(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarr
 
     And which rows have none of them, (n_rows,) bool.
     """
-    codes, found = pd.factorize(values)  # -1 where one is missing
+    codes, distinct = pd.factorize(values)  # -1 where one is missing
     present = codes >= 0
-    counts = np.bincount(codes[present], minlength=len(found))
-    sums = np.bincount(codes[present], weights[present], minlength=len(found))
-    ranked = sorted(np.flatnonzero(counts > 1), key=lambda k: (-sums[k], str(found[k])))
+    counts = np.bincount(codes[present], minlength=len(distinct))
+    sums = np.bincount(codes[present], weights[present], minlength=len(distinct))
+    ranked = sorted(np.flatnonzero(counts > 1), key=lambda k: (-sums[k], str(distinct[k])))
     categories = np.empty(len(ranked), dtype=object)
-    categories[:] = [found[k] for k in ranked]
+    categories[:] = [distinct[k] for k in ranked]
     return categories, np.isin(codes, ranked, invert=True)
 
 

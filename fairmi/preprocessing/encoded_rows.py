@@ -46,22 +46,22 @@ class EncodedRows:
         return np.array([len(self.codes), self.task_weights.sum(), self.penalty_weights.sum()])
 
 
-def encode_rows(given: FitInput, encoder: TableEncoder) -> EncodedRows:
+def encode_rows(rows: FitInput, encoder: TableEncoder) -> EncodedRows:
     """Return the distinct rows of a fit, in an order that only their content sets."""
-    x = encoder.positions(given.features)
+    x = encoder.positions(rows.features)
     # Numbers by rank: a fit does not hang on their unit.
-    labels = given.codes if len(given.classes) else np.unique(given.codes, return_inverse=True)[1]
-    told_apart = np.column_stack([labels, *(part.columns for part in given.members)])
-    both = np.column_stack([given.task_weights, given.penalty_weights])
-    kept, weights = merge_rows(x, told_apart, both)
+    labels = rows.codes if len(rows.classes) else np.unique(rows.codes, return_inverse=True)[1]
+    apart = np.column_stack([labels, *(part.columns for part in rows.members)])
+    both = np.column_stack([rows.task_weights, rows.penalty_weights])
+    first, weights = merge_rows(x, apart, both)
     return EncodedRows(
-        x=x[kept],
-        codes=given.codes[kept],
-        members=tuple(part.take(kept) for part in given.members),
+        x=x[first],
+        codes=rows.codes[first],
+        members=tuple(part.take(first) for part in rows.members),
         task_weights=weights[:, 0],
         penalty_weights=weights[:, 1],
         layout=encoder.layout_,
-        origin=kept,
+        origin=first,
     )
 
 
@@ -87,7 +87,7 @@ def merge_rows(
 def hash_rows(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
     """Return 64 bits for each row, (n_rows,) uint64, of what `merge_rows` tells rows apart by."""
     random = np.random.default_rng(seed)
-    keys = _odd(random, x.shape[1])
+    keys = _odd_numbers(random, x.shape[1])
     with np.errstate(over="ignore"):
         if isinstance(x, csr_array):
             terms = _bits(np.asarray(x.data)) * keys[x.indices]
@@ -99,8 +99,10 @@ def hash_rows(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndar
                 hashed += _bits(np.ascontiguousarray(column)) * key
         # A column of float64 bits mixed by itself, so that small codes fill all 64 bits.
         others = (np.ascontiguousarray(rest, dtype=np.float64) + 0.0).view(np.uint64)
-        mixed = (others ^ (others >> np.uint64(32))) * _odd(random, 1)
-        return hashed + ((mixed ^ (mixed >> np.uint64(29))) * _odd(random, rest.shape[1])).sum(1)
+        mixed = (others ^ (others >> np.uint64(32))) * _odd_numbers(random, 1)
+        return hashed + (
+            (mixed ^ (mixed >> np.uint64(29))) * _odd_numbers(random, rest.shape[1])
+        ).sum(1)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
@@ -108,5 +110,5 @@ def _bits(values: np.ndarray) -> np.ndarray:
     return (values.astype(np.float32) + np.float32(0.0)).view(np.uint32).astype(np.uint64)
 
 
-def _odd(random: np.random.Generator, size: int) -> Any:
+def _odd_numbers(random: np.random.Generator, size: int) -> Any:
     return random.integers(0, 2**63, size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)

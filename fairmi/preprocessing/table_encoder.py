@@ -40,13 +40,12 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
     knot: the piecewise-linear functions with jumps there. Knots are the thresholds of a small
     decision tree that predicts y from that column alone, at most 16 leaves of at least 20 rows
     (of more than 100,000 rows it reads the classes in 4,096 cells of about equal weight), and
-    without y the column's quantiles; a
-    table with more than 512 numeric columns gets two knots each, which is a linear encoding.
-    Text, categorical and other columns become an indicator for each category; of more than
-    `max_categories` the rarest share one, and one that a single row has is read as unseen,
-    whatever that row weighs. A missing numeric value is the column's mean together
-    with an indicator. Sparse columns are scaled to at most 1 in size, and stay sparse; a missing
-    value there is 0 together with an indicator.
+    without y the column's quantiles; a table with more than 512 numeric columns gets two knots
+    each, which is a linear encoding. Text, categorical and other columns become an indicator for
+    each category; of more than `max_categories` the rarest share one, and one that a single row
+    has is read as unseen, whatever that row weighs. A missing numeric value is the column's mean
+    together with an indicator. Sparse columns are scaled to at most 1 in size, and stay sparse; a
+    missing value there is 0 together with an indicator.
 
     The values tell the kind, not the dtype: numbers, booleans among them, in a column of objects
     are numbers. A date is a number, its days since 1970 by the clock that it shows, and four more
