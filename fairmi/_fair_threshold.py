@@ -20,7 +20,7 @@ from fairmi._data.fit_input import read_fit_input
 from fairmi._data.tables import sensitive_columns_of
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._typing import Columns, RandomState, SensitiveLike, TableLike
-from fairmi.decisions.probabilities import cross_fit, group_codes, one_hot, read_splits, row_draws
+from fairmi.decisions.boosting import cross_fit, group_codes, one_hot, read_splits, row_draws
 from fairmi.decisions.rule import (
     Decision,
     ScoredRows,

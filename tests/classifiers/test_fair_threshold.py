@@ -25,7 +25,7 @@ from fairmi import (
     SensitiveFeaturesError,
     SmallGroupWarning,
 )
-from fairmi.decisions.probabilities import row_draws
+from fairmi.decisions.boosting import row_draws
 
 
 def people(n, seed):
