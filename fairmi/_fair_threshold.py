@@ -101,6 +101,8 @@ default="demographic_parity"
         Names of the columns, where X has names that are all strings.
     sensitive_values_ : list
         The groups; a tuple for each where there are several features.
+    sensitive_kinds_ : dict
+        What each sensitive feature was taken for: "categorical".
     estimator_ : classifier
         The fitted classifier of y.
     group_estimator_ : classifier or None
