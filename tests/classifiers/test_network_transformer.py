@@ -60,7 +60,7 @@ CHECKED = WithoutY(
 
 def model(**parameters):
     return MIDebiasedTransformer(
-        **{"random_state": 0, "max_iter": 20, "n_components": 3, **parameters}
+        **{"random_state": 0, "max_iter": 20, "n_components": 3, "n_critic_steps": 3, **parameters}
     )
 
 
@@ -97,13 +97,15 @@ def test_larger_lam_tells_less_of_c_and_still_the_columns():
 
 @pytest.mark.slow
 def test_a_booster_learns_income_from_z_of_adult_and_little_of_sex():
-    """Measured .826 and .66; three critic steps, a critic of Z alone: .82 and .79."""
+    """Measured .827 and .685; three steps of a critic of Z alone, at twice the λ: .826, .793."""
     data = load_adult(subset="train")
     rows = np.random.default_rng(0).permutation(len(data.data))[:9000]
     x, s = data.data.iloc[rows], (data.sensitive_features["sex"] == "Male").to_numpy()[rows]
     y = (data.target == ">50K").to_numpy()[rows]
     fit, new = slice(5000), slice(5000, None)
-    fitted = model(n_components=8).fit(x[fit], sensitive_features=s[fit])
+    fitted = MIDebiasedTransformer(max_iter=20, random_state=0).fit(
+        x[fit], sensitive_features=s[fit]
+    )
     z, z_new = fitted.transform(x[fit]), fitted.transform(x[new])
     of_s, of_y = (
         HistGradientBoostingClassifier(random_state=0).fit(z, of) for of in (s[fit], y[fit])
@@ -305,7 +307,7 @@ def test_own_module_reads_images(objective):
     shade = RANDOM.integers(0, 250, size=(400, 1, 1))
     images = np.broadcast_to(shade, (400, 6, 6)).astype(np.uint8).copy()
     images[:, 0] = 200 * S[:400, None]
-    fitted = model(encoder=Shaken(), objective=objective, lam=4.0, max_iter=60, learning_rate=0.01)
+    fitted = model(encoder=Shaken(), objective=objective, lam=4.0, max_iter=40, learning_rate=0.01)
     z = fitted.fit(images, sensitive_features=S[:400]).transform(images)
     assert np.abs(np.corrcoef(z.T, shade.ravel())[-1, :-1]).max() > 0.8
     assert np.abs(np.corrcoef(z.T, S[:400])[-1, :-1]).max() < 0.2
@@ -374,4 +376,4 @@ def test_what_has_no_way_back_says_so():
 def test_a_z_that_tells_nothing_is_named():
     x = np.column_stack([S, np.ones(1500)])
     with pytest.warns(CollapseWarning, match="Z is the same for every training row; lower lam"):
-        model(lam=50.0, n_components=1, n_levels=2).fit(x, sensitive_features=S)
+        model(lam=50.0, n_components=1, n_levels=2, n_critic_steps=10).fit(x, sensitive_features=S)
