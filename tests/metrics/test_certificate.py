@@ -265,6 +265,7 @@ def test_a_sentence_states_confidence_and_rows():
     Z, group = drawn(rng, [0.5, 0.5], [0.5, 0.5], 300, 300)
     assert "At 95 % confidence" in str(certify(Z, group))
     assert "best of" not in str(certify(Z, group))
+    assert "best of 2 candidates" in str(certify(Z, group, n_candidates=2))
     assert "if these 600 rows took no part in training" in str(certify(Z, group))
     assert "At 99.9 % confidence" in str(certify(Z, group, confidence=0.999))
     sure = str(certify(Z, group, confidence=1 - 1e-12))
