@@ -26,7 +26,7 @@ from sklearn.base import (
     is_regressor,
 )
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils import get_tags
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
@@ -172,6 +172,10 @@ class BoundedSearch(
             n_finer = int(self.lams) // 3
             lams = check_lams(int(self.lams) - n_finer, estimator)
         (_, score), measure = self._named_scorer(), make_fairness_scorer(self.metric)
+        # Folds take rows of each by number: what can't be indexed becomes an array or CSR matrix.
+        X, y, sensitive_features, sample_weight = (
+            indexable(part)[0] for part in (X, y, sensitive_features, sample_weight)
+        )
         codes = self._group_codes(estimator, X, y, sensitive_features, sample_weight)
         rows = FitRows(X, y, sensitive_features, sample_weight, codes)
         labels, classes = self._labels(y)
