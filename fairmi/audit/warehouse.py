@@ -217,7 +217,9 @@ def _counted_scores(
             "out, or audit each class against the rest."
         )
     score = nw.col("score")
-    frame = frame.with_columns((score if second else 1 - score).alias("own"))
+    # Other numbers are not summed in the end, and some engines can't make whole numbers of them.
+    probable = nw.when((score >= 0) & (score <= 1)).then(score).otherwise(0.0)
+    frame = frame.with_columns((probable if second else 1 - probable).alias("own"))
     own = nw.col("own")
     usable = ~score.is_null() & score.is_finite()
     bins = [(own * N_BINS >= k).cast(nw.Int64) for k in range(1, N_BINS)]

@@ -102,6 +102,11 @@ def test_rows_that_are_probed_are_a_random_sample(rows, place, monkeypatch):
     shares = pd.Series(source.sensitive.sex.to_numpy()[source.sample]).value_counts(normalize=True)
     assert shares["f"] == pytest.approx((rows.sex == "f").mean(), abs=0.1)
     assert len(source.sample) == 300
+    logits = count_table(PLACES[place](rows.assign(score=1e15)), COLUMNS, "sex", None, **options)
+    assert not logits.predictions.probabilities
+    assert (logits.predictions.scores[logits.sample] == 1e15).all()
+    with pytest.raises(ValueError, match="infinite value in 1500 rows"):
+        count_table(PLACES[place](rows.assign(score=np.nan)), COLUMNS, "sex", None, **options)
     monkeypatch.setattr(warehouse, "MAX_CELLS", 100)
     with pytest.raises(ValueError, match="more than 100 combinations of values"):
         count_table(PLACES[place](rows), COLUMNS, ["sex", "age"], None, **options)
