@@ -27,7 +27,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from digits import BATCH_SIZE, COLUMNS, Coloured, Digits, network, shift_weights
+from digits import BATCH_SIZE, Coloured, Digits, network, shift_weights
 from shared import parser, print_machine, write
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ from fairmi.networks.own_encoder import trunk_of
 from fairmi.networks.rows import TrainingRows
 
 N_CRITIC_STEPS, RATE, N_BINS = 40, 1e-4, 8
+COLUMNS = ("red", "green", "blue")
 DECAY = 0.8  # of the average, over epochs
 LEAST_ACCURACY = 0.9
 RUN = ["side", "rows", "variance", "lam", "seed"]
