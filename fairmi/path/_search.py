@@ -23,6 +23,7 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
     clone,
+    is_classifier,
     is_regressor,
 )
 from sklearn.model_selection import BaseCrossValidator, check_cv
@@ -61,6 +62,7 @@ from fairmi.path._folds import (
 from fairmi.path._memory import KeptJobs
 from fairmi.path._path import check_estimator, check_lams, last_step, named_scorer
 
+_NO_Y = "predicts nothing; take fairness_path, and measure its models by what fits."
 _MIN_TO_REFINE = 6  # values of λ, of which a third is put where neighbours differ
 
 
@@ -516,10 +518,9 @@ class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
 
     def _checked_estimator(self) -> Any:
         estimator = MIBoostingClassifier() if self.estimator is None else self.estimator
-        if is_regressor(check_estimator(estimator)):
-            raise TypeError(
-                f"estimator={estimator!r} predicts numbers; take MIDebiasedRegressorCV."
-            )
+        if not is_classifier(last := check_estimator(estimator)):
+            instead = "predicts numbers; take MIDebiasedRegressorCV."
+            raise TypeError(f"estimator={estimator!r} {instead if is_regressor(last) else _NO_Y}")
         return estimator
 
     def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
@@ -618,10 +619,9 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
 
     def _checked_estimator(self) -> Any:
         estimator = MIBoostingRegressor() if self.estimator is None else self.estimator
-        if not is_regressor(check_estimator(estimator)):
-            raise TypeError(
-                f"estimator={estimator!r} predicts classes; take MIDebiasedClassifierCV."
-            )
+        if not is_regressor(last := check_estimator(estimator)):
+            instead = "predicts classes; take MIDebiasedClassifierCV."
+            raise TypeError(f"estimator={estimator!r} {instead if is_classifier(last) else _NO_Y}")
         return estimator
 
     def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:

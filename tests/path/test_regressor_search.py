@@ -22,6 +22,7 @@ from fairmi import (
     MIDebiasedClassifierCV,
     MIDebiasedRegressor,
     MIDebiasedRegressorCV,
+    MIDebiasedTransformer,
     SensitiveFeaturesError,
     fairness_path,
 )
@@ -158,6 +159,8 @@ def test_a_refit_far_from_its_folds_is_not_used(fitted):
         (search(Ridge()), Y, S, TypeError, "has no fit_path"),
         (search(MIBoostingClassifier()), Y, S, TypeError, "take MIDebiasedClassifierCV"),
         (MIDebiasedClassifierCV(trees()), Y, S, TypeError, "take MIDebiasedRegressorCV"),
+        (MIDebiasedClassifierCV(MIDebiasedTransformer()), Y > 0, S, TypeError, "predicts nothing"),
+        (MIDebiasedRegressorCV(MIDebiasedTransformer()), Y, S, TypeError, "predicts nothing"),
         (search(), Y, X[:, 2], SensitiveFeaturesError, "are continuous"),
         (search(), np.where(S, "a", "b"), S, ValueError, "for classes take"),
         (search(cv=KFold(2)), Y, np.arange(N) // 400, ValueError, "rows of one group alone"),
