@@ -7,8 +7,10 @@ import pickle
 import numpy as np
 import pytest
 import sklearn
+from scipy import sparse
 from scipy.stats import ks_2samp
-from sklearn.linear_model import Ridge
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import d2_absolute_error_score, d2_tweedie_score, r2_score
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -151,6 +153,27 @@ def test_a_refit_far_from_its_folds_is_not_used(fitted):
     with pytest.warns(CollapseWarning, match=r"λ = 4, .*larger errors.* λ = 32 is used instead"):
         drifting.fit(X, Y, sensitive_features=S)
     assert drifting.lam_ == 32.0
+
+
+class NotAnArray:
+    """What numpy can make an array of, and nothing else."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "made", [sparse.coo_matrix, sparse.dia_array, NotAnArray, np.ndarray.tolist]
+)
+def test_folds_are_of_whatever_numpy_or_scipy_can_read(made):
+    quick = search(trees(base=LinearRegression(), max_iter=3), lams=[0.0, 4.0], bound=1.0)
+    few = slice(60)
+    expected = clone(quick).fit(X[few], Y[few], sensitive_features=S[few])
+    other = quick.fit(made(X[few]), NotAnArray(Y[few]), sensitive_features=S[few])
+    np.testing.assert_allclose(other.predict(X), expected.predict(X))
 
 
 @pytest.mark.parametrize(
