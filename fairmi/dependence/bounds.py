@@ -354,8 +354,6 @@ class CLUB(CriticBound):
 class BarberAgakov(CriticBound):
     """I(Z; C) by the bound of Barber and Agakov; within strata, given the stratum.
 
-    For comparison: no figure recommends it (docs/penalties.md).
-
         I(Z; C) >= H(C) + E over P(Z,C) [log q(c | z)]  =  E over P(Z,C) [log q(c | z) / p(c)]
 
     As a penalty it is the adversary that predicts C, trained by cross-entropy.

@@ -270,8 +270,6 @@ _RIDGE = 1e-3  # of polynomials of variance 1
 class SlicedInfomin(Penalty):
     """The squared canonical correlation of polynomials of slices, between 0 and 1.
 
-    For comparison: no figure recommends it (docs/penalties.md).
-
     Z and C are projected on random directions, drawn anew for each batch. Of polynomials of the
     two projections, the most correlated are found by an eigenproblem: no critic is trained.
 
@@ -439,8 +437,6 @@ _BANDWIDTH = 0.5
 
 class CrossSample(Penalty):
     """The Jensen-Shannon bound that tells pairs of rows of like C from others, in [0, 2 log 2].
-
-    For comparison: no figure recommends it (docs/penalties.md).
 
     Each row's Z is paired with every row's C. Pairs of like C are the joint, pairs of unlike C the
     product of marginals, and a critic tells them apart by the Jensen-Shannon bound.
