@@ -164,7 +164,9 @@ class Told(nn.Module):
 
     def critic(self, n_models, n_components, sensitive, generator):
         self.shape = (n_models, n_components)
-        return nn.Linear(1, 1, bias=False)
+        critic = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(critic.weight)
+        return critic
 
     def critic_loss(self, critic, z, sensitive, generator):
         self.sizes.append(z.shape[1])
