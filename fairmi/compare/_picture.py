@@ -161,7 +161,8 @@ def _frame_the_bulk(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[st
         least, greatest = values[inside].min(), values[inside].max()
         margin = 0.07 * max(greatest - least, 0.01)
         room = 3 * margin if set_limits == axes.set_ylim else margin  # for names of settings
-        set_limits(max(least - margin, -0.005), greatest + room)
+        lowest = -0.005 if least >= 0 else -np.inf  # no sizes below zero, but signed differences
+        set_limits(max(least - margin, lowest), greatest + room)
     counts = points.loc[~inside, "method"].value_counts()
     outside = ", ".join(f"{n} of {name}" for name, n in counts.items())
     return textwrap.wrap(f"outside the frame: {outside}", _WIDTH) if outside else []
