@@ -99,6 +99,26 @@ class OnPath(Debiased):
         return self
 
 
+class Represented(Contender):
+    """A model that learns from our representation without y; all λ are one training."""
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        """Return the transformers by λ."""
+        lams = [setting["lam"] for setting in settings] or [self.encoder.lam]
+        models = self.encoder.fit_path(X, lams=lams, sensitive_features=s)
+        return dict(zip(lams, models, strict=True))
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        """Take the transformer of the own λ, and fit the model on its Z."""
+        self.encoder = shared[self.encoder.lam]
+        self._fit_model(self._encode(X), y, s)
+        return self
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        """Z of the rows of X."""
+        return self._encode(X)
+
+
 class OnBound(WithSensitive):
     """fairmi's decisions under a bound: all bounds share one fit.
 

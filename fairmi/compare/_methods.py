@@ -30,6 +30,7 @@ from fairmi._backprop_classifier import MIBackpropClassifier
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._fair_threshold import FairThresholdClassifier
 from fairmi._network_classifier import MIDebiasedClassifier
+from fairmi._network_transformer import MIDebiasedTransformer
 from fairmi._reweighing import FairReweighingClassifier
 from fairmi.compare._contenders import (
     Adversarial,
@@ -40,6 +41,7 @@ from fairmi.compare._contenders import (
     OnBound,
     OnPath,
     Randomised,
+    Represented,
     Thresholded,
     Transported,
     WithSensitive,
@@ -368,5 +370,16 @@ METHODS: tuple[Method, ...] = (
         None,
         {"lam": (8.0,)},
         cost=5.0,
+    ),
+    Method(
+        "fairmi, representation, boosting",
+        lambda trial, lam: Represented(
+            _boosting(trial.seed), MIDebiasedTransformer(lam=lam, random_state=trial.seed)
+        ),
+        {"lam": (0.2, 2.0)},
+        {"lam": (2.0,)},
+        {"lam": (0.2,)},
+        shares=True,
+        cost=14.0,
     ),
 )
