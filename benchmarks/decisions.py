@@ -16,83 +16,50 @@ size alone, a setting that goes past zero would count as one that has not come n
 
 from __future__ import annotations
 
-import argparse
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import pandas as pd
+from frontier import BOOSTED, THRESHOLDS, TOLERANCES, TREES, UNFAIRNESS, Run, points
 from joblib import Parallel, delayed
-from shared import Parts, add_data_options, folds, measured, parser, print_machine, splits, write
-from threadpoolctl import threadpool_limits
+from shared import Parts, add_data_options, measured, parser, print_machine, splits, write
+from sklearn.model_selection import StratifiedKFold
 
-from fairmi.compare import Method, Trial, methods_named
+from fairmi.compare import Method, methods_named
 from fairmi.compare._measures import Line
 from fairmi.compare._methods import decisions
 from fairmi.compare._rows import adult_rows
-from fairmi.compare._run import fits
 
 AT = (0.01, 0.02, 0.03, 0.05, 0.1)
 BOUNDS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.12)
+MIXED = Method("fairmi, decisions, mixed", partial(decisions, randomized=True))
+DECISIONS, OPTIMIZER, *REWEIGHING = methods_named(
+    [
+        "fairmi, decisions",
+        "ThresholdOptimizer, boosting",
+        "Reweighing",
+        "Reweighing, adversarial",
+        "Reweighing, boosting",
+        "Reweighing, adversarial, boosting",
+    ]
+)
+TREE_LAMS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+OPTIMIZER_TOLERANCES = (0.001, 0.01, 0.02, 0.03, 0.05, 0.1, 0.12)
 RUNS = {
-    "decisions": (methods_named(["fairmi, decisions"])[0], "bound", BOUNDS),
-    "randomized": (
-        Method("fairmi, decisions, mixed", lambda t, bound: decisions(t, bound, randomized=True)),
-        "bound",
-        BOUNDS,
-    ),
-    "trees": (
-        methods_named(["fairmi, trees"])[0],
-        "lam",
-        (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
-    ),
-    "thresholds": (
-        methods_named(["Boosting, a threshold for each group"])[0],
-        "tol",
-        tuple(k / 100 for k in range(16)),
-    ),
-    "optimizer": (
-        methods_named(["ThresholdOptimizer, boosting"])[0],
-        "tol",
-        (0.001, 0.01, 0.02, 0.03, 0.05, 0.1, 0.12),
-    ),
-    "reduction": (
-        methods_named(["ExponentiatedGradient, boosting"])[0],
-        "bound",
-        (0.003, 0.02, 0.05, 0.08),
-    ),
+    "decisions": Run(DECISIONS, "bound", BOUNDS),
+    "randomized": Run(MIXED, "bound", BOUNDS),
+    "trees": Run(TREES, "lam", TREE_LAMS),
+    "thresholds": Run(THRESHOLDS, "tol", TOLERANCES[:16]),
+    "optimizer": Run(OPTIMIZER, "tol", OPTIMIZER_TOLERANCES),
+    "reduction": Run(BOOSTED, "bound", (0.003, 0.02, 0.05, 0.08)),
 } | {
-    name: (methods_named([name])[0], "lam" if "adversarial" in name else None, settings)
-    for name, settings in {
-        "Reweighing": (None,),
-        "Reweighing, adversarial": (1.0, 4.0, 16.0),
-        "Reweighing, boosting": (None,),
-        "Reweighing, adversarial, boosting": (1.0, 4.0, 16.0),
-    }.items()
+    method.name: Run(method, "lam", (1.0, 4.0, 16.0))
+    if "adversarial" in method.name
+    else Run(method, None, (None,))
+    for method in REWEIGHING
 }
-# Of card holders and census income, whose differences are small; each takes a minute.
-FEW_BOUNDS = (0.003, 0.02)
-
-
-def points(
-    name: str, parts: Parts, constraint: str, seed: int, *, whole: bool = True
-) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield what each setting of a method reaches, and which rows it is right on."""
-    method, knob, settings = RUNS[name]
-    if name == "reduction" and not whole:
-        settings = FEW_BOUNDS
-    asked = [{knob: setting} if knob else {} for setting in settings]
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for setting, fit in zip(
-            settings, fits(method, asked, parts.train, Trial(constraint, seed)), strict=True
-        ):
-            predicted = fit.predict(parts.test.X, parts.test.s)
-            row = {"method": name, "setting": setting, "seconds": fit.seconds}
-            row |= measured(parts.test.y, predicted, parts.test.s)
-            row["dp"] = signed_difference(parts, predicted)
-            yield row, predicted == parts.test.y
 
 
 def signed_difference(parts: Parts, predicted: np.ndarray) -> float:
@@ -106,14 +73,17 @@ def signed_difference(parts: Parts, predicted: np.ndarray) -> float:
     return float(sign * difference(predicted, parts.test.s))
 
 
-def run(
-    name: str, parts: Parts, constraint: str, at: Sequence[float], k: int, *, whole: bool = True
-) -> pd.DataFrame:
+def run(name: str, parts: Parts, constraint: str, at: Sequence[float], k: int) -> pd.DataFrame:
     """Return the points of a method in one split, and what its line has at equal differences."""
-    found = list(points(name, parts, constraint, k, whole=whole))
-    rows = pd.DataFrame([row for row, _ in found]).assign(split=k)
-    unfairness = rows["dp" if constraint == "demographic_parity" else "eo"]
-    line = Line.of(unfairness.tolist(), [right for _, right in found])
+    found, correct, test = [], [], parts.test
+    for setting, _, fit, _ in points(RUNS[name], parts, constraint, RUNS[name].settings, [k]):
+        predicted = fit.predict(test.X, test.s)  # of a lottery the same draw in each split
+        row = {"method": name, "setting": setting, "seconds": fit.seconds}
+        row |= measured(test.y, predicted, test.s)
+        found.append(row | {"dp": signed_difference(parts, predicted), "split": k})
+        correct.append(predicted == test.y)
+    rows = pd.DataFrame(found)
+    line = Line.of(rows[UNFAIRNESS[constraint]].tolist(), correct)
     return rows.assign(**{f"at {value:g}": line.accuracy_at(value) for value in at})
 
 
@@ -170,24 +140,16 @@ def chance(n_draws: int = 2_000) -> None:
 def main() -> None:
     """Run the methods that the command line names."""
     made = parser(__doc__)
-    made.add_argument(
-        "--methods",
-        nargs="+",
-        choices=list(RUNS),
-        default=["decisions", "trees", "thresholds", "optimizer"],
-    )
-    made.add_argument(
-        "--constraint",
-        choices=("demographic_parity", "equalized_odds"),
-        default="demographic_parity",
-    )
+    default = ["decisions", "trees", "thresholds", "optimizer"]
+    made.add_argument("--methods", nargs="+", choices=RUNS, default=default)
+    made.add_argument("--constraint", choices=UNFAIRNESS, default="demographic_parity")
     add_data_options(made)
     made.set_defaults(splits=5)
     made.add_argument("--official", action="store_true", help="measure on the test part, once")
     made.add_argument("--chance", action="store_true", help="what fair labels show by chance")
-    made.add_argument("--at", type=float, nargs="+", default=list(AT))
+    made.add_argument("--at", type=float, nargs="+", default=AT)
     made.add_argument("--jobs", type=int, default=1)
-    options: argparse.Namespace = made.parse_args()
+    options = made.parse_args()
     print_machine()
     if options.chance:
         chance()
@@ -195,14 +157,13 @@ def main() -> None:
     if options.dataset != "adult":
         parts = splits(options)
     elif options.official:
-        parts = [Parts(adult_rows("train"), adult_rows("test"))] * options.splits
+        parts = splits(options) * options.splits
     else:
-        parts = [part for part, _ in folds(adult_rows("train").first(options.rows), 5, 0)][
-            : options.splits
-        ]
-    whole = options.dataset == "adult"
+        whole = adult_rows("train").first(options.rows)
+        folds = StratifiedKFold(5, shuffle=True, random_state=0).split(whole.X, whole.strata)
+        parts = [Parts(*map(whole.take, fold)) for fold in islice(folds, options.splits)]
     jobs = [
-        delayed(run)(name, part, options.constraint, options.at, k, whole=whole)
+        delayed(run)(name, part, options.constraint, options.at, k)
         for name in options.methods
         for k, part in enumerate(parts)
     ]

@@ -8,11 +8,8 @@ The README's tables, one thread a fit; the methods are those of fairmi.compare, 
     python benchmarks/frontier.py --methods one_fit published --seeds 10 --probe
     python benchmarks/frontier.py --methods one_fit_9_levels --probe
     python benchmarks/frontier.py --methods odds_networks --constraint equalized_odds
-    python benchmarks/frontier.py --methods trees network four_networks thresholds reduction \
-        --seeds 2 --within marital_status Married-civ-spouse --output benchmarks/results/within.csv
 
-Accuracy at an equal unfairness is read off each method's line through its means over seeds. With
---within, what a small difference over all rows hides: that within a part of them.
+Accuracy at an equal unfairness is read off each method's line through its means over seeds.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -41,6 +39,7 @@ from fairmi.metrics import certify
 
 LAMS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 TREE_LAMS = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0)
+ONE_FIT_LAMS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 ODDS_LAMS = (0.0, 4.0, 12.0, 24.0, 40.0, 70.0, 120.0, 200.0)
 TOLERANCES = tuple(k / 100 for k in range(21))
 BOUNDS = (0.002, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.11, 0.13, 0.16)
@@ -59,37 +58,36 @@ class Run:
     """A method at the settings that a benchmark reads it at; `alone` trains them one by one."""
 
     method: Method
-    knob: str
-    settings: tuple[float, ...]
+    knob: str | None
+    settings: tuple[Any, ...]
     alone: bool = False
 
 
-def _of(name: str, knob: str, settings: tuple[float, ...], *, alone: bool = False) -> Run:
-    return Run(methods_named([name])[0], knob, settings, alone)
-
-
-RUNS = {
-    "trees": _of("fairmi, trees", "lam", TREE_LAMS),
-    "network": _of("fairmi, network", "lam", LAMS),
-    "four_networks": _of("fairmi, 4 networks", "lam", LAMS),
-    "one_fit": Run(
-        Method("fairmi, one fit", networks), "lam", (0.0, 0.5, 1.0, 2.0, 4.0, 8.0), alone=True
-    ),
-    "one_fit_9_levels": Run(
-        Method("fairmi, one fit, 9 levels", partial(networks, n_levels=9)), "lam", (8.0,)
-    ),
-    "odds_networks": Run(
-        Method("fairmi, 8 small networks", partial(networks, **ODDS)), "lam", ODDS_LAMS
-    ),
-    "published": _of("MI backpropagation as published", "lam", (1.0, 10.0), alone=True),
-    "reduction": _of("ExponentiatedGradient", "bound", BOUNDS, alone=True),
-    "reduction_boosting": _of(
+(TREES, NETWORK, FOUR, PUBLISHED, REDUCTION, BOOSTED, THRESHOLDS) = methods_named(
+    [
+        "fairmi, trees",
+        "fairmi, network",
+        "fairmi, 4 networks",
+        "MI backpropagation as published",
+        "ExponentiatedGradient",
         "ExponentiatedGradient, boosting",
-        "bound",
-        (0.003, 0.01, 0.02, 0.035, 0.05, 0.08),
-        alone=True,
-    ),
-    "thresholds": _of("Boosting, a threshold for each group", "tol", TOLERANCES),
+        "Boosting, a threshold for each group",
+    ]
+)
+NINE_LEVELS = Method("fairmi, one fit, 9 levels", partial(networks, n_levels=9))
+SMALL_NETWORKS = Method("fairmi, 8 small networks", partial(networks, **ODDS))
+BOOSTED_BOUNDS = (0.003, 0.01, 0.02, 0.035, 0.05, 0.08)
+RUNS = {
+    "trees": Run(TREES, "lam", TREE_LAMS),
+    "network": Run(NETWORK, "lam", LAMS),
+    "four_networks": Run(FOUR, "lam", LAMS),
+    "one_fit": Run(Method("fairmi, one fit", networks), "lam", ONE_FIT_LAMS, alone=True),
+    "one_fit_9_levels": Run(NINE_LEVELS, "lam", (8.0,)),
+    "odds_networks": Run(SMALL_NETWORKS, "lam", ODDS_LAMS),
+    "published": Run(PUBLISHED, "lam", (1.0, 10.0), alone=True),
+    "reduction": Run(REDUCTION, "bound", BOUNDS, alone=True),
+    "reduction_boosting": Run(BOOSTED, "bound", BOOSTED_BOUNDS, alone=True),
+    "thresholds": Run(THRESHOLDS, "tol", TOLERANCES),
 }
 UNFAIRNESS = {"demographic_parity": "dp", "equalized_odds": "eo"}
 DEFAULT = ("network", "four_networks", "reduction", "reduction_boosting")
@@ -99,25 +97,17 @@ Found = tuple[dict[str, Any], np.ndarray]
 """A row of the table, and which test rows are predicted right."""
 
 
-def jobs(run: Run, settings: Sequence[float], n_seeds: int) -> list[tuple[Any, Any]]:
-    """Return the settings and seeds that are trained together; a draw's seeds need one fit."""
-    parts = [[setting] for setting in settings] if run.alone else [settings]
-    seeds = [list(range(n_seeds))] if run.method.draws else [[seed] for seed in range(n_seeds)]
-    return [(part, some) for part in parts for some in seeds]
-
-
 def points(
-    run: Run, parts: Parts, constraint: str, settings: Sequence[float], seeds: Sequence[int]
-) -> Iterator[tuple[float, int, Contender, np.ndarray]]:
+    run: Run, parts: Parts, constraint: str, settings: Sequence[Any], seeds: Sequence[int]
+) -> Iterator[tuple[Any, int, Contender, np.ndarray]]:
     """Train a method on one thread; yield setting, seed, fit, and predictions of the test rows."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
-        asked = [{run.knob: setting} for setting in settings]
+        asked = [{run.knob: setting} if run.knob else {} for setting in settings]
         fitted = fits(run.method, asked, parts.train, Trial(constraint, seeds[0]))
         for setting, fit in zip(settings, fitted, strict=True):
             for seed in seeds:
-                test = parts.test
-                yield setting, seed, fit, fit.predict(test.X, test.s, seed)
+                yield setting, seed, fit, fit.predict(parts.test.X, parts.test.s, seed)
 
 
 def job(
@@ -135,9 +125,6 @@ def job(
         row |= measured(test.y, predicted, test.s) | {"seconds": fit.seconds}
         scores = fit.scores(test.X, test.s)
         row["roc_auc"] = np.nan if scores is None else roc_auc_score(test.y, scores)
-        if options.within:
-            column, value = options.within
-            row |= differences_within(parts, predicted, (test.X[column] == value).to_numpy())
         if options.probe:
             row |= probed(fit, parts)
         found.append((row, predicted == test.y))
@@ -157,26 +144,14 @@ def probed(fit: Contender, parts: Parts) -> dict[str, float]:
     }
 
 
-def differences_within(parts: Parts, predicted: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-    """Return the rate of the last group less that of the first, within rows and labels."""
-    test = parts.test
-    last = test.s == np.unique(test.s)[-1]
-    cells = {"all": rows | True, "within": rows, "label 0": test.y == 0, "label 1": test.y == 1}
-    return {
-        name: float(predicted[cell & last].mean() - predicted[cell & ~last].mean())
-        for name, cell in cells.items()
-    }
-
-
 def whole_lines(parts: Parts, options: argparse.Namespace) -> list[Found]:
-    """Return all points of all methods on one split."""
-    tasks = [
-        delayed(job)(RUNS[name], parts, options, settings, seeds)
-        for name in options.methods
-        for settings, seeds in jobs(
-            RUNS[name], options.settings or RUNS[name].settings, options.seeds
-        )
-    ]
+    """Return all points of all methods on one split; the seeds of a draw need one fit."""
+    tasks, every = [], range(options.seeds)
+    for run in (RUNS[name] for name in options.methods):
+        settings = options.settings or run.settings
+        of_fits = [[setting] for setting in settings] if run.alone else [settings]
+        seeds = [every] if run.method.draws else [[seed] for seed in every]
+        tasks += [delayed(job)(run, parts, options, *each) for each in product(of_fits, seeds)]
     found = []
     results = Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
     for number, part in enumerate(results, 1):
@@ -225,19 +200,6 @@ def differences_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) ->
     return pd.DataFrame(values, index=pd.Index(at, name=f"{first} less"))
 
 
-def read_off_within(means: pd.DataFrame, at: float) -> pd.DataFrame:
-    """Return the differences within parts where that over all rows is `at`."""
-    lines = {}
-    for method, line in means.groupby("method", sort=False):
-        line = line.sort_values("all")
-        reached = line["all"].iloc[0] <= at <= line["all"].iloc[-1]
-        lines[method] = {
-            part: np.interp(at, line["all"], line[part]) if reached else np.nan
-            for part in ("within", "label 0", "label 1")
-        }
-    return pd.DataFrame(lines).T
-
-
 def report(found: Sequence[Sequence[Found]], options: argparse.Namespace) -> None:
     """Print means over seeds and splits, the lines at equal unfairness, and their differences."""
     rows = pd.DataFrame([row for part in found for row, _ in part])
@@ -250,9 +212,6 @@ def report(found: Sequence[Sequence[Found]], options: argparse.Namespace) -> Non
     print(f"\naccuracy at {name}\n{accuracies_at(lines, options.at).round(4).to_string()}")
     if len(lines[0]) > 1:
         print(f"\npaired differences\n{differences_at(lines, options.at).to_string()}")
-    if options.within:
-        print("\nread off where the difference over all rows is 0.02")
-        print(read_off_within(means, 0.02).round(3).to_string())
 
 
 def arguments() -> argparse.Namespace:
@@ -266,7 +225,6 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--jobs", type=int, default=1, help="fits side by side, a thread each")
     made.add_argument("--at", type=float, nargs="+", default=AT, help="unfairness to read at")
     made.add_argument("--probe", action="store_true", help="probe and certify Z too")
-    made.add_argument("--within", nargs=2, metavar=("COLUMN", "VALUE"), help="groups there, too")
     return made.parse_args()
 
 

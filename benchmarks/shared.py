@@ -12,7 +12,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 
 from fairmi.compare._measures import bootstrap_weights, weighted_metrics
 from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
@@ -53,11 +53,10 @@ def print_machine() -> None:
     print(f"{machine()}, load {load:.1f}; {versions()}", flush=True)
 
 
-def parser(doc: str | None, *, output: bool = True) -> argparse.ArgumentParser:
+def parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser described by the first line of a script's docstring, with --output."""
     made = argparse.ArgumentParser(description=(doc or " ").splitlines()[0])
-    if output:
-        made.add_argument("--output", type=Path, help="write the rows to this CSV file")
+    made.add_argument("--output", type=Path, help="write the rows to this CSV file")
     return made
 
 
@@ -122,9 +121,16 @@ def splits(options: argparse.Namespace) -> list[Parts]:
         found = [Parts(adult_rows("train"), adult_rows("test"))]
     else:
         whole = rows_named(options.dataset, options.data)
-        found = [
-            Parts(*map(whole.take, _random_halves(whole, seed))) for seed in range(options.splits)
-        ]
+        halves = (
+            train_test_split(
+                np.arange(len(whole)),
+                test_size=_TEST_SHARE,
+                stratify=whole.strata,
+                random_state=seed,
+            )
+            for seed in range(options.splits)
+        )
+        found = [Parts(*map(whole.take, half)) for half in halves]
     return [Parts(parts.train.first(options.rows), parts.test) for parts in found]
 
 
@@ -144,19 +150,6 @@ def rows_named(name: str, data: Path | None = None) -> LabelledRows:
     table.columns = ["sex" if k == 12 else f"column {k}" for k in table.columns]
     y = table.pop("column 41") == "50000+."
     return table_rows(table.drop(columns="column 24"), y, "sex")[0]  # 24: an interview's weight
-
-
-def folds(rows: LabelledRows, n_folds: int, seed: int) -> Iterator[tuple[Parts, np.ndarray]]:
-    """Yield splits of rows that are even in label and group, and where their test rows lie."""
-    split = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    for taken, other in split.split(rows.X, rows.strata):
-        yield Parts(rows.take(taken), rows.take(other)), other
-
-
-def _random_halves(rows: LabelledRows, seed: int) -> list[np.ndarray]:
-    return train_test_split(
-        np.arange(len(rows)), test_size=_TEST_SHARE, stratify=rows.strata, random_state=seed
-    )
 
 
 def _processor() -> str:

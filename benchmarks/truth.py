@@ -8,39 +8,23 @@ At 20 repetitions all takes about an hour of one core, half of it for false alar
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, partial
-from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from scipy.stats import norm
-from shared import parser
+from shared import machine, parser, print_machine, versions
 
-from fairmi._data.groups import group_rows
-from fairmi.audit.calibration import number_calibration
-from fairmi.audit.comparisons import group_names
-from fairmi.audit.measures import FOUND, Figure
-from fairmi.audit.parts import Condition
-from fairmi.audit.predictions import Forecasts
-from fairmi.audit.quantities import (
-    GroupMoments,
-    moments_of,
-    number_changes,
-    number_disparities,
-    number_parts,
-    overall_numbers,
-)
 from fairmi.datasets import load_adult
 from fairmi.metrics import Certificate, certify, leakage_report, mutual_information_report
 from fairmi.metrics._limits import DifferenceLimit
@@ -50,26 +34,12 @@ from known_information import CASES, Case
 
 SIZES = (500, 5_000, 50_000)
 LEAK_SIZES = (500, 5_000, 16_000)
-SHAPES = (  # cases of which the mean of C tells little or nothing
-    "spread only, exp(0.7 Z) noise",
-    "either sign, half the variance",
-    "uniform plus uniform noise",
-    "zero-inflated",
-)
 LAM = 8.0
 TITLES = {"MIDebiasedClassifier": "networks", "MIBoostingClassifier": "trees"}
 LEAKS = ("plain", "seventh decimal", "xor of signs", "rare code", "rare value")
 
-
-class Row(NamedTuple):
-    """One figure: of `repetitions` runs of `case` at `rows` rows, `measure` was `value`."""
-
-    table: str
-    case: str
-    rows: int
-    repetitions: int
-    measure: str
-    value: float
+Figures = tuple[str, int, int, dict[str, float]]
+"""A case, its rows, how many samples of it were drawn, and what was measured over them."""
 
 
 def plant(leak: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -96,15 +66,14 @@ def plant(leak: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return Z, c
 
 
-def leaks(n: int, repetitions: int, jobs: int) -> Iterator[Row]:
+def leaks(n: int, repetitions: int, jobs: int) -> Iterator[Figures]:
     """Planted leaks: how often each is flagged, and the score."""
     repetitions = min(repetitions, 20 if n == 500 else 5)
     for leak in LEAKS:
         found = Parallel(jobs)(delayed(_leak)(leak, n, seed) for seed in range(repetitions))
         flagged, _, score, quantile, _ = np.mean(found, axis=0)
-        yield Row("planted leaks", leak, n, repetitions, "flagged", flagged)
-        yield Row("planted leaks", leak, n, repetitions, "score", score)
-        yield Row("planted leaks", leak, n, repetitions, "score without leak, 95 %", quantile)
+        figures = {"flagged": flagged, "score": score, "score without leak, 95 %": quantile}
+        yield leak, n, repetitions, figures
 
 
 def _leak(leak: str, n: int, seed: int) -> tuple[float, ...]:
@@ -115,7 +84,7 @@ def _leak(leak: str, n: int, seed: int) -> tuple[float, ...]:
     return float(report.flagged), report.p_value, report.score, report.null_quantile, seconds
 
 
-def false_alarms(n: int, repetitions: int, jobs: int) -> Iterator[Row]:
+def false_alarms(n: int, repetitions: int, jobs: int) -> Iterator[Figures]:
     """Independent Z: how often a leak is flagged; at most 5 % are wanted.
 
     Every other Z has columns of few values, which are tested by themselves too.
@@ -130,14 +99,13 @@ def false_alarms(n: int, repetitions: int, jobs: int) -> Iterator[Row]:
         "score above its 95 %": (score > quantile).mean(),
         "seconds of a core each": seconds.mean(),
     }
-    for measure, value in figures.items():
-        yield Row("false alarms", "independent", n, repetitions, measure, float(value))
+    yield "independent", n, repetitions, figures
 
 
-def information(cases: Sequence[Case], repetitions: int, jobs: int) -> Iterator[Row]:
+def information(repetitions: int, jobs: int) -> Iterator[Figures]:
     """Mutual information against closed forms: how often the interval holds the truth."""
     n, repetitions = 2_000, min(repetitions, 50)
-    for case in cases:
+    for case in CASES:
         found = Parallel(jobs)(delayed(_information)(case, n, seed) for seed in range(repetitions))
         score, low, high = np.array(found).T
         held = float(((low <= case.truth) & (case.truth <= high)).mean())
@@ -149,8 +117,7 @@ def information(cases: Sequence[Case], repetitions: int, jobs: int) -> Iterator[
             "interval's low end is not above truth": (low <= case.truth).mean(),
             "low end is at most a width above truth": (low - case.truth <= high - low).mean(),
         }
-        for measure, value in figures.items():
-            yield Row("information", case.name, n, repetitions, measure, float(value))
+        yield case.name, n, repetitions, figures
 
 
 def _information(case: Case, n: int, seed: int) -> tuple[float, float, float]:
@@ -174,14 +141,14 @@ def independent(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     return rng.normal(size=(n, 3)), C.astype(int), weights
 
 
-def intervals(probe: str, repetitions: int, jobs: int) -> Iterator[Row]:
+def intervals(probe: str, repetitions: int, jobs: int) -> Iterator[Figures]:
     """Return how often the interval of a score leaves out 0.5 without a leak; 5 % are wanted."""
     for kind in INTERVALS:
         task = delayed(partial(_interval, kind, probe))
         drawn = np.array(Parallel(jobs)(task(seed) for seed in range(20 * repetitions)))
         measures = ("interval leaves out 0.5", "no interval", "p-value at most 0.05")
-        for measure, value in zip(measures, drawn.mean(axis=0), strict=True):
-            yield Row("intervals", f"{probe}, {kind}", 0, len(drawn), measure, float(value))
+        figures = dict(zip(measures, drawn.mean(axis=0), strict=True))
+        yield f"{probe}, {kind}", 0, len(drawn), figures
 
 
 def _interval(kind: str, probe: str, seed: int) -> tuple[bool, bool, bool]:
@@ -207,7 +174,7 @@ def persons(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     return Z, rng.integers(2, size=len(size))[owner], owner
 
 
-def clusters(repetitions: int, jobs: int) -> Iterator[Row]:
+def clusters(repetitions: int, jobs: int) -> Iterator[Figures]:
     """Return how often a leak is flagged, with clusters and row by row; 1 % is allowed."""
     for kind in CLUSTERS:
         for given in (True, False):
@@ -221,8 +188,7 @@ def clusters(repetitions: int, jobs: int) -> Iterator[Row]:
                 "interval excludes 0.5": (found[:, 2] > 0.5).mean(),
                 "information above its bound": (found[:, 3] > 0).mean(),
             }
-            for measure, value in figures.items():
-                yield Row("clusters", name, 1_000, n_repetitions, measure, float(value))
+            yield name, 1_000, n_repetitions, figures
 
 
 def _flagged_persons(kind: str, given: bool, seed: int) -> tuple[float, float, float, float]:
@@ -234,75 +200,6 @@ def _flagged_persons(kind: str, given: bool, seed: int) -> tuple[float, float, f
         found = mutual_information_report(Z, C, estimator="linear", n_permutations=0, **how)
     low = report.interval[0]
     return float(report.flagged), report.p_value, low, found.score - found.null_bound
-
-
-NUMBERS = ("normal", "two groups alike", "gamma, log link", "17 levels, three groups", "persons")
-
-
-def predicted_numbers(kind: str, n: int, rng: np.random.Generator) -> tuple[Forecasts, np.ndarray]:
-    """Return predictions as named, with y, and the group of each row."""
-    n_groups = 3 if kind == "17 levels, three groups" else 2
-    persons = np.arange(n) // 5 if kind == "persons" else np.arange(n)
-    owner = rng.random(persons.max() + 1)
-    group = np.minimum((owner[persons] * n_groups).astype(int), n_groups - 1)
-    shared = rng.normal(size=persons.max() + 1)[persons] * (kind == "persons")
-    score = shared + rng.normal(size=n)
-    if kind != "two groups alike":
-        score = score * (1 + 0.3 * (group == 0)) + 0.5 * (group == 1)
-    noise = (shared + rng.normal(size=n)) * (1 + 0.5 * (group == 1))
-    if kind == "gamma, log link":
-        predicted = np.exp(0.5 * score)
-        return Forecasts(predicted * rng.gamma(2, 0.5, size=n), predicted, "gamma"), group
-    predicted = np.round(np.clip(score, -3, 3) * 2.6) / 2.6 if n_groups == 3 else score
-    clusters = persons if kind == "persons" else None
-    return Forecasts(predicted + noise, predicted, "squared_error", clusters=clusters), group
-
-
-def numbers(kind: str, repetitions: int, jobs: int) -> Iterator[Row]:
-    """Return how often each interval of a regressor's audit holds what 400,000 rows have.
-
-    Where groups are alike, how often a difference is beyond chance, and how often it is called
-    found.
-    """
-    repetitions = max(repetitions, 400)
-    truth = _audited_numbers(kind, 400_000, 0, 1)
-    draws = Parallel(n_jobs=jobs)(
-        delayed(_audited_numbers)(kind, 400, seed, 100) for seed in range(1, repetitions + 1)
-    )
-    for key in draws[0]:
-        drawn = [sample[key] for sample in draws if key in sample]
-        measured = {"holds": np.mean([f.low <= truth[key].value <= f.high for f in drawn])}
-        if kind == "two groups alike":
-            measured["beyond chance"] = np.mean([f.value > f.by_chance for f in drawn])
-            measured["found"] = np.mean([f.verdict == FOUND for f in drawn])
-        for measure, value in measured.items():
-            yield {
-                "table": "numbers", "case": f"{kind}: {' '.join(key)}", "rows": 400,
-                "repetitions": repetitions, "measure": measure, "value": float(value),
-            }  # fmt: skip
-
-
-def _audited_numbers(kind: str, n: int, seed: int, n_boot: int) -> dict[tuple[str, ...], Figure]:
-    rng = np.random.default_rng(seed)
-    forecasts, group = predicted_numbers(kind, n, rng)
-    groups = group_rows(group.astype(str))
-    part = Condition(("half = 0",), np.where(rng.random(n) < 0.5, 0, -1))
-    options = {"confidence": 0.95, "n_boot": n_boot, "rng": rng}
-    moments = GroupMoments(forecasts, groups.codes, group_names(groups), moments_of(forecasts))
-    figures = [*moments.figures("group", 0.95), *overall_numbers(forecasts, 0.95, "overall")]
-    differences = number_disparities(forecasts, groups, **options)
-    figures += [*differences, *number_parts(forecasts, groups, [part], 0.95)]
-    figures += number_calibration(forecasts, groups, **options)[0]
-    flat = np.full(n, 0.5 * forecasts.predicted.mean()) + 0.5 * forecasts.predicted
-    rival = replace(forecasts, predicted=flat)
-    if n_boot > 1:
-        figures += number_changes(forecasts, rival, groups, differences, **options)
-    else:
-        after = {f.measure: f.value for f in number_disparities(rival, groups, **options)}
-        changes = [replace(f, section="change") for f in differences]
-        figures += [replace(f, value=f.value - after[f.measure]) for f in changes]
-    wanted = [f for f in figures if f.section != "baseline" and not f.section.startswith("base")]
-    return {(f.section, f.group, f.measure): f for f in wanted if n_boot == 1 or f.low == f.low}
 
 
 Draw = Callable[[np.random.Generator], Certificate]
@@ -397,7 +294,7 @@ CERTIFIED = (
 )
 
 
-def certificates(repetitions: int, jobs: int) -> Iterator[Row]:
+def certificates(repetitions: int, jobs: int) -> Iterator[Figures]:
     """Return how often the bound holds, and its mean."""
     repetitions *= 10
     for case in CERTIFIED:
@@ -408,8 +305,7 @@ def certificates(repetitions: int, jobs: int) -> Iterator[Row]:
             "mean bound": bound.mean(),
             "mean distance in the sample": distance.mean(),
         }
-        for measure, value in figures.items():
-            yield Row("certificates", case.name, case.n_rows, repetitions, measure, float(value))
+        yield case.name, case.n_rows, repetitions, figures
 
 
 # Limits are read at ranks rounded up to 0.001, and kept, which saves most of the time.
@@ -426,7 +322,7 @@ def _certificate(case: Certified, seed: int) -> tuple[float, float]:
     return found.bound, found.distance
 
 
-def adult_certificates(repetitions: int, jobs: int) -> Iterator[Row]:
+def adult_certificates(repetitions: int, jobs: int) -> Iterator[Figures]:
     """Return bounds on Z by sex and race, and on any threshold on scores by sex.
 
     Each model is certified alone; seeds are starting weights on one training part.
@@ -440,9 +336,14 @@ def adult_certificates(repetitions: int, jobs: int) -> Iterator[Row]:
             for against, name in (("classifiers", "Z"), ("thresholds", "any threshold on scores")):
                 case = f"Adult, {title}, λ = {LAM:g}, {sensitive}, {name}"
                 certificates = [part[against] for part in found if against in part]
-                for measure, value in _figures(certificates):
-                    rows = sum(certificates[0].group_sizes)
-                    yield Row("certificates", case, rows, len(certificates), measure, value)
+                if certificates:
+                    bounds = [certificate.bound for certificate in certificates]
+                    figures = {
+                        "mean bound": np.mean(bounds),
+                        "largest bound": np.max(bounds),
+                        "mean distance in the sample": np.mean([c.distance for c in certificates]),
+                    }
+                    yield case, sum(certificates[0].group_sizes), len(certificates), figures
 
 
 def _certified(estimator: str, sensitive: str, seed: int) -> dict[str, Certificate]:
@@ -459,34 +360,16 @@ def _certified(estimator: str, sensitive: str, seed: int) -> dict[str, Certifica
     return found
 
 
-def _figures(certificates: list[Certificate]) -> Iterator[tuple[str, float]]:
-    if not certificates:
-        return
-    bounds = [certificate.bound for certificate in certificates]
-    yield "mean bound", float(np.mean(bounds))
-    yield "largest bound", float(np.max(bounds))
-    yield "mean distance in the sample", float(np.mean([c.distance for c in certificates]))
-
-
-TABLES: dict[str, Callable[[int, int], Iterator[Row]]] = {
-    **{f"leaks_{n}": partial(leaks, n) for n in LEAK_SIZES},
-    **{f"false_alarms_{n}": partial(false_alarms, n) for n in SIZES},
-    "information": partial(information, [case for case in CASES if case.name not in SHAPES]),
-    "information_of_shapes": partial(information, [c for c in CASES if c.name in SHAPES]),
-    "certificates": certificates,
-    "adult_certificates": adult_certificates,
-    "intervals_linear": partial(intervals, "linear"),
-    "intervals_panel": partial(intervals, "panel"),
-    "clusters": clusters,
-    **{f"numbers_{kind.split()[0].strip(',')}": partial(numbers, kind) for kind in NUMBERS},
+TABLES: dict[str, tuple[str, Callable[[int, int], Iterator[Figures]]]] = {
+    **{f"leaks_{n}": ("planted leaks", partial(leaks, n)) for n in LEAK_SIZES},
+    **{f"false_alarms_{n}": ("false alarms", partial(false_alarms, n)) for n in SIZES},
+    "information": ("information", information),
+    "certificates": ("certificates", certificates),
+    "adult_certificates": ("certificates", adult_certificates),
+    "intervals_linear": ("intervals", partial(intervals, "linear")),
+    "intervals_panel": ("intervals", partial(intervals, "panel")),
+    "clusters": ("clusters", clusters),
 }
-
-
-def environment() -> Iterator[str]:
-    """Return what the figures were taken on."""
-    yield f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-    for package in ("numpy", "scipy", "scikit-learn"):
-        yield f"{package} {version(package)}"
 
 
 def main() -> None:
@@ -496,24 +379,28 @@ def main() -> None:
     made.add_argument("--jobs", type=int, default=1)
     made.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     options = made.parse_args()
-    print("; ".join(environment()))
+    print_machine()
     for name in options.tables:
         start = time.perf_counter()
-        table = list(TABLES[name](options.repetitions, options.jobs))
+        title, table = TABLES[name]
+        rows = [
+            {"table": title, "case": case, "rows": n, "repetitions": repetitions}
+            | {"measure": measure, "value": float(value)}
+            for case, n, repetitions, figures in table(options.repetitions, options.jobs)
+            for measure, value in figures.items()
+        ]
         print(f"\n{name} ({time.perf_counter() - start:.0f} s)")
-        frame = pd.DataFrame(table)
-        wide = frame.pivot(
-            index=["case", "rows", "repetitions"], columns="measure", values="value"
-        )
+        by = ["case", "rows", "repetitions"]
+        wide = pd.DataFrame(rows).pivot(index=by, columns="measure", values="value")
         print(wide.round(4).to_string(), flush=True)
         if options.output is not None:
-            store(frame, options.output)
+            store(pd.DataFrame(rows), options.output)
 
 
 def store(result: pd.DataFrame, path: Path) -> None:
     """Write the figures, in place of those of the same cases where the file has some."""
     key = ["table", "case", "rows", "measure"]
-    result = result.round({"value": 5}).assign(environment="; ".join(environment()))
+    result = result.round({"value": 5}).assign(environment=f"{machine()}; {versions()}")
     if path.exists():
         result = pd.concat([pd.read_csv(path), result]).drop_duplicates(key, keep="last")
     path.parent.mkdir(parents=True, exist_ok=True)

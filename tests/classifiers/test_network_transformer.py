@@ -23,17 +23,15 @@ from torch import nn
 
 from fairmi import MIDebiasedTransformer
 from fairmi.audit.saved import SKOPS_TRUSTED_TYPES
-from fairmi.core.task import Nothing
 from fairmi.datasets import load_adult
 from fairmi.dependence import DonskerVaradhan, SensitiveBatch
 from fairmi.exceptions import CollapseWarning
 from fairmi.export import onnx_inputs, to_onnx
 from fairmi.networks.inference import noise_of_rows
 from fairmi.networks.model import Channel
-from fairmi.networks.objectives import Objective, alikeness, conditions_of
+from fairmi.networks.objectives import Objective
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
-from fairmi.networks.rows import TrainingRows
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import quantile_knots
@@ -220,41 +218,6 @@ def told_of(fitted, frame):
     positions, ones = fitted.encoder_.positions(frame), np.ones(len(frame))
     rows = EncodedRows(positions, ones, (), ones, ones, fitted.encoder_.layout_)
     return told_back(rows, "reconstruction", dither=False, n_conditions=0)
-
-
-def test_decoder_and_negatives_read_c():
-    groups = SensitiveBatch.of_groups(torch.tensor([0, 1, 1]), n_groups=2)
-    hidden = SensitiveBatch(
-        groups.groups, None, groups.strata, 1, groups.log_prior, torch.tensor([[1.0, 0.0, 2.0]])
-    )
-    of = conditions_of((hidden,), 3)
-    assert of.tolist() == [[0.5, -0.5], [0, 0], [-0.5, 0.5]]
-    assert alikeness((groups,), 3).tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
-    # Two rows, of which the first is in both groups by probability.
-    maybe = SensitiveBatch(
-        torch.tensor([0, 1, 1]),
-        None,
-        groups.strata,
-        1,
-        groups.log_prior,
-        torch.tensor([[0.75, 0.25, 1.0]]),
-        torch.tensor([0, 0, 1]),
-    )
-    assert conditions_of((maybe,), 2).tolist() == [[0.25, -0.25], [-0.5, 0.5]]
-    assert alikeness((maybe,), 2)[0, 1] == 0.25
-    values = SensitiveBatch.of_values(torch.tensor([[0.0], [1.0]]))
-    assert alikeness((values,), 2)[0, 1] == pytest.approx(np.exp(-0.5))
-
-
-def test_views_are_sought_among_rows_of_the_same_c():
-    task = Nothing("contrastive", False, 0, np.zeros(2), np.ones(2))
-    of = Objective(task, torch.device("cpu"), torch.Generator())
-    groups = SensitiveBatch.of_groups(torch.tensor([0, 0, 1, 1]))
-    batch = TrainingRows(torch.zeros(4, 2), torch.zeros(4), torch.ones(1, 4), (groups,))
-    by_c = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
-    within = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]])
-    assert of.of_views(by_c, by_c, batch).tolist() == [pytest.approx([1] * 4)]  # of no use
-    assert of.of_views(within, within, batch).max() < 0.02
 
 
 def test_knots_without_y_tell_the_few_apart():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,6 +80,69 @@ def test_a_step_is_that_of_a_slow_version():
     tensors = (part.networks.parameters() for part in (state, slow, before))
     for new, expected, old in zip(*tensors, strict=True):
         assert (new - expected).norm() < 1e-3 * (expected - old).norm()
+
+
+def test_the_schedule_is_of_straight_lines_and_half_a_cosine():
+    done = np.linspace(0, 1, 201)
+    fall = np.cos(done * np.pi / 2) ** 2
+    given = [Schedule.at(share) for share in done]
+    expected = {
+        "learning_rate": np.interp(done, [0, 0.0294], [0.02, 1]) * fall,
+        "penalty": np.interp(done, [0, 0.2], [0, 1]),
+        "table": np.interp(done, [0.6, 0.8], [0, 0.7]),
+        "table_rows": np.interp(done, [0.6, 0.9], [51_200, 7_680]),
+        "noise_width": np.interp(done, [0.3, 0.9], [1, 0]),
+    }
+    steps = np.arange(0, 2_000, 7)
+    stream = [Schedule.of_stream(step) for step in steps]
+    of_stream = {
+        "learning_rate": np.interp(steps, [0, 49], [0.02, 1]) * np.sqrt(200 / (200 + steps)),
+        "penalty": np.interp(steps, [0, 200], [0, 1]),
+        "table": np.interp(steps, [300, 500], [0, 0.7]),
+        "table_rows": np.full(len(steps), 51_200),
+        "noise_width": 200 / (200 + steps),
+    }
+    for schedules, columns in ((given, expected), (stream, of_stream)):
+        for name, values in columns.items():
+            by_step = [getattr(schedule, name) for schedule in schedules]
+            np.testing.assert_allclose(by_step, values, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("dither", [False, True])
+def test_a_step_asks_its_penalties_for_what_the_schedule_says(dither):
+    """Of two penalties with factors 3 and .5, at the first step of a stream that goes on."""
+    state, asked = trainer(), []
+
+    def penalty(k):
+        def value(z, *shares):
+            asked.append(("value", *shares))
+            return z.new_full((len(z),), k + 1.0)
+
+        return SimpleNamespace(
+            observe=lambda bounded, sensitive, width: asked.append((sensitive, width)),
+            train_critic=lambda n_steps, rate: asked.append((n_steps, rate)),
+            value=value,
+        )
+
+    state.terms = [penalty(0), penalty(1)]
+    state.config = replace(state.config, factors=(3.0, 0.5))
+    state.networks.dither = dither
+    batch = state.rows.batch(torch.arange(N))
+    batch = replace(batch, sensitive=("first", "second"))
+    state.n_steps, state.step_count = None, 400
+    task, value = state.step(batch)
+    schedule, steps = Schedule.of_stream(400), state.config.n_critic_steps
+    width = 1.0 if dither else schedule.noise_width
+    of_one = [(steps, 3e-3 * schedule.learning_rate), ("value", schedule.table, 51_200.0)]
+    critics = [("first", width), of_one[0], ("second", width), of_one[0]]
+    assert asked == [*critics, of_one[1], of_one[1]]
+    assert (value == 3.0 * 1 + 0.5 * 2).all()
+    assert state.step_count == 401
+    assert len(task) == len(state.config.model_lams)
+    state.n_steps, state.step_count = 100, 99  # near the end critics go on by a tenth of the rate
+    asked.clear()
+    state.step(batch)
+    assert asked[1] == (steps, pytest.approx(3e-4))
 
 
 @pytest.mark.parametrize("n_levels", [2, 5])
