@@ -14,15 +14,29 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.values import read_columns, to_pandas
 from fairmi._typing import TableLike
-from fairmi.export._graph import Graph
-from fairmi.export._inputs import MATRIX, Inputs
-from fairmi.export._networks import add_encoder, add_networks
-from fairmi.export._trees import add_decisions, add_trees, check_decisions
+from fairmi.export._graph import MATRIX, Graph, Inputs
+from fairmi.export._models import (
+    add_decisions,
+    add_encoder,
+    add_networks,
+    add_trees,
+    check_decisions,
+)
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 _MISSING, _COLUMNS = "missing", "columns"
+_SEARCHES = {"MIDebiasedClassifierCV", "MIDebiasedRegressorCV"}
+_ESTIMATORS = {
+    "FairThresholdClassifier",
+    "MIBackpropClassifier",
+    "MIBoostingClassifier",
+    "MIBoostingRegressor",
+    "MIDebiasedClassifier",
+    "MIDebiasedRegressor",
+    "MIDebiasedTransformer",
+}
 
 
 def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
@@ -167,34 +181,26 @@ def onnx_inputs(exported: ModelProto, X: TableLike) -> dict[str, np.ndarray]:
             return {MATRIX: np.hstack(numbers)}
         columns = dict(zip(wanted, values, strict=True))
     string = import_module("onnx").TensorProto.STRING
-    return {
-        name: _texts(columns[name], metadata[_MISSING])
-        if kind.elem_type == string
-        else _numbers(name, columns[name])
-        for name, kind in wanted.items()
-    }
+    inputs = {}
+    for name, kind in wanted.items():
+        if kind.elem_type == string:
+            texts = [metadata[_MISSING] if pd.isna(v) else str(v) for v in columns[name]]
+            inputs[name] = np.array(texts, dtype=object)[:, None]
+        else:
+            inputs[name] = _numbers(name, columns[name])
+    return inputs
 
 
 def _chosen(model: BaseEstimator) -> Any:
     """Return the fitted classifier whose arrays are exported."""
-    known = (
-        "FairThresholdClassifier",
-        "MIBackpropClassifier",
-        "MIBoostingClassifier",
-        "MIBoostingRegressor",
-        "MIDebiasedClassifier",
-        "MIDebiasedRegressor",
-        "MIDebiasedTransformer",
-    )
-    names = [kind.__name__ for kind in type(model).__mro__]
-    searches = {"MIDebiasedClassifierCV", "MIDebiasedRegressorCV"}
-    if not searches.union(known) & set(names):
+    names = {kind.__name__ for kind in type(model).__mro__}
+    if not names & (_ESTIMATORS | _SEARCHES):
         raise TypeError(
             f"to_onnx takes an estimator of fairmi, not a {type(model).__name__}; of a pipeline "
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
     check_is_fitted(model)
-    fitted = model.model_ if searches & set(names) else model
+    fitted = model.model_ if names & _SEARCHES else model
     if hasattr(fitted, "trunk_"):
         raise ValueError(
             "to_onnx can't export an encoder of yours; export the module trunk_ by "
@@ -203,11 +209,6 @@ def _chosen(model: BaseEstimator) -> Any:
     if hasattr(fitted, "multipliers_"):
         check_decisions(fitted)
     return fitted
-
-
-def _texts(values: np.ndarray, missing: str) -> np.ndarray:
-    texts = [missing if pd.isna(value) else str(value) for value in values]
-    return np.array(texts, dtype=object)[:, None]
 
 
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:

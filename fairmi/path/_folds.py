@@ -6,21 +6,30 @@ over folds is above 0 by chance for a fair model, the more the fewer rows a fold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from numbers import Integral
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+from joblib import Memory
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_memory
 from threadpoolctl import threadpool_limits
 
+from fairmi._data.values import n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._threads import one_thread_if_few
-from fairmi._typing import ColumnLike, SensitiveLike, TableLike
 from fairmi.metrics.scorers import FairnessScorer, Predictions
 from fairmi.path._path import fit_models, last_step
 
 Splits = Sequence[tuple[np.ndarray, np.ndarray]]
+# X, y, sensitive_features and sample_weight as `fit` is given them.
+FitRows = tuple[Any, ...]
 # The score and the predictions of each λ's model on some rows; NaN where a fit diverged.
 Judged = list[tuple[float, np.ndarray]]
 
@@ -28,46 +37,19 @@ _N_BLOCKS = 20  # of rows, each left out in turn for a standard error
 _N_SHUFFLES = 20  # of the groups, to see what a fair model shows
 _FAR, _LEAST = 3.0, 0.01  # standard errors, and a difference that is none
 _IN_UNITS_OF_Y = ("mean_difference", "wasserstein")
-
-
-@dataclass(frozen=True)
-class FitRows:
-    """What `fit` is given, n rows of each; `codes` are those of groups, -1 where none is known."""
-
-    X: TableLike
-    y: Any
-    sensitive: SensitiveLike | None
-    weights: ColumnLike | None
-    codes: np.ndarray
-
-    def take(self, index: np.ndarray) -> FitRows:
-        """Return the rows of `index`."""
-        X, y, sensitive, weights = (
-            None if part is None else safe_indexing(part, index)
-            for part in (self.X, self.y, self.sensitive, self.weights)
-        )
-        return FitRows(X, y, sensitive, weights, self.codes[index])
+_PACKAGES = ("fairmi", "numpy", "scikit-learn", "torch")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A λ, its model fitted to all rows, and what it and the models of folds make of rows.
+    """A λ, its model fitted to all n rows, and what it and the models of folds make of rows.
 
-    Parameters
-    ----------
-    lam : float
-    model : estimator
-    refit_score : float
-    refit : ndarray of shape (n_rows,)
-        Its predictions for all rows.
-    scores : ndarray of shape (n_folds,)
-        Of the models of folds.
-    held_out : ndarray of shape (n_held_out,)
-        Their predictions.
+    `refit` (n,) are its predictions for all rows and `refit_score` is their score; `scores`
+    (n_folds,) and `held_out` (n_held_out,) are those of the models of folds.
     """
 
     lam: float
-    model: BaseEstimator
+    model: Any
     refit_score: float
     refit: np.ndarray
     scores: np.ndarray
@@ -78,15 +60,8 @@ class Candidate:
 class HeldOut:
     """The n rows that folds held out, and the measure of unfairness of predictions for them.
 
-    Parameters
-    ----------
-    measure : FairnessScorer
-    index : ndarray of shape (n,)
-        Where they lie among the rows of the fit.
-    y, codes, weights : ndarray of shape (n,)
-        Codes of groups are -1 where none is known; weights may be None.
-    classes : ndarray or None
-        None where y are numbers.
+    `index` (n,) says where they lie among the rows of the fit. `codes` (n,) of groups are -1 where
+    none is known, `weights` may be None, and `classes` are None where y (n,) are numbers.
     """
 
     measure: FairnessScorer
@@ -163,41 +138,83 @@ class HeldOut:
 
 
 def fit_and_judge(
-    estimator: BaseEstimator, lams: Sequence[float], rows: FitRows, score: Any
-) -> tuple[list[Any], Judged]:
-    """Return the models of all λ, and what they make of the rows of the fit."""
-    with one_thread_if_few(len(rows.codes)):
-        models = _fitted(estimator, lams, rows)
-        return models, _judged(models, rows, score)
-
-
-def judge_fold(
     estimator: BaseEstimator,
     lams: Sequence[float],
     rows: FitRows,
-    score: object,
-    split: tuple[np.ndarray, np.ndarray],
-) -> Judged:
-    """Return what models fitted to the first part of a split make of the second, on one thread."""
-    fitted, held_out = (rows.take(part) for part in split)
-    with threadpool_limits(1):
-        return _judged(_fitted(estimator, lams, fitted), held_out, score)
+    score: Callable[..., float],
+    split: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[list[Any], Judged]:
+    """Return the models of all λ and what they make of the rows that they were fitted to.
 
-
-def candidates_of(
-    lams: Sequence[float], models: Sequence[Any], refit: Judged, folds: Sequence[Judged]
-) -> list[Candidate]:
-    """Return what all fits of each λ came to."""
-    return [
-        Candidate(
-            lam,
-            model,
-            *refit[k],
-            np.array([fold[k][0] for fold in folds]),
-            np.concatenate([fold[k][1] for fold in folds]),
+    Of a fold, models fitted to the first part of `split` on one thread stay where they are, and
+    what they make of the second is returned. What is interrupted raises KeyboardInterrupt: it is
+    never scored.
+    """
+    if split is None:
+        fitted, held_out, threads = rows, rows, one_thread_if_few(n_rows(rows[0]))
+    else:
+        fitted, held_out = (
+            tuple(None if part is None else safe_indexing(part, index) for part in rows)
+            for index in split
         )
-        for k, (lam, model) in enumerate(zip(lams, models, strict=True))
-    ]
+        threads = threadpool_limits(1)
+    X, y, _, weights = held_out
+    keywords = {} if weights is None else {"sample_weight": weights}
+    with threads:
+        models = fit_models(estimator, lams, *fitted)
+        if any(last_step(model).stopped_ == "interrupted" for model in models):
+            raise KeyboardInterrupt
+        judged = []
+        for model in models:
+            diverged = last_step(model).stopped_ == "diverged"
+            value = np.nan if diverged else score(model, X, y, **keywords)
+            judged.append((value, model.predict(X)))
+    return (models if split is None else []), judged
+
+
+def remembering(
+    memory: str | Path | Memory | None, estimator: BaseEstimator, shared: object
+) -> Callable[..., Any]:
+    """Return what makes a job for joblib.Parallel, whose result `memory` keeps, if it is one.
+
+    A result is kept under all that it hangs on: `shared`, data and settings that the jobs have in
+    common, hashed once, versions of packages, and the job's own `part`. ValueError is raised where
+    another fit would give other results, or something has no hash.
+    """
+    if memory is None:
+        return lambda job, *arguments, part=None: joblib.delayed(_run)(None, job, arguments)
+    last = last_step(estimator)
+    if not isinstance(last.random_state, Integral):
+        raise ValueError(
+            f"memory={memory!r} keeps finished folds, which only a fit that can be repeated "
+            f"may take up again, but the estimator has random_state="
+            f"{last.random_state!r}; set it to an int."
+        )
+    encoder = getattr(last, "encoder", None)
+    if hasattr(encoder, "state_dict") and not isinstance(encoder, type):
+        raise ValueError(
+            f"memory={memory!r} needs to tell by a hash whether a fold is the same, and the "
+            "torch module encoder has none; give its class, or a function of a module that "
+            "makes it, or set memory=None."
+        )
+    place = os.fspath(memory) if isinstance(memory, os.PathLike) else memory
+    run = check_memory(place).cache(_run, ignore=["job", "arguments"])
+    try:
+        key = joblib.hash((shared, [version(name) for name in _PACKAGES]))
+    except Exception as error:  # whatever pickling an object of the user's raises
+        raise ValueError(
+            f"memory={place!r} needs to tell by a hash whether a fold is the same, and an "
+            f"argument has none ({error}). A lambda has none: give a function of a module; "
+            "or set memory=None."
+        ) from error
+    return lambda job, *arguments, part=None: joblib.delayed(run)(
+        (key, joblib.hash(part)), job, arguments
+    )
+
+
+def _run(key: object, job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Do a job; `key` is what its result is kept under."""
+    return job(*arguments)
 
 
 def check_folds(splits: Splits, labels: np.ndarray, codes: np.ndarray) -> None:
@@ -235,28 +252,3 @@ def finer_lams(lams: np.ndarray, unfairness: np.ndarray, n_more: int) -> np.ndar
         at.insert(k + 1, middle)
         values.insert(k + 1, (values[k] + values[k + 1]) / 2)
     return np.array(added)
-
-
-def _fitted(estimator: BaseEstimator, lams: Sequence[float], rows: FitRows) -> list[Any]:
-    """Return the models of all λ.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the fit was interrupted: what is stopped is never scored.
-    """
-    models = fit_models(estimator, lams, rows.X, rows.y, rows.sensitive, rows.weights)
-    if any(last_step(model).stopped_ == "interrupted" for model in models):
-        raise KeyboardInterrupt
-    return models
-
-
-def _judged(models: Sequence[Any], rows: FitRows, score: Any) -> Judged:
-    """Return the score and the predictions that fitted models have on rows."""
-    weights = {} if rows.weights is None else {"sample_weight": rows.weights}
-    judged = []
-    for model in models:
-        diverged = last_step(model).stopped_ == "diverged"
-        value = np.nan if diverged else score(model, rows.X, rows.y, **weights)
-        judged.append((value, model.predict(rows.X)))
-    return judged

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -38,7 +37,7 @@ from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import check_certain
 from fairmi._data.values import n_rows
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
-from fairmi._typing import ColumnLike, SensitiveLike, TableLike
+from fairmi._typing import SensitiveLike, TableLike
 from fairmi.exceptions import (
     CollapseWarning,
     InfeasibleBoundWarning,
@@ -53,16 +52,13 @@ from fairmi.path._folds import (
     FitRows,
     HeldOut,
     Splits,
-    candidates_of,
     check_folds,
     finer_lams,
     fit_and_judge,
-    judge_fold,
+    remembering,
 )
-from fairmi.path._memory import KeptJobs
 from fairmi.path._path import check_estimator, check_lams, last_step, named_scorer
 
-_NO_Y = "predicts nothing; take fairness_path, and measure its models by what fits."
 _MIN_TO_REFINE = 6  # values of λ, of which a third is put where neighbours differ
 
 
@@ -71,7 +67,7 @@ class BoundedSearch(
 ):
     """An estimator of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
-    A subclass has the kind of y: which estimators it takes, and which classes there are.
+    A subclass has the kind of y, by scikit-learn's mixin for it.
     """
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
@@ -114,13 +110,20 @@ class BoundedSearch(
         self.memory = memory
         self.verbose = verbose
 
-    @abstractmethod
     def _checked_estimator(self) -> Any:
         """Return the estimator whose λ is chosen; raise TypeError for one of another kind."""
-
-    @abstractmethod
-    def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return y (n,) as it is compared with predictions, and its classes, if it has any."""
+        numbers = isinstance(self, RegressorMixin)
+        default = MIBoostingRegressor if numbers else MIBoostingClassifier
+        estimator = default() if self.estimator is None else self.estimator
+        last = check_estimator(estimator)
+        if is_regressor(last) == numbers and is_classifier(last) != numbers:
+            return estimator
+        instead = "predicts nothing; take fairness_path, and measure its models by what fits."
+        if is_regressor(last):
+            instead = "predicts numbers; take MIDebiasedRegressorCV."
+        elif is_classifier(last):
+            instead = "predicts classes; take MIDebiasedClassifierCV."
+        raise TypeError(f"estimator={estimator!r} {instead}")
 
     def fit(
         self,
@@ -178,9 +181,13 @@ class BoundedSearch(
         X, y, sensitive_features, sample_weight = (
             indexable(part)[0] for part in (X, y, sensitive_features, sample_weight)
         )
-        codes = self._group_codes(estimator, X, y, sensitive_features, sample_weight)
-        rows = FitRows(X, y, sensitive_features, sample_weight, codes)
-        labels, classes = self._labels(y)
+        rows = (X, y, sensitive_features, sample_weight)
+        codes = self._group_codes(estimator, rows)
+        labels, classes = np.asarray(y), None
+        if isinstance(self, RegressorMixin):
+            labels = labels.astype(np.float64).ravel()
+        else:
+            classes = np.unique(labels)
         splits = list(check_cv(self.cv, y, classifier=classes is not None).split(X, y, groups))
         check_folds(splits, np.zeros(len(codes)) if classes is None else labels, codes)
         candidates = self._trained(estimator, lams, rows, score, splits)
@@ -212,14 +219,13 @@ class BoundedSearch(
         estimator: BaseEstimator,
         lams: np.ndarray,
         rows: FitRows,
-        score: object,
+        score: Callable[..., float],
         splits: Splits,
     ) -> list[Candidate]:
         """Train at some λ on all rows and in each fold, side by side."""
         shared = (estimator, lams.tolist(), rows, score)
-        kept = KeptJobs(self.memory, estimator, shared)
-        jobs = [kept.delayed(fit_and_judge, "refit", *shared)]
-        jobs += [kept.delayed(judge_fold, "fold", *shared, split, part=split) for split in splits]
+        delayed = remembering(self.memory, estimator, shared)
+        jobs = [delayed(fit_and_judge, *shared, part, part=part) for part in (None, *splits)]
         ended = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
         results: list[Any] = []
         with tqdm(total=len(jobs), desc="all rows", unit="fit", disable=not self.verbose) as bar:
@@ -228,8 +234,14 @@ class BoundedSearch(
                 bar.update()
                 if len(results) < len(jobs):
                     bar.set_description(f"fold {len(results)} of {len(splits)}, {len(lams)} λ")
-        (models, refit), *folds = results
-        return candidates_of(lams.tolist(), models, refit, folds)
+        (models, refits), *folds = results
+        candidates = []
+        for k, (lam, model) in enumerate(zip(lams.tolist(), models, strict=True)):
+            refit_score, refit = refits[k]
+            scores = np.array([judged[k][0] for _, judged in folds])
+            held_out = np.concatenate([judged[k][1] for _, judged in folds])
+            candidates.append(Candidate(lam, model, refit_score, refit, scores, held_out))
+        return candidates
 
     def _results(self, candidates: Sequence[Candidate], held_out: HeldOut) -> dict[str, Any]:
         name, metric = self._named_scorer()[0], held_out.measure.name
@@ -367,29 +379,21 @@ class BoundedSearch(
     def _named_scorer(self) -> tuple[str, Callable[..., float]]:
         return named_scorer(self.scoring, self._checked_estimator())
 
-    def _group_codes(
-        self,
-        estimator: BaseEstimator,
-        X: TableLike,
-        y: ColumnLike,
-        sensitive_features: SensitiveLike,
-        sample_weight: ColumnLike | None,
-    ) -> np.ndarray:
+    def _group_codes(self, estimator: Any, rows: FitRows) -> np.ndarray:
         """Return the code of each row's group, (n,), -1 where none is known or counts."""
-        last = last_step(estimator)
+        last, (X, y, *rest) = last_step(estimator), rows
         if last is not estimator and len(estimator) > 1:
             X = clone(estimator[:-1]).fit_transform(X, y)
-        rows = (X, y, sensitive_features, sample_weight)
-        given = read_fit_input(last._row_options(), *rows)
-        attribute = given.members[0]
+        counted = read_fit_input(last._row_options(), X, y, *rest)
+        attribute = counted.members[0]
         if not attribute.n_groups:
             raise SensitiveFeaturesError(
                 f"The sensitive features are continuous, and metric={self.metric!r} compares "
                 "groups; use fairmi.path.fairness_path, and measure its models by what fits."
             )
-        check_certain(given.members, f"metric={self.metric!r} of a search")
+        check_certain(counted.members, f"metric={self.metric!r} of a search")
         codes = np.full(n_rows(X), -1)
-        codes[given.positions] = np.where(attribute.known, attribute.codes, -1)
+        codes[counted.positions] = np.where(attribute.known, attribute.codes, -1)
         return codes
 
     @property
@@ -516,17 +520,6 @@ class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
         """The classes."""
         return self._model().classes_
 
-    def _checked_estimator(self) -> Any:
-        estimator = MIBoostingClassifier() if self.estimator is None else self.estimator
-        if not is_classifier(last := check_estimator(estimator)):
-            instead = "predicts numbers; take MIDebiasedRegressorCV."
-            raise TypeError(f"estimator={estimator!r} {instead if is_regressor(last) else _NO_Y}")
-        return estimator
-
-    def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
-        labels = np.asarray(y)
-        return labels, np.unique(labels)
-
 
 class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
     """A regressor of fairmi with λ chosen by cross-validation under a bound on unfairness.
@@ -616,16 +609,6 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
             memory=memory,
             verbose=verbose,
         )
-
-    def _checked_estimator(self) -> Any:
-        estimator = MIBoostingRegressor() if self.estimator is None else self.estimator
-        if not is_regressor(last := check_estimator(estimator)):
-            instead = "predicts classes; take MIDebiasedClassifierCV."
-            raise TypeError(f"estimator={estimator!r} {instead if is_classifier(last) else _NO_Y}")
-        return estimator
-
-    def _labels(self, y: ColumnLike) -> tuple[np.ndarray, np.ndarray | None]:
-        return np.asarray(y, dtype=np.float64).ravel(), None
 
 
 # Saved models name the public place of a class, which stays where its file moves.
