@@ -28,7 +28,7 @@ from shared import Parts, add_data_options, measured, parser, print_machine, spl
 from sklearn.model_selection import StratifiedKFold
 
 from fairmi.compare import Method, methods_named
-from fairmi.compare._measures import Line
+from fairmi.compare._measures import correct_at
 from fairmi.compare._methods import decisions
 from fairmi.compare._rows import adult_rows
 
@@ -83,8 +83,8 @@ def run(name: str, parts: Parts, constraint: str, at: Sequence[float], k: int) -
         found.append(row | {"dp": signed_difference(parts, predicted), "split": k})
         correct.append(predicted == test.y)
     rows = pd.DataFrame(found)
-    line = Line.of(rows[UNFAIRNESS[constraint]].tolist(), correct)
-    return rows.assign(**{f"at {value:g}": line.accuracy_at(value) for value in at})
+    line = rows[UNFAIRNESS[constraint]].tolist(), correct
+    return rows.assign(**{f"at {x:g}": correct_at(*line, x).mean() for x in at})
 
 
 def summary(rows: pd.DataFrame, at: Sequence[float]) -> None:

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from fairmi.compare import Method, Trial, methods_named
 from fairmi.compare._contenders import Contender
-from fairmi.compare._measures import Line, paired_difference, probe_auc
+from fairmi.compare._measures import correct_at, probe_auc
 from fairmi.compare._methods import networks
 from fairmi.compare._run import fits
 from fairmi.metrics import certify
@@ -160,13 +160,16 @@ def whole_lines(parts: Parts, options: argparse.Namespace) -> list[Found]:
     return found
 
 
+Line = tuple[list[float], list[np.ndarray]]  # of settings: unfairness, and who is right
+
+
 def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
     """Return the line of each method through the means over seeds of its settings."""
     groups: dict[str, dict[float, list[Found]]] = defaultdict(lambda: defaultdict(list))
     for row, right in found:
         groups[row["method"]][row["setting"]].append((row, right))
     return {
-        title: Line.of(
+        title: (
             [float(np.mean([row[unfairness] for row, _ in part])) for part in of_method.values()],
             [np.mean([right for _, right in part], axis=0) for part in of_method.values()],
         )
@@ -177,7 +180,7 @@ def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
 def accuracies_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) -> pd.DataFrame:
     """Return the accuracy of each method at each unfairness, mean over splits."""
     values = {
-        title: [np.mean([lines[title].accuracy_at(x) for lines in of_splits]) for x in at]
+        title: [np.mean([correct_at(*lines[title], x) for lines in of_splits]) for x in at]
         for title in of_splits[0]
     }
     return pd.DataFrame(values, index=pd.Index(at, name="unfairness"))
@@ -192,11 +195,12 @@ def differences_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) ->
     first, *others = of_splits[0]
     values = {}
     for other in others:
-        pairs = [
-            np.mean([paired_difference(lines[first], lines[other], x) for lines in of_splits], 0)
-            for x in at
-        ]
-        values[other] = [f"{mean:+.4f} ± {error:.4f}" for mean, error in pairs]
+        values[other] = []
+        for x in at:
+            rows = [correct_at(*of[first], x) - correct_at(*of[other], x) for of in of_splits]
+            mean = np.mean([of_split.mean() for of_split in rows])
+            error = np.mean([of_split.std(ddof=1) / len(of_split) ** 0.5 for of_split in rows])
+            values[other].append(f"{mean:+.4f} ± {error:.4f}")
     return pd.DataFrame(values, index=pd.Index(at, name=f"{first} less"))
 
 

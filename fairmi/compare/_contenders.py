@@ -33,7 +33,7 @@ class Contender:
 
     def __init__(self, model: BaseEstimator, encoder: BaseEstimator | None = None) -> None:
         self.model = model
-        self.encoder = encoder
+        self.encoder: Any = encoder
 
     def fit(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> Self:
         """Fit the encoder and the model on the rows of a training sample."""
@@ -80,7 +80,6 @@ class Debiased(WithSensitive):
     """fairmi's own estimator: its representation is what `transform` gives."""
 
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        """Z of the rows of X."""
         return np.asarray(self.model.transform(X))
 
 
@@ -88,13 +87,11 @@ class OnPath(Debiased):
     """fairmi's estimators that train many λ at once."""
 
     def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        """Return the models by λ."""
         lams = [setting["lam"] for setting in settings] or [self.model.lam]
         models = self.model.fit_path(X, y, lams=lams, sensitive_features=s)
         return dict(zip(lams, models, strict=True))
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        """Take the model of the own λ."""
         self.model = shared[self.model.lam]
         return self
 
@@ -103,7 +100,6 @@ class Represented(Contender):
     """A model that learns from our representation without y; all λ are one training."""
 
     def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        """Return the transformers by λ."""
         lams = [setting["lam"] for setting in settings] or [self.encoder.lam]
         models = self.encoder.fit_path(X, lams=lams, sensitive_features=s)
         return dict(zip(lams, models, strict=True))
@@ -115,7 +111,6 @@ class Represented(Contender):
         return self
 
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        """Z of the rows of X."""
         return self._encode(X)
 
 
@@ -133,7 +128,6 @@ class OnBound(WithSensitive):
         return self.model.set_params(sensitive_columns=columns[:1]).fit(X, y)
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        """Take the rule of the own bound."""
         self.model = shared.with_bound(self.model.bound)
         return self
 
@@ -146,7 +140,6 @@ class Randomised(WithSensitive):
     """fairlearn's ExponentiatedGradient: a lottery over classifiers, drawn anew for each row."""
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Labels of one draw of the lottery."""
         labels = self.model.predict(self._encode(X), random_state=draw)
         return np.asarray(labels).ravel().astype(int)
 
@@ -175,15 +168,12 @@ class Decorrelated(Contender):
         self.remover = remover
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Labels of the decorrelated rows."""
         return self.model.predict(self.represent(X, s))
 
     def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        """Probabilities of class 1 of the decorrelated rows."""
         return self.model.predict_proba(self.represent(X, s))[:, 1]
 
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        """The decorrelated rows."""
         return self.remover.transform(self._with_indicators(self._encode(X), s))
 
     def _fit_model(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray) -> None:
@@ -220,7 +210,6 @@ class CrossFitted(Contender):
         return clone(self.model).fit(X, y), p[:, 1].astype(np.float64)
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        """Learn the rule."""
         self.encoder, self.model, scores = shared
         self.learn_rule(scores, y, s)
         return self
@@ -265,7 +254,6 @@ class Thresholded(CrossFitted):
         return
 
     def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
-        """Learn the thresholds."""
         self.rule.fit(p[:, None], y, sensitive_features=s)
 
 
@@ -299,20 +287,16 @@ class GridThresholds(CrossFitted):
         self.cuts = _CUTS[list(np.unravel_index(best, total.shape))]
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Labels by a threshold for each group."""
         cuts = self.cuts[np.searchsorted(self.groups, s)]
         return (self._probabilities(X) > cuts).astype(int)
 
-    def scores(self, X: pd.DataFrame, s: np.ndarray) -> None:
-        """None, as of Thresholded."""
-        return
+    scores = Thresholded.scores
 
 
 class GivenScores(ClassifierMixin, BaseEstimator):
     """A classifier whose only column is the probability of class 1 already."""
 
     def fit(self, X: TableLike, y: ColumnLike) -> Self:
-        """Do nothing."""
         return self
 
     def predict_proba(self, X: TableLike) -> np.ndarray:
@@ -372,7 +356,6 @@ class Transported(CrossFitted):
         self.first_selected = int(np.searchsorted(self.edges, cut)) + 1
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Labels by bin."""
         return (self.scores(X, s) >= self.first_selected).astype(int)
 
     def scores(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -109,7 +108,11 @@ def weighted_metrics(
     rows: None gives NaN for roc_auc. A group without rows of a class, in a draw, is left out of
     the difference between groups that needs them.
     """
-    confusion = _confusion(y, labels, codes, weights)
+    n_groups = int(codes.max()) + 1
+    cell = (codes * 2 + y) * 2 + labels
+    member = (cell[:, None] == np.arange(4 * n_groups)).astype(weights.dtype)
+    # Weighted counts by draw, group, true label and predicted label.
+    confusion = (weights @ member).reshape(-1, n_groups, 2, 2).astype(np.float64)
     by_class = confusion.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.stack([by_class[:, k, k] / by_class[:, k].sum(axis=-1) for k in (0, 1)])
@@ -192,12 +195,6 @@ def roc_auc(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarra
     return np.concatenate(areas)
 
 
-def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a metric, from its value in each draw."""
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def probe_auc(
     Z_train: np.ndarray, s_train: np.ndarray, Z_test: np.ndarray, s_test: np.ndarray
 ) -> float:
@@ -210,64 +207,26 @@ def probe_auc(
     return float(roc_auc_score(s_test, shares, multi_class="ovr", labels=probe.classes_))
 
 
-@dataclass(frozen=True)
-class Line:
-    """Points of one method on one test part, by unfairness.
-
-    `unfairness` (n_points,) rises; `correct` (n_points, n_rows) says how often a row's prediction
-    was right: 0 or 1, or a mean over seeds.
-    """
-
-    unfairness: np.ndarray
-    correct: np.ndarray
-
-    @classmethod
-    def of(cls, unfairness: Sequence[float], correct: Sequence[np.ndarray]) -> Self:
-        """Return the line through points in any order."""
-        order = np.argsort(unfairness, kind="stable")
-        return cls(np.asarray(unfairness, float)[order], np.asarray(correct, float)[order])
-
-    def rows_at(self, unfairness: float) -> np.ndarray | None:
-        """Return how often each row is right, (n_rows,), between two points; None beyond ends."""
-        ends = self.unfairness[[0, -1]]
-        if not ends[0] <= unfairness <= ends[1]:
-            return None
-        position = np.interp(unfairness, self.unfairness, np.arange(len(self.unfairness)))
-        low = int(position)
-        high = min(low + 1, len(self.unfairness) - 1)
-        share = position - low
-        return (1 - share) * self.correct[low] + share * self.correct[high]
-
-    def accuracy_at(self, unfairness: float) -> float:
-        """Return the accuracy read off the line; NaN where the line does not reach."""
-        rows = self.rows_at(unfairness)
-        return float("nan") if rows is None else float(rows.mean())
-
-
-def paired_difference(first: Line, second: Line, unfairness: float) -> tuple[float, float]:
-    """Return by how much the first line is more accurate at one unfairness, and standard error.
-
-    The error is that of the mean over rows which both lines predict: it holds what the draw of the
-    test rows does to accuracy, not what it does to unfairness, nor what a draw of the training
-    rows would do. Both are NaN where one of the lines does not reach.
-    """
-    rows = [line.rows_at(unfairness) for line in (first, second)]
-    if rows[0] is None or rows[1] is None:
-        return float("nan"), float("nan")
-    difference = rows[0] - rows[1]
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
-
-
-def _confusion(
-    y: np.ndarray, labels: np.ndarray, codes: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Weighted counts of shape (n_draws, n_groups, 2, 2): group, true label, predicted label."""
-    n_groups = int(codes.max()) + 1
-    cell = (codes * 2 + y) * 2 + labels
-    member = (cell[:, None] == np.arange(4 * n_groups)).astype(weights.dtype)
-    return (weights @ member).reshape(len(weights), n_groups, 2, 2).astype(np.float64)
-
-
 def _spread(rates: np.ndarray) -> np.ndarray:
     """Largest minus smallest rate over the groups (axis 1), groups without rows left out."""
     return np.fmax.reduce(rates, axis=1) - np.fmin.reduce(rates, axis=1)
+
+
+def correct_at(
+    unfairness: Sequence[float], correct: Sequence[np.ndarray], at: float
+) -> np.ndarray:
+    """Return how often each row is right, (n_rows,), read between two of a method's settings.
+
+    Of each setting that are its unfairness, and which rows it has right. Beyond the ends of the
+    line all are NaN. The difference of two lines is paired by rows: its error holds what the draw
+    of the test rows does to accuracy, not what it does to unfairness, nor the training rows' draw.
+    """
+    x, right = np.asarray(unfairness, float), np.asarray(correct, float)
+    order = np.argsort(x, kind="stable")
+    x, right = x[order], right[order]
+    if not x[0] <= at <= x[-1]:
+        return np.full(right.shape[1], np.nan)
+    position = np.interp(at, x, np.arange(len(x)))
+    low = int(position)
+    share = position - low
+    return (1 - share) * right[low] + share * right[min(low + 1, len(x) - 1)]

@@ -64,11 +64,9 @@ class Barycentre(CrossFitted):
         return self.model.fit(X, y, sensitive_features=s), seen
 
     def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
-        """Learn the way of each group."""
         self.transport = Transport(p, s)
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Predictions that have moved."""
         return self.transport(self.model.predict(X), s, self.strength)
 
 
@@ -103,7 +101,6 @@ class GroupAveraged(Contender):
     """
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """The mean over groups."""
         of_groups = [self.model.predict(self._as_group(X, group)) for group in self.groups]
         return np.average(of_groups, axis=0, weights=self.shares)
 
@@ -128,7 +125,6 @@ class LossBounded(Contender):
         self.bound = share
 
     def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
-        """The mean of the lottery."""
         lottery = zip(self.model.weights_, self.model.predictors_, strict=True)
         return sum(w * model.predict(X) for w, model in lottery if w > 0)
 

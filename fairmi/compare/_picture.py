@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -77,9 +77,14 @@ def draw_frontier(
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylabel(reading.score_words)
-        drawn = _unbettered(shown.dropna(subset=[across]), across, y)
+        drawn = shown.dropna(subset=[across]).sort_values([across, y], ascending=[True, False])
+        drawn = drawn[drawn[y] >= drawn.groupby("method")[y].cummax()]
         for name in chosen:
-            _draw_line(axes, name, drawn[drawn["method"] == name], across, y, *styles[name])
+            line, (color, marker) = drawn[drawn["method"] == name], styles[name]
+            look: dict[str, Any] = {"markersize": 5, "linewidth": 1.2, "zorder": 2}
+            if name.startswith("fairmi"):
+                look = {"markersize": 6, "linewidth": 2.2, "zorder": 3}
+            axes.plot(line[across], line[y], color=color, marker=marker, label=name, **look)
         notes = [reading.axis if across == x else "probe AUC of predictions (0.5: nothing left)"]
         if len(drawn):
             notes += _frame_the_bulk(axes, drawn, across, y)
@@ -117,12 +122,6 @@ def strongest(table: pd.DataFrame, most: int = MOST_LINES) -> list[str]:
     return (ours + [name for name in ranked if not name.startswith("fairmi")])[:most]
 
 
-def _unbettered(table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
-    """The settings of each method that are on its frontier, by unfairness."""
-    line = table.sort_values([x, y], ascending=[True, False])
-    return line[line[y] >= line.groupby("method")[y].cummax()]
-
-
 def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """A colour and a marker for each name, no two of which share a marker."""
     known = {name: _STYLES[name] for name in names if name in _STYLES}
@@ -131,22 +130,6 @@ def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
         free = [style for style in spare if style[1] not in {m for _, m in known.values()}]
         known.setdefault(name, (free or [*spare])[0])
     return known
-
-
-def _draw_line(
-    axes: Axes, name: str, line: pd.DataFrame, x: str, y: str, color: str, marker: str
-) -> None:
-    ours = name.startswith("fairmi")
-    axes.plot(
-        line[x],
-        line[y],
-        color=color,
-        marker=marker,
-        markersize=6 if ours else 5,
-        linewidth=2.2 if ours else 1.2,
-        zorder=3 if ours else 2,
-        label=name,
-    )
 
 
 def _frame_the_bulk(axes: Axes, points: pd.DataFrame, x: str, y: str) -> list[str]:

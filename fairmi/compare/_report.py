@@ -117,8 +117,9 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        standings = standings_text(self.table, self.score_draws)
-        texts = (*standings, "", *self._footnotes(), "", *self._advice())
+        texts = [*standings_text(self.table, self.score_draws), "", *self._footnotes(), ""]
+        if self.bound is not None and self.score_draws is not None:
+            texts.append(advice(self.table, self.score_draws, self.bound))
         wrapped = [line for text in texts for line in _wrap(text)]
         return "\n".join([self.header, "", _as_text(self.table), "", *wrapped]).rstrip()
 
@@ -127,24 +128,22 @@ class Comparison:
         """What was run, and on what."""
         packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
         own = f"{self.dataset}: 5 folds; each row is predicted by models that did not see it."
+        features = (
+            f"{self.sensitive} is among the features, so every method sees it there; with "
+            "--without-sensitive none does."
+        )
+        if not self.sensitive:
+            features = "The sensitive features are no columns of the table."
+        elif self.without_sensitive:
+            features = f"{self.sensitive} is kept out of the features of all methods."
         lines = [
             _ABOUT.get(self.dataset, own) + " Intervals (95 %) by bootstrap.",
-            self._features(),
+            features,
             f"{_processor()}, Python {platform.python_version()}, {packages}; one thread a fit.",
         ]
         if self.fast:
             lines.append("Small setting: to see that it runs, not to read figures from.")
         return "\n".join(line for text in lines for line in _wrap(text))
-
-    def _features(self) -> str:
-        if self.without_sensitive:
-            return f"{self.sensitive} is kept out of the features of all methods."
-        if not self.sensitive:
-            return "The sensitive features are no columns of the table."
-        return (
-            f"{self.sensitive} is among the features, so every method sees it there; with "
-            "--without-sensitive none does."
-        )
 
     def _footnotes(self) -> list[str]:
         adversarial = self.table["method"].str.startswith("Adversarial").any()
@@ -154,12 +153,9 @@ class Comparison:
         if self.dataset == "german" and not self.fast:
             of_data.append(_GERMAN_NOTE)
         own = _NOTES_OF_LABELS if reading_of(self.table) is CLASSES else _NOTES_OF_NUMBERS
-        return [*own, *of_data, *self.notes, *_notes(self.table)]
-
-    def _advice(self) -> list[str]:
-        if self.bound is None or self.score_draws is None:
-            return []
-        return [advice(self.table, self.score_draws, self.bound)]
+        noted = self.table[self.table["notes"] != ""].itertuples()
+        warned = [f"{row.method} {row.setting}: {row.notes}" for row in noted]
+        return [*own, *of_data, *self.notes, *warned]
 
     def plot(self) -> Figure:
         """Draw the frontier, score over unfairness, and return matplotlib's Figure."""
@@ -205,17 +201,14 @@ def _as_text(table: pd.DataFrame) -> str:
 
 
 def _cells(row: pd.Series, reading: Reading) -> tuple[str, ...]:
-    plain = ("balanced_accuracy", "roc_auc", "mean_difference")
-    figures = [
-        _short(row[name], ".3f") if name in plain else _with_reach(row, name)
-        for name in reading.heads
-    ]
+    figures = []
+    for name in reading.heads:
+        if name in ("balanced_accuracy", "roc_auc", "mean_difference"):
+            figures.append(_short(row[name], ".3f"))
+        else:
+            reach = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
+            figures.append(f"{_short(row[name], '.4f')} ±{_short(reach, '.3f')}")
     return (*figures, _short(row["probe_auc"], ".3f"), f"{row['fit_seconds']:.1f}")
-
-
-def _with_reach(row: pd.Series, name: str) -> str:
-    reach = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    return f"{_short(row[name], '.4f')} ±{_short(reach, '.3f')}"
 
 
 def _short(value: float, form: str) -> str:
@@ -224,11 +217,6 @@ def _short(value: float, form: str) -> str:
 
 def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, drop_whitespace=True) if len(text) > _WIDTH else [text]
-
-
-def _notes(table: pd.DataFrame) -> list[str]:
-    noted = table[table["notes"] != ""]
-    return [f"{row.method} {row.setting}: {row.notes}" for row in noted.itertuples()]
 
 
 def _processor() -> str:

@@ -21,7 +21,6 @@ from fairmi.compare._measures import (
     bootstrap_weights,
     losses,
     number_metrics,
-    percentile_interval,
     probe_auc,
     weighted_metrics,
 )
@@ -339,7 +338,7 @@ def _row(
     row |= {"reads_group": method.reads_group, "draws": method.draws}
     for name, values in metrics.items():
         row[name] = float(values[0])
-        low, high = percentile_interval(values[1:])
+        low, high = np.quantile(values[1:], [0.025, 0.975]).tolist()
         # The draws of a difference's size lie above it where it is nearly 0.
         row[f"{name}_low"], row[f"{name}_high"] = min(low, row[name]), max(high, row[name])
     row["probe_auc"] = float(np.mean([outcome.probe_auc for outcome in outcomes]))

@@ -21,11 +21,9 @@ from fairmi.compare import METHODS, NUMBER_METHODS, Comparison, Trial, _folds, c
 from fairmi.compare._contenders import Contender, GridThresholds, Transport, Transported
 from fairmi.compare._measures import (
     METRICS,
-    Line,
     bootstrap_weights,
+    correct_at,
     number_metrics,
-    paired_difference,
-    percentile_interval,
     probe_auc,
     weighted_metrics,
 )
@@ -107,7 +105,7 @@ def test_bootstrap_draws_whole_samples_after_the_sample_itself():
 def test_bootstrap_interval_has_the_width_of_the_binomial(predictions):
     y, labels, scores, codes = predictions
     draws = weighted_metrics(y, labels, scores, codes, bootstrap_weights(400, 2_000))["accuracy"]
-    low, high = percentile_interval(draws[1:])
+    low, high = np.quantile(draws[1:], [0.025, 0.975])
     error = np.sqrt(draws[0] * (1 - draws[0]) / 400)
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)  # measured 0.087 under 0.092
     assert low < draws[0] < high
@@ -548,24 +546,13 @@ def test_a_difference_within_error_is_called_level():
     assert "wins at 0.01 (Peer, by 0.0010)" in " ".join(standings_text(table, 0.0001 * noise))
 
 
-def test_accuracy_is_read_between_the_two_points_beside():
-    right = {0.1: [1, 0, 0, 0], 0.3: [1, 1, 0, 0], 0.5: [1, 1, 1, 1]}
-    line = Line.of([0.5, 0.1, 0.3], [right[0.5], right[0.1], right[0.3]])
-    found = [line.accuracy_at(x) for x in (0.1, 0.15, 0.3, 0.4, 0.5)]
-    np.testing.assert_allclose(found, [0.25, 0.3125, 0.5, 0.75, 1.0])
-    assert np.isnan([line.accuracy_at(0.09), line.accuracy_at(0.51)]).all()
-
-
-def test_a_difference_is_paired_by_rows():
-    right = np.random.default_rng(0).integers(2, size=(2, 100))
-    line = Line.of([0.0, 1.0], right)
-    assert paired_difference(line, line, 0.3) == (0, 0)
-    other = Line.of([0.0, 1.0], 1 - right)
-    rows = 2 * (0.7 * right[0] + 0.3 * right[1]) - 1
-    expected = rows.mean(), rows.std(ddof=1) / 10
-    np.testing.assert_allclose(paired_difference(line, other, 0.3), expected)
-    beyond = Line.of([0.5, 1.0], right)
-    assert np.isnan(paired_difference(line, beyond, 0.3)).all()
+def test_rows_are_read_between_the_two_points_beside():
+    """Which rows of four are right, at an unfairness of .5, .1 and .3."""
+    line = [0.5, 0.1, 0.3], [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]]
+    accuracy = [correct_at(*line, x).mean() for x in (0.1, 0.15, 0.3, 0.4, 0.5)]
+    np.testing.assert_allclose(accuracy, [0.25, 0.3125, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(correct_at(*line, 0.15), [1, 0.25, 0, 0])
+    assert np.isnan([correct_at(*line, x) for x in (0.09, 0.51)]).all()
 
 
 def test_a_threshold_for_each_group_within_a_bound():
