@@ -118,16 +118,9 @@ def read_fit_input(
 ) -> FitInput:
     """Read and check what a user gave to `fit` or `partial_fit`.
 
-    Parameters
-    ----------
-    options : RowOptions
-    X, y, sensitive_features, sample_weight
-        As `fit` takes them.
-    earlier : Earlier or None
-        Of the fit that this one goes on from, or of the first part of a stream, if it is neither.
-    in_parts : bool
-        Whether the rows are a part of a stream. The first needs all `classes`, and may name all
-        groups, `sensitive_values`.
+    `earlier` is that of the fit that this one goes on from, or of the first part of a stream, and
+    `in_parts` says whether the rows are a part of one. The first needs all `classes`, and may name
+    all groups, `sensitive_values`.
     """
     header, known, plan = earlier or (None, None, None)
     check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
@@ -153,13 +146,19 @@ def read_fit_input(
         task = task * class_weights(options.class_weight, all_classes, codes, task)[codes]
     hides = False
     if plan is None:
-        _check_kinds(options)
+        kinds = options.sensitive_kinds
+        if names_probabilities(kinds) and not options.reads_probabilities:
+            raise SensitiveFeaturesError(
+                f"sensitive_kinds={kinds!r}: {options.name} needs the group of each row; "
+                "MIDebiasedClassifier, MIBoostingClassifier with its default penalty and "
+                "FairReweighing take probabilities."
+            )
         plan, of_plan = plan_sensitive(
             frame,
             penalty,
             missing=options.missing_sensitive,
             argument=argument,
-            kinds=options.sensitive_kinds,
+            kinds=kinds,
             separate=options.separate,
             values=sensitive_values,
         )
@@ -229,16 +228,6 @@ def _checked_features(
         shape = tuple(int(n) for n in rows.shape[1:])
         return rows, Header(options.name, shape[0], item_shape=shape)
     return check_table(options.name, X, header)
-
-
-def _check_kinds(options: RowOptions) -> None:
-    kinds = options.sensitive_kinds
-    if names_probabilities(kinds) and not options.reads_probabilities:
-        raise SensitiveFeaturesError(
-            f"sensitive_kinds={kinds!r}: {options.name} needs the group of each row; "
-            "MIDebiasedClassifier, MIBoostingClassifier with its default penalty and "
-            "FairReweighing take probabilities."
-        )
 
 
 def _split_off_sensitive(

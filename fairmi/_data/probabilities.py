@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,14 +42,40 @@ def probable_groups(
     levels, (feature, group), among which a feature of one column may hold groups. `kinds` is
     `sensitive_kinds`.
     """
-    features = probability_columns(frame, kinds, argument)
-    shares = shares_of_groups(frame, features, missing="error", argument=argument)
-    possible, labels = possible_groups(shares, features, argument)
+    _, possible, labels, shares = learn_groups(frame, kinds, argument)
     return shares[:, possible], labels
 
 
-def probability_columns(frame: pd.DataFrame, kinds: Any, argument: str) -> list[FeatureColumns]:
-    """Return the features that columns of a table are, as `probable_groups` reads them."""
+def learn_groups(
+    frame: pd.DataFrame, kinds: Any, argument: str, missing: str = "error"
+) -> tuple[list[FeatureColumns], list[int], tuple[Any, ...], np.ndarray]:
+    """Return the features of a table, which combinations of their groups occur, and their labels.
+
+    And the shares of each row in all combinations. A single one is refused, and one of fewer than
+    two rows by expectation.
+    """
+    features = _probability_columns(frame, kinds, argument)
+    shares = shares_of_groups(frame, features, missing=missing, argument=argument)
+    possible = np.flatnonzero(shares.any(axis=0))
+    sizes = [len(feature.labels) for feature in features]
+    places = np.stack(np.unravel_index(possible, sizes), axis=1)
+    labels = [tuple(f.labels[k] for f, k in zip(features, at, strict=True)) for at in places]
+    if len(features) == 1:
+        labels = [label for (label,) in labels]
+    for label, rows in zip(labels, shares[:, possible].sum(axis=0), strict=True):
+        if rows < 2:
+            raise SensitiveFeaturesError(
+                f"{argument} has {rows:.2g} rows of the group {label!r} by the sum of its "
+                "probabilities; join it to another."
+            )
+    if len(labels) < 2:
+        raise SensitiveFeaturesError(
+            f"{argument} has the single group {labels[0]!r}; at least two are needed."
+        )
+    return features, possible.tolist(), tuple(labels), shares
+
+
+def _probability_columns(frame: pd.DataFrame, kinds: Any, argument: str) -> list[FeatureColumns]:
     if frame.columns.nlevels == 1:
         if isinstance(kinds, Mapping):
             name = next(name for name, kind in kinds.items() if kind == PROBABILITIES)
@@ -88,17 +114,15 @@ def _feature(
             f"{argument} has one column of probabilities of {name!r}; give one for each group, "
             "which sum to 1 in every row."
         )
-    labels = [_label(frame.columns[j]) for j in positions]
+    labels = []
+    columns: list[Any] = frame.columns[positions].tolist()
+    for column in columns:  # a group's name, or its number where it has none
+        label = column[-1] if isinstance(column, tuple) else column
+        numbered = re.fullmatch(r"sensitive_(\d+)", str(label))
+        labels.append(int(numbered[1]) if numbered else label)
     order = sorted_places(labels)
     ordered = tuple(labels[k] for k in order), tuple(positions[k] for k in order)
     return FeatureColumns(name, PROBABILITIES, *ordered)
-
-
-def _label(column: Hashable) -> Hashable:
-    """Return the group that a column is named after, its number where it has no name."""
-    name = column[-1] if isinstance(column, tuple) else column
-    numbered = re.fullmatch(r"sensitive_(\d+)", str(name))
-    return int(numbered[1]) if numbered else name
 
 
 def shares_of_groups(
@@ -114,33 +138,6 @@ def shares_of_groups(
         shares = _shares(frame.iloc[:, list(feature.positions)], feature, missing, argument)
         joint = (joint[:, :, None] * shares[:, None, :]).reshape(len(frame), -1)
     return joint
-
-
-def possible_groups(
-    shares: np.ndarray, features: Sequence[FeatureColumns], argument: str
-) -> tuple[list[int], tuple[Any, ...]]:
-    """Return which combinations of groups some row can be in, and their labels.
-
-    `shares` (n, product of groups) are those of `shares_of_groups`. One combination alone is
-    refused, and one of fewer than two rows by expectation.
-    """
-    possible = np.flatnonzero(shares.any(axis=0))
-    sizes = [len(feature.labels) for feature in features]
-    places = np.stack(np.unravel_index(possible, sizes), axis=1)
-    labels = [tuple(f.labels[k] for f, k in zip(features, at, strict=True)) for at in places]
-    if len(features) == 1:
-        labels = [label for (label,) in labels]
-    for label, rows in zip(labels, shares[:, possible].sum(axis=0), strict=True):
-        if rows < 2:
-            raise SensitiveFeaturesError(
-                f"{argument} has {rows:.2g} rows of the group {label!r} by the sum of its "
-                "probabilities; join it to another."
-            )
-    if len(labels) < 2:
-        raise SensitiveFeaturesError(
-            f"{argument} has the single group {labels[0]!r}; at least two are needed."
-        )
-    return possible.tolist(), tuple(labels)
 
 
 def _shares(

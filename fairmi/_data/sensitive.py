@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,8 @@ from fairmi._data.groups import (
 )
 from fairmi._data.probabilities import (
     FeatureColumns,
+    learn_groups,
     names_probabilities,
-    possible_groups,
-    probability_columns,
     shares_of_groups,
 )
 from fairmi.core.membership import Membership
@@ -193,21 +192,11 @@ def plan_sensitive(
 ) -> tuple[SensitivePlan, list[Note]]:
     """Learn how to read the sensitive features of a fit, and what to warn of.
 
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_sensitive)
-    weights : ndarray of shape (n_rows,)
-        Weights of the rows in the penalty.
-    missing : {"error", "category", "mask"}
-        A missing value is an error, a group of its own, or hides its row from the penalty.
-    argument : str
-        What an error names.
-    kinds : dict, sequence, "probabilities" or None
-        As in `column_kinds`; or which columns are probabilities, as in `probable_groups`.
-    separate : bool
-        Whether each column is an attribute with its own penalty.
-    values : sequence, dict of sequences or None
-        All groups, where they are known beforehand; a dict by column where `separate`.
+    `weights` (n_rows,) are those of the rows in the penalty. A missing value is an "error", a
+    group of its own ("category"), or hides its row from the penalty ("mask"); an error names
+    `argument`. `kinds` are those of `column_kinds`, or which columns are probabilities. Where
+    `separate`, each column is an attribute with its own penalty. `values` are all groups, where
+    they are known beforehand; a dict by column where `separate`.
     """
     names = tuple(frame.columns)
     if not names:
@@ -218,7 +207,19 @@ def plan_sensitive(
                 "sensitive_kinds calls columns probabilities, and these are read together, in a "
                 "fit of all rows: give lam as a number, and no sensitive_values."
             )
-        plan = _probability_plan(frame, kinds, missing, argument)
+        if missing == "category":
+            raise SensitiveFeaturesError(
+                f'missing_sensitive="category" has no meaning for probabilities of groups in '
+                f'{argument}; set it to "mask" or "error".'
+            )
+        features, possible, labels, _ = learn_groups(frame, kinds, argument, missing)
+        plan = AttributePlan(
+            np.zeros(frame.shape[1], dtype=bool),
+            labels,
+            missing=missing,
+            features=tuple(tuple(feature) for feature in features),
+            possible=tuple(possible),
+        )
         return SensitivePlan(names, (plan,), False), []
     groups_by_name: dict[Any, tuple[Any, ...]] = {}
     if values is not None:
@@ -228,9 +229,16 @@ def plan_sensitive(
     notes: list[Note] = []
     continuous = column_kinds(frame, kinds, argument=argument, notes=notes)
     named = names if kinds is not None and not isinstance(kinds, Mapping) else kinds or ()
-    for j in np.flatnonzero(continuous):
-        if names[j] not in named:
-            notes += _notes_of_codes(frame.iloc[:, j], argument)
+    for j in [j for j in np.flatnonzero(continuous) if names[j] not in named]:
+        numbers = pd.to_numeric(frame.iloc[:, j].dropna())
+        if pd.api.types.is_integer_dtype(numbers):
+            text = (
+                f"{argument}: {names[j]!r} has {numbers.nunique()} distinct whole numbers, more "
+                f"than {MAX_CATEGORIES}, and is taken for a quantity. If they are codes of "
+                f'groups, give sensitive_kinds={{{names[j]!r}: "categorical"}}; if not, '
+                '"continuous" says so.'
+            )
+            notes.append((ColumnWarning, text))
     parts = [[j] for j in range(len(names))] if separate else [list(range(len(names)))]
     plans = []
     for part in parts:
@@ -249,26 +257,6 @@ def check_certain(attributes: Sequence[Membership], reader: str) -> None:
             "FairReweighing take probabilities; the likeliest group in place of them would not be "
             "what they say."
         )
-
-
-def _probability_plan(
-    frame: pd.DataFrame, kinds: Any, missing: str, argument: str
-) -> AttributePlan:
-    if missing == "category":
-        raise SensitiveFeaturesError(
-            f'missing_sensitive="category" has no meaning for probabilities of groups in '
-            f'{argument}; set it to "mask" or "error".'
-        )
-    features = probability_columns(frame, kinds, argument)
-    shares = shares_of_groups(frame, features, missing=missing, argument=argument)
-    possible, labels = possible_groups(shares, features, argument)
-    return AttributePlan(
-        np.zeros(frame.shape[1], dtype=bool),
-        labels,
-        missing=missing,
-        features=tuple(tuple(feature) for feature in features),
-        possible=tuple(possible),
-    )
 
 
 def _plan(
@@ -331,19 +319,6 @@ def _without_missing(
     return frame, known
 
 
-def _notes_of_codes(column: pd.Series, argument: str) -> Iterator[Note]:
-    """Yield what to warn of whole numbers taken for a quantity, which may be codes of groups."""
-    numbers = pd.to_numeric(column.dropna())
-    if pd.api.types.is_integer_dtype(numbers):
-        text = (
-            f"{argument}: {column.name!r} has {numbers.nunique()} distinct whole numbers, more "
-            f"than {MAX_CATEGORIES}, and is taken for a quantity. If they are codes of groups, "
-            f'give sensitive_kinds={{{column.name!r}: "categorical"}}; if not, "continuous" says '
-            "so."
-        )
-        yield ColumnWarning, text
-
-
 def _named_groups(
     values: Any, names: Sequence[Any], *, separate: bool
 ) -> dict[Any, tuple[Any, ...]]:
@@ -358,15 +333,15 @@ def _named_groups(
             f"sensitive_values names {extra[0]!r}, which is not among the sensitive features; "
             f"these are {', '.join(map(repr, names))}."
         )
-    return {name: _sorted_groups(groups) for name, groups in lists.items()}
-
-
-def _sorted_groups(values: Any) -> tuple[Any, ...]:
-    is_list = hasattr(values, "__iter__") and not isinstance(values, str | bytes)
-    labels = {v.item() if isinstance(v, np.generic) else v for v in values} if is_list else set()
-    if len(labels) < 2:
-        raise SensitiveFeaturesError(
-            f"sensitive_values={values!r} must hold two groups at least, as in ['f', 'm']."
-        )
-    ordered = list(labels)
-    return tuple(ordered[k] for k in sorted_places(ordered))
+    by_name = {}
+    for name, groups in lists.items():
+        is_list = hasattr(groups, "__iter__") and not isinstance(groups, str | bytes)
+        every = groups if is_list else ()
+        distinct = {v.item() if isinstance(v, np.generic) else v for v in every}
+        if len(distinct) < 2:
+            raise SensitiveFeaturesError(
+                f"sensitive_values={groups!r} must hold two groups at least, as in ['f', 'm']."
+            )
+        labels = list(distinct)
+        by_name[name] = tuple(labels[k] for k in sorted_places(labels))
+    return by_name

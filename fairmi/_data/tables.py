@@ -6,7 +6,6 @@ With them the columns that `sensitive_columns` names, and those that may be read
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -90,7 +89,14 @@ def check_table(
     becomes a DataFrame, whose columns each have a kind.
     """
     table = to_pandas(X, argument=argument)
-    _refuse_no_table(table, argument)
+    kind, fix = type(table).__name__, f"pandas.DataFrame({argument})"
+    if isinstance(table, pd.Series):
+        kind, fix = "pandas.Series, a single column", f"{argument}.to_frame()"
+    is_rows = isinstance(table, list | tuple) and len(table) > 0 and is_dict(table[0])
+    if is_rows:
+        kind = f"{kind} of {type(table[0]).__name__}s"
+    if is_rows or is_dict(table) or isinstance(table, pd.Series):
+        raise TypeError(f"{argument} is a {kind}; give a table, as in {fix}.")
     # scikit-learn checks on behalf of an estimator, whose class its messages name.
     reader = type(name, (BaseEstimator,), {})()
     if header is not None:
@@ -121,7 +127,17 @@ def _checked_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Table:
         frame = _frame_of_objects(X)
         if frame is not None:
             return _checked_frame(estimator, frame, reset=reset)
-        raise _error_of_array(error) from error
+        text, fault = str(error), naming("X", error)
+        if "inhomogeneous" in text or "setting an array element" in text:
+            fault = ValueError(
+                "X is ragged: its rows differ in length; give each the same columns."
+            )
+        elif "could not convert" in text:
+            fault = ValueError(
+                f"X is an array that holds text ({error}); give a DataFrame, whose columns each "
+                "have a type, or encode the text first."
+            )
+        raise fault from error
 
 
 def _checked_frame(estimator: BaseEstimator, X: pd.DataFrame, *, reset: bool) -> Table:
@@ -148,30 +164,6 @@ def _frame_of_objects(X: TableLike) -> pd.DataFrame | None:
     except (ValueError, TypeError):
         return None
     return frame
-
-
-def _error_of_array(error: Exception) -> Exception:
-    text = str(error)
-    if "inhomogeneous" in text or "setting an array element" in text:
-        return ValueError("X is ragged: its rows differ in length; give each the same columns.")
-    if "could not convert" in text:
-        return ValueError(
-            f"X is an array that holds text ({error}); give a DataFrame, whose columns each have "
-            "a type, or encode the text first."
-        )
-    return naming("X", error)
-
-
-def _refuse_no_table(values: object, argument: str) -> None:
-    """Raise TypeError where a table is a dict of columns, a list of dicts, or a Series."""
-    kind, fix = type(values).__name__, f"pandas.DataFrame({argument})"
-    if isinstance(values, list | tuple) and values and is_dict(values[0]):
-        kind = f"{kind} of {type(values[0]).__name__}s"
-    elif isinstance(values, pd.Series):
-        kind, fix = "pandas.Series, a single column", f"{argument}.to_frame()"
-    elif not is_dict(values):
-        return
-    raise TypeError(f"{argument} is a {kind}; give a table, as in {fix}.")
 
 
 _VALUES_AT_ONCE = 2**20
@@ -387,16 +379,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def warn_of_unseen(names: list[str]) -> None:
-    """Warn of columns of categories, if any, none of which fit saw."""
-    if names:
-        shown = ", ".join(map(repr, names))
-        warnings.warn(
-            f"No value of {'column' if len(names) == 1 else 'columns'} {shown} of X was seen at "
-            "fit, so that all are read as missing: predictions may be far off. Give the values "
-            "the spelling and type that they had.",
-            ColumnWarning,
-            stacklevel=2,
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -11,9 +12,9 @@ import numpy as np
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
-from fairmi._data.tables import warn_of_unseen
 from fairmi._data.values import ColumnValues, raise_faults, read_columns
 from fairmi._typing import TableLike
+from fairmi.exceptions import ColumnWarning
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,6 @@ class CategoricalColumn:
 Column = NumericColumn | CategoricalColumn
 
 
-def column_to_plain(column: Column) -> dict[str, Any]:
-    """Return what a column holds, to save it."""
-    kind = "numeric" if isinstance(column, NumericColumn) else "categorical"
-    return {"kind": kind, **vars(column)}
-
-
-def column_from_plain(plain: dict[str, Any]) -> Column:
-    """Return a column that was saved."""
-    made = NumericColumn if plain["kind"] == "numeric" else CategoricalColumn
-    return made(**{key: value for key, value in plain.items() if key != "kind"})
-
-
 def read_alike(
     X: TableLike,
     columns: Sequence[Column],
@@ -138,7 +127,15 @@ def read_alike(
         if known is not None and len(known) and not (out[:, j] >= 0).any():
             unseen += [column.name] * (not missing.all())
     raise_faults(faults)
-    warn_of_unseen(unseen)
+    if unseen:
+        shown = ", ".join(map(repr, unseen))
+        warnings.warn(
+            f"No value of {'column' if len(unseen) == 1 else 'columns'} {shown} of X was seen at "
+            "fit, so that all are read as missing: predictions may be far off. Give the values "
+            "the spelling and type that they had.",
+            ColumnWarning,
+            stacklevel=2,
+        )
     return out
 
 
@@ -299,39 +296,33 @@ def with_calendar(
 ) -> Iterator[ColumnValues]:
     """Yield the columns of a table, and the parts of each date after it, or `last` of all.
 
-    `dates` are the positions of those that fit saw; None takes what is one.
+    `dates` are the positions of those that fit saw; None takes what is one. Parts are the month 1
+    to 12, day of the month, day of the week (Monday 0) and hour of the day, NaN where missing.
     """
-    parts: list[ColumnValues] = []
+    after: list[ColumnValues] = []
     for j, column in enumerate(read_columns(X)):
         yield column
         if column.is_date if dates is None else j in dates:
             # What is no number is told when the column itself is read.
             is_number = column.values.dtype != object
             days = column.values if is_number else np.full(len(column.values), np.nan)
-            parts += calendar_parts(column.name, days)
+            missing = np.isnan(days)
+            whole = np.floor(np.where(missing, 0, days))
+            day = whole.astype("datetime64[D]")
+            month = day.astype("datetime64[M]")
+            parts = {
+                "month": month.astype(int) % 12 + 1,
+                "day of month": (day - month).astype(int) + 1,
+                "day of week": (whole + 3) % 7,
+                "hour": (days - whole) * 24,
+            }
+            for part, values in parts.items():
+                name = f"{column.name}: {part}"
+                after.append(ColumnValues(name, np.where(missing, np.nan, values)))
         if not last:
-            yield from parts
-            parts = []
-    yield from parts
-
-
-def calendar_parts(name: str, days: np.ndarray) -> Iterator[ColumnValues]:
-    """Yield month 1 to 12, day of the month, day of the week (Monday 0) and hour of the day.
-
-    `days` (n,) are those since 1970, NaN where missing; so are the parts there.
-    """
-    missing = np.isnan(days)
-    whole = np.floor(np.where(missing, 0, days))
-    dates = whole.astype("datetime64[D]")
-    months = dates.astype("datetime64[M]")
-    parts = {
-        "month": months.astype(int) % 12 + 1,
-        "day of month": (dates - months).astype(int) + 1,
-        "day of week": (whole + 3) % 7,
-        "hour": (days - whole) * 24,
-    }
-    for part, values in parts.items():
-        yield ColumnValues(f"{name}: {part}", np.where(missing, np.nan, values))
+            yield from after
+            after = []
+    yield from after
 
 
 def learn_columns(

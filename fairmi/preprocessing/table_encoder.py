@@ -19,9 +19,8 @@ from fairmi.preprocessing.encoded_columns import (
     N_PARTS,
     CategoricalColumn,
     Column,
+    NumericColumn,
     categorical_column,
-    column_from_plain,
-    column_to_plain,
     numeric_column,
     read_alike,
     with_calendar,
@@ -208,7 +207,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         """Return plain data alone: arrays, numbers and strings."""
         state = dict(super().__getstate__())
         if state.get("columns_") is not None:
-            state["columns_"] = [column_to_plain(column) for column in self.columns_ or ()]
+            kinds = {NumericColumn: "numeric", CategoricalColumn: "categorical"}
+            state["columns_"] = [{"kind": kinds[type(c)], **vars(c)} for c in self.columns_ or ()]
             state["layout_"] = vars(self.layout_)
         return with_format(state)
 
@@ -217,7 +217,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         state = of_this_format(state, type(self))
         check_encoder(state)
         if state.get("columns_") is not None:
-            state["columns_"] = [column_from_plain(plain) for plain in state["columns_"]]
+            made: dict[str, Any] = {"numeric": NumericColumn, "categorical": CategoricalColumn}
+            state["columns_"] = [made[plain.pop("kind")](**plain) for plain in state["columns_"]]
             state["layout_"] = Layout(**state["layout_"])
         super().__setstate__(state)
 
