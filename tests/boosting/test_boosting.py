@@ -8,16 +8,29 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import nn
 
-from fairmi.boosting.base import TreeRows, averaged, boost, cross_fit
+from fairmi.boosting.base import (
+    TreeRows,
+    averaged,
+    boost,
+    cross_fit,
+    fitted_base,
+    held_out_rounds,
+    scores_of_base,
+)
 from fairmi.boosting.critic import TrainedCritic
 from fairmi.boosting.penalties import GroupTable
-from fairmi.boosting.training import _Curvature, debias
+from fairmi.boosting.training import _Curvature, boosting_config, debias
 from fairmi.boosting.trees import Grower, TreeConfig, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare
-from fairmi.core.task import Classes
+from fairmi.core.task import Classes, fold_order
 from fairmi.dependence import SensitiveBatch
 from fairmi.preprocessing.encoded_columns import column_codes, encodings_of, learn_columns
 
@@ -207,6 +220,7 @@ def test_trees_give_the_scores_of_training():
     trees, scores = boost(rows, CONFIG, np.random.default_rng(0))
     assert trees.n_rounds == CONFIG.max_iter
     assert np.array_equal(trees.scores(x), scores)
+    np.testing.assert_allclose(trees.then(trees).then(trees).scores(x), 3 * scores)
 
 
 @pytest.mark.parametrize("max_features", [1.0, 0.5])
@@ -230,8 +244,9 @@ def test_trees_are_plain_arrays():
 
 def test_missing_and_unknown_values_are_scored():
     x, trees, _, _ = fitted()
-    x = np.where(np.arange(4) == 3, np.nan, x[:5])
-    assert np.isfinite(trees.scores(x)).all()
+    missing, unknown = (np.where(np.arange(4) == 3, code, x[:50]) for code in (np.nan, 5.0))
+    assert np.isfinite(trees.scores(missing)).all()
+    assert np.array_equal(trees.scores(unknown), trees.scores(missing))
 
 
 def test_exact_sums_do_not_depend_on_their_order():
@@ -292,3 +307,173 @@ def test_numbers_and_columns_of_two_categories_have_one_encoding():
     columns, codes = learn_columns(frame, 255, 3)
     assert codes.shape == (2000, 3)
     assert len(encodings_of(columns)[0]) == 1
+
+
+def slow_ends(column, weights, max_bins):
+    """A bin's last value is the first whose rows, and those before, have its share of weight."""
+    values = sorted({v for v, w in zip(column, weights, strict=True) if v == v and w > 0})
+    if len(values) <= max_bins:
+        last = range(len(values) - 1)
+    else:
+        total = [weights[column <= v].sum() for v in values]
+        shares = [total[-1] * k / max_bins for k in range(1, max_bins)]
+        last = sorted({next(i for i, t in enumerate(total) if t >= share) for share in shares})
+    return [(values[i] + values[i + 1]) / 2 for i in last if i + 1 < len(values)]
+
+
+@pytest.mark.parametrize("max_bins", [4, 9, 255])
+def test_bins_have_about_as_much_weight(max_bins):
+    rng, n = np.random.default_rng(1), 120
+    few, heavy = rng.integers(7, size=n) + 0.25, rng.exponential(size=n).round(1)
+    x = np.column_stack([few, heavy, rng.normal(size=n), rng.integers(5, size=n)])
+    x[rng.random((n, 4)) < 0.1] = np.nan
+    weights = rng.uniform(0, 2, size=n) * (rng.random(n) < 0.9) + 20 * (heavy == heavy.max())
+    binned = bin_rows(x, np.array([0, 0, 0, 5]), weights, max_bins, rng)
+    for j in range(3):
+        ends = slow_ends(x[:, j], weights, max_bins)
+        np.testing.assert_allclose(binned.ends[j], ends, rtol=1e-12)
+        codes = [max_bins if v != v else sum(v > end for end in ends) for v in x[:, j]]
+        assert binned.codes[:, j].tolist() == codes
+        assert binned.n_bins[j] == len(ends) + 1
+    assert np.array_equal(binned.codes[:, 3], np.where(np.isnan(x[:, 3]), max_bins, x[:, 3]))
+    assert binned.n_bins[3] == 5
+    assert binned.has_missing.all()
+
+
+def test_quantiles_are_of_rows_that_are_drawn_once(monkeypatch):
+    monkeypatch.setattr("fairmi.boosting.trees._ROWS_OF_QUANTILES", 50)
+    x, rng = np.arange(60.0)[:, None], np.random.default_rng(0)
+    binned = bin_rows(x, np.zeros(1, dtype=int), np.ones(60), 255, rng)
+    assert len(binned.ends[0]) == 49
+    binned = bin_rows(x[:50], np.zeros(1, dtype=int), np.ones(50), 255, rng)
+    assert np.array_equal(binned.ends[0], np.arange(49) + 0.5)  # all of them
+
+
+@pytest.mark.parametrize(("max_iter", "n_held_out"), [(3, 3), (60, 1), (60, 3)])
+def test_rounds_are_those_that_are_best_on_held_out_rows(max_iter, n_held_out):
+    """Beside folds that are boosted one by one, until 20 rounds were no better."""
+    x, n_categories, y, _ = table(400, seed=2)
+    weights = np.random.default_rng(3).uniform(0.2, 2, size=400)
+    binned = bin_rows(x, n_categories, weights, 255, np.random.default_rng(0))
+    config = replace(CONFIG, max_iter=max_iter, n_folds=3, n_held_out=n_held_out)
+    rows = TreeRows(binned, y, Classes(2), weights)
+    n_rounds, best = held_out_rounds(rows, config, np.random.default_rng(4))
+    order = fold_order(y, np.random.default_rng(4))
+    folds = [np.sort(order[k::3]) for k in range(n_held_out)]
+    scores = np.zeros((max_iter + 1, 400, 1))
+    for fold in folds:
+        seen = np.setdiff1d(np.arange(400), fold)
+        part = TreeRows(binned.take(seen), y[seen], Classes(2), weights[seen])
+        trees, _ = boost(part, config, np.random.default_rng(0))
+        for t in range(max_iter + 1):
+            ends = {name: getattr(trees, name)[: t + 1] for name in ("first_node", "first_split")}
+            scores[t, fold] = replace(trees, **ends).scores(x[fold])
+    seen, sign = np.concatenate(folds), 1 - 2 * y
+    losses = [
+        np.average(np.log1p(np.exp(sign * of[:, 0]))[seen], weights=weights[seen]) for of in scores
+    ]
+    least = 0
+    for t, loss in enumerate(losses):
+        if t - least >= 20:
+            break
+        least = t if loss < losses[least] else least
+    assert n_rounds == least
+    np.testing.assert_allclose(best[seen], scores[least][seen])
+
+
+def test_few_rows_of_a_class_leave_fewer_folds_or_none():
+    x, n_categories, y, _ = table(300)
+    binned = bin_rows(x, n_categories, np.ones(300), 255, np.random.default_rng(0))
+    config = replace(CONFIG, n_folds=5, n_held_out=5, max_iter=12)
+    for n_rare in (2, 1):
+        y = (np.arange(300) < n_rare).astype(int)
+        rows = TreeRows(binned, y, Classes(2), np.ones(300), [np.arange(4)])
+        rng = np.random.default_rng([0])
+        if n_rare == 1:
+            expected, _ = boost(rows, config, rng)
+        else:
+            expected, _ = cross_fit(rows, replace(config, n_folds=2, n_held_out=2), rng)
+        trees, _ = averaged(rows, config, [0])
+        assert np.array_equal(trees.scores(x), expected.scores(x))
+
+
+def test_settings_of_a_base_and_its_rounds_follow_the_rows():
+    parameters = {
+        "l2_regularization": 1, "max_features": 0.5, "learning_rate": 0.2, "max_leaf_nodes": 7,
+        "min_samples_leaf": "auto", "max_iter": "auto", "constraint": "demographic_parity",
+    }  # fmt: skip
+    # Rows; leaves, rows of a leaf, rounds and held-out folds of a base; rounds, rows of a leaf.
+    expected = [
+        (10, (8, 1, 400, 5, 5), (300, 1)),
+        (300, (8, 15, 400, 5, 5), (300, 15)),
+        (4_001, (8, 20, 400, 5, 5), (300, 40)),
+        (9_999, (8, 20, 400, 5, 3), (300, 99)),
+        (10_000, (16, 20, 400, 5, 2), (100, 100)),
+        (99_999, (16, 20, 400, 5, 1), (100, 999)),
+        (100_000, (16, 20, 200, 5, 0), (100, 1_000)),
+    ]
+    odds = [(99_999, (16, 20, 400, 5, 5)), (100_000, (16, 20, 200, 2, 2))]
+    names = ("max_leaf_nodes", "min_samples_leaf", "max_iter", "n_folds", "n_held_out")
+    for n_rows, of_base, of_rounds in expected:
+        base, rounds = boosting_config(parameters, n_rows=n_rows, n_threads=3)
+        assert tuple(getattr(base, name) for name in names) == of_base, n_rows
+        assert (rounds.max_iter, rounds.min_samples_leaf) == of_rounds, n_rows
+        assert not base.out_of_fold
+        assert (base.learning_rate, rounds.learning_rate) == (0.06, 0.2)
+        assert rounds.max_leaf_nodes == 7
+        for config in (base, rounds):
+            shared = (config.l2_regularization, config.max_features, config.n_threads)
+            assert shared == (1.0, 0.5, 3)
+    for n_rows, of_base in odds:
+        base, _ = boosting_config(
+            parameters | {"constraint": "equalized_odds"}, n_rows=n_rows, n_threads=1
+        )
+        assert tuple(getattr(base, name) for name in names) == of_base
+        assert base.out_of_fold
+    asked = parameters | {"min_samples_leaf": 3, "max_iter": 9}
+    _, rounds = boosting_config(asked, n_rows=100, n_threads=1)
+    assert (rounds.max_iter, rounds.min_samples_leaf) == (9, 3)
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [None, 2, 3])
+def test_a_users_base_scores_rows_that_it_did_not_see(classes, weighted, in_pipeline):
+    """Beside scikit-learn's cross-validation; two rows of a class leave two folds."""
+    rng, seed = np.random.default_rng(0), 5
+    x = pd.DataFrame(rng.normal(size=(90, 4)))
+    y = rng.normal(size=90) if classes is None else rng.integers(classes, size=90)
+    if classes == 3:
+        y = np.where(y == 2, 1, y)
+        y[[7, 50]] = 2
+    weights = rng.uniform(0.2, 3, size=90) if weighted else np.full(90, 2.0)
+    kind = DecisionTreeRegressor if classes is None else DecisionTreeClassifier
+    model = kind(max_depth=3, max_features=1)
+    name = "random_state"
+    base, of_fit = model, {"sample_weight": weights} if weighted else {}
+    if in_pipeline:
+        base, name = make_pipeline(StandardScaler(), model), f"{kind.__name__.lower()}__{name}"
+        of_fit = {f"{kind.__name__.lower()}__{key}": value for key, value in of_fit.items()}
+    folds = {"shuffle": True, "random_state": seed}
+    cv = KFold(5, **folds)
+    if classes:
+        cv = StratifiedKFold({2: 5, 3: 2}[classes], **folds)
+    method = "predict" if classes is None else "predict_proba"
+    expected = cross_val_predict(
+        clone(base).set_params(**{name: seed}), x, y, cv=cv, method=method, params=of_fit
+    )
+    if classes:
+        logs = np.log(np.maximum(expected, 1e-6))
+        expected = logs[:, 1:] - logs[:, :1] if classes == 2 else logs
+
+    def scores_of(fitted, rows):
+        return fitted.predict(rows)[:, None] if classes is None else scores_of_base(fitted, rows)
+
+    fitted, scores = fitted_base(base, x, y, weights, seed, scores_of)
+    np.testing.assert_allclose(scores, expected.reshape(90, -1))
+    whole = clone(base).set_params(**{name: seed}).fit(x, y, **of_fit)
+    assert np.array_equal(fitted.predict(x), whole.predict(x))
+    if classes == 3:  # a class of one row is in no two folds
+        y[7] = 0
+        fitted, scores = fitted_base(base, x, y, weights, seed, scores_of)
+        assert np.array_equal(scores, scores_of(fitted, x))
