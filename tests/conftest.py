@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from fnmatch import fnmatchcase
 
 # Before numpy and torch load, and in each worker: two workers with a thread for each core wait for
@@ -32,6 +34,14 @@ def pytest_collection_modifyitems(config, items):
     wrong = {test: patterns for test, patterns in unused.items() if patterns}
     if wrong and not any("::" in argument for argument in config.args):
         raise pytest.UsageError(f"slow_cases has patterns that fit no case: {wrong}")
+
+
+def printed_by(code):
+    """What a fresh process prints that runs some code."""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def rows_of_numbers(seed, n):

@@ -97,17 +97,17 @@ def assert_alike(printed: str, shown: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if fast_part(page)], ids=name_of)
-def test_python_of_a_page_runs(page, monkeypatch, tmp_path):
-    run(page, fast_part(page), monkeypatch, tmp_path)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if fast_part(page) != runs(page)], ids=name_of
+    ("page", "part"),
+    [
+        pytest.param(page, part, id=f"{name_of(page)}-{part.__name__}")
+        for page in PAGES
+        for part in (fast_part, runs)
+        if part(page) and (part is fast_part or runs(page) != fast_part(page))
+    ],
 )
-def test_python_of_a_page_runs_to_its_end(page, monkeypatch, tmp_path):
-    run(page, runs(page), monkeypatch, tmp_path)
+def test_python_of_a_page_runs(page, part, monkeypatch, tmp_path):
+    run(page, part(page), monkeypatch, tmp_path)
 
 
 def shell_commands(page: Path) -> list[list[str]]:

@@ -57,36 +57,22 @@ def test_closest_candidate_with_a_warning_where_none_is_fair():
     assert "mean dp within 0.05" in str(seen[0].message)
 
 
-def test_names_what_the_search_lacks():
-    with pytest.raises(ValueError, match=r"'mean_test_gap'; the search scored \['accuracy', 'dp'"):
-        best_under_bound("gap", 0.05, maximize="accuracy")(results([0.9], [-0.1]))
-    with pytest.raises(ValueError, match="'mean_test_f1'"):
-        best_under_bound("dp", 0.05, maximize="f1")(results([0.9], [-0.1]))
-
-
-def test_no_numbers_at_all():
-    with pytest.raises(ValueError, match=r'No candidate has both .* error_score="raise"'):
-        best_under_bound("dp", 0.05, maximize="accuracy")(results([0.9], [NAN]))
-
-
-def test_one_split_has_no_standard_error():
-    with pytest.raises(ValueError, match="needs 'dp' on two splits or more, got 1"):
-        best_under_bound("dp", 0.05, maximize="accuracy", rule="one_standard_error")(
-            results([0.9], [-0.1])
-        )
-
-
-@pytest.mark.parametrize("bound", [-0.1, NAN, "0.1", None])
-def test_bad_bounds(bound):
-    with pytest.raises(ValueError, match="bound"):
-        best_under_bound("dp", bound, maximize="accuracy")
-
-
-def test_bad_rule_and_a_measure_that_runs_the_other_way():
-    with pytest.raises(ValueError, match="'rule' parameter"):
-        best_under_bound("dp", 0.1, maximize="accuracy", rule="median")
-    with pytest.raises(ValueError, match="higher for fairer models"):
-        best_under_bound("demographic_parity_ratio", 0.8, maximize="accuracy")
+@pytest.mark.parametrize(
+    ("metric", "bound", "more", "message"),
+    [
+        ("gap", 0.05, {}, r"'mean_test_gap'; the search scored \['accuracy', 'dp'"),
+        ("dp", 0.05, {"maximize": "f1"}, "'mean_test_f1'"),
+        ("nan", 0.05, {}, r'No candidate has both .* error_score="raise"'),
+        ("dp", 0.05, {"rule": "one_standard_error"}, "needs 'dp' on two splits or more, got 1"),
+        *[("dp", bound, {}, "bound") for bound in (-0.1, NAN, "0.1", None)],
+        ("dp", 0.1, {"rule": "median"}, "'rule' parameter"),
+        ("demographic_parity_ratio", 0.8, {}, "higher for fairer models"),
+    ],
+)
+def test_bad_input_is_named(metric, bound, more, message):
+    table = results([0.9], [-0.1]) | {"mean_test_nan": np.array([NAN])}
+    with pytest.raises(ValueError, match=message):
+        best_under_bound(metric, bound, **{"maximize": "accuracy"} | more)(table)
 
 
 def test_in_a_search_it_picks_the_model_that_is_refitted():

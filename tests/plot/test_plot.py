@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from conftest import printed_by
 from scipy.stats import ks_2samp
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
@@ -299,10 +299,7 @@ def test_things_differ_in_grey():
 @pytest.mark.slow
 def test_matplotlib_is_not_loaded_before_a_plot():
     code = "import sys, fairmi.plot; assert 'matplotlib' not in sys.modules; print('ran')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "ran\n", done.stderr
+    assert printed_by(code) == "ran\n"
 
 
 def test_says_what_to_install(monkeypatch):
