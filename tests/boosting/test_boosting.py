@@ -27,7 +27,7 @@ from fairmi.boosting.base import (
 from fairmi.boosting.critic import TrainedCritic
 from fairmi.boosting.penalties import GroupTable
 from fairmi.boosting.training import _Curvature, boosting_config, debias
-from fairmi.boosting.trees import Grower, TreeConfig, bin_rows, exact
+from fairmi.boosting.trees import Grower, TreeConfig, Trees, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare
 from fairmi.core.task import Classes, fold_order
@@ -236,7 +236,8 @@ def test_same_trees_in_any_order_of_rows():
 
 
 def test_trees_are_plain_arrays():
-    _, trees, _, _ = fitted()
+    x, trees, _, _ = fitted()
+    assert np.array_equal(Trees(**trees.arrays()).scores(x), trees.scores(x))
     saved = pickle.dumps(trees.arrays(), protocol=4)
     names = {arg for op, arg, _ in pickletools.genops(saved) if isinstance(arg, str)}
     assert not {name for name in names if "sklearn" in name or "fairmi" in name}

@@ -278,14 +278,26 @@ def test_one_row_of_each_cluster_counts():
     person = np.repeat(np.arange(300), 10)
     group = np.arange(300) % 2
     Z = rng.integers(3, size=300)
-    with pytest.warns(UserWarning, match="3000 of 3000 rows equal another row .* give clusters="):
+    with pytest.warns(
+        UserWarning, match="3000 of 3000 rows equal another row .* give clusters="
+    ) as warned:
         all_rows = certify(Z[person], group[person])
+    assert warned[0].filename == __file__
     found = certify(Z[person], group[person], clusters=person)
     assert found.bound == certify(Z, group).bound > all_rows.bound
     assert sum(found.group_sizes) == 300
     assert found == certify(Z[person], group[person], clusters=person)
     series = pd.Series([f"p{k}" for k in person], dtype="string")
     assert found == certify(Z[person], group[person], clusters=series)
+    of_row = rng.integers(3, size=3_000)  # which row counts is drawn, as by seed 0
+    unseeded, *seeded = (
+        certify(of_row, group[person], clusters=person, random_state=seed) for seed in (None, 0, 1)
+    )
+    assert unseeded == seeded[0] != seeded[1]
+    for seed in range(8):  # a group of which no row is drawn has none
+        drawn_from = {"clusters": [0, 0, 1, 1], "random_state": seed}
+        sizes = certify([0, 0, 1, 1], [0, 1, 0, 1], **drawn_from).group_sizes
+        assert sum(sizes) == len(sizes) == 2
 
 
 @pytest.mark.parametrize("against", ["classifiers", "thresholds"])
@@ -331,7 +343,12 @@ def test_what_has_no_row_is_not_bounded():
         found = certify(Z, sensitive, **options)
         assert found.bound == 1.0
         assert f"No certificate: {text}" in str(found)
+    assert (found.pair, found.given) == ((0, 1), 0)
+    assert np.isnan(found.distance)
     assert certify(Z, declared.cat.remove_unused_categories()).bound < 0.1
+    for last, end in ((5, "group 4 has no row. Give"), (6, "group 4 has no row and 1 more. Give")):
+        many = pd.Series(pd.Categorical(group, categories=range(last)))
+        assert end in str(certify(Z, many))
 
 
 def test_quantities_are_refused_at_once():
@@ -546,6 +563,8 @@ def test_a_certificate_is_shown_in_a_line_and_in_a_notebook():
     assert f"<td>{found.bound:.4f}</td>" in page
     assert "&lt;m&gt;: 200" in page
     assert "<m>" not in page
+    assert "<td>&lt;m&gt;, f</td>" in page
+    assert "<td>demographic parity</td>" in page
     by_label = certify(z, groups, y=np.arange(400) % 5 > 2, constraint="equalized_odds")
     assert f"given={by_label.given!r}" in repr(by_label)
     assert f"at y = {by_label.given}" in by_label._repr_html_()

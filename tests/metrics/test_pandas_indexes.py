@@ -71,6 +71,10 @@ def test_labels_and_weights_count_too():
     other = pd.Series(np.arange(N) % 2)
     with pytest.raises(ValueError, match="The indexes of Z and given differ"):
         mutual_information_score(Z, s, given=other)
+    for name in ("y", "clusters"):
+        constraint = "equalized_odds" if name == "y" else "demographic_parity"
+        with pytest.raises(ValueError, match=f"The indexes of Z and {name} differ"):
+            certify(Z, s, constraint=constraint, **{name: other})
     with pytest.raises(ValueError, match="The indexes of Z and sample_weight differ"):
         leakage_score(Z, s, probe="linear", sample_weight=other + 1.0)
     with pytest.raises(ValueError, match="The indexes of X and sample_weight differ"):

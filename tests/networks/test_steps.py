@@ -28,11 +28,11 @@ Y = ((X[:, 0] + S) > 0.5).long()
 LAMS = (0.5, 8.0)
 
 
-def trainer():
+def trainer(batch_size=N):
     """Of models of several λ, which share a hidden layer; nothing in it is drawn at random."""
     parameters = MIDebiasedClassifier(
         hidden_layer_sizes=(4,), n_levels=None, n_components=2, dropout=0.0, max_iter=3,
-        batch_size=N, learning_rate=RATE, weight_decay=DECAY, n_estimators=1,
+        batch_size=batch_size, learning_rate=RATE, weight_decay=DECAY, n_estimators=1,
     ).get_params()  # fmt: skip
     config = network_config(
         parameters, lams=LAMS, n_rows=6_000, n_inputs=3, task=Classes(2), factors=(1.0,),
@@ -80,6 +80,15 @@ def test_a_step_is_that_of_a_slow_version():
     tensors = (part.networks.parameters() for part in (state, slow, before))
     for new, expected, old in zip(*tensors, strict=True):
         assert (new - expected).norm() < 1e-3 * (expected - old).norm()
+
+
+def test_a_training_ends_after_its_epochs_and_says_how_fast_it_is():
+    state, seen = trainer(batch_size=16), []
+    assert state.n_steps == 3 * 4
+    state.train(lambda record, **shown: seen.append((record["epoch"], shown["rows_per_s"])))
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert all(float(speed.replace(",", "")) > 0 for _, speed in seen)
+    assert state.step_count == 3 * 4
 
 
 def test_the_schedule_is_of_straight_lines_and_half_a_cosine():
