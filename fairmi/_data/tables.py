@@ -173,11 +173,7 @@ _KINDS = "buif"
 def as_array_rows(X: object) -> Any:
     """Return X where it is an array of numbers that has rows of any shape, else None.
 
-    A frame, a sparse matrix and an array of text are tables, and have none.
-
-    Returns
-    -------
-    ndarray, memmap or LazyArray of shape (n_rows, ...), or None
+    An ndarray, memmap or LazyArray is; a frame, a sparse matrix and an array of text are tables.
     """
     rows = plain(X, argument="X")
     if is_frame(rows) or issparse(rows) or is_dict(rows):

@@ -80,38 +80,26 @@ class Debiased(WithSensitive):
     """fairmi's own estimator: its representation is what `transform` gives."""
 
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.transform(X))
+        ours = self.model if self.encoder is None else self.encoder
+        return np.asarray(ours.transform(X))
 
 
 class OnPath(Debiased):
-    """fairmi's estimators that train many λ at once."""
+    """fairmi's estimators that train many λ at once: the model, or the transformer before it."""
 
     def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        lams = [setting["lam"] for setting in settings] or [self.model.lam]
-        models = self.model.fit_path(X, y, lams=lams, sensitive_features=s)
+        ours, rows = (self.encoder, (X,)) if self.encoder is not None else (self.model, (X, y))
+        lams = [setting["lam"] for setting in settings] or [ours.lam]
+        models = ours.fit_path(*rows, lams=lams, sensitive_features=s)
         return dict(zip(lams, models, strict=True))
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        self.model = shared[self.model.lam]
+        if self.encoder is None:
+            self.model = shared[self.model.lam]
+        else:
+            self.encoder = shared[self.encoder.lam]
+            self.model.fit(self._encode(X), y)
         return self
-
-
-class Represented(Contender):
-    """A model that learns from our representation without y; all λ are one training."""
-
-    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        lams = [setting["lam"] for setting in settings] or [self.encoder.lam]
-        models = self.encoder.fit_path(X, lams=lams, sensitive_features=s)
-        return dict(zip(lams, models, strict=True))
-
-    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        """Take the transformer of the own λ, and fit the model on its Z."""
-        self.encoder = shared[self.encoder.lam]
-        self._fit_model(self._encode(X), y, s)
-        return self
-
-    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        return self._encode(X)
 
 
 class OnBound(WithSensitive):

@@ -41,7 +41,6 @@ from fairmi.compare._contenders import (
     OnBound,
     OnPath,
     Randomised,
-    Represented,
     Thresholded,
     Transported,
     WithSensitive,
@@ -373,7 +372,7 @@ METHODS: tuple[Method, ...] = (
     ),
     Method(
         "fairmi, representation, boosting",
-        lambda trial, lam: Represented(
+        lambda trial, lam: OnPath(
             _boosting(trial.seed), MIDebiasedTransformer(lam=lam, random_state=trial.seed)
         ),
         {"lam": (0.2, 2.0)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from time import process_time
 from typing import Any
 
@@ -153,28 +154,22 @@ def compared(
     bootstrap draw, which all rows of the table share.
     """
     crossed = len(splits) > 1
-    jobs, owners = [], []
-    for m, (method, settings) in enumerate(lines):
+    jobs: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = []
+    for method, settings in lines:
         parts = [settings] if method.shares or crossed else [[setting] for setting in settings]
         validate = method.screened and not crossed and len(settings) > 1
         for split in splits:
             jobs += [(method.name, predict_split, (method, p, split, validate)) for p in parts]
-            owners += [m] * len(parts)
     # The slowest come last in the table: they start first, so that no process waits for one.
-    outcomes = run_jobs(jobs[::-1], n_jobs, "fits")[::-1]
+    outcomes = chain.from_iterable(run_jobs(jobs[::-1], n_jobs, "fits")[::-1])
     described, to_measure = [], []
-    for m, (method, settings) in enumerate(lines):
-        flat = [
-            o for part, owner in zip(outcomes, owners, strict=True) if owner == m for o in part
-        ]
-        # (split, setting): parts of a split follow one another.
-        of_splits = [flat[k : k + len(settings)] for k in range(0, len(flat), len(settings))]
+    for method, settings in lines:
+        of_splits = [list(islice(outcomes, len(settings))) for _ in splits]
         for words, of_setting in _points(method, settings, splits, of_splits, rows, bound):
             described.append((method, words, of_setting))
             labels, scores = _put_together(splits, of_setting, rows)
-            to_measure.append(
-                (method.name, _measure, (replace(rows, X=rows.X[[]]), labels, scores))
-            )
+            measured_rows = replace(rows, X=rows.X[[]])
+            to_measure.append((method.name, _measure, (measured_rows, labels, scores)))
     metrics = run_jobs(to_measure, n_jobs, "intervals")
     table = [_row(*what, values) for what, values in zip(described, metrics, strict=True)]
     return pd.DataFrame(table), np.array([values[rows.reading.score] for values in metrics])

@@ -42,14 +42,32 @@ class FairnessPath(NamedTuple):
     models: list[Any]
 
     def __repr__(self) -> str:
-        return f"{self._title()}:\n{self._table().to_string(index=False)}"
+        title, table = self._shown()
+        return f"{title}:\n{table.to_string(index=False)}"
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""
-        return f"<p>{escape(self._title())}</p>{self._table().to_html(index=False, border=0)}"
+        title, table = self._shown()
+        return f"<p>{escape(title)}</p>{table.to_html(index=False, border=0)}"
 
-    def _table(self) -> pd.DataFrame:
-        return pd.DataFrame([_cells(model) for model in self.models], columns=_HEADERS)
+    def _shown(self) -> tuple[str, pd.DataFrame]:
+        """Return a title, and what is shown of each model."""
+        rows = []
+        for model in map(last_step, self.models):
+            last = model.history_[-1] if model.history_ else {}
+            figures = [last.get(name, np.nan) for name in ("task_loss", "penalty")]
+            warned = dict.fromkeys(kind for kind, _ in model.warnings_)
+            rows.append(
+                (
+                    f"{model.lam:.3g}",
+                    *("-" if np.isnan(value) else f"{value:.4f}" for value in figures),
+                    str(model.n_iter_),
+                    model.stopped_ or "-",
+                    ", ".join(warned) or "-",
+                )
+            )
+        title = f"{len(self.models)} fits of {type(self.models[0]).__name__}"
+        return title, pd.DataFrame(rows, columns=_HEADERS)
 
     def frontier(
         self,
@@ -105,26 +123,9 @@ class FairnessPath(NamedTuple):
             }
         )
 
-    def _title(self) -> str:
-        return f"{len(self.models)} fits of {type(self.models[0]).__name__}"
-
 
 # A pickle names the public place of a class, which stays where its file moves.
 FairnessPath.__module__ = "fairmi.path"
-
-
-def _cells(model: BaseEstimator) -> tuple[str, ...]:
-    """Return what a row of the table says of a model."""
-    model = last_step(model)
-    last = model.history_[-1] if model.history_ else {}
-    figures = [last.get(name, np.nan) for name in ("task_loss", "penalty")]
-    return (
-        f"{model.lam:.3g}",
-        *("-" if np.isnan(value) else f"{value:.4f}" for value in figures),
-        str(model.n_iter_),
-        model.stopped_ or "-",
-        ", ".join(dict.fromkeys(kind for kind, _ in model.warnings_)) or "-",
-    )
 
 
 def fairness_path(
@@ -232,13 +233,7 @@ def last_step(estimator: BaseEstimator) -> Any:
 
 
 def check_estimator(estimator: BaseEstimator) -> Any:
-    """Return the estimator of a path; None is the default one.
-
-    Raises
-    ------
-    TypeError
-        If it has no path.
-    """
+    """Return the estimator of a path; None is the default one. TypeError where it has no path."""
     if estimator is None:
         return MIBoostingClassifier()
     if isinstance(estimator, type) or not hasattr(last_step(estimator), "fit_path"):
@@ -269,10 +264,7 @@ def named_scorer(
 def check_lams(lams: int | Sequence[float], estimator: BaseEstimator) -> np.ndarray:
     """Return the values of λ, (n_lams,), as given or from 0 to the greatest of the estimator.
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than two, or one is not a finite number >= 0 or given twice.
+    ValueError where an int makes fewer than two, or one is no finite number >= 0 or given twice.
     """
     if isinstance(lams, Integral):
         if lams < 2:

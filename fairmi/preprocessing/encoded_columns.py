@@ -330,29 +330,17 @@ def learn_columns(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return the columns of a table as plain data, and the table as trees read it.
 
-    Parameters
-    ----------
-    X : DataFrame, ndarray or csr_array of shape (n_rows, n_features)
-    max_categories : int
-        Codes of a column at most. Where it has more categories, the rarest share the last code;
-        one that a single row has is none.
-    n_encodings : int, default=1
-        In how many ways trees read categories, each a model of an average: as such, as numbers in
-        order of frequency, and others as numbers in random order. A column of two is read alike.
-    seed : int, default=0
-        Draws the random orders.
+    A column has `max_categories` codes at most: where it has more, the rarest share the last one;
+    a category that a single row has has none. There are `n_encodings` ways in which trees read
+    categories, each a model of an average: as such, as numbers in order of frequency, and others
+    as numbers in random order, which `seed` draws. A column of two is read alike.
 
-    Returns
-    -------
-    columns : dict
-        `names`; `categories`, for each column an array, the most frequent first, or None for
-        numbers; `n_categories` (n_columns,), codes of each column, 0 for numbers; `dates`, the
-        positions of the columns of X that hold dates; `encodings`, a list of the further ways to
-        read categories, each a dict from the position of a column to the number of each code.
-    codes : ndarray of shape (n_rows, n_read), float64
-        Numbers, and codes 0, 1, ... of categories; NaN where a value is missing. After the columns
-        of X come the parts of the calendar of each date, and then the columns of each further
-        encoding.
+    The dict has `names`; `categories`, for each column an array, the most frequent first, or None
+    for numbers; `n_categories` (n_columns,), codes of each column, 0 for numbers; `dates`, the
+    positions of those of X; and `encodings`, a list of the further ways to read categories, each a
+    dict from the position of a column to the number of each code. The table, (n_rows, n_read)
+    float64, has numbers, codes 0, 1, ... and NaN where a value is missing: the columns of X, then
+    the parts of the calendar of each date, then the columns of each further encoding.
     """
     columns: dict[str, Any] = {"names": [], "categories": [], "n_categories": [], "dates": []}
     codes = []
@@ -405,12 +393,8 @@ def column_codes(X: Any, columns: dict[str, Any]) -> np.ndarray:
 def encodings_of(columns: Mapping[str, Any]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return which columns that trees read are those of each encoding, and all their categories.
 
-    Returns
-    -------
-    read : list of ndarray of shape (n_columns,), int
-        The first encoding is that of `n_categories`; without categories it is the only one.
-    n_categories : ndarray of shape (n_read,), int
-        Of each column that trees read; 0 for numbers.
+    Positions (n_columns,) of each; the first encoding is that of `n_categories`, and without
+    categories the only one. And categories (n_read,) of each column read, 0 for numbers.
     """
     n = len(columns["n_categories"])
     read, first = [np.arange(n)], n
