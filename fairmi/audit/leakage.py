@@ -18,7 +18,6 @@ from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
 from fairmi.audit.predictions import Forecasts, Predictions, recoded
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._representation import Representation, read_representation
-from fairmi.metrics._rows import Target
 from fairmi.metrics.certificate import certify
 from fairmi.metrics.information import MutualInformationReport, information_of
 from fairmi.metrics.leakage import SIGNIFICANCE, LeakageReport, leakage_of
@@ -163,7 +162,7 @@ def _can_be_dealt(groups: np.ndarray, clusters: np.ndarray | None) -> bool:
     if _owners(groups, clusters).min() < FOLDS:
         return False
     try:
-        split_rows(Target("categorical", groups, tuple(np.unique(groups))), FOLDS, 0, clusters)
+        split_rows(groups, FOLDS, 0, clusters)
     except ValueError:
         return False
     return True

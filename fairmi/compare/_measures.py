@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.special import xlogy
 from sklearn.metrics import roc_auc_score
 
-from fairmi.metrics.probes import MIN_TO_HOLD_BACK, PANEL
+from fairmi.metrics.probes import MIN_TO_HOLD_BACK, build_probe
 
 METRICS = (
     "accuracy",
@@ -200,7 +200,7 @@ def probe_auc(
 ) -> float:
     """ROC AUC of the audit's boosting probe, trained to tell the group, on rows it never saw."""
     hold_back = bool(np.unique(s_train, return_counts=True)[1].min() >= MIN_TO_HOLD_BACK)
-    probe = PANEL["boosting"].build(False, 0, len(Z_train), hold_back).fit(Z_train, s_train)
+    probe = build_probe("boosting", False, 0, len(Z_train), hold_back).fit(Z_train, s_train)
     shares = probe.predict_proba(Z_test)
     if len(probe.classes_) == 2:
         return float(roc_auc_score(s_test == probe.classes_[1], shares[:, 1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -21,17 +22,20 @@ from fairmi.metrics._independence import (
 )
 from fairmi.metrics._representation import Representation, read_representation
 from fairmi.metrics._rows import (
+    Attribute,
+    Kind,
     Order,
-    Target,
-    as_target,
     cluster_codes,
     cluster_sums,
     exchange,
+    is_continuous,
     probable_members,
+    read_target,
     strata_of,
+    target_columns,
     warn_of_repeated_rows,
 )
-from fairmi.metrics.probes import Probe, Split, fit_predict, split_rows
+from fairmi.metrics.probes import Probe, Split, fit_predict, probe_name, split_rows
 
 Predictions = list[list[np.ndarray]]  # by probe, then by split
 
@@ -45,13 +49,16 @@ class Sample:
     """Checked arrays, their folds, and the predictions of the probes that were fitted on them.
 
     Whoever measures one sample in several ways hands the same `Sample` on, so that no probe is
-    fitted twice. `weight` has mean 1; `total` is what the weights given sum to. Where groups are
-    known by probability, a row is there once for each group that it may be in, weighted by it:
-    `row` (n,) says which one it is, and its copies are one cluster, unless it is in a larger one.
+    fitted twice. `target` has codes into `labels`, or floats where it is continuous. `weight` has
+    mean 1; `total` is what the weights given sum to. Where groups are known by probability, a row
+    is there once for each group that it may be in, weighted by it: `row` (n,) says which one it
+    is, and its copies are one cluster, unless it is in a larger one.
     """
 
     Z: Representation
-    target: Target
+    kind: Kind
+    target: np.ndarray
+    labels: tuple[Any, ...]
     weight: np.ndarray
     total: float
     weighted: bool
@@ -90,29 +97,34 @@ class Sample:
         total, row = float(weight.sum()), None
         if kind == "probabilities":
             members, labels = probable_members(sensitive_features, kind, len(Z), argument=argument)
-            target = Target("probabilities", members.groups, labels)
+            of_rows: Attribute = "probabilities", members.groups, labels
             if not members.is_certain:
                 row = members.rows
                 Z, weight = Z.rows(row), weight[row] * members.shares
                 owners = row if owners is None else owners[row]
         else:
-            target = as_target(sensitive_features, len(Z), kind=kind, argument=argument)
+            of_rows = read_target(sensitive_features, len(Z), kind=kind, argument=argument)
             if owners is None:
-                warn_of_repeated_rows(Z, target.values)
+                warn_of_repeated_rows(Z, of_rows[1])
         # The unit of weights must not matter to regularised probes.
         weight = weight / weight.mean()
         weighted = sample_weight is not None or row is not None
-        return cls(Z, target, weight, total, weighted, owners, cv, seed, row)
+        return cls(Z, *of_rows, weight, total, weighted, owners, cv, seed, row)
 
     def __len__(self) -> int:
         return len(self.Z)
 
     def rows(self, chosen: np.ndarray) -> Sample:
         """Return some of the rows; groups that are absent from them are left out."""
-        weight = self.weight[chosen]
+        weight, target, labels = self.weight[chosen], self.target[chosen], self.labels
+        if not self.continuous:
+            present, codes = np.unique(target, return_inverse=True)
+            target, labels = codes.reshape(-1), tuple(labels[k] for k in present)
         return Sample(
             self.Z.rows(chosen),
-            self.target.rows(chosen),
+            self.kind,
+            target,
+            labels,
             weight / weight.mean(),
             self.total * float(weight.sum() / self.weight.sum()),
             self.weighted,
@@ -121,6 +133,16 @@ class Sample:
             self.seed,
             None if self.row is None else self.row[chosen],
         )
+
+    @property
+    def continuous(self) -> bool:
+        """Whether probes are regressors."""
+        return is_continuous(self.target)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The target as columns, (n_rows, n_outputs)."""
+        return target_columns(self.target)
 
     @property
     def n_rows(self) -> int:
@@ -136,14 +158,14 @@ class Sample:
             by_value = [(v, np.flatnonzero(np.isin(self.row, rows))) for v, rows in by_value]
         return [(value, self.rows(rows)) for value, rows in by_value]
 
-    def with_target(self, target: Target) -> Sample:
+    def with_target(self, target: np.ndarray) -> Sample:
         """Return the same rows with another target."""
-        return self if target is self.target else replace(self, target=target, fits={})
+        return replace(self, target=target, fits={})
 
     @cached_property
     def folds(self) -> list[np.ndarray]:
         """The rows of each fold."""
-        return split_rows(self.target, self.cv, self.seed, self.clusters)
+        return split_rows(self.target, self.cv, self.seed, self.clusters, self.labels)
 
     @cached_property
     def splits(self) -> list[Split]:
@@ -169,7 +191,7 @@ class Sample:
     def _predictions(
         self, probes: Sequence[Probe], numbers: Iterable[int], n_jobs: int | None
     ) -> Predictions:
-        wanted = [[(probe.name, number) for number in numbers] for probe in probes]
+        wanted = [[(probe_name(probe), number) for number in numbers] for probe in probes]
         missing = [
             (key, probe)
             for probe, keys in zip(probes, wanted, strict=True)
@@ -201,7 +223,7 @@ class Sample:
     def effective_units(self) -> float:
         """Return how many rows (or clusters) of equal weight the smallest group's are worth."""
         units = np.arange(len(self)) if self.clusters is None else self.clusters
-        group = np.zeros(len(self), int) if self.target.continuous else self.target.values
+        group = np.zeros(len(self), int) if self.continuous else self.target
         worth = []
         for g in np.unique(group):
             sums = np.bincount(units[group == g], self.weight[group == g])
@@ -210,7 +232,7 @@ class Sample:
 
     def order(self, rows: np.ndarray) -> Order:
         """Return what permutes the target of some rows."""
-        return exchange(self.owners(rows), self.target.columns[rows])
+        return exchange(self.owners(rows), self.columns[rows])
 
     def shares(self) -> np.ndarray:
         """Return each fold's share of the weight."""
@@ -301,11 +323,10 @@ def balanced_accuracy(target: np.ndarray, prediction: np.ndarray, weight: np.nda
 
 def fold_scores(sample: Sample, predictions: Predictions) -> list[list[Score]]:
     """Return the score of each probe in each fold, from predictions of `sample.splits`."""
-    score = r2 if sample.target.continuous else auc
-    columns = sample.target.columns
+    score = r2 if sample.continuous else auc
     return [
         [
-            score(columns[fold], prediction, sample.weight[fold])
+            score(sample.columns[fold], prediction, sample.weight[fold])
             for fold, prediction in zip(sample.folds, by_fold, strict=True)
         ]
         for by_fold in predictions
@@ -314,10 +335,10 @@ def fold_scores(sample: Sample, predictions: Predictions) -> list[list[Score]]:
 
 def balanced_accuracies(sample: Sample, predictions: Predictions) -> np.ndarray:
     """Return the balanced accuracy of each probe; nan where the target is continuous."""
-    if sample.target.continuous:
+    if sample.continuous:
         return np.full(len(predictions), np.nan)
     rows = np.concatenate(sample.folds)
-    target, weight = sample.target.columns[rows], sample.weight[rows]
+    target, weight = sample.columns[rows], sample.weight[rows]
     return np.array([balanced_accuracy(target, np.concatenate(p), weight) for p in predictions])
 
 
@@ -331,15 +352,15 @@ def null_scores(sample: Sample, scores: list[list[Score]]) -> np.ndarray:
         target, order = _centred(sample, fold), sample.order(fold)
         sums = sums + share * permuted_sums(target, forms, order, rng)[1]
     largest = np.max(sums, axis=1)
-    return np.clip(largest, 0, None) ** 2 if sample.target.continuous else largest + 0.5
+    return np.clip(largest, 0, None) ** 2 if sample.continuous else largest + 0.5
 
 
 def p_value(sample: Sample, predictions: Predictions) -> float:
     """Return the p-value of independence, from predictions of `early_splits` and the last fold."""
     targets = [_centred(sample, fold) for fold in sample.folds[1:]]
     share = 1.0
-    if not sample.target.continuous and len(sample.target.labels) > 2:
-        share = sample.target.columns.mean(axis=0)
+    if not sample.continuous and len(sample.labels) > 2:
+        share = sample.columns.mean(axis=0)
     blocks = [np.array(block) / share for block in zip(*predictions, strict=True)]
     orders = [sample.order(fold) for fold in sample.folds[1:]]
     return independence_p_value(targets, blocks, orders, sample.generator())
@@ -361,13 +382,13 @@ def joint_p_value(sample: Sample, of_probes: float) -> float:
     everyone = np.arange(len(sample))
     target = _centred(sample, everyone)
     if target.shape[1] > 1:
-        target = target / np.sqrt(sample.target.columns.mean(axis=0))
+        target = target / np.sqrt(sample.columns.mean(axis=0))
     of_values = recurring_p_value(recurring, target, sample.order(everyone), sample.generator())
     return min(joint, of_values / RECURRING_SHARE, 1.0)
 
 
 def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
-    columns, weight = sample.target.columns[fold], sample.weight[fold]
+    columns, weight = sample.columns[fold], sample.weight[fold]
     return weight[:, None] * (columns - np.average(columns, axis=0, weights=weight))
 
 

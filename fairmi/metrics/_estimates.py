@@ -18,8 +18,8 @@ from sklearn.base import BaseEstimator
 
 from fairmi.core.information import optimal_critic
 from fairmi.metrics._cross_fit import Sample
-from fairmi.metrics._rows import Target, cluster_sums
-from fairmi.metrics.probes import PANEL, Probe, Split, choose_probes, fit_predict
+from fairmi.metrics._rows import cluster_sums
+from fairmi.metrics.probes import Probe, Split, choose_probes, fit_predict
 
 NORMAL_95 = 1.959964
 MIXTURE_STEPS = 200
@@ -64,13 +64,13 @@ class LogRatios:
         return max(self.mean - error, 0.0), max(self.mean + error, 0.0)
 
 
-def plugin_log_ratios(codes: np.ndarray, target: Target) -> LogRatios:
+def plugin_log_ratios(codes: np.ndarray, c: np.ndarray) -> LogRatios:
     """Return the log ratios of the sample's frequencies, Miller and Madow's bias with them.
 
-    Under independence 2 n times the plain estimate is chi-squared of the degrees of freedom that
-    the bias counts, hence the excess.
+    `codes` (n,) are of values of Z, `c` (n,) of groups. Under independence 2 n times the plain
+    estimate is chi-squared of the degrees of freedom that the bias counts, hence the excess.
     """
-    c, n, n_groups = target.values, len(codes), int(target.values.max()) + 1
+    n, n_groups = len(codes), int(c.max()) + 1
     codes = np.unique(codes, return_inverse=True)[1].reshape(-1)
     counts = np.bincount(codes * n_groups + c, minlength=(codes.max() + 1) * n_groups)
     counts = counts.reshape(-1, 1, n_groups)
@@ -93,25 +93,25 @@ def probe_log_ratios(
     Rows of a fold are predicted by probes trained on the others, mixed by the weights that are
     most likely on the others. `more` gives further ratios q(c | z) / p(c) from the splits.
     """
-    target, n_rows = sample.target, len(sample)
-    predictions = sample.cross_fitted(choose_probes(probe, target), n_jobs)
+    n_rows = len(sample)
+    predictions = sample.cross_fitted(choose_probes(probe, sample.target), n_jobs)
     splits = sample.splits[: len(sample.folds)]
-    held_out = np.empty((len(predictions), *target.columns.shape))
+    held_out = np.empty((len(predictions), *sample.columns.shape))
     for p, by_fold in enumerate(predictions):
         for fold, prediction in zip(sample.folds, by_fold, strict=True):
             held_out[p, fold] = prediction
     further = np.empty((n_rows, 0)) if more is None else more(splits)
     values = np.empty(n_rows)
     for train, test in splits:
-        ratio = np.hstack([further, _ratios(held_out, target, train)])
+        ratio = np.hstack([further, _ratios(held_out, sample, train)])
         values[test] = np.log(ratio[test] @ _mixture(ratio[train]))
     return LogRatios(values)
 
 
-def _ratios(held_out: np.ndarray, target: Target, train: np.ndarray) -> np.ndarray:
+def _ratios(held_out: np.ndarray, sample: Sample, train: np.ndarray) -> np.ndarray:
     """Return q(c | z) / p(c) of each probe, and 1 for none: (n_rows, n_probes + 1)."""
-    columns = target.columns
-    if target.continuous:
+    columns = sample.columns
+    if sample.continuous:
         residual = columns - held_out
         spread = np.sqrt((residual[:, train] ** 2).mean(axis=1, keepdims=True))
         ratio = norm.pdf(residual, scale=spread) / norm.pdf(columns)
@@ -137,15 +137,15 @@ def _mixture(ratio: np.ndarray) -> np.ndarray:
     return weight / weight.sum()
 
 
-def normal_scores(target: Target, rng: np.random.Generator) -> Target:
+def normal_scores(target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a continuous target made exactly normal by its ranks, ties broken at random.
 
     The information of Z about it stays: it is a function of the values, plus noise.
     """
-    shuffled = rng.permutation(len(target.values))
+    shuffled = rng.permutation(len(target))
     rank = np.empty(len(shuffled))
-    rank[shuffled[np.argsort(target.values[shuffled], kind="stable")]] = np.arange(len(shuffled))
-    return Target(target.kind, ndtri((rank + 0.5) / len(rank)), target.labels)
+    rank[shuffled[np.argsort(target[shuffled], kind="stable")]] = np.arange(len(shuffled))
+    return ndtri((rank + 0.5) / len(rank))
 
 
 BINS = 8
@@ -200,10 +200,9 @@ def _bin_ratios(
 ) -> np.ndarray:
     """Return p(bin | z) / p(bin) by classifiers: a density that is p(c)'s own within a bin."""
     share = np.bincount(bins) / len(bins)
-    target = Target("categorical", bins, tuple(range(len(share))))
     ratios = np.ones((len(bins), len(BIN_PROBES)))
     for p, name in enumerate(BIN_PROBES):
-        by_split = _fit_splits(PANEL[name], Z, target, splits, seed, n_jobs)
+        by_split = _fit_splits(name, Z, bins, splits, seed, n_jobs)
         for (_, test), chance in zip(splits, by_split, strict=True):
             if chance.shape[1] == 1:
                 chance = np.hstack([1 - chance, chance])
@@ -214,7 +213,7 @@ def _bin_ratios(
 def _fit_splits(
     probe: Probe,
     Z: np.ndarray,
-    target: Target,
+    target: np.ndarray,
     splits: Sequence[Split],
     seed: int,
     n_jobs: int | None,
@@ -233,8 +232,7 @@ def _spread_ratios(
     """
     least = 1 / (2 * len(scores))
     folded = ndtri(np.clip(2 * norm.cdf(np.abs(scores)) - 1, least, 1 - least))
-    target = Target("continuous", folded, ())
-    by_split = _fit_splits(PANEL[SPREAD_PROBE], Z, target, splits, seed, n_jobs)
+    by_split = _fit_splits(SPREAD_PROBE, Z, folded, splits, seed, n_jobs)
     residual = folded.copy()
     for (_, test), prediction in zip(splits, by_split, strict=True):
         residual[test] -= prediction[:, 0]

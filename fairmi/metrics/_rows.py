@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,43 +27,19 @@ from fairmi.metrics._representation import Representation
 Draws = np.random.Generator | np.random.RandomState
 Order = Callable[[Draws], np.ndarray]  # draws a random order of rows
 Kind = Literal["categorical", "continuous", "probabilities"]
+Attribute = tuple[Kind, np.ndarray, tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a probe predicts; `values` are codes into `labels`, or floats where continuous."""
+def is_continuous(target: np.ndarray) -> bool:
+    """Whether a target of probes holds numbers, and not codes of groups from 0 on."""
+    return target.dtype.kind == "f"
 
-    kind: Kind
-    values: np.ndarray
-    labels: tuple[Any, ...]
 
-    @property
-    def continuous(self) -> bool:
-        """Whether probes are regressors."""
-        return self.kind == "continuous"
-
-    @property
-    def columns(self) -> np.ndarray:
-        """Values as (n_rows, n_outputs): the number, the second of two groups, or one-hot."""
-        if self.continuous:
-            return self.values[:, None]
-        if len(self.labels) == 2:
-            return self.values[:, None].astype(np.float64)
-        return np.eye(len(self.labels))[self.values]
-
-    def standardised(self) -> Target:
-        """Return the same target, continuous values at mean 0 and standard deviation 1."""
-        if not self.continuous:
-            return self
-        centred = self.values - self.values.mean()
-        return Target(self.kind, centred / centred.std(), self.labels)
-
-    def rows(self, chosen: np.ndarray) -> Target:
-        """Return the target on some rows; groups that are absent from them are left out."""
-        if self.continuous:
-            return Target(self.kind, self.values[chosen], ())
-        present, codes = np.unique(self.values[chosen], return_inverse=True)
-        return Target(self.kind, codes.reshape(-1), tuple(self.labels[k] for k in present))
+def target_columns(target: np.ndarray) -> np.ndarray:
+    """Return a target (n_rows, n_outputs): the number, the second of two groups, or one-hot."""
+    if is_continuous(target) or target.max() < 2:
+        return target[:, None].astype(np.float64)
+    return np.eye(int(target.max()) + 1)[target]
 
 
 def probable_members(
@@ -86,14 +61,17 @@ def _looks_probable(frame: pd.DataFrame) -> bool:
     return sums_to_one(numbers) and not bool(numbers.isin([0, 1]).all(axis=None))
 
 
-def as_target(
+def read_target(
     sensitive_features: SensitiveLike,
     n_rows: int,
     *,
     kind: str = "auto",
     argument: str = "sensitive_features",
-) -> Target:
-    """Return `sensitive_features` as a target; "auto" tells the kind by `column_kinds`."""
+) -> Attribute:
+    """Return the kind of the attribute, what a probe predicts of it (n_rows,), and its groups.
+
+    The target are floats, or codes of the groups; "auto" tells the kind by `column_kinds`.
+    """
     frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows)
     continuous = kind == "auto" and column_kinds(frame, argument=argument, notes=[]).any()
     if kind == "auto" and _looks_probable(frame):
@@ -105,7 +83,7 @@ def as_target(
         warn_of([(ColumnWarning, text)], stacklevel=4)
     if not continuous and kind != "continuous":
         groups = group_rows(frame, argument=argument)
-        return Target("categorical", groups.codes, groups.labels)
+        return "categorical", groups.codes, groups.labels
     if frame.shape[1] != 1:
         raise SensitiveFeaturesError(
             f"{argument} has {frame.shape[1]} columns, one of which is continuous; give this "
@@ -116,7 +94,7 @@ def as_target(
         raise SensitiveFeaturesError(
             f"{argument} has the single value {values.tolist()[0]!r}; at least two are needed."
         )
-    return Target("continuous", values, ())
+    return "continuous", values, ()
 
 
 def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:

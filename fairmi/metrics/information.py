@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -29,7 +29,7 @@ from fairmi.metrics._estimates import (
     probe_log_ratios,
 )
 from fairmi.metrics._rows import exchange
-from fairmi.metrics.probes import PANEL
+from fairmi.metrics.probes import PANEL, Probe
 
 __all__ = [
     "MutualInformationReport",
@@ -269,7 +269,17 @@ def mutual_information_report(
         clusters=clusters,
         random_state=random,
     )
-    _check_plugin(sample, estimator)
+    if isinstance(estimator, str) and estimator == "plugin":
+        if sample.continuous:
+            raise ValueError(
+                'estimator="plugin" needs a categorical C, but C is continuous; give '
+                'estimator="panel", or kind="categorical" if its values are categories.'
+            )
+        if sample.clusters is not None:
+            raise ValueError(
+                'estimator="plugin" corrects its bias for independent rows, so that clusters make '
+                'it too high; give estimator="panel".'
+            )
     return information_of(
         sample,
         [part for _, part in sample.strata(given)],
@@ -290,17 +300,29 @@ def information_of(
     n_jobs: int | None = None,
 ) -> MutualInformationReport:
     """Return the report of a sample, from the parts of it in each of which labels are the same."""
-    named = isinstance(estimator, str)
-    plugin = named and (
-        estimator == "plugin" or (estimator == "auto" and _few_cells(whole, len(parts)))
-    )
-    probe = "panel" if named and estimator == "auto" else estimator
-    estimate = partial(_estimate, plugin=plugin, probe=probe, n_jobs=n_jobs)
-    ratios = estimate(parts)
-    null = [
-        max(estimate([_permuted(part, check_random_state(random)) for part in parts]).mean, 0.0)
-        for _ in range(n_permutations)
-    ]
+    name, n = estimator if isinstance(estimator, str) else "", len(whole)
+    if name == "auto":
+        n_cells = np.inf  # of value, group and label
+        if not whole.continuous and whole.clusters is None:
+            n_cells = (whole.Z.codes.max() + 1) * len(whole.labels) * len(parts)
+        estimator = name = "plugin" if n >= MIN_ROWS_PER_CELL * n_cells else "panel"
+    estimate = partial(_log_ratios, estimator=estimator, n_jobs=n_jobs)
+    ratios = LogRatios.combine([estimate(part) for part in parts])
+    random, null = check_random_state(random), []
+    for _ in range(n_permutations):
+        permuted = [
+            part.with_target(part.target[exchange(part.clusters, part.target[:, None])(random)])
+            for part in parts
+        ]
+        null.append(max(LogRatios.combine([estimate(part) for part in permuted]).mean, 0.0))
+    if name == "plugin":
+        freedom = max(2 * n * ratios.bias, 0)
+        excess = chi2.ppf(CONFIDENCE, freedom) - freedom if freedom else 0.0
+        null_bound = float(excess / (2 * n))
+    else:
+        largest = 1 if whole.clusters is None else int(np.bincount(whole.clusters).max())
+        error = 1 - CONFIDENCE - CHOICE_ERROR * (whole.continuous and name == "panel")
+        null_bound = float(-whole.cv * largest * np.log(error) / n)
     owners = None
     if whole.clusters is not None:
         owners = np.concatenate([part.clusters for part in parts if part.clusters is not None])
@@ -309,81 +331,29 @@ def information_of(
         interval=ratios.interval(owners),
         null_mean=float(np.mean(null)) if null else np.nan,
         null_quantile=float(np.quantile(null, CONFIDENCE)) if null else np.nan,
-        null_bound=_plugin_bound(whole, ratios) if plugin else _probe_bound(whole, probe),
-        estimator="plugin" if plugin else ratios.estimator,
-        kind=whole.target.kind,
-        n_rows=len(whole),
+        null_bound=null_bound,
+        estimator="plugin" if name == "plugin" else ratios.estimator,
+        kind=whole.kind,
+        n_rows=n,
     )
 
 
-def _check_plugin(sample: Sample, estimator: BaseEstimator) -> None:
-    if not isinstance(estimator, str) or estimator != "plugin":
-        return
-    if sample.target.continuous:
-        raise ValueError(
-            'estimator="plugin" needs a categorical C, but C is continuous; give '
-            'estimator="panel", or kind="categorical" if its values are categories.'
-        )
-    if sample.clusters is not None:
-        raise ValueError(
-            'estimator="plugin" corrects its bias for independent rows, so that clusters make '
-            'it too high; give estimator="panel".'
-        )
-
-
-def _few_cells(sample: Sample, n_parts: int) -> bool:
-    """Whether values of Z in each group, and label, are few enough to be counted."""
-    if sample.target.continuous or sample.clusters is not None:
-        return False
-    n_cells = (sample.Z.codes.max() + 1) * len(sample.target.labels) * n_parts
-    return bool(len(sample) >= MIN_ROWS_PER_CELL * n_cells)
-
-
-def _estimate(
-    parts: Sequence[Sample], *, plugin: bool, probe: str | BaseEstimator, n_jobs: int | None
-) -> LogRatios:
-    """Return the log ratios of all rows, in the order of the parts."""
-    return LogRatios.combine([_log_ratios(part, plugin, probe, n_jobs) for part in parts])
-
-
-def _log_ratios(
-    sample: Sample, plugin: bool, probe: str | BaseEstimator, n_jobs: int | None
-) -> LogRatios:
-    if len(np.unique(sample.target.values)) < 2:
+def _log_ratios(sample: Sample, estimator: Probe, n_jobs: int | None) -> LogRatios:
+    """Return the log ratios of the rows of one label."""
+    named = isinstance(estimator, str)
+    if len(np.unique(sample.target)) < 2:
         return LogRatios(np.zeros(len(sample)))
-    if plugin:
+    if named and estimator == "plugin":
         return plugin_log_ratios(sample.Z.codes, sample.target)
-    if not sample.target.continuous:
-        return probe_log_ratios(sample, probe=probe, n_jobs=n_jobs)
-    Z, values = sample.Z.matrix, sample.target.values
-    normal = sample.with_target(normal_scores(sample.target, sample.generator()))
-    if not (isinstance(probe, str) and probe == "panel"):
-        return probe_log_ratios(normal, probe=probe, n_jobs=n_jobs)
-    scores = normal.target.values
-    more = partial(density_ratios, Z, values, scores, seed=sample.seed, n_jobs=n_jobs)
-    ratios = probe_log_ratios(normal, probe=probe, n_jobs=n_jobs, more=more)
+    if not sample.continuous:
+        return probe_log_ratios(sample, probe=estimator, n_jobs=n_jobs)
+    Z, scores = sample.Z.matrix, normal_scores(sample.target, sample.generator())
+    normal = sample.with_target(scores)
+    if not (named and estimator == "panel"):
+        return probe_log_ratios(normal, probe=estimator, n_jobs=n_jobs)
+    more = partial(density_ratios, Z, sample.target, scores, seed=sample.seed, n_jobs=n_jobs)
+    ratios = probe_log_ratios(normal, probe=estimator, n_jobs=n_jobs, more=more)
     if sample.clusters is not None or Z.shape[1] > MAX_COLUMNS or len(Z) > MAX_ROWS:
         return ratios
     nearest = nearest_log_ratios(Z, scores, sample.generator())
     return nearest if is_larger(nearest, ratios) else ratios
-
-
-def _permuted(sample: Sample, random: np.random.RandomState) -> Sample:
-    values = sample.target.values
-    order = exchange(sample.clusters, values[:, None])
-    return sample.with_target(replace(sample.target, values=values[order(random)]))
-
-
-def _probe_bound(sample: Sample, probe: str | BaseEstimator) -> float:
-    """Return what the probes' estimate exceeds in at most 5 % of independent samples."""
-    largest = 1 if sample.clusters is None else int(np.bincount(sample.clusters).max())
-    panel = isinstance(probe, str) and probe == "panel"
-    error = 1 - CONFIDENCE - CHOICE_ERROR * (sample.target.continuous and panel)
-    return float(-sample.cv * largest * np.log(error) / len(sample))
-
-
-def _plugin_bound(sample: Sample, ratios: LogRatios) -> float:
-    """Return what the plug-in estimate exceeds in at most 5 % of independent samples."""
-    n = len(sample)
-    freedom = max(2 * n * ratios.bias, 0)
-    return float((chi2.ppf(CONFIDENCE, freedom) - freedom) / (2 * n)) if freedom else 0.0

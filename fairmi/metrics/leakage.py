@@ -25,8 +25,7 @@ from fairmi.metrics._cross_fit import (
     p_value,
 )
 from fairmi.metrics._estimates import normal_scores
-from fairmi.metrics._rows import Target
-from fairmi.metrics.probes import PANEL, Probe, choose_probes
+from fairmi.metrics.probes import PANEL, Probe, choose_probes, most_rows, probe_name
 
 __all__ = [
     "LeakageReport",
@@ -207,11 +206,7 @@ def leakage_score(
     )
     parts = _usable(sample, given)
     scores = [
-        [
-            _score(aspect, by_fold)
-            for aspect in _aspects(part)
-            for by_fold in _fitted(aspect, probe, n_jobs)
-        ]
+        [score for aspect in _aspects(part) for score in _scores(aspect, probe, n_jobs)]
         for part in parts
     ]
     share = np.array([part.total for part in parts])
@@ -379,7 +374,7 @@ def leakage_of(
     whole: Sample,
     parts: Sequence[Sample],
     *,
-    probe: str | BaseEstimator,
+    probe: Probe,
     n_jobs: int | None = None,
 ) -> LeakageReport:
     """Return the report of a sample, from the parts of it in each of which labels are the same."""
@@ -392,7 +387,7 @@ def leakage_of(
     if len(parts) == 1 and parts[0] is whole:
         return reports[0]
     share = np.array([part.total for part in parts])
-    return _combined(reports, share / share.sum(), whole.target)
+    return _combined(reports, share / share.sum(), whole)
 
 
 def _usable(sample: Sample, given: SensitiveLike | None) -> list[Sample]:
@@ -401,8 +396,8 @@ def _usable(sample: Sample, given: SensitiveLike | None) -> list[Sample]:
         return [sample]
     usable, left_out = [], []
     for value, part in sample.strata(given):
-        counts = np.unique(part.target.values, return_counts=True)[1]
-        enough = len(part) >= 2 * part.cv if part.target.continuous else counts.min() >= part.cv
+        counts = np.unique(part.target, return_counts=True)[1]
+        enough = len(part) >= 2 * part.cv if part.continuous else counts.min() >= part.cv
         if len(counts) > 1 and enough:
             usable.append(part)
         elif len(counts) > 1:
@@ -428,24 +423,26 @@ def _aspects(sample: Sample) -> list[Sample]:
     What moves its spread or skewness may not move the mean. Both are of ranks, so that no single
     value counts for much, and neither follows from the other or from the value.
     """
-    if not sample.target.continuous:
+    if not sample.continuous:
         return [sample]
-    scores = normal_scores(sample.target, sample.generator()).values
+    scores = normal_scores(sample.target, sample.generator())
     place = 2 * norm.cdf(scores) - 1
-    aspects = (sample.target.values, np.abs(scores), place * (5 * place**2 - 3))
-    return [
-        sample.with_target(Target("continuous", values, ()).standardised()) for values in aspects
-    ]
+    aspects = (sample.target, np.abs(scores), place * (5 * place**2 - 3))
+    centred = [values - values.mean() for values in aspects]
+    return [sample.with_target(values / values.std()) for values in centred]
 
 
-def _fitted(sample: Sample, probe: str | BaseEstimator, n_jobs: int | None) -> list[list[Score]]:
+def _scores(sample: Sample, probe: Probe, n_jobs: int | None) -> list[float]:
+    """Return the score of each probe, the mean over folds."""
     predictions = sample.cross_fitted(choose_probes(probe, sample.target), n_jobs)
-    return fold_scores(sample, predictions)
+    return [_mean(sample, by_fold) for by_fold in fold_scores(sample, predictions)]
 
 
-def _measured(
-    sample: Sample, probe: str | BaseEstimator, n_jobs: int | None, n_aspects: int
-) -> LeakageReport:
+def _mean(sample: Sample, by_fold: list[Score]) -> float:
+    return float(sample.shares() @ [score.value for score in by_fold])
+
+
+def _measured(sample: Sample, probe: Probe, n_jobs: int | None, n_aspects: int) -> LeakageReport:
     probes = choose_probes(probe, sample.target)
     in_order = sample.in_order(probes, n_jobs)
     cross_fitted = sample.cross_fitted(probes, n_jobs)
@@ -465,8 +462,15 @@ def _measured(
         p = joint_p_value(sample, p)
         low = worst.interval[0] if not np.isnan(worst.interval[0]) else null_quantile
         if worst.probe == "digits" and p <= SIGNIFICANCE and others[0].score < low:
-            coarse = replace(sample, Z=sample.Z.rounded(), fits={})
-            rounded = max(_score(coarse, by_fold) for by_fold in _fitted(coarse, probe, n_jobs))
+            rounded = max(_scores(replace(sample, Z=sample.Z.rounded(), fits={}), probe, n_jobs))
+    metric = "roc_auc" if len(sample.labels) == 2 else "roc_auc_ovr"
+    n_units, no_interval = sample.effective_units(), ""
+    if n_units < MIN_UNITS:
+        unit = "rows" if sample.clusters is None else "clusters"
+        no_interval = (
+            f"the smallest group has the weight of {n_units:.0f} equal {unit}, fewer than "
+            f"{MIN_UNITS}"
+        )
     return LeakageReport(
         score=worst.score,
         interval=worst.interval,
@@ -475,14 +479,35 @@ def _measured(
         null_quantile=null_quantile,
         p_value=p,
         balanced_accuracy=float(accuracies.max()),
-        metric=_metric(sample.target),
-        kind=sample.target.kind,
-        labels=sample.target.labels,
+        metric="r2" if sample.continuous else metric,
+        kind=sample.kind,
+        labels=sample.labels,
         n_rows=sample.n_rows,
         probes=by_probe,
-        no_interval=_reason(sample),
+        no_interval=no_interval,
         rounded_score=rounded,
     )
+
+
+def _probe_leakage(
+    sample: Sample, probe: Probe, by_fold: list[Score], accuracy: float, n_scores: int
+) -> ProbeLeakage:
+    value = _mean(sample, by_fold)
+    by_fold_errors = [
+        score.standard_error(sample.owners(fold))
+        for score, fold in zip(by_fold, sample.folds, strict=True)
+    ]
+    spread = CROSS_FIT_SPREAD * float(np.linalg.norm(sample.shares() * by_fold_errors))
+    n_units = sample.effective_units()
+    interval = np.nan, np.nan
+    if n_units >= MIN_UNITS:
+        # A fold's errors are taken from its own score, and so have one row of each group fewer.
+        in_fold = max(n_units / sample.cv, 2.0)
+        spread *= float(np.sqrt(in_fold / (in_fold - 1)))
+        # Of n_scores intervals each has its share of the error, so that the largest score's holds.
+        error = float(t.ppf(1 - 0.025 / n_scores, n_units - 1)) * spread
+        interval = value - error, min(value + error, 1.0)
+    return ProbeLeakage(probe_name(probe), value, interval, float(accuracy), most_rows(probe))
 
 
 def _worst(aspects: list[LeakageReport]) -> LeakageReport:
@@ -505,61 +530,27 @@ def _worst(aspects: list[LeakageReport]) -> LeakageReport:
     )
 
 
-def _metric(target: Target) -> str:
-    if target.continuous:
-        return "r2"
-    return "roc_auc" if len(target.labels) == 2 else "roc_auc_ovr"
-
-
-def _score(sample: Sample, by_fold: list[Score]) -> float:
-    return float(sample.shares() @ [score.value for score in by_fold])
-
-
-def _probe_leakage(
-    sample: Sample, probe: Probe, by_fold: list[Score], accuracy: float, n_scores: int
-) -> ProbeLeakage:
-    value = _score(sample, by_fold)
-    by_fold_errors = [
-        score.standard_error(sample.owners(fold))
-        for score, fold in zip(by_fold, sample.folds, strict=True)
-    ]
-    spread = CROSS_FIT_SPREAD * float(np.linalg.norm(sample.shares() * by_fold_errors))
-    n_units = sample.effective_units()
-    interval = np.nan, np.nan
-    if n_units >= MIN_UNITS:
-        # A fold's errors are taken from its own score, and so have one row of each group fewer.
-        in_fold = max(n_units / sample.cv, 2.0)
-        spread *= float(np.sqrt(in_fold / (in_fold - 1)))
-        # Of n_scores intervals each has its share of the error, so that the largest score's holds.
-        error = float(t.ppf(1 - 0.025 / n_scores, n_units - 1)) * spread
+def _combined(reports: list[LeakageReport], share: np.ndarray, whole: Sample) -> LeakageReport:
+    """Return the report of all labels, whose rows are a `share` each, of that of each label."""
+    probes = []
+    for parts in zip(*[r.probes for r in reports], strict=True):
+        value = float(share @ [part.score for part in parts])
+        error = float(np.linalg.norm(share * [part.score - part.interval[0] for part in parts]))
         interval = value - error, min(value + error, 1.0)
-    return ProbeLeakage(
-        probe=probe.name,
-        score=value,
-        interval=interval,
-        balanced_accuracy=float(accuracy),
-        max_rows=probe.max_rows,
-    )
-
-
-def _reason(sample: Sample) -> str:
-    n_units = sample.effective_units()
-    if n_units >= MIN_UNITS:
-        return ""
-    unit = "rows" if sample.clusters is None else "clusters"
-    return (
-        f"the smallest group has the weight of {n_units:.0f} equal {unit}, fewer than {MIN_UNITS}"
-    )
-
-
-def _combined(reports: list[LeakageReport], share: np.ndarray, whole: Target) -> LeakageReport:
-    probes = tuple(
-        _mean_probe(parts, share) for parts in zip(*[r.probes for r in reports], strict=True)
-    )
+        if np.isnan(error):
+            interval = np.nan, np.nan
+        accuracy = float(share @ [part.balanced_accuracy for part in parts])
+        probes.append(
+            replace(parts[0], score=value, interval=interval, balanced_accuracy=accuracy)
+        )
     worst = max(probes, key=lambda by_one: by_one.score)
     null_mean = float(share @ [r.null_mean for r in reports])
     excess = share * [r.null_quantile - r.null_mean for r in reports]
     statistic = -2 * np.sum(np.log([r.p_value for r in reports]))
+    last_digits, rounded = np.array([r.rounded_score for r in reports]), np.nan
+    if not np.isnan(last_digits).all():  # labels whose leak lies elsewhere have their plain score
+        scores = np.where(np.isnan(last_digits), [r.score for r in reports], last_digits)
+        rounded = float(share @ scores)
     return LeakageReport(
         score=worst.score,
         interval=worst.interval,
@@ -572,27 +563,7 @@ def _combined(reports: list[LeakageReport], share: np.ndarray, whole: Target) ->
         kind=whole.kind,
         labels=whole.labels,
         n_rows=sum(r.n_rows for r in reports),
-        probes=probes,
-        rounded_score=_mean_rounded(reports, share),
+        probes=tuple(probes),
+        rounded_score=rounded,
         no_interval=next((r.no_interval for r in reports if r.no_interval), ""),
     )
-
-
-def _mean_probe(parts: tuple[ProbeLeakage, ...], share: np.ndarray) -> ProbeLeakage:
-    value = float(share @ [part.score for part in parts])
-    error = float(np.linalg.norm(share * [part.score - part.interval[0] for part in parts]))
-    return ProbeLeakage(
-        probe=parts[0].probe,
-        score=value,
-        interval=(np.nan, np.nan) if np.isnan(error) else (value - error, min(value + error, 1.0)),
-        balanced_accuracy=float(share @ [part.balanced_accuracy for part in parts]),
-        max_rows=parts[0].max_rows,
-    )
-
-
-def _mean_rounded(reports: list[LeakageReport], share: np.ndarray) -> float:
-    """Return the mean score where those that lie in the last digits are of a rounded Z."""
-    rounded = np.array([report.rounded_score for report in reports])
-    if np.isnan(rounded).all():
-        return np.nan
-    return float(share @ np.where(np.isnan(rounded), [r.score for r in reports], rounded))

@@ -15,7 +15,7 @@ from fairmi.metrics import (
     mutual_information_report,
 )
 from fairmi.metrics._cross_fit import Sample, Score, fold_scores
-from fairmi.metrics._rows import as_target, exchange
+from fairmi.metrics._rows import exchange, read_target
 from fairmi.metrics.probes import choose_probes, split_rows
 
 
@@ -129,7 +129,7 @@ def test_equal_rows_of_other_groups_are_no_sign():
 def test_no_cluster_is_split_over_folds(kind):
     _, group, owner = persons(50, 4)
     values = group if kind == "categorical" else owner * 1.0
-    target = as_target(values, len(owner), kind=kind)
+    target = read_target(values, len(owner), kind=kind)[1]
     folds = split_rows(target, 5, 0, owner)
     assert sorted(np.concatenate(folds)) == list(range(len(owner)))
     assert sum(len(np.unique(owner[fold])) for fold in folds) == 50

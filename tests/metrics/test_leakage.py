@@ -20,7 +20,7 @@ from fairmi.metrics import (
 )
 from fairmi.metrics._independence import independence_p_value
 from fairmi.metrics._representation import read_representation
-from fairmi.metrics._rows import as_target
+from fairmi.metrics._rows import read_target
 from fairmi.metrics.probes import bits, digits, places
 
 
@@ -353,8 +353,8 @@ def test_text_agrees_with_the_score():
     ],
 )
 def test_kind_of_the_attribute_is_told_by_its_values(values, kind):
-    assert as_target(values, 200).kind == kind
-    assert as_target(values, 200, kind="categorical").kind == "categorical"
+    assert read_target(values, 200)[0] == kind
+    assert read_target(values, 200, kind="categorical")[0] == "categorical"
 
 
 @pytest.mark.parametrize("probe", ["linear", "neighbours"])
