@@ -148,10 +148,10 @@ class MINE(CriticBound):
         scores = score(critic, z, sensitive, generator)
         if not torch.is_grad_enabled():
             return -difference(scores)
-        log_mean, shares = log_means(scores)
-        log_average = _moved(critic, log_mean.detach(), shares > 0)
+        log_mean = log_means(scores)
+        log_average = _moved(critic, log_mean.detach(), scores.shares > 0)
         tangent = torch.exp(log_mean - log_average) + log_average - 1
-        return (shares * tangent).sum(1) - joint_mean(scores)
+        return (scores.shares * tangent).sum(1) - joint_mean(scores)
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
@@ -251,7 +251,7 @@ class InfoNCE(CriticBound):
     ) -> Tensor:
         """Return the bound in nats for each model, (M,), at Z (M, B, D) of a batch."""
         scores = score(critic, z, sensitive, generator, own=True)
-        return mean(scores.joint - scores.log_row_means(), scores.weights)
+        return mean(scores.joint - scores.log_row_means(), scores.rows.weights)
 
 
 class SMILE(CriticBound):
@@ -293,9 +293,8 @@ class SMILE(CriticBound):
         """Return the Jensen-Shannon loss of telling pairs of the two distributions, (M,)."""
         scores = score(critic, z, sensitive, generator)
         of_marginal = scores.row_means(nn.functional.softplus(scores.marginal))
-        marginal, shares = means(of_marginal, scores)
         joint = joint_mean(scores, nn.functional.softplus(-scores.joint))
-        return joint + (shares * marginal).sum(1)
+        return joint + (scores.shares * means(of_marginal, scores)).sum(1)
 
     def value(
         self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator

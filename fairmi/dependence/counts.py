@@ -61,47 +61,23 @@ class Cells:
 
 
 def counted_bound(scores: Tensor, counts: Tensor, log_prior: Tensor) -> Tensor:
-    """Return the bound in nats for each model, of rows that are given as counts of cells.
+    """Return the bound in nats for each model, (M,), of rows that are given as counts of cells.
 
-    Parameters
-    ----------
-    scores : Tensor of shape (M, S, L, G)
-        The critic's scores of each stratum and level of Z, an output for each group.
-    counts : Tensor of shape (M, S, L, G) or (1, S, L, G)
-        Summed weights of the rows of each cell; they carry no gradient.
-    log_prior : Tensor of shape (S, G)
-        Log share of each group within each stratum.
-
-    Returns
-    -------
-    Tensor of shape (M,)
+    `scores` (M, S, L, G) are the critic's of each stratum and level of Z, an output for each
+    group; `counts`, of that shape or (1, S, L, G), are summed weights and carry no gradient.
+    `log_prior` (S, G) is the log share of each group within each stratum.
     """
-    cells = Cells(counts, log_prior)
-    fixed = scores.detach()
+    cells, fixed = Cells(counts, log_prior), scores.detach()
     return with_gradient(scores, cells.value(fixed)[0], -cells.descent(fixed))
 
 
 def exact_bound(
     scores: Tensor, groups: Tensor, log_prior: Tensor, strata: Tensor, weights: Tensor
 ) -> Tensor:
-    """Return the bound in nats for each model, of rows: each is a level by itself.
+    """Return the bound in nats for each model, (M,), of rows: each is a level by itself.
 
-    Parameters
-    ----------
-    scores : Tensor of shape (M, B, G)
-        The critic's T(z, c), an output for each group.
-    groups : Tensor of shape (B,), int64
-        The group of each row.
-    log_prior : Tensor of shape (S, G)
-        Log share of each group within each stratum.
-    strata : Tensor of shape (B,), int64
-        The stratum of each row; the bound is the mean over strata of the bound within each.
-    weights : Tensor of shape (M, B) or (1, B)
-        Weights of the rows, in the joint and in the marginal.
-
-    Returns
-    -------
-    Tensor of shape (M,)
+    `scores` (M, B, G) are the critic's T(z, c); `groups`, `strata` (B,) and `weights` (M or 1, B)
+    are of the rows. The bound is the mean over strata of the bound within each.
     """
     n_strata, n_groups = log_prior.shape
     n_rows = len(groups)
@@ -247,12 +223,8 @@ class LevelTable:
     def count(self, low: Tensor, above: Tensor, sensitive: SensitiveBatch) -> Tensor:
         """Return the expected summed weights of a batch's rows, (M, D, L, S, G).
 
-        Parameters
-        ----------
-        low : Tensor of shape (M, B, D), int64
-            The lower of the two levels that a unit of a row may take.
-        above : Tensor of shape (M, B, D)
-            The chance that it takes the next one.
+        `low` (M, B, D), int64, is the lower of the two levels that a unit of a row may take, and
+        `above` the chance that it takes the next one.
         """
         weights = sensitive.weights[..., None]
         counts = torch.zeros_like(self.shares).flatten(2)
@@ -271,20 +243,10 @@ class LevelTable:
     def value(
         self, low: Tensor, position: Tensor, sensitive: SensitiveBatch
     ) -> tuple[Tensor, Tensor]:
-        """Return the sum over units of I(unit; C) in nats as the rows of a batch show it.
+        """Return the sum over units of I(unit; C) in nats as the rows of a batch show it, (M,).
 
-        Parameters
-        ----------
-        low : Tensor of shape (M, B, D), int64
-        position : Tensor of shape (M, B, D)
-            Where a unit lies on the grid, at `low` or up to a step above.
-        sensitive : SensitiveBatch
-
-        Returns
-        -------
-        value : Tensor of shape (M,)
-        gradient : Tensor of shape (M, B, D)
-            In `position`: the difference of the scores of the two levels.
+        And its gradient in `position` (M, B, D), where a unit lies on the grid, at `low` or up to
+        a step above: the difference of the scores of the two levels.
         """
         counts = self.shares * self.n_rows
         of_level = counts.sum(-1, keepdim=True)

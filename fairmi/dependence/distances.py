@@ -9,9 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence.layers import StackedMLP
-from fairmi.dependence.pairs import centred, row_shares, stratum_means, stratum_shares, tiny
 from fairmi.dependence.penalty import Penalty
-from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.dependence.sensitive_batch import SensitiveBatch, StratumWeights, tiny
 
 
 class KernelPenalty(Penalty):
@@ -30,11 +29,9 @@ class KernelPenalty(Penalty):
         weights = sensitive.weights.to(z.dtype)
         of_z = gaussian_kernel(z, weights, self.bandwidth)
         of_c = kernel_of_c(sensitive, weights, self.bandwidth)
-        return self._measure(of_z, of_c, sensitive, weights)
+        return self._measure(of_z, of_c, sensitive)
 
-    def _measure(
-        self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch, weights: Tensor
-    ) -> Tensor:
+    def _measure(self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch) -> Tensor:
         raise NotImplementedError
 
 
@@ -60,12 +57,10 @@ class HSIC(KernelPenalty):
     0.5
     """
 
-    def _measure(
-        self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch, weights: Tensor
-    ) -> Tensor:
-        member = sensitive.membership(of_z.dtype)
-        both = hsic(of_z, of_c, weights, member)
-        alone = hsic(of_z, of_z, weights, member) * hsic(of_c, of_c, weights, member)
+    def _measure(self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        rows = sensitive.within(of_z.dtype)
+        both = hsic(of_z, of_c, rows)
+        alone = hsic(of_z, of_z, rows) * hsic(of_c, of_c, rows)
         return both / torch.sqrt(alone + torch.finfo(of_z.dtype).eps)
 
 
@@ -96,19 +91,17 @@ class MMD(KernelPenalty):
     0.5
     """
 
-    def _measure(
-        self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch, weights: Tensor
-    ) -> Tensor:
-        member, dtype = sensitive.membership(of_z.dtype), of_z.dtype
+    def _measure(self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch) -> Tensor:
+        rows, dtype = sensitive.within(of_z.dtype), of_z.dtype
         if sensitive.groups is not None:
             # HSIC whose kernel of C is 1 / share of the group is the mean distance of groups.
             columns = sensitive.columns(dtype)
-            of_rows = columns.expand(len(weights), -1, -1)
-            shares = stratum_means(of_rows, row_shares(weights, member), member)
-            of_c = of_c / (shares[:, sensitive.strata] @ columns.T).clamp_min(tiny(weights))
-        parts = row_shares(weights, torch.ones_like(member[:, :1])).expand(of_z.shape[:2])
+            shares = rows.means(columns.expand(len(rows.weights), -1, -1))
+            of_c = of_c / (shares[:, sensitive.strata] @ columns.T).clamp_min(tiny(of_c))
+        all_rows = StratumWeights(rows.weights, torch.zeros_like(sensitive.strata), 1)
+        parts = all_rows.of_rows.expand(of_z.shape[:2])
         varies = 1 - torch.einsum("mij,mi,mj->m", of_z, parts, parts)
-        return hsic(of_z, of_c, weights, member) / (varies + torch.finfo(dtype).eps)
+        return hsic(of_z, of_c, rows) / (varies + torch.finfo(dtype).eps)
 
 
 def gaussian_kernel(rows: Tensor, weights: Tensor, bandwidth: float) -> Tensor:
@@ -131,27 +124,16 @@ def kernel_of_c(sensitive: SensitiveBatch, weights: Tensor, bandwidth: float) ->
     return (columns @ columns.T)[None]
 
 
-def hsic(first: Tensor, second: Tensor, weights: Tensor, member: Tensor) -> Tensor:
-    """Return the mean over strata of HSIC within each (its V-statistic).
+def hsic(first: Tensor, second: Tensor, rows: StratumWeights) -> Tensor:
+    """Return the mean over strata of HSIC within each (its V-statistic), (M,).
 
-    Parameters
-    ----------
-    first, second : Tensor of shape (M or 1, B, B)
-        Kernels of all pairs of rows.
-    weights : Tensor of shape (M or 1, B)
-    member : Tensor of shape (B, S)
-        1 where a row is of a stratum.
-
-    Returns
-    -------
-    Tensor of shape (M,)
+    `first` and `second` are kernels of all pairs of rows, (M or 1, B, B).
     """
-    shares = row_shares(weights, member)
-    same = member @ member.T
-    to = same * shares[:, None]
-    rows = (to * second).sum(2)
-    means = (to * rows[:, None]).sum(2)
-    middled = second - rows[:, None] - rows[:, :, None] + means[:, None]
+    weights = rows.weights
+    to = rows.member @ rows.member.T * rows.of_rows[:, None]
+    of_rows = (to * second).sum(2)
+    means = (to * of_rows[:, None]).sum(2)
+    middled = second - of_rows[:, None] - of_rows[:, :, None] + means[:, None]
     of_all = weights / weights.sum(1, keepdim=True).clamp_min(tiny(weights))
     return ((first * middled * to).sum(2) * of_all).sum(1)
 
@@ -208,10 +190,18 @@ class CharacteristicFunction(Penalty):
         return self._gaps(critic, z, sensitive).amax(1).square()
 
     def _gaps(self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
-        columns = sensitive.columns(z.dtype)
-        member = sensitive.membership(z.dtype)
-        of_z, of_c = critic(z, columns)
-        return characteristic_gaps(of_z, of_c, sensitive.weights.to(z.dtype), member)
+        """Return |E exp(i(u + v)) - E exp(i u) E exp(i v)| of phases, over strata, (M, K)."""
+        of_z, of_c = critic(z, sensitive.columns(z.dtype))
+        rows = sensitive.within(z.dtype)
+        phases = torch.stack([of_z, of_c, of_z + of_c])
+        waves = torch.stack([phases.cos(), phases.sin()], 1)
+        shares = rows.of_rows.expand(of_z.shape[:2])
+        means = torch.einsum("fpmbk,mb,bs->fpmsk", waves, shares, rows.member)
+        (cos_u, sin_u), (cos_v, sin_v), (cos, sin) = means
+        real = cos - (cos_u * cos_v - sin_u * sin_v)
+        imaginary = sin - (sin_u * cos_v + cos_u * sin_v)
+        gaps = torch.sqrt(real**2 + imaginary**2 + torch.finfo(real.dtype).eps)
+        return (gaps * rows.of_strata[..., None]).sum(1)
 
 
 class Frequencies(nn.Module):
@@ -237,31 +227,9 @@ class Frequencies(nn.Module):
         return z @ self.of_z.to(z.dtype), columns @ self.of_c.to(z.dtype)
 
 
-def characteristic_gaps(of_z: Tensor, of_c: Tensor, weights: Tensor, member: Tensor) -> Tensor:
-    """Return |E exp(i(u + v)) - E exp(i u) E exp(i v)|, the mean over strata, (M, K).
-
-    Parameters
-    ----------
-    of_z, of_c : Tensor of shape (M, B, K)
-        Phases u of Z and v of C.
-    weights : Tensor of shape (M or 1, B)
-    member : Tensor of shape (B, S)
-        1 where a row is of a stratum.
-    """
-    shares = row_shares(weights, member)
-    phases = torch.stack([of_z, of_c, of_z + of_c])
-    waves = torch.stack([phases.cos(), phases.sin()], 1)
-    means = torch.einsum("fpmbk,mb,bs->fpmsk", waves, shares.expand(of_z.shape[:2]), member)
-    (cos_u, sin_u), (cos_v, sin_v), (cos, sin) = means
-    real = cos - (cos_u * cos_v - sin_u * sin_v)
-    imaginary = sin - (sin_u * cos_v + cos_u * sin_v)
-    gaps = torch.sqrt(real**2 + imaginary**2 + torch.finfo(real.dtype).eps)
-    return (gaps * stratum_shares(weights, member)[..., None]).sum(1)
-
-
-def _unit_columns(shape: tuple[int, int, int], generator: Generator) -> Tensor:
+def _unit_columns(shape: tuple[int, ...], generator: Generator) -> Tensor:
     normal = torch.randn(shape, generator=generator, device=generator.device)
-    return nn.functional.normalize(normal, dim=1)
+    return nn.functional.normalize(normal, dim=-2)
 
 
 _RIDGE = 1e-3  # of polynomials of variance 1
@@ -301,61 +269,35 @@ class SlicedInfomin(Penalty):
         self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
     ) -> Tensor:
         """Return the mean squared correlation for each model, (M,), at Z (M, B, D)."""
-        columns = sensitive.columns(z.dtype).expand(z.shape[0], -1, -1)
+        columns, rows = sensitive.columns(z.dtype), sensitive.within(z.dtype)
         of_z, of_c = (
-            rows @ _directions(rows.shape[2], self.n_slices, generator, z.dtype)
-            for rows in (z, columns)
+            part @ _unit_columns((part.shape[2], self.n_slices), generator).to(z.dtype)
+            for part in (z, columns.expand(len(z), -1, -1))
         )
-        member = sensitive.membership(z.dtype)
-        weights = sensitive.weights.to(z.dtype)
-        return sliced_correlation(of_z, of_c, weights, member, self.degree).square().mean(1)
+        first, second = (_powers(part, rows, self.degree) for part in (of_z, of_c))
+        shares = rows.of_rows.expand(z.shape[:2])
+        both, of_first, of_second = (
+            torch.einsum("mbkp,mbkq,mb,bs->mskpq", a, b, shares, rows.member)
+            for a, b in ((first, second), (first, first), (second, second))
+        )
+        eye = _RIDGE * torch.eye(self.degree, dtype=z.dtype, device=z.device)
+        roots = [torch.linalg.cholesky(part + eye) for part in (of_first, of_second)]
+        half = torch.linalg.solve_triangular(roots[0], both, upper=False)
+        whitened = torch.linalg.solve_triangular(roots[1], half.transpose(-1, -2), upper=False)
+        largest = torch.linalg.matrix_norm(whitened, ord=2)
+        return (largest * rows.of_strata[..., None]).sum(1).square().mean(1)
 
 
-def sliced_correlation(
-    of_z: Tensor, of_c: Tensor, weights: Tensor, member: Tensor, degree: int
-) -> Tensor:
-    """Return the mean over strata of the largest correlation of polynomials, (M, K).
-
-    Parameters
-    ----------
-    of_z, of_c : Tensor of shape (M, B, K)
-        K slices of each.
-    weights : Tensor of shape (M or 1, B)
-    member : Tensor of shape (B, S)
-        1 where a row is of a stratum.
-    degree : int
-        Of the polynomials.
-    """
-    shares = row_shares(weights, member).expand(of_z.shape[:2])
-    first, second = (_powers(part, shares, member, degree) for part in (of_z, of_c))
-    both, of_first, of_second = (
-        torch.einsum("mbkp,mbkq,mb,bs->mskpq", a, b, shares, member)
-        for a, b in ((first, second), (first, first), (second, second))
-    )
-    eye = _RIDGE * torch.eye(degree, dtype=of_z.dtype, device=of_z.device)
-    roots = [torch.linalg.cholesky(part + eye) for part in (of_first, of_second)]
-    half = torch.linalg.solve_triangular(roots[0], both, upper=False)
-    whitened = torch.linalg.solve_triangular(roots[1], half.transpose(-1, -2), upper=False)
-    largest = torch.linalg.matrix_norm(whitened, ord=2)
-    return (largest * stratum_shares(weights, member)[..., None]).sum(1)
-
-
-def _powers(slices: Tensor, shares: Tensor, member: Tensor, degree: int) -> Tensor:
+def _powers(slices: Tensor, rows: StratumWeights, degree: int) -> Tensor:
     """Return powers 1 to `degree` of each slice, (M, B, K, P), each of mean 0 and variance 1."""
-    base = _standardised(slices, shares, member)
-    powers = [_standardised(base**p, shares, member) for p in range(1, degree + 1)]
-    return torch.stack(powers, 3)
 
+    def standardised(columns: Tensor) -> Tensor:
+        columns = rows.centred(columns)
+        variances = rows.member @ rows.means(columns.square())
+        return columns / torch.sqrt(variances + torch.finfo(columns.dtype).eps)
 
-def _standardised(columns: Tensor, shares: Tensor, member: Tensor) -> Tensor:
-    columns = centred(columns, shares, member)
-    variances = torch.einsum("mbk,mb,bs->msk", columns.square(), shares, member)
-    return columns / torch.sqrt(member @ variances + torch.finfo(columns.dtype).eps)
-
-
-def _directions(n_in: int, n_slices: int, generator: Generator, dtype: torch.dtype) -> Tensor:
-    normal = torch.randn((n_in, n_slices), generator=generator, device=generator.device)
-    return nn.functional.normalize(normal, dim=0).to(dtype)
+    base = standardised(slices)
+    return torch.stack([standardised(base**p) for p in range(1, degree + 1)], 3)
 
 
 class HGR(Penalty):
@@ -417,19 +359,16 @@ class HGR(Penalty):
             network(sensitive.with_stratum(rows))
             for network, rows in zip(critic, (z, columns), strict=True)
         )
-        member = sensitive.membership(z.dtype)
-        return correlation(f, g, sensitive.weights.to(z.dtype), member)
+        return correlation(f, g, sensitive.within(z.dtype))
 
 
-def correlation(f: Tensor, g: Tensor, weights: Tensor, member: Tensor) -> Tensor:
+def correlation(f: Tensor, g: Tensor, rows: StratumWeights) -> Tensor:
     """Return the mean over strata of the correlation of f and g (M, B, 1), (M,)."""
-    shares = row_shares(weights, member)
-    of_rows = shares.expand(f.shape[:2])
-    f, g = (centred(part, shares, member)[..., 0] for part in (f, g))
-    products = torch.stack([f * g, f * f, g * g])
-    both, of_f, of_g = torch.einsum("pmb,mb,bs->pms", products, of_rows, member)
+    f, g = (rows.centred(part)[..., 0] for part in (f, g))
+    products, shares = torch.stack([f * g, f * f, g * g]), rows.of_rows.expand(f.shape)
+    both, of_f, of_g = torch.einsum("pmb,mb,bs->pms", products, shares, rows.member)
     ratios = both / torch.sqrt(of_f * of_g + torch.finfo(f.dtype).eps)
-    return (ratios * stratum_shares(weights, member)).sum(1)
+    return (ratios * rows.of_strata).sum(1)
 
 
 _BANDWIDTH = 0.5
@@ -487,35 +426,15 @@ class CrossSample(Penalty):
         scores = embedded[0] @ embedded[1].mT / math.sqrt(self.n_embedded)
         weights = sensitive.weights.to(z.dtype)
         alike = kernel_of_c(sensitive, weights, _BANDWIDTH)
-        return pair_bound(scores, alike, weights, sensitive.membership(z.dtype))
-
-
-def pair_bound(scores: Tensor, alike: Tensor, weights: Tensor, member: Tensor) -> Tensor:
-    """Return the mean over strata of the Jensen-Shannon bound on pairs of rows.
-
-    Each row's C is paired with Z of all rows of its stratum, those whose C is like it and those
-    whose C is not, each kind with the same weight: so C alone tells no kind from the other.
-
-    Parameters
-    ----------
-    scores : Tensor of shape (M, B, B)
-        Of row i's Z with row j's C.
-    alike : Tensor of shape (M or 1, B, B)
-        1 where the two rows' C are alike, 0 where they are not.
-    weights : Tensor of shape (M or 1, B)
-    member : Tensor of shape (B, S)
-        1 where a row is of a stratum.
-
-    Returns
-    -------
-    Tensor of shape (M,)
-    """
-    pairs = weights[:, :, None] * (member @ member.T)
-    losses = nn.functional.softplus(torch.stack([-scores, scores]))
-    shares = torch.stack([pairs * alike, pairs * (1 - alike)])
-    totals = shares.sum(2)
-    means = (losses * shares).sum(2) / totals.clamp_min(tiny(scores))
-    # A row whose C has no pair of one kind in the batch says nothing.
-    counting = (totals > 0).all(0) * weights
-    bounds = (2 * math.log(2) - means.sum(0)) * counting
-    return bounds.sum(1) / counting.sum(1).clamp_min(tiny(scores))
+        # Each row's C is paired with Z of all rows of its stratum, those whose C is like it and
+        # those whose C is not, each kind with the same weight: C alone tells no kind by itself.
+        member = sensitive.within(z.dtype).member
+        pairs = weights[:, :, None] * (member @ member.T)
+        losses = nn.functional.softplus(torch.stack([-scores, scores]))
+        shares = torch.stack([pairs * alike, pairs * (1 - alike)])
+        totals = shares.sum(2)
+        means = (losses * shares).sum(2) / totals.clamp_min(tiny(scores))
+        # A row whose C has no pair of one kind in the batch says nothing.
+        counting = (totals > 0).all(0) * weights
+        bounds = (2 * math.log(2) - means.sum(0)) * counting
+        return bounds.sum(1) / counting.sum(1).clamp_min(tiny(scores))

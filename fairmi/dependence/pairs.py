@@ -1,7 +1,4 @@
-"""A critic's scores of the pairs of P(Z,C) and of P(Z)P(C), their means, and densities as critics.
-
-In means, weights w are (M, B) or (1, B), and `member` (B, S) is 1 where a row is of a stratum.
-"""
+"""Scores of the pairs of P(Z,C) and of P(Z)P(C), their means, and densities as critics."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fairmi.dependence.layers import PairCritic, SmoothMLP
-from fairmi.dependence.sensitive_batch import SensitiveBatch
+from fairmi.dependence.sensitive_batch import SensitiveBatch, StratumWeights, tiny
 
 # A log weight of what is not there: it need only be finite, and vanish beside all others.
 ABSENT = -1e9
@@ -24,75 +21,30 @@ def mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum(1) / weights.sum(1).clamp_min(tiny(weights))
 
 
-def row_shares(weights: Tensor, member: Tensor) -> Tensor:
-    """Return each row's share of its stratum's weight, (M or 1, B); 0 where there is none."""
-    return weights / (stratum_weights(weights, member) @ member.T).clamp_min(tiny(weights))
-
-
-def stratum_weights(weights: Tensor, member: Tensor) -> Tensor:
-    """Return the summed weight of each stratum, (M or 1, S)."""
-    return weights @ member
-
-
-def stratum_shares(weights: Tensor, member: Tensor) -> Tensor:
-    """Return each stratum's share of all weight, (M or 1, S)."""
-    total = weights.sum(1, keepdim=True).clamp_min(tiny(weights))
-    return stratum_weights(weights, member) / total
-
-
-def stratum_means(columns: Tensor, shares: Tensor, member: Tensor) -> Tensor:
-    """Return means of columns (M, B, K) within strata, (M, S, K), by `row_shares`."""
-    shares = shares.expand(columns.shape[:2])
-    return torch.einsum("mbk,mb,bs->msk", columns, shares, member)
-
-
-def centred(columns: Tensor, shares: Tensor, member: Tensor) -> Tensor:
-    """Return columns (M, B, K) less their mean within each row's stratum."""
-    return columns - member @ stratum_means(columns, shares, member)
-
-
-def log_mean_exp(logs: Tensor, weights: Tensor, member: Tensor) -> Tensor:
-    """Return the log of the mean of exp(logs (M, B)) within strata, (M, S).
-
-    A stratum without weight has a number far below all others.
-    """
-    log_weights = torch.log(weights).clamp_min(ABSENT)
-    outside = torch.log(member).clamp_min(ABSENT)
-    log_sums = torch.logsumexp((logs + log_weights)[..., None] + outside, dim=1)
-    return log_sums - torch.log(stratum_weights(weights, member).clamp_min(tiny(weights)))
-
-
-def tiny(values: Tensor) -> float:
-    """Return the smallest normal number of a dtype, which keeps a quotient from 0 / 0."""
-    return float(torch.finfo(values.dtype).tiny)
-
-
 @dataclass(frozen=True)
 class Scores:
     """Scores of a batch's pairs; a row's K marginal pairs are its z with other values of C.
 
     `joint` (M, B); `marginal` (M, B, K) with `log_shares`, of shape that expands to it, the log
-    probabilities of the K given z; `weights` and `pair_weights` (M or 1, B) of the rows in the
-    joint and in the marginal; `strata` (B,). The marginal is taken within strata.
+    probabilities of the K given z; how `rows` weigh in the joint and `pairs` in the marginal. The
+    marginal is taken within strata.
     """
 
     joint: Tensor
     marginal: Tensor
     log_shares: Tensor
-    weights: Tensor
-    pair_weights: Tensor
-    strata: Tensor
-    n_strata: int
-
-    @cached_property
-    def member(self) -> Tensor:
-        """An indicator of each row's stratum, (B, S)."""
-        return nn.functional.one_hot(self.strata, self.n_strata).to(self.weights.dtype)
+    rows: StratumWeights
+    pairs: StratumWeights
 
     @cached_property
     def has_pairs(self) -> Tensor:
         """1 for a stratum that has a marginal pair, else 0, (M or 1, S)."""
-        return (stratum_weights(self.pair_weights, self.member) > 0).to(self.weights.dtype)
+        return (self.pairs.totals > 0).to(self.rows.weights.dtype)
+
+    @cached_property
+    def shares(self) -> Tensor:
+        """Each stratum's share of the rows, (M or 1, S); 0 for one without a pair."""
+        return self.rows.of_strata * self.has_pairs
 
     def log_row_means(self) -> Tensor:
         """Return log E over C of exp T(z, C) at the z of each row, (M, B)."""
@@ -117,30 +69,21 @@ def score(
     Over continuous C a `PairCritic` scores each z with the c of every other row of its stratum
     (and with its `own`, where asked); another critic, which maps [z, c] to one output, with the c
     of one row drawn by re-pairing.
-
-    Parameters
-    ----------
-    critic : Module
-    z : Tensor of shape (M, B, D)
-    sensitive : SensitiveBatch
-    generator : Generator
-    own : bool
-        Whether a row is among its own marginal pairs, where all pairs are scored.
     """
-    z = sensitive.with_stratum(z)
+    z, strata = sensitive.with_stratum(z), sensitive.strata
     if sensitive.groups is not None and sensitive.log_prior is not None:
-        return _exact(critic(z), sensitive, sensitive.log_prior)
+        scores, rows = critic(z), sensitive.within(sensitive.weights.dtype)
+        joint = scores.gather(2, sensitive.groups.expand(len(scores), -1)[..., None])[..., 0]
+        return Scores(joint, scores, sensitive.log_prior[strata], rows, rows)
     assert sensitive.values is not None
     values = sensitive.values.expand(z.shape[0], -1, -1)
     if isinstance(critic, PairCritic):
-        scores = critic(z, sensitive.with_stratum(values))
-        return _all_pairs(scores, sensitive, own=own)
-    other = shuffle_within(sensitive.strata, generator)
+        return _all_pairs(critic(z, sensitive.with_stratum(values)), sensitive, own=own)
+    other = shuffle_within(strata, generator)
     joint = critic(torch.cat([z, values], dim=2))[..., 0]
     marginal = critic(torch.cat([z, values[:, other]], dim=2))
-    return repaired(
-        joint, marginal[..., 0], sensitive.strata, sensitive.n_strata, sensitive.weights, other
-    )
+    n_strata, weights = sensitive.n_strata, sensitive.weights
+    return repaired(joint, marginal[..., 0], strata, n_strata, weights, other)
 
 
 def repaired(
@@ -156,16 +99,10 @@ def repaired(
     A pair has the product of its rows' weights (M or 1, B).
     """
     certain = torch.zeros(1, 1, 1, dtype=joint.dtype, device=joint.device)
-    pairs = weights * weights[:, other]
-    return Scores(joint, marginal[..., None], certain, weights, pairs, strata, n_strata)
-
-
-def _exact(scores: Tensor, sensitive: SensitiveBatch, log_prior: Tensor) -> Scores:
-    assert sensitive.groups is not None
-    index = sensitive.groups.expand(scores.shape[0], -1)[..., None]
-    joint = scores.gather(2, index)[..., 0]
-    strata, weights = sensitive.strata, sensitive.weights
-    return Scores(joint, scores, log_prior[strata], weights, weights, strata, len(log_prior))
+    rows, pairs = (
+        StratumWeights(each, strata, n_strata) for each in (weights, weights * weights[:, other])
+    )
+    return Scores(joint, marginal[..., None], certain, rows, pairs)
 
 
 def _all_pairs(scores: Tensor, sensitive: SensitiveBatch, *, own: bool) -> Scores:
@@ -179,8 +116,11 @@ def _all_pairs(scores: Tensor, sensitive: SensitiveBatch, *, own: bool) -> Score
         apart = apart | torch.eye(len(strata), dtype=torch.bool, device=strata.device)
     log_shares = log_weights.masked_fill(apart, ABSENT)
     log_totals = torch.logsumexp(log_shares, dim=2, keepdim=True)
-    pair_weights = weights * log_totals[..., 0].exp()
-    return Scores(joint, scores, log_shares - log_totals, weights, pair_weights, strata, n_strata)
+    rows, pairs = (
+        StratumWeights(each, strata, n_strata)
+        for each in (weights, weights * log_totals[..., 0].exp())
+    )
+    return Scores(joint, scores, log_shares - log_totals, rows, pairs)
 
 
 def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
@@ -192,19 +132,20 @@ def shuffle_within(strata: Tensor, generator: Generator) -> Tensor:
     return permutation
 
 
-def means(values: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:
-    """Return means over P(Z)P(C) within strata and the share of each stratum's rows, (M, S) both.
+def means(values: Tensor, scores: Scores) -> Tensor:
+    """Return means over P(Z)P(C) within strata, (M, S), of rows' own means over C (M, B)."""
+    return scores.pairs.means(values[..., None])[..., 0]
 
-    `values` (M, B) are the rows' own means over C. A stratum without a pair has the share 0.
+
+def log_means(scores: Scores) -> Tensor:
+    """Return log E over P(Z)P(C) of exp T within strata, (M, S).
+
+    A stratum without weight has a number far below all others.
     """
-    of_pairs = row_shares(scores.pair_weights, scores.member)
-    return stratum_means(values[..., None], of_pairs, scores.member)[..., 0], _shares(scores)
-
-
-def log_means(scores: Scores) -> tuple[Tensor, Tensor]:
-    """Return log E over P(Z)P(C) of exp T within strata, and shares as `means` does."""
-    log_mean = log_mean_exp(scores.log_row_means(), scores.pair_weights, scores.member)
-    return log_mean, _shares(scores)
+    log_weights = torch.log(scores.pairs.weights).clamp_min(ABSENT)
+    outside = torch.log(scores.pairs.member).clamp_min(ABSENT)
+    log_sums = torch.logsumexp((scores.log_row_means() + log_weights)[..., None] + outside, dim=1)
+    return log_sums - torch.log(scores.pairs.totals.clamp_min(tiny(scores.pairs.weights)))
 
 
 def joint_mean(scores: Scores, values: Tensor | None = None) -> Tensor:
@@ -213,7 +154,7 @@ def joint_mean(scores: Scores, values: Tensor | None = None) -> Tensor:
     Rows of other strata count as 0.
     """
     values = scores.joint if values is None else values
-    return mean(values * (scores.has_pairs @ scores.member.T), scores.weights)
+    return mean(values * (scores.has_pairs @ scores.rows.member.T), scores.rows.weights)
 
 
 def difference(scores: Scores, of_log_mean: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -221,13 +162,9 @@ def difference(scores: Scores, of_log_mean: Callable[[Tensor], Tensor] | None = 
 
     Rows of weight 0 alone give 0, without a gradient.
     """
-    log_mean, shares = log_means(scores)
+    log_mean = log_means(scores)
     taken = log_mean if of_log_mean is None else of_log_mean(log_mean)
-    return joint_mean(scores) - (shares * taken).sum(1)
-
-
-def _shares(scores: Scores) -> Tensor:
-    return stratum_shares(scores.weights, scores.member) * scores.has_pairs
+    return joint_mean(scores) - (scores.shares * taken).sum(1)
 
 
 # Directions of C of less than this share of the largest variance don't count.
@@ -306,26 +243,19 @@ def marginal_log_ratios(
         return scores.row_means(scores.marginal) - scores.log_row_means()
     centre, log_spread = critic(sensitive.with_stratum(z))
     white, counts = critic.white(sensitive)  # type: ignore[operator]
-    first = _stratum_means(white, sensitive)
-    second = _stratum_means(white**2, sensitive)
+    rows = sensitive.within(white.dtype)
+    first, second = (rows.means(part)[:, sensitive.strata] for part in (white, white**2))
     apart = second - 2 * first * centre + centre**2
     of_q = -apart * torch.exp(-2 * log_spread) / 2 - log_spread
     return ((of_q + second / 2) * counts).sum(2)
-
-
-def _stratum_means(values: Tensor, sensitive: SensitiveBatch) -> Tensor:
-    """Return at each row the weighted mean of values (M, B, Q) over its stratum."""
-    member = sensitive.membership(values.dtype)
-    shares = row_shares(sensitive.weights.to(values.dtype), member)
-    return stratum_means(values, shares, member)[:, sensitive.strata]
 
 
 def _white(sensitive: SensitiveBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean (S, Q), whitening (S, Q, Q) and which directions count (S, Q)."""
     assert sensitive.values is not None
     values = sensitive.values.double()
-    member = sensitive.membership(torch.float64)
-    weights = member * row_shares(sensitive.weights.double(), member).mT
+    rows = sensitive.within(torch.float64)
+    weights = rows.member * rows.of_rows.mT
     centre = weights.T @ values
     square = torch.einsum("ns,nq,nr->sqr", weights, values, values)
     covariance = square - centre[:, :, None] * centre[:, None]

@@ -8,6 +8,7 @@ one stratum where it compares them over all rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -123,9 +124,49 @@ class SensitiveBatch:
         """Return Z (M, B, D) with an indicator of each row's stratum, where there are several."""
         return with_strata(z, self.strata, self.n_strata)
 
-    def membership(self, dtype: torch.dtype) -> Tensor:
-        """Return an indicator of each row's stratum, (B, S)."""
-        return nn.functional.one_hot(self.strata, self.n_strata).to(dtype)
+    def within(self, dtype: torch.dtype) -> StratumWeights:
+        """Return how the rows weigh within strata."""
+        return StratumWeights(self.weights.to(dtype), self.strata, self.n_strata)
+
+
+class StratumWeights:
+    """How rows weigh within strata: `weights` (M, B) or (1, B), and `member` (B, S).
+
+    `member` is 1 where a row is of a stratum. What has no weight has the share 0.
+    """
+
+    def __init__(self, weights: Tensor, strata: Tensor, n_strata: int) -> None:
+        self.weights = weights
+        self.member = nn.functional.one_hot(strata, n_strata).to(weights.dtype)
+
+    @cached_property
+    def totals(self) -> Tensor:
+        """The summed weight of each stratum, (M or 1, S)."""
+        return self.weights @ self.member
+
+    @cached_property
+    def of_rows(self) -> Tensor:
+        """Each row's share of its stratum's weight, (M or 1, B)."""
+        return self.weights / (self.totals @ self.member.T).clamp_min(tiny(self.weights))
+
+    @cached_property
+    def of_strata(self) -> Tensor:
+        """Each stratum's share of all weight, (M or 1, S)."""
+        return self.totals / self.weights.sum(1, keepdim=True).clamp_min(tiny(self.weights))
+
+    def means(self, columns: Tensor) -> Tensor:
+        """Return means of columns (M, B, K) within strata, (M, S, K)."""
+        shares = self.of_rows.expand(columns.shape[:2])
+        return torch.einsum("mbk,mb,bs->msk", columns, shares, self.member)
+
+    def centred(self, columns: Tensor) -> Tensor:
+        """Return columns (M, B, K) less their mean within each row's stratum."""
+        return columns - self.member @ self.means(columns)
+
+
+def tiny(values: Tensor) -> float:
+    """Return the smallest normal number of a dtype, which keeps a quotient from 0 / 0."""
+    return float(torch.finfo(values.dtype).tiny)
 
 
 def sensitive_batch(compared: Comparison, device: torch.device | str = "cpu") -> SensitiveBatch:

@@ -181,8 +181,8 @@ def test_all_pairs_are_within_strata_and_weighted(own, n_strata):
         ]
         pairs, products = np.array(inside).T
         rows = torch.as_tensor(strata == s)
-        of_rows = scores.row_means(scores.marginal)[0, rows] * scores.pair_weights[0, rows]
-        mean = of_rows.sum() / scores.pair_weights[0, rows].sum()
+        of_rows = scores.row_means(scores.marginal)[0, rows] * scores.pairs.weights[0, rows]
+        mean = of_rows.sum() / scores.pairs.weights[0, rows].sum()
         assert float(mean) == pytest.approx((pairs * products).sum() / pairs.sum())
 
 

@@ -151,8 +151,8 @@ def test_hsic_is_its_definition():
     k, m = (a @ a.T for a in random.normal(size=(2, 9, 4)))
     middle = np.eye(9) - 1 / 9
     expected = np.trace(k @ middle @ m @ middle) / 81
-    ones = torch.ones(1, 9, dtype=torch.float64)
-    found = hsic(torch.as_tensor(k)[None], torch.as_tensor(m)[None], ones, ones.T)
+    rows = data_of(np.zeros(9, dtype=int)).within(torch.float64)
+    found = hsic(torch.as_tensor(k)[None], torch.as_tensor(m)[None], rows)
     assert float(found) == pytest.approx(expected)
 
 
@@ -237,9 +237,9 @@ def test_hgr_of_groups_is_the_second_singular_value():
 
 def test_correlation_is_that_of_numpy():
     f, g = np.random.default_rng(10).normal(size=(2, 20))
-    ones = torch.ones(1, 20, dtype=torch.float64)
     parts = (torch.as_tensor(part)[None, :, None] for part in (f, g))
-    assert float(correlation(*parts, ones, ones.T)) == pytest.approx(np.corrcoef(f, g)[0, 1])
+    rows = data_of(f).within(torch.float64)
+    assert float(correlation(*parts, rows)) == pytest.approx(np.corrcoef(f, g)[0, 1])
 
 
 def test_characteristic_function_of_equal_coins():
