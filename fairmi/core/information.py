@@ -76,31 +76,11 @@ def optimal_critic(counts: np.ndarray, prior: np.ndarray, smoothing: float) -> n
     return np.log(ratio)
 
 
-def counted_information(counts: np.ndarray, n_rows: float) -> float:
-    """Return I(value; group) in nats of their counts, less the bias of so many rows.
-
-    The bias is that of G. Miller, Note on the bias of information estimates (1955): degrees of
-    freedom over twice the rows.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_values, G)
-        Summed weights.
-    n_rows : float
-        The number of rows of equal weight that is as certain: (Σ w)² / Σ w².
-    """
-    if not counts.any():
-        return 0.0
-    joint = counts / counts.sum()
-    joint = joint[joint.sum(1) > 0][:, joint.sum(0) > 0]
-    independent = joint.sum(1, keepdims=True) * joint.sum(0)
-    ratio = np.divide(joint, independent, out=np.ones_like(joint), where=joint > 0)
-    bias = (joint.shape[0] - 1) * (joint.shape[1] - 1) / (2 * n_rows)
-    return max(float((joint * np.log(ratio)).sum() - bias), 0.0)
-
-
 def information_of_labels(y: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> float:
     """Return I(y; C) in nats by the counts of codes y and groups, (m,) each, of weights (m,).
+
+    It is less the bias of G. Miller, Note on the bias of information estimates (1955): degrees of
+    freedom over twice the number of rows of equal weight that are as certain, (Σ w)² / Σ w².
 
     λ times it is what a perfect prediction of y costs, and H(Y) what a constant does: above
     λ = H(Y) / I(Y; C), the ceiling of λ, a constant has the lower loss.
@@ -109,5 +89,11 @@ def information_of_labels(y: np.ndarray, groups: np.ndarray, weights: np.ndarray
         return 0.0
     n_values, n_groups = int(y.max()) + 1, int(groups.max()) + 1
     counts = np.bincount(y * n_groups + groups, weights, n_values * n_groups)
+    counts = counts.reshape(n_values, n_groups)
     n_rows = float(weights.sum() ** 2 / (weights**2).sum())
-    return counted_information(counts.reshape(n_values, n_groups), n_rows)
+    joint = counts / counts.sum()
+    joint = joint[joint.sum(1) > 0][:, joint.sum(0) > 0]
+    independent = joint.sum(1, keepdims=True) * joint.sum(0)
+    ratio = np.divide(joint, independent, out=np.ones_like(joint), where=joint > 0)
+    bias = (joint.shape[0] - 1) * (joint.shape[1] - 1) / (2 * n_rows)
+    return max(float((joint * np.log(ratio)).sum() - bias), 0.0)

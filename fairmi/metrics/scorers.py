@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import Any
 
 import fairlearn.metrics
 import numpy as np
@@ -35,9 +35,6 @@ from fairmi.metrics.disparities import (
 )
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
-
-Codes: TypeAlias = np.ndarray  # of groups, (n_rows,)
-Weights: TypeAlias = np.ndarray | None
 
 AGGREGATES = ("difference", "ratio", "group_min", "group_max")
 HIGHER_IS_BETTER = {"difference": False, "ratio": True, "group_min": True, "group_max": False}
@@ -146,18 +143,28 @@ def make_fairness_scorer(
     >>> round(scorer(model, X, y, sensitive_features=group), 4)
     -0.1657
     """
-    function = _metric_named(metric) if isinstance(metric, str) else metric
-    name = metric if isinstance(metric, str) else _name_of(function)
-    _check_kind(function, name, aggregate)
+    if isinstance(metric, str):
+        function, name = _metric_named(metric), metric
+    else:
+        function = metric
+        name = getattr(getattr(metric, "func", metric), "__name__", type(metric).__name__)
+    parameters = inspect.signature(function).parameters
+    if "sensitive_features" in parameters and aggregate is not None:
+        raise ValueError(
+            f"aggregate={aggregate!r} is of no use to {name!r}, which compares groups by itself; "
+            "leave it out."
+        )
+    if "sensitive_features" not in parameters and aggregate is None:
+        raise ValueError(
+            f"metric {name!r} takes no sensitive_features; give aggregate, one of {AGGREGATES}, "
+            "to compare its values over groups."
+        )
     usual = _usual_direction(name, aggregate)
     if greater_is_better is None and usual is None:
         raise ValueError(
             f"greater_is_better can't be told from the name {name!r}; give True or False."
         )
-    if (
-        sensitive_kinds is not None
-        and "sample_weight" not in inspect.signature(function).parameters
-    ):
+    if sensitive_kinds is not None and "sample_weight" not in parameters:
         raise ValueError(
             f"metric {name!r} takes no sample_weight, by which rows weigh in each group; leave "
             "sensitive_kinds out, or take another metric."
@@ -261,20 +268,21 @@ class FairnessScorer:
             members, _ = probable_members(sensitive_features, self.sensitive_kinds, len(y_true))
             weight = members.shares if weight is None else weight[members.rows] * members.shares
             y_true, y_pred, codes = y_true[members.rows], y_pred[members.rows], members.groups
+        one_class: list[int] = []
         if predicts_numbers(estimator):
             true, predicted = (np.asarray(y, np.float64).ravel() for y in (y_true, y_pred))
-            value = self._value(true, predicted, codes, weight)
-            return float(value if self.greater_is_better else -value)
-        if self.response_method == "predict":
+        elif self.response_method == "predict":
             true, predicted, classes = label_codes(estimator, y_true, y_pred)
+            one_class = self._rated_classes(classes)
         else:
             true, _, classes = label_codes(estimator, y_true)
-            predicted = _two_columns(y_pred) if len(classes) == 2 else y_pred
-        one_class = self._rated_classes(classes)
-        values = [self._value(true, predicted, codes, weight)] if not one_class else []
+            one_class, predicted = self._rated_classes(classes), y_pred
+            if len(classes) == 2 and y_pred.ndim == 1:  # one number tells the scores of both
+                predicted = np.column_stack([-y_pred, y_pred])
+        values = [] if one_class else [self._value(true, predicted, codes, weight)]
         for k in one_class:
-            of_class = (true == k).astype(int), _of_class(predicted, k)
-            values.append(self._value(*of_class, codes, weight))
+            of_class = predicted[:, k] if predicted.ndim == 2 else (predicted == k).astype(int)
+            values.append(self._value((true == k).astype(int), of_class, codes, weight))
         value = min(values) if self.greater_is_better else max(values)
         return float(value if self.greater_is_better else -value)
 
@@ -421,10 +429,13 @@ def _of_pairs(
     y_true: np.ndarray,
     y_pred: np.ndarray,
     *,
-    sensitive_features: Codes,
-    sample_weight: Weights = None,
+    sensitive_features: np.ndarray,
+    sample_weight: np.ndarray | None = None,
 ) -> float:
-    """Return the figure of the two groups that differ most, or its mean over bins of y."""
+    """Return the figure of the two groups that differ most, or its mean over bins of y.
+
+    `sensitive_features` (n_rows,) are codes of groups.
+    """
     if within_y:
         pairs = partial(pairs_within, pairs, y_strata(y_true, sample_weight))
     members = Membership.of_codes(sensitive_features, int(sensitive_features.max()) + 1)
@@ -465,38 +476,9 @@ def _metric_named(name: str) -> Callable[..., float]:
     )
 
 
-def _name_of(metric: Callable[..., float]) -> str:
-    return getattr(getattr(metric, "func", metric), "__name__", type(metric).__name__)
-
-
-def _check_kind(function: Callable[..., float], name: str, aggregate: str | None) -> None:
-    """Refuse an aggregate where the metric compares groups itself, and its lack where not."""
-    compares = "sensitive_features" in inspect.signature(function).parameters
-    if compares and aggregate is not None:
-        raise ValueError(
-            f"aggregate={aggregate!r} is of no use to {name!r}, which compares groups by itself; "
-            "leave it out."
-        )
-    if not compares and aggregate is None:
-        raise ValueError(
-            f"metric {name!r} takes no sensitive_features; give aggregate, one of {AGGREGATES}, "
-            "to compare its values over groups."
-        )
-
-
 def _usual_direction(name: str, aggregate: str | None) -> bool | None:
     """Whether greater is better, by the aggregate or else by the ending of the name."""
     if name in OF_NUMBERS:
         return False
     ending = aggregate or next((a for a in AGGREGATES if name.endswith(f"_{a}")), None)
     return None if ending is None else HIGHER_IS_BETTER[ending]
-
-
-def _two_columns(scores: np.ndarray) -> np.ndarray:
-    """Return scores of two classes with a column for each, of which one number a row tells."""
-    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
-
-
-def _of_class(predicted: np.ndarray, k: int) -> np.ndarray:
-    """Return predictions of class k against the rest, or the scores of class k."""
-    return predicted[:, k] if predicted.ndim == 2 else (predicted == k).astype(int)

@@ -7,7 +7,6 @@ import pytest
 
 from fairmi.core.channel import Channel
 from fairmi.core.information import (
-    counted_information,
     information,
     information_of_labels,
     optimal_critic,
@@ -322,7 +321,6 @@ def test_information_of_labels_is_that_of_its_cells():
     bias = (np.count_nonzero(of_y) - 1) * (np.count_nonzero(of_groups) - 1) / (2 * n_rows)
     assert 0 in [w for (a, b), w in cells.items() if of_y[a] and of_groups[b]]
     assert information_of_labels(y, groups, weights) == pytest.approx(exact - bias)
-    assert counted_information(np.zeros((2, 3)), 1.0) == 0.0
     critic = optimal_critic(np.array([[[3.0, 0.0]], [[0.0, 0.0]]]), np.array([[1.0, 0.0]]), 2.0)
     assert not critic.any()  # a group that is nowhere tells nothing
 
