@@ -12,7 +12,8 @@ import torch
 
 from fairmi import MIDebiasedClassifier
 from fairmi.core.task import Classes
-from fairmi.dependence import HSIC, SensitiveBatch
+from fairmi.dependence import HSIC, Penalty, SensitiveBatch
+from fairmi.dependence.counts import _SMOOTHING
 from fairmi.networks.config import network_config
 from fairmi.networks.model import Channel
 from fairmi.networks.penalty_term import PenaltyTerm
@@ -177,3 +178,76 @@ def test_a_critic_sees_what_is_there_and_not_what_chance_shows():
     assert term.sees(noise[0] + 2 * groups[:, None], sensitive, 0)
     # One of ten by chance: 2 of 20 expected.
     assert sum(term.sees(z, sensitive, 0) for z in noise) <= 6
+
+
+class Weighted(Penalty):
+    """Its value is a critic's weight times the weighted mean of the units; the loss wants 3."""
+
+    reads_levels = True
+    max_rows = 16
+
+    def critic(self, n_models, n_components, sensitive, generator):
+        critic = torch.nn.Linear(1, n_models, bias=False)
+        torch.nn.init.constant_(critic.weight, 0.5)
+        return critic
+
+    def critic_loss(self, critic, z, sensitive, generator):
+        self.seen = z
+        return (3 - critic.weight[:, 0]).abs()
+
+    def value(self, critic, z, sensitive, generator):
+        shares = sensitive.weights / sensitive.weights.sum(1, keepdim=True)
+        return critic.weight[:, 0] * (z.sum(2) * shares).sum(1)
+
+
+def slow_table(bounded, width, groups, weights, smoothing):
+    """Log ratio of each (unit, level, group): how often noise takes a row of a group there."""
+    grid = (np.arange(4_000) + 0.5) / 4_000 - 0.5
+    counts = np.zeros((bounded.shape[1], 5, 2))
+    for i, unit in np.ndindex(*bounded.shape):
+        at = np.round((bounded[i, unit] + 1) * 2 + width * grid).clip(0, 4).astype(int)
+        counts[unit, :, groups[i]] += weights[i] * np.bincount(at, minlength=5) / len(grid)
+    prior = np.bincount(groups, minlength=2) / len(groups)
+    return np.log(
+        (counts + smoothing * prior) / (counts.sum(2, keepdims=True) + smoothing) / prior
+    )
+
+
+def test_a_term_is_part_critic_part_table():
+    """Beside counts row by row; the slope in Z is that between the levels next to a unit."""
+    rng, n, share, width = np.random.default_rng(0), 40, 0.3, 0.5
+    draws = torch.Generator().manual_seed(0)
+    groups, weights = rng.integers(2, size=n), rng.uniform(0.5, 2, size=n)
+    sensitive = replace(
+        SensitiveBatch.of_groups(torch.tensor(groups)),
+        weights=torch.tensor(weights, dtype=torch.float32)[None],
+    )
+    term = PenaltyTerm(
+        Weighted(), sensitive, Channel(5, draws), draws, n_models=2, n_repeats=1, n_components=2,
+        reducer=Reducer(),
+    )  # fmt: skip
+    bounded = torch.tensor(rng.uniform(-1, 1, size=(2, n, 2))).float()
+    term.observe(bounded, sensitive, width)
+    term.train_critic(2, 0.01)
+    torch.testing.assert_close(term.critic.weight, torch.full((2, 1), 0.52), atol=1e-3, rtol=0)
+    assert (term.penalty.seen - bounded).abs().max() <= 0.375 + 1e-6  # half a step and noise
+    z = bounded.clone().requires_grad_()
+    weighted = weights / weights.sum()
+    alone = term.critic.weight[:, 0].detach() * torch.tensor(weighted @ bounded.sum(2).numpy().T)
+    torch.testing.assert_close(term.value(z, 0.0, 1e4), alone, check_dtype=False)
+    value = term.value(z, share, 1e4)
+    value.sum().backward()
+    for m in range(2):
+        scores = slow_table(bounded[m].numpy(), width, groups, weights, _SMOOTHING)
+        total, weight = (1 - share) * alone[m].item(), term.critic.weight[m].item()
+        for i, unit in np.ndindex(n, 2):
+            ratio, position = scores[unit, :, groups[i]], (bounded[m, i, unit].item() + 1) * 2
+            total += share * weighted[i] * np.interp(position, np.arange(5), ratio)
+            low = min(int(position), 3)
+            slope = (1 - share) * weight + share * 2 * (ratio[low + 1] - ratio[low])
+            assert z.grad[m, i, unit] == pytest.approx(weighted[i] * slope, abs=2e-5)
+        assert value[m].item() == pytest.approx(total, abs=1e-4)
+    assert term.table.n_batches == 2
+    whole = term._value(bounded, sensitive)
+    torch.testing.assert_close(term._value_in_parts(bounded, sensitive), whole)
+    assert all(parameter.requires_grad for parameter in term.trained)
