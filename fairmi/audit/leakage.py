@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from fairmi._data.groups import Groups
 from fairmi.audit.comparisons import attribute_name
-from fairmi.audit.measures import FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
+from fairmi.audit.measures import BESIDE_SCORE, FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
 from fairmi.audit.predictions import Forecasts, Predictions, recoded
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._representation import Representation, read_representation
@@ -66,6 +67,7 @@ def leakage_tasks(
         of_probes, kind = quantity[rows][drawn], "continuous"
     cv = min(FOLDS, FOLDS_OF_SAMPLE) if is_sample else FOLDS
     options: dict[str, Any] = {"kind": kind, "cv": cv, "random_state": seed}
+    certified = {"clusters": some.clusters, "confidence": confidence, "random_state": seed}
     tasks: list[Task] = []
     for subject, values in predictions.subjects.items():
         where = Figure("leakage", "", np.nan, attribute=name, subject=subject)
@@ -83,12 +85,9 @@ def leakage_tasks(
             owners = None if seen.clusters is None else seen.clusters[of]
             who = (of_probes[of], owners, seen.strata[of])
             tasks.append(partial(_probe_figures, Z.rows(drawn[of]), *who, probe, options, known))
-        rest = (features, some.clusters, confidence, seed, where)
-        if isinstance(predictions, Forecasts):
-            tasks.append(partial(_number_certificates, Z, np.ptp(predictions.predicted), *rest))
-        else:
-            labels = some.true if predictions.labelled else None
-            tasks.append(partial(_certificates, Z, labels, *rest))
+        spread = np.ptp(predictions.predicted) if isinstance(predictions, Forecasts) else None
+        labels = some.true if is_linear and predictions.labelled else None
+        tasks.append(partial(_certificates, Z, labels, spread, features, certified, where))
     return tasks, notes
 
 
@@ -138,27 +137,41 @@ def _note_of_sample(name: str, sizes: np.ndarray, n_certified: int, n_rows: int,
 def _probed(
     predictions: Predictions | Forecasts, codes: np.ndarray, groups: Groups
 ) -> tuple[bool, list[np.ndarray], list[str]]:
-    """Return whether all rows can be probed, the rows of each label that can, and notes."""
-    notes: list[str] = []
-    name = attribute_name(groups)
-    probed = len(groups.names) == 1
-    if probed and (len(np.unique(codes)) < 2 or not _can_be_dealt(codes, predictions.clusters)):
-        probed = False
-        unit = "rows" if predictions.clusters is None else "clusters"
-        notes.append(f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained.")
-    if not probed or not predictions.labelled:
-        return probed, [], notes
-    strata = _rows_by_label(predictions, codes)
-    if len(strata) < int(predictions.strata.max()) + 1:
-        notes.append(
-            f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
-            "probe was trained."
-        )
-    return probed, strata, notes
+    """Return whether all rows can be probed, the rows of each label that can, and notes.
+
+    Groups that have too few rows of a label for the folds have no part in it.
+    """
+    name, clusters = attribute_name(groups), predictions.clusters
+    if len(groups.names) > 1:
+        return False, [], []
+    everyone = np.arange(len(codes))
+    if len(np.unique(codes)) < 2 or not _can_be_dealt(codes, clusters, everyone):
+        unit = "rows" if clusters is None else "clusters"
+        note = f"A group by {name} has fewer than {FOLDS} {unit}: no probe was trained."
+        return False, [], [note]
+    if not predictions.labelled:
+        return True, [], []
+    strata, stratum = [], predictions.strata
+    n_strata = int(stratum.max()) + 1
+    for k in range(n_strata):
+        rows = np.flatnonzero(stratum == k)
+        enough = _owners(codes[rows], None if clusters is None else clusters[rows]) >= FOLDS
+        rows = rows[enough[codes[rows]]]
+        if enough.sum() > 1 and _can_be_dealt(codes, clusters, rows):
+            strata.append(rows)
+    if len(strata) == n_strata:
+        return True, strata, []
+    note = (
+        f"Not every label has {FOLDS} rows of two groups by {name}: within the others no "
+        "probe was trained."
+    )
+    return True, strata, [note]
 
 
-def _can_be_dealt(groups: np.ndarray, clusters: np.ndarray | None) -> bool:
+def _can_be_dealt(codes: np.ndarray, clusters: np.ndarray | None, rows: np.ndarray) -> bool:
     """Whether each group has rows for each fold, no cluster split."""
+    groups = recoded(codes[rows])
+    clusters = None if clusters is None else clusters[rows]
     if _owners(groups, clusters).min() < FOLDS:
         return False
     try:
@@ -173,21 +186,6 @@ def _owners(groups: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
     if clusters is None:
         return np.bincount(groups)
     return np.bincount(np.unique(np.column_stack([groups, clusters]), axis=0)[:, 0])
-
-
-def _rows_by_label(predictions: Predictions | Forecasts, groups: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of each label, without groups that are too few there for the folds."""
-    strata = []
-    stratum = predictions.strata
-    for k in range(int(stratum.max()) + 1):
-        rows = np.flatnonzero(stratum == k)
-        clusters = None if predictions.clusters is None else predictions.clusters[rows]
-        enough = _owners(groups[rows], clusters) >= FOLDS
-        rows = rows[enough[groups[rows]]]
-        clusters = None if predictions.clusters is None else predictions.clusters[rows]
-        if enough.sum() > 1 and _can_be_dealt(recoded(groups[rows]), clusters):
-            strata.append(rows)
-    return strata
 
 
 @contextmanager
@@ -230,131 +228,71 @@ def _leakage_figures(leak: LeakageReport, where: Figure) -> list[Figure]:
     verdict = UNCLEAR if leak.score > leak.null_quantile else NOTHING
     if leak.p_value <= SIGNIFICANCE:
         verdict = FOUND
-    where = replace(where, n=leak.n_rows, verdict=verdict)
     low, high = leak.interval
-    figures = [
-        replace(
-            where,
-            measure=leak.metric,
-            value=leak.score,
-            low=low,
-            high=high,
-            by_chance=leak.null_quantile,
-        ),
-        replace(where, measure="balanced_accuracy", value=leak.balanced_accuracy),
-        replace(where, measure="p_value", value=leak.p_value),
+    where = replace(where, n=leak.n_rows, verdict=verdict)
+    score = replace(where, measure=leak.metric, value=leak.score, low=low, high=high)
+    beside = [replace(where, measure=name, value=getattr(leak, name)) for name in BESIDE_SCORE]
+    return [
+        replace(score, by_chance=leak.null_quantile),
+        *(f for f in beside if f.measure != "rounded_score" or not np.isnan(f.value)),
     ]
-    if not np.isnan(leak.rounded_score):
-        figures.append(replace(where, measure="rounded_score", value=leak.rounded_score))
-    return figures
 
 
 def _information_figure(nats: MutualInformationReport, where: Figure) -> Figure:
     low, high = nats.interval
-    return replace(
-        where,
-        section="information",
-        measure="mutual_information",
-        value=nats.score,
-        low=low,
-        high=high,
-        by_chance=nats.null_bound,
-        n=nats.n_rows,
-        verdict=agreed(low > 0, nats.score > nats.null_bound),
-    )
+    verdict = agreed(low > 0, nats.score > nats.null_bound)
+    where = replace(where, section="information", measure="mutual_information", verdict=verdict)
+    where = replace(where, value=nats.score, low=low, high=high, by_chance=nats.null_bound)
+    return replace(where, n=nats.n_rows)
 
 
 def _features(groups: Groups) -> pd.DataFrame:
     """Return a column of categories for each feature: intersections without a row count too."""
     labels = groups.labels if len(groups.names) > 1 else [(label,) for label in groups.labels]
-    columns = (
-        pd.Categorical([_category(label[j]) for label in labels]).take(groups.codes)
-        for j in range(len(groups.names))
-    )
-    return pd.DataFrame(dict(enumerate(columns)))
-
-
-def _category(label: Hashable) -> Any:
-    return str(label) if isinstance(label, pd.Interval) else label
+    columns = {}
+    for j in range(len(groups.names)):
+        names = [label[j] for label in labels]
+        names = [str(name) if isinstance(name, pd.Interval) else name for name in names]
+        columns[j] = pd.Categorical(names).take(groups.codes)
+    return pd.DataFrame(columns)
 
 
 def _certificates(
     Z: Representation,
     label: np.ndarray | None,
+    spread: float | None,
     features: pd.DataFrame,
-    clusters: np.ndarray | None,
-    confidence: float,
-    seed: int,
+    options: dict[str, Any],
     where: Figure,
 ) -> list[Figure]:
-    """Return the bounds on what is computed from Z, and for scores on thresholds of them."""
-    figures = []
-    whom = ("classifiers", "thresholds") if where.subject == "scores" else ("classifiers",)
-    constraints = ["demographic_parity"] + ["equalized_odds"] * (label is not None)
-    for against in whom:
-        for constraint in constraints:
-            bound, n = _bound(Z, label, features, clusters, confidence, seed, constraint, against)
-            figures.append(_bound_figure(where, f"{constraint}_bound", bound, n, against))
-    return figures
+    """Return the bounds on what is computed from Z, and for scores on thresholds of them.
 
-
-def _number_certificates(
-    Z: Representation,
-    spread: float,
-    features: pd.DataFrame,
-    clusters: np.ndarray | None,
-    confidence: float,
-    seed: int,
-    where: Figure,
-) -> list[Figure]:
-    """Return the bounds on KS, and on means and Wasserstein-1 of numbers that spread so far.
-
-    The difference of two distribution functions is at most the bound, between the smallest and
-    the largest value, and 0 beyond: its area, and that of its sign, are at most the product.
+    Of numbers, which are `spread` apart at most, on KS, and on means and Wasserstein-1: the
+    difference of two distribution functions is at most the bound, between the smallest and the
+    largest value, and 0 beyond: its area, and that of its sign, are at most the product.
     """
+    of_thresholds = "scores" if spread is None else "predictions"
+    whom = ["classifiers"] + ["thresholds"] * (where.subject == of_thresholds)
+    constraints = ["demographic_parity"] + ["equalized_odds"] * (label is not None)
     figures = []
-    whom = ("classifiers", "thresholds") if where.subject == "predictions" else ("classifiers",)
-    for against in whom:
-        bound, n = _bound(
-            Z, None, features, clusters, confidence, seed, "demographic_parity", against
+    for against, constraint in product(whom, constraints):
+        y = label if constraint == "equalized_odds" else None
+        with _quietly():
+            certificate = certify(
+                Z, features, y=y, constraint=constraint, against=against, **options
+            )
+        bound = certificate.bound
+        of_bound = replace(
+            where,
+            section="certificate",
+            measure=f"{constraint}_bound" if spread is None else "ks_bound",
+            value=bound,
+            n=sum(certificate.group_sizes),
+            against=against.removesuffix("s"),
+            verdict=HOLDS if bound < 1 else "",
         )
-        figures.append(_bound_figure(where, "ks_bound", bound, n, against))
-        of_means = _bound_figure(where, "mean_difference_bound", bound, n, against)
-        figures.append(replace(of_means, value=float(bound * spread)))
+        figures.append(of_bound)
+        if spread is not None:
+            of_means = replace(of_bound, measure="mean_difference_bound")
+            figures.append(replace(of_means, value=float(bound * spread)))
     return figures
-
-
-def _bound(
-    Z: Representation,
-    label: np.ndarray | None,
-    features: pd.DataFrame,
-    clusters: np.ndarray | None,
-    confidence: float,
-    seed: int,
-    constraint: str,
-    against: str,
-) -> tuple[float, int]:
-    with _quietly():
-        certificate = certify(
-            Z,
-            features,
-            y=label if constraint == "equalized_odds" else None,
-            constraint=constraint,
-            against=against,
-            clusters=clusters,
-            confidence=confidence,
-            random_state=seed,
-        )
-    return certificate.bound, sum(certificate.group_sizes)
-
-
-def _bound_figure(where: Figure, measure: str, bound: float, n: int, against: str) -> Figure:
-    return replace(
-        where,
-        section="certificate",
-        measure=measure,
-        value=bound,
-        n=n,
-        against=against.removesuffix("s"),
-        verdict=HOLDS if bound < 1 else "",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,17 @@ import numpy as np
 import pandas as pd
 
 from fairmi._typing import ColumnLike, SensitiveLike
-from fairmi.audit.batches import BatchReader, check_features, plain_time
-from fairmi.audit.periods import RATES, UNKNOWN, Counts, Periods, Time, rate_counts
+from fairmi.audit.periods import (
+    RATES,
+    UNKNOWN,
+    Counts,
+    Periods,
+    Time,
+    check_features,
+    count_batch,
+    plain_time,
+    rate_counts,
+)
 from fairmi.audit.pictures import BLUE, GREY, VERMILION
 from fairmi.audit.report import write_whole
 from fairmi.audit.sequences import difference_limits, is_above, rate_limits
@@ -20,6 +30,7 @@ from fairmi.audit.sequences import difference_limits, is_above, rate_limits
 __all__ = ["Alarm", "FairnessMonitor"]
 
 FORMAT = 1
+PARAMETERS = ("tolerance", "confidence", "pos_label", "intersections")
 # Share of the error that goes to the groups of the beginning, alike; the rest is for later ones.
 FIRST_SHARE = 0.9
 # Sum of 1 / (k log(k)^2) over k = 2, 3, ...
@@ -254,7 +265,7 @@ class FairnessMonitor:
         ValueError
             If the two were made with other parameters or features.
         """
-        for name in ("tolerance", "confidence", "pos_label", "intersections"):
+        for name in PARAMETERS:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 raise ValueError(f"The monitors differ in {name}: {ours!r} and {theirs!r}.")
@@ -276,10 +287,7 @@ class FairnessMonitor:
         """All that there is to know, as dicts, lists, text and numbers."""
         return {
             "format": FORMAT,
-            "tolerance": self.tolerance,
-            "confidence": self.confidence,
-            "pos_label": self.pos_label,
-            "intersections": self.intersections,
+            **{name: getattr(self, name) for name in PARAMETERS},
             "alarms": [alarm._asdict() for alarm in self._alarms],
             **self._counts.to_plain(),
         }
@@ -299,8 +307,7 @@ class FairnessMonitor:
                 f"{state.get('format')!r}."
             )
         try:
-            names = ("tolerance", "confidence", "pos_label", "intersections")
-            monitor = cls(**{name: state[name] for name in names})
+            monitor = cls(**{name: state[name] for name in PARAMETERS})
             monitor._counts = Periods.from_plain(state)
             monitor._alarms = [Alarm(**alarm) for alarm in state["alarms"]]
         except (KeyError, TypeError) as error:
@@ -352,7 +359,7 @@ class FairnessMonitor:
             alarm. The intervals hold for all pairs, measures, features and times at once.
         """
         records = []
-        rung = {(a.attribute, a.measure, frozenset(a[2:4])) for a in self._alarms}
+        rung = {(*a[:2], frozenset(a[2:4])) for a in self._alarms}
         for name, measure, error in self._watched():
             labels = self._counts.groups[name]
             s, n = rate_counts(self._counts.by_period(name).sum(axis=0), measure)
@@ -391,15 +398,12 @@ class FairnessMonitor:
             after = self._since(name)[1:]
             before = self._since(name)[0] - after
             for measure in ("share_of_rows", *self.tolerance):
-                s, n, t, m = (
-                    x.astype(float)
-                    for counts in (after, before)
-                    for x in (
-                        _shares(counts)
-                        if measure == "share_of_rows"
-                        else rate_counts(counts, measure)
-                    )
+                of = (
+                    _shares
+                    if measure == "share_of_rows"
+                    else partial(rate_counts, measure=measure)
                 )
+                s, n, t, m = (x.astype(float) for counts in (after, before) for x in of(counts))
                 if not len(s):
                     continue
                 n_rates = len(self._counts.groups) * (1 + len(self.tolerance))
@@ -509,8 +513,11 @@ class FairnessMonitor:
     def _read(
         self, y_pred: ColumnLike, sensitive_features: SensitiveLike, y_true: ColumnLike | None
     ) -> Counts:
-        reader = BatchReader(self.pos_label, self.intersections)
-        return reader.counts(y_pred, sensitive_features, y_true, self._counts.groups)
+        options: dict[str, Any] = {
+            "pos_label": self.pos_label,
+            "intersections": self.intersections,
+        }
+        return count_batch(y_pred, sensitive_features, y_true, self._counts.groups, **options)
 
     def _watched(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield feature, measure and the error of each pair of groups, (n_groups, n_groups).

@@ -72,8 +72,8 @@ class Predictions(Answers):
 
     Attributes
     ----------
-    true, predicted, representation, clusters, labelled, counts
-        As in `Answers`, codes.
+    true, predicted
+        Codes; other attributes are those of `Answers`.
     classes : ndarray of shape (n_classes,)
         The labels that the codes stand for.
     rated_classes : tuple of int
@@ -158,17 +158,14 @@ def recoded(codes: np.ndarray) -> np.ndarray:
 
 
 def predictions_of(
-    estimator: Predictor | None,
-    X: TableLike | None,
+    model: FittedModel | None,
     y: ColumnLike | None,
     y_pred: ColumnLike | None = None,
     *,
     y_score: TableLike | None = None,
     pos_label: Hashable | None = None,
-    sensitive_features: SensitiveLike | None = None,
-    seed: int = 0,
 ) -> Predictions:
-    """Gather what a fitted classifier says of X, or take predictions; y is None if not known.
+    """Gather what a classifier says of its rows, or take predictions; y is None if not known.
 
     Raises
     ------
@@ -176,15 +173,15 @@ def predictions_of(
         If labels, predictions and scores don't fit together, `pos_label` is not a class, or there
         is one class only.
     """
+    estimator = None if model is None else model.estimator
     if estimator is not None:
-        check_classifier(estimator, "estimator")
+        _refuse_regressor(estimator, "estimator")
     true = None if y is None else check_labels(y, "y")
-    if estimator is None:
+    if model is None:
         predicted, who = check_labels(y_pred, "y_pred"), "y_pred"
         fix = f"y_pred has {len(predicted)}; give one prediction for each label."
     else:
-        model, who = FittedModel(estimator, X, sensitive_features, seed), "the estimator"
-        predicted = model.predict("estimator")
+        predicted, who = model.predict("estimator"), "the estimator"
         fix = (
             f"the estimator predicts an array of shape {predicted.shape} for X; give one label "
             "for each row of X."
@@ -192,21 +189,23 @@ def predictions_of(
     true = predicted if true is None else true
     if predicted.shape != true.shape:
         raise ValueError(f"y has {len(true)} labels, but {fix}")
-    check_same_labels(true, predicted, getattr(estimator, "classes_", predicted), who)
+    if not np.isin(true, getattr(estimator, "classes_", predicted)).any():
+        raise ValueError(
+            f"y has labels such as {true.tolist()[0]!r}, but {who} has labels such as "
+            f"{predicted.tolist()[0]!r}; give y in the form of the predictions."
+        )
     true, predicted, classes = label_codes(estimator, true, predicted)
-    rated, representation = rated_codes(classes, pos_label), None
-    if estimator is None:
-        shares = np.eye(len(classes))[predicted]
-        scores, probabilities = check_scores(y_score, len(true), len(classes))
+    rated = _rated_codes(classes, pos_label)
+    if model is None:
+        shares, representation = np.eye(len(classes))[predicted], None
+        scores, probabilities = _check_scores(y_score, len(true), len(classes))
     else:
-        shares = model.shares(predicted, classes)
-        scores, probabilities = _scores(estimator, X)
+        shares, representation = model.shares(predicted, classes), model.representation()
+        scores, probabilities = model.scores()
         if scores is None and (shares.max(axis=1) < 1).any():
             scores = shares[:, 1:]
         if scores is not None and scores.shape[1] not in (1, len(classes)):
             scores = None
-        if hasattr(estimator, "transform"):
-            representation = np.asarray(estimator.transform(X))  # of any kind of set_output
     return Predictions(
         np.zeros_like(true) if y is None else true,
         predicted,
@@ -218,6 +217,99 @@ def predictions_of(
         representation=representation,
         labelled=y is not None,
     )
+
+
+def baseline_predictions(
+    baseline: FittedModel | ColumnLike, predictions: Predictions
+) -> Predictions:
+    """Return the predictions of a baseline, a classifier or an array of them, for the same rows.
+
+    Raises
+    ------
+    ValueError
+        If it predicts a class that is not among those of `predictions`.
+    """
+    if isinstance(baseline, FittedModel):
+        _refuse_regressor(baseline.estimator, "baseline")
+        predicted = baseline.predict("baseline")
+    else:
+        predicted = check_labels(baseline, "baseline")
+    known, true = predictions.classes, predictions.true
+    if predicted.shape != true.shape or not np.isin(predicted, known).all():
+        unknown = np.setdiff1d(predicted, known)[:5].tolist()
+        raise ValueError(
+            f"baseline must predict, for each of {len(true)} rows, one of {known.tolist()}; it "
+            f"predicts {unknown} too, shape {predicted.shape}."
+        )
+    order = np.argsort(known)
+    codes = order[np.searchsorted(known, predicted, sorter=order)]
+    shares = np.eye(len(known))[codes]
+    if isinstance(baseline, FittedModel):
+        shares = baseline.shares(codes, known)
+    return replace(
+        predictions,
+        predicted=codes,
+        shares=shares,
+        scores=None,
+        representation=None,
+        probabilities=False,
+    )
+
+
+def forecasts_of(
+    model: FittedModel | None, y: ColumnLike | None, y_pred: ColumnLike | None, loss: str
+) -> Forecasts:
+    """Gather what a regressor says of its rows, or take its predictions; y is None if not known.
+
+    Raises
+    ------
+    ValueError
+        If y and the predictions don't fit together, hold what is no finite number, or are not
+        what the loss asks for.
+    """
+    if model is None:
+        predicted, representation = check_numbers(y_pred, "y_pred"), None
+    else:
+        predicted, representation = model.numbers("estimator"), model.representation()
+    true = np.zeros_like(predicted) if y is None else check_numbers(y, "y")
+    if len(true) != len(predicted):
+        raise ValueError(
+            f"y has {len(true)} numbers, but there are {len(predicted)} predictions; give one y "
+            "for each."
+        )
+    if loss == "auto":
+        loss = LOSSES[0] if model is None else model.loss()
+    least = {"gamma": np.nextafter(0, 1)}.get(loss, 0.0)
+    if loss != "squared_error" and (
+        predicted.min() <= 0 or (y is not None and true.min() < least)
+    ):
+        raise ValueError(
+            f"loss={loss!r} is of a log link, but predictions are as small as "
+            f"{predicted.min():g} and y as {true.min():g}: predictions must be above 0, and y "
+            f'{"above" if loss == "gamma" else "at least"} 0. Give loss="squared_error".'
+        )
+    if predicted.min() == predicted.max() and (y is None or true.min() == true.max()):
+        raise ValueError("y and the predictions are all equal; there is nothing to compare.")
+    return Forecasts(true, predicted, loss, representation=representation, labelled=y is not None)
+
+
+def baseline_forecasts(baseline: FittedModel | ColumnLike, forecasts: Forecasts) -> Forecasts:
+    """Return the predictions of a baseline, a regressor or an array of them, for the same rows."""
+    if isinstance(baseline, FittedModel):
+        predicted = baseline.numbers("baseline")
+    else:
+        predicted = check_numbers(baseline, "baseline")
+    if len(predicted) != len(forecasts.true):
+        raise ValueError(
+            f"baseline predicts {len(predicted)} numbers for {len(forecasts.true)} rows; give one "
+            "for each."
+        )
+    if forecasts.loss != "squared_error" and predicted.min() <= 0:
+        raise ValueError(
+            f"baseline predicts {predicted.min():g}, and loss={forecasts.loss!r} needs numbers "
+            'above 0; give loss="squared_error".'
+        )
+    return replace(forecasts, predicted=predicted, representation=None)
 
 
 def is_regression(
@@ -240,103 +332,21 @@ def is_regression(
     return any(bool((values != np.floor(values)).any()) for values in both)
 
 
-def forecasts_of(
-    estimator: Predictor | None,
-    X: TableLike | None,
-    y: ColumnLike | None,
-    y_pred: ColumnLike | None,
-    *,
-    loss: str = "auto",
-    sensitive_features: SensitiveLike | None = None,
-    seed: int = 0,
-) -> Forecasts:
-    """Gather what a fitted regressor says of X, or take its predictions; y is None if not known.
-
-    Raises
-    ------
-    ValueError
-        If y and the predictions don't fit together, hold what is no finite number, or are not
-        what the loss asks for.
-    """
-    representation = None
-    if estimator is None:
-        predicted = check_numbers(y_pred, "y_pred")
-    else:
-        check_fitted(estimator, "estimator")
-        predicted = FittedModel(estimator, X, sensitive_features, seed).numbers("estimator")
-        if hasattr(estimator, "transform"):
-            representation = np.asarray(estimator.transform(X))
-    true = np.zeros_like(predicted) if y is None else check_numbers(y, "y")
-    if len(true) != len(predicted):
-        raise ValueError(
-            f"y has {len(true)} numbers, but there are {len(predicted)} predictions; give one y "
-            "for each."
-        )
-    loss = _loss_of(estimator) if loss == "auto" else loss
-    least = {"gamma": np.nextafter(0, 1)}.get(loss, 0.0)
-    if loss != "squared_error" and (
-        predicted.min() <= 0 or (y is not None and true.min() < least)
-    ):
-        raise ValueError(
-            f"loss={loss!r} is of a log link, but predictions are as small as "
-            f"{predicted.min():g} and y as {true.min():g}: predictions must be above 0, and y "
-            f'{"above" if loss == "gamma" else "at least"} 0. Give loss="squared_error".'
-        )
-    if predicted.min() == predicted.max() and (y is None or true.min() == true.max()):
-        raise ValueError("y and the predictions are all equal; there is nothing to compare.")
-    return Forecasts(true, predicted, loss, representation=representation, labelled=y is not None)
-
-
-def baseline_forecasts(
-    baseline: Any,
-    X: TableLike,
-    forecasts: Forecasts,
-    *,
-    sensitive_features: SensitiveLike | None = None,
-    seed: int = 0,
-) -> Forecasts:
-    """Return the predictions of `baseline`, a regressor or an array of them, for the same rows."""
-    if hasattr(baseline, "predict"):
-        check_fitted(baseline, "baseline")
-        predicted = FittedModel(baseline, X, sensitive_features, seed).numbers("baseline")
-    else:
-        predicted = check_numbers(baseline, "baseline")
-    if len(predicted) != len(forecasts.true):
-        raise ValueError(
-            f"baseline predicts {len(predicted)} numbers for {len(forecasts.true)} rows; give one "
-            "for each."
-        )
-    if forecasts.loss != "squared_error" and predicted.min() <= 0:
-        raise ValueError(
-            f"baseline predicts {predicted.min():g}, and loss={forecasts.loss!r} needs numbers "
-            'above 0; give loss="squared_error".'
-        )
-    return replace(forecasts, predicted=predicted, representation=None)
-
-
-def _loss_of(estimator: Any) -> str:
-    """Return the loss that a regressor says it has, or that its name says; else squares."""
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    last = getattr(last, "best_estimator_", last)
-    name = str(getattr(last, "loss", "")), type(last).__name__.lower()
-    return next((loss for loss in LOSSES[1:] if loss in name[0] or loss in name[1]), LOSSES[0])
-
-
-def check_numbers(values: Any, argument: str) -> np.ndarray:
-    """Return finite numbers as (n_rows,) float64.
-
-    Raises
-    ------
-    ValueError
-        If they are no numbers, not one a row, or one is missing or infinite.
-    """
+def _one_a_row(values: Any, argument: str, what: str) -> np.ndarray:
+    """Return values as a 1-d array, or raise ValueError where they are not one a row."""
     array = np.asarray(plain_series(values))
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or not len(array):
         raise ValueError(
-            f"{argument} must be one number a row, shape (n_rows,), got shape {array.shape}."
+            f"{argument} must be one {what} a row, shape (n_rows,), got shape {array.shape}."
         )
+    return array
+
+
+def check_numbers(values: Any, argument: str) -> np.ndarray:
+    """Return finite numbers as (n_rows,) float64, or raise ValueError where they are none."""
+    array = _one_a_row(values, argument, "number")
     try:
         if array.dtype.kind not in "iuf":
             if any(isinstance(value, str | bool | np.bool_) for value in array):
@@ -357,42 +367,11 @@ def check_numbers(values: Any, argument: str) -> np.ndarray:
     return numbers
 
 
-def rated_codes(classes: np.ndarray, pos_label: Hashable | None) -> tuple[int, ...]:
-    """Return the codes of the classes whose rates matter.
-
-    Raises
-    ------
-    ValueError
-        If there is one class alone, or `pos_label` is none of them.
-    """
-    if len(classes) < 2:
-        only = classes.tolist()[0]
-        raise ValueError(
-            f"y and the predictions hold the single class {only!r}; rates need rows of two "
-            "classes or more."
-        )
-    if pos_label is not None:
-        return (positive_code(classes, pos_label),)
-    return (1,) if len(classes) == 2 else tuple(range(len(classes)))
-
-
 def check_labels(values: ColumnLike | None, argument: str) -> np.ndarray:
-    """Return labels as a 1-d array.
-
-    Raises
-    ------
-    ValueError
-        If they are not one label a row, one is missing, or they are no classes.
-    """
+    """Return labels as a 1-d array, or raise ValueError where one is missing or is no class."""
     if values is None:
         raise ValueError(f"{argument} is None; give the label of each row.")
-    labels = np.asarray(plain_series(values))
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not len(labels):
-        raise ValueError(
-            f"{argument} must be one label a row, shape (n_rows,), got shape {labels.shape}."
-        )
+    labels = _one_a_row(values, argument, "label")
     n_missing = int(pd.isna(labels).sum())
     if n_missing:
         raise ValueError(
@@ -411,27 +390,24 @@ def check_labels(values: ColumnLike | None, argument: str) -> np.ndarray:
     return labels
 
 
-def check_same_labels(
-    true: np.ndarray, predicted: np.ndarray, classes: np.ndarray, name: str
-) -> None:
-    """Raise ValueError where y has none of the classes of what `name` says has predicted."""
-    if not np.isin(true, classes).any():
+def _rated_codes(classes: np.ndarray, pos_label: Hashable | None) -> tuple[int, ...]:
+    """Return the codes of the classes whose rates matter: the positive one, or each of several."""
+    if len(classes) < 2:
+        only = classes.tolist()[0]
         raise ValueError(
-            f"y has labels such as {true.tolist()[0]!r}, but {name} has labels such as "
-            f"{predicted.tolist()[0]!r}; give y in the form of the predictions."
+            f"y and the predictions hold the single class {only!r}; rates need rows of two "
+            "classes or more."
         )
+    if pos_label is not None:
+        return (positive_code(classes, pos_label),)
+    return (1,) if len(classes) == 2 else tuple(range(len(classes)))
 
 
-def check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray | None, bool]:
+def _check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray | None, bool]:
     """Return scores as (n_rows, n_columns), and whether they are probabilities of the classes.
 
     One number a row from 0 to 1 is the probability of the second of two classes, and gets a
     column for the first.
-
-    Raises
-    ------
-    ValueError
-        If their shape does not fit, or one is missing or infinite.
     """
     if y_score is None:
         return None, False
@@ -457,59 +433,8 @@ def check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray 
     return scores, probabilities and bool(np.allclose(scores.sum(axis=1), 1, atol=1e-3))
 
 
-def ask_baseline(
-    baseline: Any,
-    X: TableLike,
-    predictions: Predictions,
-    *,
-    sensitive_features: SensitiveLike | None = None,
-    seed: int = 0,
-) -> Predictions:
-    """Return the predictions of `baseline`, a classifier or an array of them, for the same rows.
-
-    Raises
-    ------
-    ValueError
-        If it predicts a class that is not among those of `predictions`.
-    """
-    model = None
-    if hasattr(baseline, "predict") or not hasattr(baseline, "__len__"):
-        check_classifier(baseline, "baseline")
-        model = FittedModel(baseline, X, sensitive_features, seed)
-        predicted = model.predict("baseline")
-    else:
-        predicted = check_labels(baseline, "baseline")
-    known, true = predictions.classes, predictions.true
-    if predicted.shape != true.shape or not np.isin(predicted, known).all():
-        unknown = np.setdiff1d(predicted, known)[:5].tolist()
-        raise ValueError(
-            f"baseline must predict, for each of {len(true)} rows, one of {known.tolist()}; it "
-            f"predicts {unknown} too, shape {predicted.shape}."
-        )
-    order = np.argsort(known)
-    codes = order[np.searchsorted(known, predicted, sorter=order)]
-    shares = model.shares(codes, known) if model else np.eye(len(known))[codes]
-    return replace(
-        predictions,
-        predicted=codes,
-        shares=shares,
-        scores=None,
-        representation=None,
-        probabilities=False,
-    )
-
-
-def _scores(estimator: Predictor, X: TableLike) -> tuple[np.ndarray | None, bool]:
-    """Scores of shape (n_rows, n_columns), and whether they are probabilities."""
-    for method in ("predict_proba", "decision_function"):
-        if hasattr(estimator, method):
-            scores = np.asarray(getattr(estimator, method)(X), dtype=float)
-            return scores.reshape(len(scores), -1), method == "predict_proba"
-    return None, False
-
-
 class FittedModel:
-    """A fitted classifier on some rows, called with what the signatures of its methods ask for.
+    """A fitted model on some rows, called with what the signatures of its methods ask for.
 
     Some methods want sensitive features at prediction (fairlearn's ThresholdOptimizer), or a seed,
     since they decide at random (that one, and ExponentiatedGradient). What decides in the end may
@@ -518,27 +443,30 @@ class FittedModel:
 
     def __init__(
         self,
-        estimator: Predictor,
+        estimator: Any,
+        argument: str,
         X: TableLike | None,
         sensitive_features: SensitiveLike,
         seed: int,
     ) -> None:
-        inner, inner_X = _unwrapped(estimator, X)
-        asks = _asked(inner.predict)
-        self.estimator: Any = inner if asks else estimator
-        self.X: Any = inner_X if asks else X
-        self.inner, self.inner_X = inner, inner_X
+        check_fitted(estimator, argument)
+        self.inner, self.inner_X = _unwrapped(estimator, X)
+        self.estimator, self.X = estimator, X
         self.options = {"sensitive_features": sensitive_features, "random_state": seed}
-        _check_groups_known(inner, sensitive_features)
+        _check_groups_known(self.inner, sensitive_features)
+
+    def _predict(self) -> Any:
+        if _asked(self.inner.predict):
+            return self._call(self.inner.predict, self.inner_X)
+        return self._call(self.estimator.predict, self.X)
 
     def numbers(self, argument: str) -> np.ndarray:
         """Return the predictions of a regressor, shape (n_rows,)."""
-        predicted = self._call(self.estimator.predict, self.X)
-        return check_numbers(predicted, f"the prediction of {argument}")
+        return check_numbers(self._predict(), f"the prediction of {argument}")
 
     def predict(self, argument: str) -> np.ndarray:
         """Return the predictions of a classifier, shape (n_rows,)."""
-        predicted = np.asarray(self._call(self.estimator.predict, self.X))
+        predicted = np.asarray(self._predict())
         if predicted.ndim == 2 and predicted.shape[1] == 1:
             predicted = predicted[:, 0]
         if predicted.ndim != 1:
@@ -567,7 +495,28 @@ class FittedModel:
                 return shares / shares.sum(axis=1, keepdims=True)
         return np.eye(len(classes))[codes]
 
-    def _call(self, method: Any, X: TableLike) -> Any:
+    def scores(self) -> tuple[np.ndarray | None, bool]:
+        """Return scores of shape (n_rows, n_columns), and whether they are probabilities."""
+        for method in ("predict_proba", "decision_function"):
+            if hasattr(self.estimator, method):
+                scores = np.asarray(getattr(self.estimator, method)(self.X), dtype=float)
+                return scores.reshape(len(scores), -1), method == "predict_proba"
+        return None, False
+
+    def representation(self) -> np.ndarray | None:
+        """Return what `transform` gives, of any kind of set_output; None where there is none."""
+        transform = getattr(self.estimator, "transform", None)
+        return None if transform is None else np.asarray(transform(self.X))
+
+    def loss(self) -> str:
+        """Return the loss that a regressor says it has, or that its name says; else squares."""
+        last = self.estimator
+        last = last.steps[-1][1] if isinstance(last, Pipeline) else last
+        last = getattr(last, "best_estimator_", last)
+        name = str(getattr(last, "loss", "")), type(last).__name__.lower()
+        return next((loss for loss in LOSSES[1:] if loss in name[0] or loss in name[1]), LOSSES[0])
+
+    def _call(self, method: Any, X: TableLike | None) -> Any:
         return method(X, **{name: self.options[name] for name in _asked(method)})
 
 
@@ -613,9 +562,7 @@ def _asked(method: Any) -> list[str]:
     return [name for name in ("sensitive_features", "random_state") if name in names]
 
 
-def check_classifier(estimator: Predictor, argument: str) -> None:
-    """Raise ValueError or NotFittedError where `estimator` is no fitted classifier."""
-    check_fitted(estimator, argument)
+def _refuse_regressor(estimator: Predictor, argument: str) -> None:
     if _regresses(estimator):
         raise ValueError(
             f"{argument} is a regressor ({type(estimator).__name__}), and this audit is of a "

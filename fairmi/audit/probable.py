@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,9 @@ from fairmi._data.groups import sensitive_frame
 from fairmi._data.probabilities import PROBABILITIES, probable_groups
 from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
-from fairmi.audit.batches import positive_codes
 from fairmi.audit.comparisons import class_name
 from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure, cells_of_rates
-from fairmi.audit.periods import UNKNOWN
+from fairmi.audit.periods import UNKNOWN, positive_codes
 from fairmi.audit.predictions import Predictions
 from fairmi.metrics._rows import cluster_codes
 
@@ -196,9 +195,9 @@ def probable_disparities(
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
     owners = cluster_codes(clusters, len(shares))
     measures = list(RATES) if y_true is not None else ["selection_rate"]
-    sums, draws, n_bins = _sums(shares, 2 * true + predicted, owners, n_boot, rng)
-    found = _disparities(labels, sums, draws, measures, norm.isf((1 - confidence) / 2))
-    return ProbableDisparities(tuple(sorted(found, key=lambda d: d.measure)), n_bins)
+    sums, draws = _sums(shares, 2 * true + predicted, owners, n_boot, rng)
+    disparities = _disparities(labels, sums, draws, measures, norm.isf((1 - confidence) / 2))
+    return ProbableDisparities(tuple(sorted(disparities, key=lambda d: d.measure)), sums.shape[1])
 
 
 def probable_figures(
@@ -227,15 +226,9 @@ def probable_figures(
     figures: list[Figure] = []
     for k in predictions.rated_classes:
         cells = 2 * (predictions.true == k) + (predictions.predicted == k)
-        where = Figure(
-            "probable group",
-            "",
-            0,
-            n=len(shares),
-            attribute=attribute,
-            subject=class_name(predictions, k),
-        )
-        sums, draws, _ = _sums(shares, cells, predictions.clusters, n_boot, rng)
+        where = Figure("probable group", "", 0, n=len(shares), attribute=attribute)
+        where = replace(where, subject=class_name(predictions, k))
+        sums, draws = _sums(shares, cells, predictions.clusters, n_boot, rng)
         for g, name in enumerate(names):
             for measure in measures:
                 rate = float(_rate(sums, measure, g)[0])
@@ -266,33 +259,6 @@ def probable_figures(
     return figures, attribute, sizes
 
 
-def _sums(
-    shares: np.ndarray,
-    cells: np.ndarray,
-    owners: np.ndarray | None,
-    n_boot: int,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the sums of bins of alike rows, the same of drawn samples, and how many bins."""
-    bins = alike_rows(shares)
-    draws = _drawn_sums(shares, cells, bins, owners, n_boot, rng)
-    return _sums_of_bins(shares, cells, bins), draws, len(bins)
-
-
-def _disparities(
-    labels: Sequence[Any],
-    sums: np.ndarray,
-    draws: np.ndarray,
-    measures: Sequence[str],
-    z: float,
-) -> list[ProbableDisparity]:
-    """Return the difference of each pair of groups by each rate."""
-    pairs = combinations(range(len(labels)), 2)
-    return [
-        _disparity(measure, a, b, labels, sums, draws, z) for a, b in pairs for measure in measures
-    ]
-
-
 def alike_rows(shares: np.ndarray) -> list[np.ndarray]:
     """Return the rows of bins of alike probabilities (n, G), made by halving at medians."""
     bins = [np.arange(len(shares))]
@@ -319,69 +285,67 @@ def _terms(shares: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return np.hstack([indicator, by_cell])
 
 
-def _sums_of_bins(shares: np.ndarray, cells: np.ndarray, bins: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the sums of `_terms` over each bin, (1, n_bins, 4 + 4 G)."""
-    return np.stack([_terms(shares[rows], cells[rows]).sum(axis=0) for rows in bins])[None]
-
-
-def _drawn_sums(
+def _sums(
     shares: np.ndarray,
     cells: np.ndarray,
-    bins: Sequence[np.ndarray],
     owners: np.ndarray | None,
     n_boot: int,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """Return the same of `n_boot` samples, (n_boot, n_bins, 4 + 4 G)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of `_terms` over bins of alike rows, (1, n_bins, 4 + 4 G).
+
+    With them the same of drawn samples, (n_boot, n_bins, 4 + 4 G).
+    """
     weights = None
     if owners is not None:
         weights = rng.poisson(1.0, (n_boot, int(owners.max()) + 1)).astype(np.float32)
-    parts = []
-    for rows in bins:
+    sums, draws = [], []
+    for rows in alike_rows(shares):
         if owners is None or weights is None:
             drawn = rng.poisson(1.0, (n_boot, len(rows))).astype(np.float32)
         else:
             drawn = weights[:, owners[rows]]
-        parts.append(drawn @ _terms(shares[rows], cells[rows]))
-    return np.stack(parts, axis=1)
+        terms = _terms(shares[rows], cells[rows])
+        sums.append(terms.sum(axis=0))
+        draws.append(drawn @ terms)
+    return np.stack(sums)[None], np.stack(draws, axis=1)
 
 
-def _disparity(
-    measure: str,
-    a: int,
-    b: int,
+def _disparities(
     labels: Sequence[Any],
     sums: np.ndarray,
     draws: np.ndarray,
+    measures: Sequence[str],
     z: float,
-) -> ProbableDisparity:
-    value = float(_weighted(sums, measure, a, b)[0])
-    if value < 0:
-        a, b, value = b, a, -value
-    spread = _weighted(draws, measure, a, b).std()
-    at_most = float(_highest(sums, measure, a, b)[0])
-    at_least = -float(_highest(sums, measure, b, a)[0])
-    drawn_most, drawn_least = _highest(draws, measure, a, b), -_highest(draws, measure, b, a)
-    # Twice the estimate less the mean of the draws is without the bias that these show.
-    highest = 2 * at_most - drawn_most.mean() + z * drawn_most.std()
-    lowest = 2 * at_least - drawn_least.mean() - z * drawn_least.std()
-    return ProbableDisparity(
-        measure,
-        labels[a],
-        labels[b],
-        value,
-        value - z * float(spread),
-        value + z * float(spread),
-        at_least,
-        at_most,
-        max(float(min(lowest, at_least)), -1.0),
-        min(float(max(highest, at_most)), 1.0),
-    )
-
-
-def _weighted(sums: np.ndarray, measure: str, a: int, b: int) -> np.ndarray:
-    """Return the difference of the weighted rates of groups a and b, (n_draws,)."""
-    return _rate(sums, measure, a) - _rate(sums, measure, b)
+) -> list[ProbableDisparity]:
+    """Return the difference of each pair of groups by each rate."""
+    disparities = []
+    for (a, b), measure in product(combinations(range(len(labels)), 2), measures):
+        value = float((_rate(sums, measure, a) - _rate(sums, measure, b))[0])
+        if value < 0:
+            a, b, value = b, a, -value
+        half = z * float((_rate(draws, measure, a) - _rate(draws, measure, b)).std())
+        at_most = float(_highest(sums, measure, a, b)[0])
+        at_least = -float(_highest(sums, measure, b, a)[0])
+        drawn_most, drawn_least = _highest(draws, measure, a, b), -_highest(draws, measure, b, a)
+        # Twice the estimate less the mean of the draws is without the bias that these show.
+        highest = 2 * at_most - drawn_most.mean() + z * drawn_most.std()
+        lowest = 2 * at_least - drawn_least.mean() - z * drawn_least.std()
+        disparities.append(
+            ProbableDisparity(
+                measure,
+                labels[a],
+                labels[b],
+                value,
+                value - half,
+                value + half,
+                at_least,
+                at_most,
+                max(float(min(lowest, at_least)), -1.0),
+                min(float(max(highest, at_most)), 1.0),
+            )
+        )
+    return disparities
 
 
 def _rate(sums: np.ndarray, measure: str, group: int) -> np.ndarray:

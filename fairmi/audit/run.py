@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -40,10 +40,11 @@ from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure
 from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
 from fairmi.audit.predictions import (
     LOSSES,
+    FittedModel,
     Forecasts,
     Predictions,
-    ask_baseline,
     baseline_forecasts,
+    baseline_predictions,
     forecasts_of,
     is_regression,
     predictions_of,
@@ -308,16 +309,16 @@ def audit(
             clusters=clusters,
         )
         _check_model(estimator, y_pred, y_score)
-        model: dict[str, Any] = {"sensitive_features": sensitive_features, "seed": seed}
-        source = _read_rows(
-            {"estimator": estimator, "X": X, "y": y, "y_pred": y_pred},
-            {"y_score": y_score, "pos_label": pos_label},
-            {"task": task, "loss": loss},
-            baseline,
-            conditions,
-            clusters,
-            model,
-        )
+        ask = partial(FittedModel, X=X, sensitive_features=sensitive_features, seed=seed)
+        rows = {"y": y, "y_pred": y_pred}
+        of_classes = {"y_score": y_score, "pos_label": pos_label}
+        predictions, rival = _read_rows(ask, estimator, baseline, rows, of_classes, task, loss)
+        predictions = replace(predictions, clusters=cluster_codes(clusters, predictions.n_rows))
+        if rival is not None:
+            rival = replace(rival, clusters=predictions.clusters)
+        of_conditions = conditions_of(X, conditions, predictions.n_rows)
+        frame = sensitive_frame(sensitive_features)
+        source = Audited(predictions, rival, frame, *of_conditions)
     predictions, owners = source.predictions, source.predictions.clusters
     attributes: list[tuple[Groups, np.ndarray | None]] = []
     notes: list[str] = []
@@ -430,31 +431,26 @@ def _check_table(others: dict[str, object], task: str, is_probable: bool) -> Non
 
 
 def _read_rows(
-    asked: dict[str, Any],
-    classes: dict[str, Any],
-    numbers: dict[str, str],
-    baseline: Predictor | ColumnLike | None,
-    conditions: Any,
-    clusters: ColumnLike | None,
-    model: dict[str, Any],
-) -> Audited:
-    """Return what is audited of rows in memory: a model asked, or its predictions."""
-    predictions: Predictions | Forecasts
-    rival: Predictions | Forecasts | None = None
-    if is_regression(numbers["task"], *(asked[name] for name in ("estimator", "y", "y_pred"))):
-        if any(value is not None for value in classes.values()):
-            raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
-        predictions = forecasts_of(**asked, loss=numbers["loss"], **model)
-    else:
-        predictions = predictions_of(**asked, **classes, **model)
-    owners = cluster_codes(clusters, predictions.n_rows)
-    predictions = replace(predictions, clusters=owners)
-    splits, notes = conditions_of(asked["X"], conditions, predictions.n_rows)
-    if baseline is not None:
-        ask: Any = baseline_forecasts if isinstance(predictions, Forecasts) else ask_baseline
-        rival = ask(baseline, asked["X"], predictions, **model)
-    frame = sensitive_frame(model["sensitive_features"])
-    return Audited(predictions, rival, frame, splits, notes)
+    ask: Callable[[Any, str], FittedModel],
+    estimator: Predictor | None,
+    baseline: Any,
+    rows: dict[str, Any],
+    of_classes: dict[str, Any],
+    task: str,
+    loss: str,
+) -> tuple[Predictions | Forecasts, Predictions | Forecasts | None]:
+    """Return what a model, asked or by its predictions, and its baseline say of rows in memory."""
+    of_numbers = is_regression(task, estimator, **rows)
+    if of_numbers and any(value is not None for value in of_classes.values()):
+        raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
+    model = None if estimator is None else ask(estimator, "estimator")
+    if baseline is not None and (hasattr(baseline, "predict") or not hasattr(baseline, "__len__")):
+        baseline = ask(baseline, "baseline")
+    if of_numbers:
+        forecasts = forecasts_of(model, **rows, loss=loss)
+        return forecasts, None if baseline is None else baseline_forecasts(baseline, forecasts)
+    predictions = predictions_of(model, **rows, **of_classes)
+    return predictions, None if baseline is None else baseline_predictions(baseline, predictions)
 
 
 def _attributes(

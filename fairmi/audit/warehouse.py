@@ -12,7 +12,7 @@ import pandas as pd
 
 from fairmi.audit.calibration import N_BINS, SCALE
 from fairmi.audit.parts import Condition, split_by
-from fairmi.audit.predictions import Forecasts, Predictions, ask_baseline, predictions_of
+from fairmi.audit.predictions import Forecasts, Predictions, baseline_predictions, predictions_of
 from fairmi.exceptions import SensitiveFeaturesError
 
 MAX_CELLS = 1_000_000  # distinct combinations of values that one count may have
@@ -126,7 +126,7 @@ def count_table(
         sample = np.sort(np.searchsorted(np.cumsum(counts[: ends[0]]), drawn, side="right"))
     baseline = None
     if "b" in has:
-        baseline = ask_baseline(joint["b"].to_numpy(), None, predictions)
+        baseline = baseline_predictions(joint["b"].to_numpy(), predictions)
     splits = []
     for j, name in enumerate(conditions):
         place = slice(ends[j], ends[j + 1])
@@ -267,7 +267,7 @@ def _with_scores(
 
 def _read(cells: pd.DataFrame, pos_label: Hashable | None) -> Predictions:
     labels = cells["y"].to_numpy() if "y" in cells else None
-    return predictions_of(None, None, labels, cells["p"].to_numpy(), pos_label=pos_label)
+    return predictions_of(None, labels, cells["p"].to_numpy(), pos_label=pos_label)
 
 
 def _refuse_missing(cells: pd.DataFrame, named: Sequence[tuple[str, str]]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fairmi.plot.displays import (
+    GapImportanceDisplay,
+    GroupMetricsDisplay,
+    LeakageDisplay,
+    TrainingDisplay,
+)
 from fairmi.plot.frontier import FairnessFrontierDisplay
-from fairmi.plot.groups import GroupMetricsDisplay
-from fairmi.plot.history import TrainingDisplay
-from fairmi.plot.importance import GapImportanceDisplay
-from fairmi.plot.leakage import LeakageDisplay
 
 __all__ = [
     "FairnessFrontierDisplay",

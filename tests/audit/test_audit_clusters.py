@@ -70,7 +70,7 @@ def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
     left_out = {"without": 0, "with": 0}
     for seed in range(100):
         x, group, y, who = of_persons(seed, persons=100)
-        predictions = predictions_of(None, None, y, (x > 0).astype(int))
+        predictions = predictions_of(None, y, (x > 0).astype(int))
         for name, clusters in (("without", None), ("with", who)):
             parity, *_ = disparity_figures(
                 replace(predictions, clusters=clusters),
@@ -89,7 +89,7 @@ def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
 )
 def test_small_groups_are_counted_by_independent_rows(clusters, told):
     """Two groups of 100 rows: ten persons of ten rows each are too few for a rate."""
-    predictions = predictions_of(None, None, np.arange(200) % 2, np.arange(200) // 2 % 2)
+    predictions = predictions_of(None, np.arange(200) % 2, np.arange(200) // 2 % 2)
     found = small_groups(
         replace(predictions, clusters=clusters), [group_rows(np.repeat(["f", "m"], 100))]
     )
@@ -108,12 +108,10 @@ def test_clusters_of_one_row_change_nothing():
 def test_changes_from_a_baseline_are_drawn_by_clusters():
     x, _, y, who = of_persons(2)
     other = np.random.default_rng(0).normal(size=PERSONS)[who] > 0
-    baseline = predictions_of(None, None, y, other.astype(int))
+    baseline = predictions_of(None, y, other.astype(int))
     widths = []
     for clusters in (who, None):
-        predictions = replace(
-            predictions_of(None, None, y, (x > 0).astype(int)), clusters=clusters
-        )
+        predictions = replace(predictions_of(None, y, (x > 0).astype(int)), clusters=clusters)
         options = {"confidence": 0.95, "n_boot": 4000, "rng": np.random.default_rng(0)}
         change = overall_change_figures(predictions, baseline, **options)[-1]
         widths.append(change.high - change.low)

@@ -96,7 +96,7 @@ def test_fair_models_raise_few_false_alarms_in_many_parts(n_groups):
         part = rng.integers(20, size=4000)
         predicted = (rng.random(4000) < np.linspace(0.05, 0.6, 20)[part]).astype(int)
         condition = Condition(tuple(map(str, range(20))), part)
-        predictions = predictions_of(None, None, rng.integers(2, size=4000), predicted)
+        predictions = predictions_of(None, rng.integers(2, size=4000), predicted)
         figures = conditional_figures(predictions, group_rows(group), [condition], 0.95)
         alarms += figures[0].low > 0
     assert alarms < 12
@@ -113,7 +113,7 @@ def test_the_correction_counts_parts_and_pairs():
     group = np.repeat([0, 1, 2], 100)
     part = np.tile([0, 1], 150)
     predicted = np.random.default_rng(0).integers(2, size=300)
-    predictions = predictions_of(None, None, np.tile([0, 1, 1], 100), predicted)
+    predictions = predictions_of(None, np.tile([0, 1, 1], 100), predicted)
     condition = Condition(("a", "b"), part)
     figure = conditional_figures(predictions, group_rows(group), [condition], 0.95)[0]
     rows = part == "ab".index(figure.part)

@@ -20,7 +20,7 @@ N = 400
 
 def measured(representation, group, y):
     """Figures of a representation, for a model that predicts one class for nearly all."""
-    predictions = predictions_of(None, None, y, np.arange(len(y)) == 0)
+    predictions = predictions_of(None, y, np.arange(len(y)) == 0)
     predictions = replace(predictions, representation=representation)
     tasks, notes = leakage_tasks(predictions, group_rows(group), 0.95, 0)
     of_representation = [t for t in tasks if t.args[-1].subject == "representation"]
@@ -71,7 +71,7 @@ def test_tasks_run_in_other_processes():
     import pickle
 
     Z, group, y = exclusive_or()
-    predictions = replace(predictions_of(None, None, y, y), representation=Z)
+    predictions = replace(predictions_of(None, y, y), representation=Z)
     tasks, _ = leakage_tasks(predictions, group_rows(group), 0.95, 0)
     again = pickle.loads(pickle.dumps(tasks[-1]))()
     assert all(isinstance(figure, Figure) for figure in again)
@@ -117,7 +117,7 @@ def test_of_many_rows_probes_see_a_sample_that_is_said(monkeypatch, each):
     group, y = (np.repeat(v, each) for v in rng.integers(2, size=(2, 2000 // each)))
     group[:each] = 2
     clusters = None if each == 1 else np.repeat(np.arange(2000 // each), each)
-    predictions = replace(predictions_of(None, None, y, group > 0), clusters=clusters)
+    predictions = replace(predictions_of(None, y, group > 0), clusters=clusters)
     groups = group_rows(group)
     tasks, notes = leakage_tasks(predictions, groups, 0.95, 7)
     figures = [figure for task in tasks for figure in task()]

@@ -72,7 +72,7 @@ def test_its_intervals_hold_with_and_without_clusters():
         y, predicted, group = sample(np.random.default_rng(seed), 300)
         for whose, times in (("rows", 1), ("clusters", 4)):
             codes = [np.repeat(values, times) for values in (y, predicted, group)]
-            predictions = predictions_of(None, None, codes[0], codes[1])
+            predictions = predictions_of(None, codes[0], codes[1])
             if times > 1:
                 clusters = np.repeat(np.arange(len(y)), times)
                 predictions = predictions.__class__(**{**vars(predictions), "clusters": clusters})
@@ -83,7 +83,7 @@ def test_its_intervals_hold_with_and_without_clusters():
             width = norm.isf(0.025) * np.sqrt((value * (1 - value) / size).sum())
             left_out[whose] += abs(value[0] - value[1]) > width
         figures = disparity_figures(
-            predictions_of(None, None, y, predicted),
+            predictions_of(None, y, predicted),
             group_rows(group),
             confidence=0.95,
             n_boot=100,

@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 
 from fairmi.audit import audit, probable_disparities
 from fairmi.audit.findings import findings_of, next_steps, number
-from fairmi.audit.probable import _highest, _sums_of_bins, alike_rows
+from fairmi.audit.probable import _highest, _sums, alike_rows
 from fairmi.exceptions import SensitiveFeaturesError
 
 
@@ -49,7 +49,7 @@ def test_bounds_are_those_of_a_linear_programme(measure):
     shares, _, y_true, y_pred = sample(600)
     cells = 2 * y_true.astype(int) + y_pred
     bins = alike_rows(shares.to_numpy())
-    sums = _sums_of_bins(shares.to_numpy(), cells, bins)
+    sums, _ = _sums(shares.to_numpy(), cells, None, 1, np.random.default_rng(0))
     found = _highest(sums, measure, 1, 0)[0]
     n = np.array([len(rows) for rows in bins])
     in_cell = np.stack([np.bincount(cells[rows], minlength=4) for rows in bins])
