@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from glob import glob
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,7 +20,12 @@ from fairmi.audit.report import Audit
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
 
-OUTPUTS = ("html", "json", "csv", "card")
+OUTPUTS = {
+    "html": "the report as a page",
+    "json": "all figures",
+    "csv": "all figures as a table",
+    "card": "a model card (Markdown)",
+}
 
 
 def add_audit_command(
@@ -78,7 +82,10 @@ def add_audit_command(
     )
     parser.add_argument("--clusters", metavar="COLUMN", help="whose rows belong together")
     parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
-    _add_outputs(parser)
+    for form, words in OUTPUTS.items():
+        parser.add_argument(
+            f"--{form}", type=new_file, metavar="FILE", help=f"write {words} to this file"
+        )
     parser.add_argument(
         "--confidence", type=confidence, default=0.95, help="of the intervals (0.95)"
     )
@@ -91,14 +98,6 @@ def add_audit_command(
     )
     parser.set_defaults(run=run_audit)
     return parser
-
-
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    add = partial(parser.add_argument, type=new_file, metavar="FILE")
-    add("--html", help="write the report as a page to this file")
-    add("--json", help="write all figures to this file")
-    add("--csv", help="write all figures as a table to this file")
-    add("--card", help="write a model card (Markdown) to this file")
 
 
 def run_audit(arguments: argparse.Namespace) -> str:

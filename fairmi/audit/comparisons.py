@@ -79,14 +79,9 @@ def class_name(predictions: Predictions, k: int) -> str:
 class GroupRates:
     """The rates of a model in each group, and how many independent rows each rests on.
 
-    Attributes
-    ----------
-    values, rows, sizes : ndarray of shape (n_groups, n_rates)
-        The rates (NaN where a group has no row that one could count), the rows that they divide
-        by, and how many independent rows those are worth.
-    compared : ndarray of bool of shape (n_groups, n_rates)
-        Whether a group has rows enough to be compared by the rate. Where fewer than two have,
-        all that have any are compared.
+    All are (n_groups, n_rates): `values`, NaN where a group has no row that one could count,
+    `rows` that they divide by, `sizes`, as many independent rows as those are worth, and whether
+    a group has rows enough to be `compared`: where fewer than two have, all that have any are.
     """
 
     def __init__(self, predictions: Predictions, codes: np.ndarray, names: Sequence[str]) -> None:
@@ -274,16 +269,8 @@ def change_figures(
         )
         ours, other = (float(max_disparity(rates)) for rates in points_at)
         change = max_disparity(draws_at[0]) - max_disparity(draws_at[1])
-        figures.append(
-            change_figure(
-                f"{criterion}_difference",
-                ours - other,
-                change,
-                confidence,
-                baseline.n_rows,
-                name,
-            )
-        )
+        measure, n_rows = f"{criterion}_difference", baseline.n_rows
+        figures.append(change_figure(measure, ours - other, change, confidence, n_rows, name))
     return figures
 
 

@@ -59,18 +59,10 @@ def count_outcomes(
     *shares: np.ndarray,
     counts: np.ndarray | None = None,
 ) -> OutcomeCounts:
-    """Count rows by group (`codes`), label and prediction.
+    """Count rows by group (`codes`), label (`true`) and prediction.
 
-    Parameters
-    ----------
-    codes, true : ndarray of int of shape (n_rows,)
-        Group and label of each row.
-    n_groups : int
-        Number of groups.
-    *shares : ndarray of shape (n_rows, n_classes)
-        Probability of each prediction, of the model and maybe of a baseline.
-    counts : ndarray of int of shape (n_rows,), default=None
-        How many rows each is; by default one.
+    `shares`, (n_rows, n_classes) each, are the probabilities of the predictions, of the model and
+    maybe of a baseline; `counts`, (n_rows,), says how many rows each is, by default one.
     """
     n_classes = shares[0].shape[1]
     kinds = list(product(range(n_classes), repeat=len(shares)))
@@ -113,21 +105,9 @@ def effective_sizes(
 
     With m rows of each cluster in a bin it is (sum of m) ** 2 / sum of m ** 2: as if all rows
     of a cluster were alike. The variance of a share is then at most that of as many independent
-    rows, whatever the rows of a cluster have in common (Kish's design effect at full correlation).
-
-    Parameters
-    ----------
-    bin_of : ndarray of int of shape (n_rows,)
-        Group or part that each row counts in; negative for none.
-    n_bins : int
-    clusters : ndarray of int of shape (n_rows,) or None
-        Code of each row's cluster; None where each row stands alone.
-    weight : ndarray of shape (n_rows,), default=None
-        How much of each row counts, from 0 to 1; by default all of it.
-
-    References
-    ----------
-    L. Kish, Survey Sampling (1965), section 5.4.
+    rows, whatever the rows of a cluster have in common: Kish's design effect at full correlation
+    (L. Kish, Survey Sampling, 1965, section 5.4). A negative bin is none; of a row `weight` says
+    how much counts, from 0 to 1.
     """
     inside = bin_of >= 0
     bin_of = bin_of[inside]
@@ -179,11 +159,8 @@ def draw_rates(
 
     A multinomial draw of the counts is a bootstrap sample of the rows as far as rates can tell, at
     a cost that doesn't depend on their number. One row more for each group, spread evenly over its
-    cells, lets a cell turn up that by chance has no row. All `tables` are rated on the same draws.
-
-    Returns
-    -------
-    ndarray of shape (n_tables, n_draws, n_groups, n_rates)
+    cells, lets a cell turn up that by chance has no row. All `tables` are rated on the same draws:
+    (n_tables, n_draws, n_groups, n_rates).
     """
     shape = cells.counts.shape
     n_rows = round(cells.counts.sum())

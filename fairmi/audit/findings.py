@@ -84,19 +84,7 @@ def spelt_out(topic: str, verdict: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Figures:
-    """All that an audit found, by section and sensitive feature.
-
-    Attributes
-    ----------
-    about : dict of str to object
-        What was audited, on what, and how: model, rows, labels, confidence, versions.
-    figures : tuple of Figure
-        All numbers.
-    curves : tuple of Curve
-        Reliability of scores by group.
-    notes : tuple of str
-        What could not be measured or relied on, and why, in plain words.
-    """
+    """All that an audit measured, by section and sensitive feature; `Audit` says what is in it."""
 
     about: dict[str, Any]
     figures: tuple[Figure, ...]

@@ -64,12 +64,9 @@ def _pairs_interval(
 
     A pair's interval is Newcombe's: the limits of the two rates, squared and added. The limits
     are Clopper and Pearson's, at the level that makes all pairs hold: the quantile of the
-    studentised range, as for Tukey's comparisons of means.
-
-    References
-    ----------
-    A. Agresti, M. Bini, B. Bertaccini, E. Ryu, Simultaneous Confidence Intervals for Comparing
-    Binomial Parameters, Biometrics 64 (2008), doi:10.1111/j.1541-0420.2008.00990.x.
+    studentised range, as for Tukey's comparisons of means (A. Agresti, M. Bini, B. Bertaccini,
+    E. Ryu, Simultaneous Confidence Intervals for Comparing Binomial Parameters, Biometrics 64,
+    2008, doi:10.1111/j.1541-0420.2008.00990.x).
     """
     rate, size = rate[size > 0], size[size > 0]
     low, high = _share_limits(rate * size, size, joint_tail(len(rate), error))
@@ -132,8 +129,6 @@ def share_intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ends of Wilson's score interval for each share top / bottom of a count.
 
-    References
-    ----------
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
     z2 = ndtri((1 - confidence) / 2) ** 2
@@ -148,13 +143,7 @@ def difference_intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Newcombe's hybrid score intervals for the differences of shares hits / n.
 
-    Returns
-    -------
-    low, high : ndarray of shape (n_shares, n_shares)
-        Ends of the interval for the share of the row less that of the column.
-
-    References
-    ----------
-    R. G. Newcombe, Statistics in Medicine 17 (1998), method 10.
+    Ends for the share of the row less that of the column, (n_shares, n_shares) both. Source: R. G.
+    Newcombe, Statistics in Medicine 17 (1998), method 10.
     """
     return square_and_add(hits / n, *share_intervals(hits, n, confidence))

@@ -48,34 +48,19 @@ def label_conditions(predictions: Predictions | Forecasts) -> list[Condition]:
         if not predictions.labelled:
             return []
         y, codes = predictions.true, predictions.strata
-        bins = [y[codes == k] for k in range(int(codes.max()) + 1)]
-        return [Condition(tuple(_range_name("y", of_bin) for of_bin in bins), codes)]
+        names: list[str] = []
+        for k in range(int(codes.max()) + 1):
+            low, high = y[codes == k].min(), y[codes == k].max()
+            names.append(f"y = {low:.4g}" if low == high else f"y {low:.4g} to {high:.4g}")
+        return [Condition(tuple(names), codes)]
     if not predictions.labelled or len(predictions.rated_classes) == 1:
         return []
-    names = tuple(f"label = {label}" for label in predictions.classes)
-    return [Condition(names, predictions.true)]
-
-
-def _range_name(name: str, values: np.ndarray) -> str:
-    low, high = values.min(), values.max()
-    return f"{name} = {low:.4g}" if low == high else f"{name} {low:.4g} to {high:.4g}"
+    labels = tuple(f"label = {label}" for label in predictions.classes)
+    return [Condition(labels, predictions.true)]
 
 
 def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition], list[str]]:
-    """Return the splits that a user asked for, and notes on what was left out.
-
-    Parameters
-    ----------
-    X : table of shape (n_rows, n_columns) or None
-    conditions : "auto", None, list of str or int, or table of shape (n_rows, n_conditions)
-        "auto" for all columns of X, up to 100 of them.
-    n_rows : int
-
-    Raises
-    ------
-    ValueError
-        If a column is not in X, or a table has another number of rows.
-    """
+    """Return the splits that a user asked for, as in `audit`, and notes on what was left out."""
     # Rows of more than one dimension, such as images, have no columns.
     has_columns = X is not None and len(getattr(X, "shape", (0, 0))) <= 2
     if conditions is None or (isinstance(conditions, str) and not has_columns):
@@ -89,7 +74,10 @@ def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition]
             )
             return [], [note]
         frame = _frame(X)
-    elif _names_columns(conditions):
+    elif isinstance(conditions, str) or (
+        isinstance(conditions, list | tuple)
+        and all(isinstance(c, str | int | np.integer) for c in conditions)
+    ):
         names = [conditions] if isinstance(conditions, str) else list(conditions)
         if X is None:
             raise ValueError(f"conditions={names} are columns of X, but X is None; give X too.")
@@ -102,12 +90,6 @@ def conditions_of(X: Any, conditions: Any, n_rows: int) -> tuple[list[Condition]
             f"conditions has {len(frame)} rows, but y has {n_rows}; give one row for each label."
         )
     return [split_by(name, frame.iloc[:, j]) for j, name in enumerate(frame)], []
-
-
-def _names_columns(conditions: Any) -> bool:
-    one = isinstance(conditions, str)
-    several = isinstance(conditions, list | tuple)
-    return one or (several and all(isinstance(c, str | int | np.integer) for c in conditions))
 
 
 def _frame(table: Any, names: list[Any] | None = None) -> pd.DataFrame:
@@ -174,15 +156,9 @@ def conditional_figures(
     """Return the disparity of selection rates within each part of the rows, worst first.
 
     Only groups of 30 rows or more in a part (of rows in clusters: worth that) are compared. The
-    intervals hold for all parts, classes and pairs of groups at once: Newcombe's interval for a
-    difference of two shares [1]_, each at the confidence that Bonferroni's inequality asks for
-    [2]_. Worst is what has the largest lower end, then the largest value.
-
-    References
-    ----------
-    .. [1] R. G. Newcombe, Interval estimation for the difference between independent proportions,
-       Statistics in Medicine 17 (1998), method 10.
-    .. [2] O. J. Dunn, Multiple comparisons among means, JASA 56 (1961).
+    intervals hold for all parts, classes and pairs of groups at once: Newcombe's, each at the
+    confidence that Bonferroni's inequality asks for (the sources stand at `audit`). Worst is what
+    has the largest lower end, then the largest value.
     """
     parts = compared_parts(groups, conditions, predictions)
     n_compared = len(predictions.rated_classes) * n_pairs_of(parts)

@@ -167,11 +167,8 @@ def predictions_of(
 ) -> Predictions:
     """Gather what a classifier says of its rows, or take predictions; y is None if not known.
 
-    Raises
-    ------
-    ValueError
-        If labels, predictions and scores don't fit together, `pos_label` is not a class, or there
-        is one class only.
+    ValueError where labels, predictions and scores don't fit together, `pos_label` is not a
+    class, or there is one class only.
     """
     estimator = None if model is None else model.estimator
     if estimator is not None:
@@ -224,10 +221,7 @@ def baseline_predictions(
 ) -> Predictions:
     """Return the predictions of a baseline, a classifier or an array of them, for the same rows.
 
-    Raises
-    ------
-    ValueError
-        If it predicts a class that is not among those of `predictions`.
+    ValueError where it predicts a class that is not among those of `predictions`.
     """
     if isinstance(baseline, FittedModel):
         _refuse_regressor(baseline.estimator, "baseline")
@@ -261,11 +255,8 @@ def forecasts_of(
 ) -> Forecasts:
     """Gather what a regressor says of its rows, or take its predictions; y is None if not known.
 
-    Raises
-    ------
-    ValueError
-        If y and the predictions don't fit together, hold what is no finite number, or are not
-        what the loss asks for.
+    ValueError where y and the predictions don't fit together, hold what is no finite number, or
+    are not what the loss asks for.
     """
     if model is None:
         predicted, representation = check_numbers(y_pred, "y_pred"), None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -42,14 +42,9 @@ DISTANCES = ("ks", "wasserstein")
 class GroupMoments:
     """The figures of predicted numbers in each group, and how sure they are.
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_groups, n_moments)
-        The figures; NaN for a group without rows.
-    rows, worth : ndarray of shape (n_groups,)
-        Rows of each group, and how many independent ones they are worth.
-    compared : ndarray of bool of shape (n_groups,)
-        Groups of rows enough to be compared; all that have rows, where fewer than two have.
+    `values` (n_groups, n_moments) is NaN for a group without rows; `worth` (n_groups,) says how
+    many independent rows those of a group are worth. `compared` are the groups of rows enough to
+    be compared; all that have rows, where fewer than two have.
     """
 
     def __init__(
@@ -140,16 +135,31 @@ class GroupMoments:
             for j, moment in enumerate(self.moments)
         ]
 
-    def fair_disparities(
-        self, j: int, n_boot: int, rng: np.random.Generator, ratio: bool
-    ) -> np.ndarray:
-        """Return what chance makes of the disparity, (n_boot,), were all groups alike."""
-        errors = self.alike[self.compared, j]
+    def disparity(
+        self, j: int, confidence: float, n_boot: int, rng: np.random.Generator, *, ratio: bool
+    ) -> tuple[tuple[float, float, float], float]:
+        """Return the largest difference of a figure with its interval, and what chance gives.
+
+        Limits of all pairs at once, by squaring and adding those of the groups; by chance is what
+        normal draws give were all groups alike. A ratio is the difference of logarithms.
+        """
+        used = self.compared
+        tail = joint_tail(int(used.sum()), 1 - confidence)
+        value, low, high = (limit[used, j] for limit in (self.values, *self.limits(tail)))
+        errors = self.alike[used, j]
         drawn = rng.normal(self.overall[j], errors, size=(n_boot, len(errors)))
         if self.moments[j].is_positive or ratio:
             drawn = np.maximum(drawn, 1e-12 * abs(self.overall[j]))
         drawn = _root(drawn, self.moments[j])
-        return np.asarray(max_disparity((np.log(drawn) if ratio else drawn)[..., None]))
+        if ratio:
+            low = np.maximum(low, 1e-12 * value)
+            value, low, high, drawn = np.log(value), np.log(low), np.log(high), np.log(drawn)
+        chance = float(np.quantile(max_disparity(drawn[..., None]), confidence))
+        lower, upper = square_and_add(value, low, high)
+        ends = (np.ptp(value), max(lower.max(), 0.0), max(upper.max(), 0.0))
+        if ratio:
+            return (np.exp(-ends[0]), np.exp(-ends[2]), np.exp(-ends[1])), float(np.exp(-chance))
+        return ends, chance
 
 
 def _root(means: np.ndarray, moment: Moment) -> np.ndarray:
@@ -168,13 +178,8 @@ def moments_of(forecasts: Forecasts) -> list[Moment]:
 class Distributions:
     """The distribution of predictions in each group: distances, their intervals, and chance.
 
-    Parameters
-    ----------
-    predicted : ndarray of shape (n_rows,)
-    codes : ndarray of int of shape (n_rows,)
-        Group of each row, negative for none.
-    worth : ndarray of shape (n_groups,)
-        How many independent rows those of each group are worth.
+    `codes` (n_rows,) are negative for no group; `worth` (n_groups,) says how many independent rows
+    those of each group are worth.
     """
 
     def __init__(self, predicted: np.ndarray, codes: np.ndarray, worth: np.ndarray) -> None:
@@ -269,20 +274,17 @@ def _merged(counts: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndar
     return merged, np.add.reduceat(levels * total, start) / np.add.reduceat(total, start)
 
 
-def _distances(cdf: np.ndarray, levels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield KS and Wasserstein-1 of each pair, of functions of shape (..., groups, levels)."""
-    steps = np.diff(levels)
-    for a, b in combinations(range(cdf.shape[-2]), 2):
-        apart = np.abs(cdf[..., a, :] - cdf[..., b, :])
-        yield apart.max(axis=-1), apart[..., :-1] @ steps
-
-
 def _largest(cdf: np.ndarray, levels: np.ndarray, scales: np.ndarray | None = None) -> np.ndarray:
-    """Return the largest of each distance over pairs, (n_draws, 2), in units of `scales`."""
-    largest = np.zeros((len(cdf), 2))
-    for k, pair in enumerate(_distances(cdf, levels)):
+    """Return the largest KS and Wasserstein-1 over pairs of groups, (n_draws, 2).
+
+    Of functions of shape (n_draws, groups, levels), in units of `scales` (n_pairs,).
+    """
+    largest, steps = np.zeros((len(cdf), 2)), np.diff(levels)
+    for k, (a, b) in enumerate(combinations(range(cdf.shape[1]), 2)):
+        apart = np.abs(cdf[:, a] - cdf[:, b])
         scale = 1.0 if scales is None else scales[k]
-        largest = np.maximum(largest, np.column_stack(pair) / scale)
+        pair = np.column_stack([apart.max(axis=-1), apart[:, :-1] @ steps])
+        largest = np.maximum(largest, pair / scale)
     return largest
 
 
@@ -332,12 +334,12 @@ def number_disparities(
             )
         )
     for j, moment in enumerate(moments.moments):
-        kinds = (False, True)
-        for ratio in kinds[: 1 + (moment.name == "mean_prediction" and _on_log_link(forecasts))]:
+        has_ratio = moment.name == "mean_prediction" and forecasts.loss in LOG_LOSSES
+        for ratio in (False, True)[: 1 + has_ratio]:
             figure = _disparity(
                 section,
                 f"{moment.name}_{'ratio' if ratio else 'difference'}",
-                *_moment_disparity(moments, j, used, confidence, n_boot, rng, ratio),
+                *moments.disparity(j, confidence, n_boot, rng, ratio=ratio),
                 rate=moment.name,
                 most=names[used[np.argmax(moments.values[used, j])]],
                 least=names[used[np.argmin(moments.values[used, j])]],
@@ -345,38 +347,6 @@ def number_disparities(
             )
             figures.append(figure)
     return figures
-
-
-def _on_log_link(forecasts: Forecasts) -> bool:
-    return forecasts.loss in LOG_LOSSES
-
-
-def _moment_disparity(
-    moments: GroupMoments,
-    j: int,
-    used: np.ndarray,
-    confidence: float,
-    n_boot: int,
-    rng: np.random.Generator,
-    ratio: bool,
-) -> tuple[tuple[float, float, float], float]:
-    """Return the largest difference of a figure with its interval, and what chance gives.
-
-    Limits of all pairs at once, by squaring and adding those of the groups. A ratio is the
-    difference of logarithms.
-    """
-    low, high = (limit[used, j] for limit in moments.limits(joint_tail(len(used), 1 - confidence)))
-    value = moments.values[used, j]
-    alike = moments.fair_disparities(j, n_boot, rng, ratio)
-    chance = float(np.quantile(alike, confidence))
-    if ratio:
-        low = np.maximum(low, 1e-12 * value)
-        value, low, high = np.log(value), np.log(low), np.log(high)
-    lower, upper = square_and_add(value, low, high)
-    ends = (np.ptp(value), max(lower.max(), 0.0), max(upper.max(), 0.0))
-    if ratio:
-        return (np.exp(-ends[0]), np.exp(-ends[2]), np.exp(-ends[1])), float(np.exp(-chance))
-    return ends, chance
 
 
 def _disparity(
@@ -396,7 +366,7 @@ def overall_numbers(forecasts: Forecasts, confidence: float, section: str) -> li
     figures = moments.figures(section, confidence)
     if not forecasts.labelled:
         return figures
-    name = f"{forecasts.loss}_deviance" if _on_log_link(forecasts) else "rmse"
+    name = f"{forecasts.loss}_deviance" if forecasts.loss in LOG_LOSSES else "rmse"
     loss = next(moment for moment in moments.moments if moment.name == name)
     y = forecasts.true
     of_model = loss.of_row(y, forecasts.predicted)

@@ -45,19 +45,10 @@ _MAX_UNPACKED, _READ_AT_ONCE = 2**28, 2**20
 
 
 def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
-    """Return the model that a .skops, pickle or joblib file holds.
+    """Return the model that a .skops file holds, or a pickle or joblib file if it is trusted.
 
-    Parameters
-    ----------
-    path : Path
-    trust_pickle : bool, default=False
-        Whether a pickle or joblib file may be loaded, which runs whatever code is in it.
-
-    Raises
-    ------
-    SystemExit
-        If there is no such file, it is no model, holds types that are not trusted, or is a pickle
-        and these are not.
+    Such a file runs whatever code is in it. SystemExit where there is no such file, it is no
+    model, holds types that are not trusted, or is a pickle and these are not.
     """
     if not path.is_file():
         raise SystemExit(f"{path} is not a file; give a model saved by skops, pickle or joblib.")

@@ -28,6 +28,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -67,10 +68,20 @@ def rate_limits(
 
 
 def _lower_rate_limit(successes: np.ndarray, trials: np.ndarray, error: float) -> np.ndarray:
-    low, high = np.zeros(successes.shape), np.ones(successes.shape)
+    def evidence(rate: np.ndarray) -> np.ndarray:
+        return log_evidence(successes, trials, rate, above=True)
+
+    return _least_not_refuted(evidence, np.zeros(successes.shape), -np.log(error))
+
+
+def _least_not_refuted(
+    evidence: Callable[[np.ndarray], np.ndarray], low: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Return the least value from `low` to 1 against which the evidence is below `wanted`."""
+    high = np.ones(low.shape)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        refuted = log_evidence(successes, trials, middle, above=True) >= -np.log(error)
+        refuted = evidence(middle) >= wanted
         low, high = np.where(refuted, middle, low), np.where(refuted, high, middle)
     return low
 
@@ -120,12 +131,8 @@ def _lower_limit(
 ) -> np.ndarray:
     wanted = np.log(2.0 / np.asarray(error))
     shape = np.broadcast_shapes(wanted.shape, *(np.shape(x) for x in (*first, *second)))
-    low, high = np.full(shape, -1.0), np.full(shape, 1.0)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        refuted = log_difference_evidence(first, second, middle) >= wanted
-        low, high = np.where(refuted, middle, low), np.where(refuted, high, middle)
-    return low
+    evidence = partial(log_difference_evidence, first, second)
+    return _least_not_refuted(evidence, np.full(shape, -1.0), wanted)
 
 
 def is_above(

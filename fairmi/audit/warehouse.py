@@ -59,22 +59,8 @@ def count_table(
 ) -> Audited:
     """Count the rows of a table, lazy or not, by what each figure of an audit needs.
 
-    Parameters
-    ----------
-    table : DuckDB relation, polars LazyFrame, or another table that narwhals reads
-    columns : mapping
-        The names of the columns "y", "y_pred", "y_score" and "baseline"; None for none.
-    sensitive_features, conditions : str or sequence of str
-        Names of columns; conditions may be "auto" or None for none.
-    pos_label : label or None
-        As in `audit`.
-    n_sampled, seed : int
-        Rows of the sample, and the seed that draws them.
-
-    Raises
-    ------
-    ValueError
-        If a column is not there, has missing values, or values so many that they can't be counted.
+    `columns` names those of "y", "y_pred", "y_score" and "baseline", None for none. ValueError
+    where a column is not there, has missing values, or values so many that they can't be counted.
     """
     sensitive_features = _names(sensitive_features, "sensitive_features")
     conditions = _names(
@@ -221,12 +207,17 @@ def _counted_scores(
     probable = nw.when((score >= 0) & (score <= 1)).then(score).otherwise(0.0)
     frame = frame.with_columns((probable if second else 1 - probable).alias("own"))
     own = nw.col("own")
+
+    def whole(values: nw.Expr) -> nw.Expr:
+        scaled = values * SCALE + 0.5
+        return (scaled - scaled % 1.0).cast(nw.Int64)  # casts round in some engines
+
     usable = ~score.is_null() & score.is_finite()
     bins = [(own * N_BINS >= k).cast(nw.Int64) for k in range(1, N_BINS)]
     frame = frame.with_columns(
         sum(bins[1:], start=bins[0]).alias("bin"),
         usable.cast(nw.Int64).alias("usable"),
-        *(_whole(values).alias(name) for name, values in (("q", own), ("q2", own * own))),
+        *(whole(values).alias(name) for name, values in (("q", own), ("q2", own * own))),
     )
     sums = [nw.col(name).sum() for name in ("q", "q2", "usable")]
     cells = frame.group_by(*keys, "bin").agg(
@@ -235,20 +226,14 @@ def _counted_scores(
         score.min().alias("least"),
         score.max().alias("most"),
     )
-    whole = [nw.col(name).cast(nw.Int64) for name in ("q", "q2", "usable", "n")]
-    counted = _collected(cells.with_columns(*whole), shown)
+    casts = [nw.col(name).cast(nw.Int64) for name in ("q", "q2", "usable", "n")]
+    counted = _collected(cells.with_columns(*casts), shown)
     n_missing = int(counted["n"].sum() - counted["usable"].sum())
     if n_missing:
         raise ValueError(
             f"y_score has a missing or infinite value in {n_missing} rows; drop these."
         )
     return counted
-
-
-def _whole(values: nw.Expr) -> nw.Expr:
-    """Return numbers from 0 to 1 in units of 2 ** -30, rounded; casts round in some engines."""
-    scaled = values * SCALE + 0.5
-    return (scaled - scaled % 1.0).cast(nw.Int64)
 
 
 def _with_scores(
@@ -287,12 +272,7 @@ def _sampled(
     """Return random rows of a table without reading all of it into memory.
 
     Of DuckDB and polars by the rows' numbers, so that a seed draws the same rows from a file each
-    time; of others by their own `sample`.
-
-    Raises
-    ------
-    ValueError
-        If it isn't known how to draw rows where the table lies.
+    time; of others by their own `sample`, or ValueError where they have none.
     """
     native: Any = frame.select(*columns).to_native()
     drawn = np.random.default_rng(seed).choice(n_rows, size, replace=False, shuffle=False)

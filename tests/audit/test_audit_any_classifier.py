@@ -20,14 +20,11 @@ from sklearn.preprocessing import StandardScaler
 from fairmi.audit import audit
 from fairmi.inspection import gap_importance
 
+pytestmark = pytest.mark.usefixtures("no_probes")
+
 X, Y = make_classification(1200, 6, flip_y=0.2, random_state=0)
 S = np.where(X[:, 0] + np.random.default_rng(0).normal(size=1200) > 0, "a", "b")
 MODEL = LogisticRegression().fit(X, Y)
-
-
-@pytest.fixture(autouse=True)
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
 
 
 def audited(model=None, y=Y, s=S, x=X, **options):

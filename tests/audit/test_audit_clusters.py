@@ -47,11 +47,6 @@ def figure(report, measure, given=""):
     )
 
 
-@pytest.fixture
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
-
-
 @pytest.mark.slow
 def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
     monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 3)
@@ -97,7 +92,7 @@ def test_small_groups_are_counted_by_independent_rows(clusters, told):
     assert told in found
 
 
-@pytest.mark.usefixtures("_no_probes")
+@pytest.mark.usefixtures("no_probes")
 def test_clusters_of_one_row_change_nothing():
     x, group, y, _ = of_persons(1)
     alone = np.arange(len(x))
@@ -134,7 +129,7 @@ def test_clusters_too_few_for_the_folds_have_no_probe_and_a_note():
     assert any("fewer than 5 clusters" in note for note in report.notes)
 
 
-@pytest.mark.usefixtures("_no_probes")
+@pytest.mark.usefixtures("no_probes")
 def test_equal_rows_of_a_group_are_warned_of():
     x, group, y, who = of_persons(4, each=2)
     X = pd.DataFrame({"x": np.round(x, 1) + who, "z": who % 7})
@@ -146,14 +141,14 @@ def test_equal_rows_of_a_group_are_warned_of():
     run(x, group, y, who, X=X, clusters=who)
 
 
-@pytest.mark.usefixtures("_no_probes")
+@pytest.mark.usefixtures("no_probes")
 def test_clusters_of_the_wrong_length_are_refused():
     x, group, y, who = of_persons(5)
     with pytest.raises(ValueError, match="clusters has shape"):
         run(x, group, y, who, clusters=who[:-1])
 
 
-@pytest.mark.usefixtures("_no_probes")
+@pytest.mark.usefixtures("no_probes")
 def test_certificates_state_confidence_and_that_rows_are_fresh():
     x, group, y, who = of_persons(6, persons=2000, each=1)
     report = run(x, group, y, who)

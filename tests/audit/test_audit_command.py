@@ -14,10 +14,7 @@ from fairmi.audit import audit
 from fairmi.audit.command import add_audit_command
 from fairmi.audit.report import write_whole
 
-
-@pytest.fixture(autouse=True)
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
+pytestmark = pytest.mark.usefixtures("no_probes")
 
 
 @pytest.fixture

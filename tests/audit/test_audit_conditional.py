@@ -12,10 +12,7 @@ from fairmi.audit.intervals import difference_intervals
 from fairmi.audit.parts import Condition, conditional_figures, conditions_of
 from fairmi.audit.predictions import predictions_of
 
-
-@pytest.fixture(autouse=True)
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
+pytestmark = pytest.mark.usefixtures("no_probes")
 
 
 def simpson(n=4000, seed=0):

@@ -216,7 +216,7 @@ def tables_of_card(text):
     ("first", "n"),
     [(0, 20), *(pytest.param(k, 60, marks=pytest.mark.slow) for k in (20, 80, 140))],
 )
-@pytest.mark.usefixtures("_no_probes")
+@pytest.mark.usefixtures("no_probes")
 def test_every_form_says_the_same(first, n):
     """Summary, tables, text, page, card and data of random audits, figure by figure."""
     for seed in range(first, first + n):
@@ -273,11 +273,6 @@ def test_every_form_says_the_same(first, n):
         asked = bool(verdicts & {FOUND, UNCLEAR, NOT_MEASURED})
         nothing = "Nothing that was looked at asks for a change."
         assert (nothing in text, nothing in card) == (not asked, not asked)
-
-
-@pytest.fixture
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
 
 
 def read_card(text):

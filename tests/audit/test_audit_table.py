@@ -11,13 +11,10 @@ import pytest
 from fairmi.audit import audit
 from fairmi.exceptions import SensitiveFeaturesError
 
+pytestmark = pytest.mark.usefixtures("no_probes")
+
 COLUMNS = {"y": "y", "y_pred": "p", "y_score": "score", "baseline": "b"}
 NAMES = {"sensitive_features": ["sex", "age"], "conditions": ["region", "years"]}
-
-
-@pytest.fixture(autouse=True)
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,14 @@ from fairmi.audit.measures import Measure
 from fairmi.audit.predictions import predictions_of
 from fairmi.exceptions import SmallGroupWarning
 
+pytestmark = pytest.mark.usefixtures("no_probes")
+
 PRECISION = Measure(
     "precision",
     "Of the rows predicted positive, the share whose label is positive.",
     top=lambda label, predicted, k: label == k,
     bottom=lambda label, predicted, k: predicted == k,
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_probes(monkeypatch):
-    monkeypatch.setattr("fairmi.audit.leakage.FOLDS", 10**9)
 
 
 @pytest.fixture
