@@ -111,29 +111,40 @@ def leaks() -> Figure:
 
 
 def representation() -> Figure:
-    """What boosting learns of y and of sex from Z: benchmarks/representation.py."""
+    """What is learned of y and of the group from Z: benchmarks/representation.py."""
     rows = pd.read_csv(RESULTS / "representation.csv")
-    means = rows.groupby("method", sort=False)[["accuracy", "auc"]].mean()
-    shown = {
-        "X": ("X itself", (-8, 6)),
-        "CorrelationRemover": ("CorrelationRemover", (-8, -12)),
-        "transport, 8 units, noise 0.1, 160 steps": ("sliced transport, 8 units", (8, -3)),
-        "transport, 8 units, noise 0.1, 160 steps, 9 levels": ("9 levels", (-8, -12)),
-        "transport, 4 units, noise 0.1, 100 steps": ("4 units", (8, -3)),
-        "transport, 4 units, noise 0.1, 100 steps, 9 levels": ("4 units, 9 levels", (8, -3)),
+    lines = {
+        "X": ("X", "*", "#000000"),
+        "CorrelationRemover": ("CorrelationRemover", "x", "#000000"),
+        "repair": ("repair of single columns", "P", "#56b4e9"),
+        "LFR": ("LFR (with y)", "v", "#56b4e9"),
+        "fair PCA": ("fair PCA", "s", "#0072b2"),
+        "sliced": ("sliced transport", "D", "#009e73"),
+        "MIDebiasedTransformer": ("MIDebiasedTransformer", "o", "#d55e00"),
+        "MIBoostingClassifier": ("trees of ours (with y)", "o", "#777777"),
     }
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    for method, (name, offset) in shown.items():
-        auc, accuracy = means.loc[method, ["auc", "accuracy"]]
-        axes.plot(auc, accuracy, "o", color="#0072b2" if "transport" in method else "#555555")
-        side = "left" if offset[0] > 0 else "right"
-        axes.annotate(name, (auc, accuracy), offset, textcoords="offset points", ha=side)
-    axes.set(xlabel="probe AUC of sex from Z (0.5: nothing left)", ylabel="accuracy from Z")
-    axes.set_title("Adult, training part, mean of 3 splits", loc="left")
-    axes.set(xlim=(0.5, 1.02))
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    titles = {
+        "adult sex": "Adult: sex",
+        "german age": "German: age",
+        "credit SEX": "Card holders: sex",
+        "credit AGE": "Card holders: age",
+    }
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True).flat
+    for axes, (dataset, title) in zip(panels, titles.items(), strict=True):
+        of_table = rows[rows["dataset"] == dataset]
+        means = of_table.groupby("method", sort=False)[["accuracy", "auc"]].mean()
+        for start, (name, marker, colour) in lines.items():
+            points = means[means.index.str.startswith(start)]
+            axes.plot(points["auc"], points["accuracy"], marker, color=colour, label=name, ls="-")
+        axes.set_title(title, loc="left")
+        axes.set(xlim=(0.48, 1.02))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("AUC of a probe for the group (0.5: nothing left)", fontsize="medium")
+    figure.supylabel("accuracy of boosting that learns y", fontsize="medium")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
     return figure
 
 
