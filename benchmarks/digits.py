@@ -107,8 +107,15 @@ def shrunk(images: np.ndarray) -> np.ndarray:
 class Digits:
     """Grey digits to train on and to test on, to be coloured or `turned`."""
 
-    def __init__(self, path: Path | None, *, halved: bool = False, turned: bool = False) -> None:
-        self.turned = turned
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        halved: bool = False,
+        turned: bool = False,
+        share: float = 1.0,
+    ) -> None:
+        self.turned, self.share = turned, share
         if path is None:
             small = load_digits()
             images = (small.images * (255 / 16)).astype(np.uint8)
@@ -138,8 +145,8 @@ class Digits:
             return Coloured(*made)
 
         return Setting(
-            coloured(images[:rows], labels[:rows], 1.0, 0),
-            coloured(images[-n_held_out:], labels[-n_held_out:], 1.0, 1),
+            coloured(images[:rows], labels[:rows], self.share, 0),
+            coloured(images[-n_held_out:], labels[-n_held_out:], self.share, 1),
             coloured(*self.test, 0.0, 2),
         )
 
@@ -553,6 +560,7 @@ def main() -> None:
     made.add_argument("--epochs", type=int, default=10)
     made.add_argument("--long-epochs", type=int, default=6, help="for more rows than the first")
     made.add_argument("--picture", type=Path, help="draw the table into this file")
+    made.add_argument("--share", type=float, default=1.0, help="of rows that follow their class")
     made.add_argument("--turned", action="store_true", help="angle and stroke, not colour")
     made.add_argument("--unknown", action="store_true", help="without the colours instead")
     made.add_argument("--early", type=int, default=2, help="epochs of the early network")
@@ -570,7 +578,7 @@ def main() -> None:
     if options.unknown:
         print_unknown(options, path)
         return
-    digits = Digits(path, halved=options.side == 14, turned=options.turned)
+    digits = Digits(path, halved=options.side == 14, turned=options.turned, share=options.share)
     table = Table(digits, options)
     for rows in options.rows:
         for variance in options.variances:

@@ -144,7 +144,7 @@ def representation() -> Figure:
     figure.supxlabel("AUC of a probe for the group (0.5: nothing left)", fontsize="medium")
     figure.supylabel("accuracy of boosting that learns y", fontsize="medium")
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize="small")
     return figure
 
 
