@@ -27,7 +27,7 @@ from fairmi._data.tables import (
     check_array_rows,
     check_finite_rows,
     check_table,
-    kept_columns,
+    column_positions,
     notes_of_columns,
     sensitive_columns_of,
     take_columns,
@@ -203,18 +203,15 @@ def _classes_of(
     in_parts: bool,
 ) -> np.ndarray:
     """Return the classes of labels, or of the stream that they are a part of."""
-    if not in_parts:
-        classes = np.unique(labels)
-        check_classes(classes, options.constraint, known)
-        return classes
-    if isinstance(options.class_weight, str):
-        raise ValueError(
-            f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
-            "give a dict of weights, one for each class."
-        )
-    classes = check_stream_classes(named, labels, known)
-    if known is None:
-        check_classes(classes, options.constraint, None)
+    classes = np.unique(labels)
+    if in_parts:
+        if isinstance(options.class_weight, str):
+            raise ValueError(
+                f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
+                "give a dict of weights, one for each class."
+            )
+        classes, known = check_stream_classes(named, labels, known), None
+    check_classes(classes, options.constraint, known)
     return classes
 
 
@@ -247,7 +244,15 @@ def _split_off_sensitive(
                 "of them."
             )
         sensitive = sensitive_columns_of(X, columns)
-        kept = kept_columns(X, columns) if options.drop_sensitive else every
+        kept = every
+        if options.drop_sensitive:
+            positions = column_positions(X, columns)
+            kept = [j for j in every if j not in positions]
+        if not kept:
+            raise ValueError(
+                f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are "
+                "all that it has; give more columns, or drop_sensitive=False."
+            )
         return kept, sensitive, f"sensitive_columns={columns!r}"
     if sensitive_features is None:
         raise SensitiveFeaturesError(

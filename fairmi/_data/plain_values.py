@@ -82,22 +82,19 @@ _TYPES: dict[type, tuple[Callable[[Any], list[Any]], Callable[..., Any]]] = {
 
 
 def _rebuilt(name: str, parts: list[Any]) -> Any:
-    if name == "Enum":
-        return _member(*parts)
-    for kind, (_, rebuild) in _TYPES.items():
-        if kind.__name__ == name:
+    """Return a value of its parts; nothing is imported, so that no file can have code run."""
+    for known, (_, rebuild) in _TYPES.items():
+        if known.__name__ == name:
             return rebuild(*parts)
-    raise ValueError(f"The saved model is damaged: it holds a value of the type {name!r}.")
-
-
-def _member(module: str, qualified: str, name: str) -> Any:
-    """Return a member of an Enum; nothing is imported, so that no file can have code run."""
+    if name != "Enum":
+        raise ValueError(f"The saved model is damaged: it holds a value of the type {name!r}.")
+    module, qualified, member = parts
     kind: Any = sys.modules.get(module)
     for part in qualified.split("."):
         kind = getattr(kind, part, None)
-    if not isinstance(kind, EnumMeta) or name not in kind.__members__:
+    if not isinstance(kind, EnumMeta) or member not in kind.__members__:
         raise ValueError(
-            f"The saved model has the group or category {qualified}.{name}, an Enum of the module "
-            f"{module}; import it before you load the model."
+            f"The saved model has the group or category {qualified}.{member}, an Enum of the "
+            f"module {module}; import it before you load the model."
         )
-    return kind[name]
+    return kind[member]

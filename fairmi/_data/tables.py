@@ -300,18 +300,6 @@ def sensitive_columns_of(
     return pd.DataFrame(part, columns=positions)
 
 
-def kept_columns(X: Table, columns: object) -> list[int]:
-    """Return the positions of all columns of X but the sensitive ones."""
-    positions = column_positions(X, columns)
-    kept = [j for j in range(X.shape[1]) if j not in positions]
-    if not kept:
-        raise ValueError(
-            f"drop_sensitive=True leaves no column of X: sensitive_columns={columns!r} are all "
-            "that it has; give more columns, or drop_sensitive=False."
-        )
-    return kept
-
-
 def without_dropped(X: object, kept: list[int], n_columns: int, names: np.ndarray | None) -> Any:
     """Return X without the columns that a fit dropped, which X may have or not.
 

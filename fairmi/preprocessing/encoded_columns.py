@@ -418,6 +418,5 @@ def _with_encodings(codes: np.ndarray, columns: dict[str, Any]) -> np.ndarray:
 
 
 def _codes(values: np.ndarray, categories: np.ndarray, size: int) -> np.ndarray:
-    index = pd.Index(categories, dtype=object)
-    places = index.get_indexer(pd.Index(values, dtype=object))
-    return np.where(places < 0, np.nan, np.minimum(places, size - 1))
+    places = CategoricalColumn("", categories, has_missing=True).positions(values)
+    return np.where(places < 0, np.nan, np.minimum(places.astype(np.float64), size - 1))

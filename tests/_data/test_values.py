@@ -263,15 +263,16 @@ def weekends(kind):
 @pytest.mark.parametrize("kind", ["datetime64[ns]", object])
 def test_trees_learn_a_weekday_of_dates(kind):
     frame, weekend = weekends(kind)
+    frame = frame.assign(after=1.0)
     s = np.arange(2 * N) % 2
     model = MIBoostingClassifier(lam=0, max_iter=20, min_samples_leaf=5, random_state=0)
     model.fit(frame[:N], weekend[:N], sensitive_features=s[:N])
     assert (model.predict(frame[N:]) == weekend[N:]).all()
     parts = ["day: month", "day: day of month", "day: day of week", "day: hour"]
-    assert model.columns_["names"] == ["day", *parts]
+    assert model.columns_["names"] == ["day", "after", *parts]
     with pytest.raises(ValueError, match="'day' of X was a date at fit and is numeric now"):
-        model.predict(pd.DataFrame({"day": [1.5]}))
-    missing = pd.DataFrame({"day": [None, None]}, dtype=object)
+        model.predict(pd.DataFrame({"day": [1.5], "after": [1.0]}))
+    missing = pd.DataFrame({"day": [None, None], "after": 1.0}, dtype=object)
     assert len(set(model.predict_proba(missing)[:, 1])) == 1
 
 
