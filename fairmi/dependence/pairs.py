@@ -193,10 +193,19 @@ class ConditionalNormal(nn.Module):
     ) -> None:
         super().__init__()
         assert sensitive.values is not None
-        centre, whitening, counts = _white(sensitive)
-        self.register_buffer("centre", centre)
-        self.register_buffer("whitening", whitening)
-        self.register_buffer("counts", counts)
+        values, dtype = sensitive.values.double(), sensitive.values.dtype
+        rows = sensitive.within(torch.float64)
+        weights = rows.member * rows.of_rows.mT
+        centre = weights.T @ values
+        square = torch.einsum("ns,nq,nr->sqr", weights, values, values)
+        covariance = square - centre[:, :, None] * centre[:, None]
+        variances, directions = torch.linalg.eigh(covariance)
+        least = _MIN_VARIANCE * variances[..., -1:].clamp_min(_MIN_VARIANCE)
+        counts = variances > least
+        scale = torch.where(counts, variances.clamp_min(_MIN_VARIANCE**2) ** -0.5, 0.0)
+        self.register_buffer("centre", centre.to(dtype))
+        self.register_buffer("whitening", (directions * scale[:, None]).to(dtype))
+        self.register_buffer("counts", counts.to(dtype))
         sizes = (n_z, *hidden_layer_sizes, 2 * sensitive.values.shape[-1])
         self.network = SmoothMLP(n_models, sizes, generator)
 
@@ -248,21 +257,3 @@ def marginal_log_ratios(
     apart = second - 2 * first * centre + centre**2
     of_q = -apart * torch.exp(-2 * log_spread) / 2 - log_spread
     return ((of_q + second / 2) * counts).sum(2)
-
-
-def _white(sensitive: SensitiveBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean (S, Q), whitening (S, Q, Q) and which directions count (S, Q)."""
-    assert sensitive.values is not None
-    values = sensitive.values.double()
-    rows = sensitive.within(torch.float64)
-    weights = rows.member * rows.of_rows.mT
-    centre = weights.T @ values
-    square = torch.einsum("ns,nq,nr->sqr", weights, values, values)
-    covariance = square - centre[:, :, None] * centre[:, None]
-    variances, directions = torch.linalg.eigh(covariance)
-    least = _MIN_VARIANCE * variances[..., -1:].clamp_min(_MIN_VARIANCE)
-    counts = variances > least
-    scale = torch.where(counts, variances.clamp_min(_MIN_VARIANCE**2) ** -0.5, 0.0)
-    whitening = directions * scale[:, None]
-    dtype = sensitive.values.dtype
-    return centre.to(dtype), whitening.to(dtype), counts.to(dtype)

@@ -19,12 +19,13 @@ from sklearn.base import BaseEstimator
 from fairmi.core.information import optimal_critic
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._rows import cluster_sums
-from fairmi.metrics.probes import Probe, Split, choose_probes, fit_predict
+from fairmi.metrics.probes import Split, choose_probes, fit_predict
 
 NORMAL_95 = 1.959964
 MIXTURE_STEPS = 200
 
 Densities = Callable[[Sequence[Split]], np.ndarray]
+HeldOut = Callable[[str, np.ndarray], list[np.ndarray]]  # a probe's predictions of each split
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,14 @@ def density_ratios(
 
     `values` are the attribute's, `scores` the same made normal by ranks, shape (n_rows,).
     """
-    parts = [
-        _bin_ratios(Z, quantile_bins(values), splits, seed, n_jobs),
-        _spread_ratios(Z, scores, splits, seed, n_jobs),
-    ]
+
+    def held_out(name: str, target: np.ndarray) -> list[np.ndarray]:
+        return Parallel(n_jobs=n_jobs)(
+            delayed(fit_predict)(name, Z, target, split, None, seed) for split in splits
+        )
+
+    parts = [_bin_ratios(quantile_bins(values), splits, held_out)]
+    parts.append(_spread_ratios(scores, splits, held_out))
     if Z.shape[1] <= MAX_NEIGHBOUR_COLUMNS:
         parts.append(_neighbour_ratios(Z, scores, splits))
     return np.hstack(parts)
@@ -195,46 +200,27 @@ def quantile_bins(values: np.ndarray) -> np.ndarray:
     return np.unique(bins, return_inverse=True)[1].reshape(-1)
 
 
-def _bin_ratios(
-    Z: np.ndarray, bins: np.ndarray, splits: Sequence[Split], seed: int, n_jobs: int | None
-) -> np.ndarray:
+def _bin_ratios(bins: np.ndarray, splits: Sequence[Split], held_out: HeldOut) -> np.ndarray:
     """Return p(bin | z) / p(bin) by classifiers: a density that is p(c)'s own within a bin."""
     share = np.bincount(bins) / len(bins)
     ratios = np.ones((len(bins), len(BIN_PROBES)))
     for p, name in enumerate(BIN_PROBES):
-        by_split = _fit_splits(name, Z, bins, splits, seed, n_jobs)
-        for (_, test), chance in zip(splits, by_split, strict=True):
+        for (_, test), chance in zip(splits, held_out(name, bins), strict=True):
             if chance.shape[1] == 1:
                 chance = np.hstack([1 - chance, chance])
             ratios[test, p] = chance[np.arange(len(test)), bins[test]] / share[bins[test]]
     return ratios
 
 
-def _fit_splits(
-    probe: Probe,
-    Z: np.ndarray,
-    target: np.ndarray,
-    splits: Sequence[Split],
-    seed: int,
-    n_jobs: int | None,
-) -> list[np.ndarray]:
-    return Parallel(n_jobs=n_jobs)(
-        delayed(fit_predict)(probe, Z, target, split, None, seed) for split in splits
-    )
-
-
-def _spread_ratios(
-    Z: np.ndarray, scores: np.ndarray, splits: Sequence[Split], seed: int, n_jobs: int | None
-) -> np.ndarray:
+def _spread_ratios(scores: np.ndarray, splits: Sequence[Split], held_out: HeldOut) -> np.ndarray:
     """Return q(|c| | z) / p(|c|) by a probe of |c|, made normal: a density with either sign alike.
 
     It sees how far the attribute lies from its median, in any number of columns of Z.
     """
     least = 1 / (2 * len(scores))
     folded = ndtri(np.clip(2 * norm.cdf(np.abs(scores)) - 1, least, 1 - least))
-    by_split = _fit_splits(SPREAD_PROBE, Z, folded, splits, seed, n_jobs)
     residual = folded.copy()
-    for (_, test), prediction in zip(splits, by_split, strict=True):
+    for (_, test), prediction in zip(splits, held_out(SPREAD_PROBE, folded), strict=True):
         residual[test] -= prediction[:, 0]
     ratios = np.ones((len(folded), 1))
     for train, test in splits:

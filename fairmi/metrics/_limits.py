@@ -28,6 +28,7 @@ MAX_WORK = 20_000_000  # values times rows, beyond which parts of values count a
 class DifferenceLimit:
     """Upper limits on p - q from independent binomials A of (n_a, p) and B of (n_b, q).
 
+    The sums are over A: it is quicker where that is the smaller sample.
     Samples are ordered by `rank`, an approximate limit. The exact limit of a rank r is the
     largest difference t for which some pair p - q = t has P(rank(A, B) <= r) > error: Buehler's
     limit, the smallest of all valid ones that keep the order. It doesn't fall in r.
@@ -49,8 +50,6 @@ class DifferenceLimit:
 
     def upper(self, rank: float) -> float:
         """Return the exact limit of this rank, rounded up."""
-        if self.n_a > self.n_b:  # (p, q) -> (1 - q, 1 - p) swaps the groups: sum over the smaller
-            return DifferenceLimit(self.n_b, self.n_a, self.error).upper(rank)
         if rank >= 1 - 1e-12:
             return 1.0
         step = self._step
@@ -62,8 +61,6 @@ class DifferenceLimit:
 
     def exceeds(self, rank: float, t: float) -> bool:
         """Whether the limit of this rank may be above t."""
-        if self.n_a > self.n_b:
-            return DifferenceLimit(self.n_b, self.n_a, self.error).exceeds(rank, t)
         return self._possible(t, self._min_in_b(rank))
 
     @cached_property
@@ -181,15 +178,14 @@ class Comparison:
     @cached_property
     def distance(self) -> float:
         """The largest difference of the groups' shares of a set."""
-        n_a, n_b = self.limit.n_a, self.limit.n_b
+        n_a, n_b = self.sizes
         apart = self.counts_a * n_b - self.counts_b * n_a  # whole numbers, which are exact
         return float(apart.max() if self.thresholds else apart.clip(0).sum()) / (n_a * n_b)
 
     @cached_property
     def rank(self) -> float:
         """The largest `DifferenceLimit.rank` of a set, rounded up."""
-        a, b = self.counts_a, self.counts_b
-        n_a, n_b = self.limit.n_a, self.limit.n_b
+        a, b, (n_a, n_b) = self.counts_a, self.counts_b, self.sizes
         if not self.thresholds:
             least = _min_in_b if a.size * n_a <= MAX_WORK else _min_in_b_or_below
             a, b = np.arange(n_a + 1), least(a, b, n_b)
@@ -210,7 +206,7 @@ class Comparison:
         that of the point nearest to 0 between (a, 0) and (0, b), a and b the margins at x. And
         x + m(x) doesn't fall, since the margins fall by less than x rises.
         """
-        n_a, n_b = self.limit.n_a, self.limit.n_b
+        n_a, n_b = self.sizes
         x = t - np.sqrt((1 / n_a + 1 / n_b) * np.log(1 / self.limit.error) / 2)
         if x <= 0:
             return False
@@ -219,8 +215,11 @@ class Comparison:
 
     @cached_property
     def rank_at_most(self) -> float:
-        """What no set's rank exceeds: the distance, and the largest margins that there are."""
-        margins = [_margin_at_most(n, self.limit.z) for n in (self.limit.n_a, self.limit.n_b)]
+        """What no set's rank exceeds: the distance, and the most of each part of the margins."""
+        z, margins = self.limit.z, []
+        for n in self.sizes:
+            half = z * np.sqrt(1 / (4 * n) + z**2 / (4 * n**2))
+            margins.append((z**2 / (2 * n) + half) / (1 + z**2 / n))
         return self.distance + float(np.linalg.norm(margins))
 
 
@@ -316,11 +315,6 @@ def _wilson_margin(share: np.ndarray, n: int, z: float) -> np.ndarray:
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return centre + half - share
-
-
-def _margin_at_most(n: int, z: float) -> float:
-    """Return what Wilson's margin is at most: the largest of each of its two parts."""
-    return (z**2 / (2 * n) + z * np.sqrt(1 / (4 * n) + z**2 / (4 * n**2))) / (1 + z**2 / n)
 
 
 def _half_window(n: int, p: np.ndarray, spare: float) -> int:

@@ -153,10 +153,6 @@ class Representation:
         """Return the code of each row's value in each column, (n_rows,)."""
         return [_codes_of_bytes([column.keys()]) for column in self.columns]
 
-    def column_ranks(self) -> list[np.ndarray]:
-        """Return the place of each row's number in the order of each column, (n_rows,)."""
-        return [column.ranks(self.argument) for column in self.columns]
-
 
 def read_representation(
     Z: TableLike, *, argument: str = "Z", allow_missing: bool = True

@@ -228,21 +228,17 @@ def repeated_values(value: np.ndarray, codes: np.ndarray, *, one_column: bool) -
     cells = np.unique(value * (codes.max() + 1) + codes, return_counts=True)[1]
     times = int(np.gcd.reduce(cells))
     free = len(cells) - len(np.unique(codes))  # the sizes of groups may be chosen ones
-    if (free - 1) * np.log(times) >= np.log(999):
-        return _text(n_rows, n_rows)
-    many = max(20, n_rows * (0.5 if one_column else 0.2))
-    if len(count) < len(value) / 4 or repeated.sum() < many:
-        return ""
-    value, group = value[repeated], codes[repeated]
-    _, by_group = np.unique(value * (codes.max() + 1) + group, return_counts=True)
-    shared = by_group[by_group > 1].sum() / len(value)
-    share = np.bincount(group) / len(group)
-    if shared < max(0.98, 1 - (1 - share.max()) / 4):
-        return ""
-    return _text(int(repeated.sum()), n_rows)
-
-
-def _text(n_repeated: int, n_rows: int) -> str:
+    n_repeated = n_rows
+    if (free - 1) * np.log(times) < np.log(999):
+        n_repeated = int(repeated.sum())
+        if len(count) < n_rows / 4 or n_repeated < max(20, n_rows * (0.5 if one_column else 0.2)):
+            return ""
+        value, group = value[repeated], codes[repeated]
+        _, by_group = np.unique(value * (codes.max() + 1) + group, return_counts=True)
+        shared = by_group[by_group > 1].sum() / n_repeated
+        share = np.bincount(group) / n_repeated
+        if shared < max(0.98, 1 - (1 - share.max()) / 4):
+            return ""
     return (
         f"{n_repeated} of {n_rows} rows equal another row and share its sensitive "
         "feature. If they are of the same person, they are no independent rows: give clusters=, "

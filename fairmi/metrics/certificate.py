@@ -300,10 +300,16 @@ def certify(
     Z = read_representation(Z, allow_missing=against == "classifiers")
     groups = comparable_groups(sensitive_features, len(Z))
     strata = strata_of(y, len(Z))
-    counted = _counted_rows(clusters, len(Z), random_state)
-    if clusters is None:
+    owners = cluster_codes(clusters, len(Z))
+    counted = np.full(len(Z), owners is None)
+    if owners is None:
         warn_of_repeated_rows(Z, groups.codes, stacklevel=4)
-    columns = [Z.codes] if against == "classifiers" else Z.column_ranks()
+    else:  # without a seed the same data still get the same answer
+        seed = check_random_state(0 if random_state is None else random_state).randint(2**31 - 1)
+        counted[one_row_each(owners, np.random.default_rng(seed))] = True
+    columns = [Z.codes]
+    if against == "thresholds":
+        columns = [column.ranks(Z.argument) for column in Z.columns]
     comparisons: list[Comparison] = []
     missing = _labels_without_rows(y, strata)
     all_groups = _group_labels(sensitive_features)
@@ -379,16 +385,3 @@ def _possible_values(columns: SensitiveLike) -> list[list[Hashable]]:
         else list(dict.fromkeys(column.to_numpy(dtype=object).tolist()))
         for _, column in sensitive_frame(columns).items()
     ]
-
-
-def _counted_rows(
-    clusters: ColumnLike | None, n_rows: int, random_state: RandomState
-) -> np.ndarray:
-    """Return which rows are counted: all, or one of each cluster."""
-    codes = cluster_codes(clusters, n_rows)
-    counted = np.full(n_rows, codes is None)
-    if codes is not None:
-        # Without a seed the same data still get the same answer.
-        seed = check_random_state(0 if random_state is None else random_state).randint(2**31 - 1)
-        counted[one_row_each(codes, np.random.default_rng(seed))] = True
-    return counted

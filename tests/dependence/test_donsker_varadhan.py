@@ -48,7 +48,7 @@ def random_rows(n_models=3, n_rows=40, n_groups=4, n_strata=3, seed=1):
 
 def exact(scores, groups, prior, strata, weights, dtype=torch.float64):
     return exact_bound(
-        tensor(scores, dtype),
+        scores if isinstance(scores, torch.Tensor) else tensor(scores, dtype),
         tensor(groups, torch.int64),
         tensor(np.log(prior), dtype),
         tensor(strata, torch.int64),
@@ -113,13 +113,7 @@ def test_batch_that_misses_what_it_compares_counts_nothing_and_is_finite(absent,
     if absent == "all weights":
         weights = np.zeros_like(weights)
     inputs = tensor(scores, torch.float32).requires_grad_()
-    values = exact_bound(
-        inputs,
-        tensor(groups, torch.int64),
-        tensor(np.log(prior), torch.float32),
-        tensor(strata, torch.int64),
-        tensor(weights, torch.float32),
-    )
+    values = exact(inputs, groups, prior, strata, weights, torch.float32)
     values.sum().backward()
     assert torch.isfinite(values).all()
     assert torch.isfinite(inputs.grad).all()
@@ -228,14 +222,3 @@ def test_counted_bound_is_that_of_the_rows_that_were_counted(n_strata):
     torch.testing.assert_close(found, of_rows)
     single = tensor(scores).requires_grad_()
     assert torch.autograd.gradcheck(lambda t: counted_bound(t, tensor(counts), log_prior), single)
-
-
-def test_stratum_that_a_batch_misses_does_not_make_the_counted_bound_infinite():
-    counts = torch.rand(1, 2, 9, 3)
-    counts[:, 1] = 0
-    scores = torch.randn(2, 2, 9, 3, requires_grad=True)
-    value = counted_bound(scores, counts, torch.full((2, 3), -1.1))
-    value.sum().backward()
-    assert value.isfinite().all()
-    assert scores.grad.isfinite().all()
-    assert (scores.grad[:, 1] == 0).all()
