@@ -177,6 +177,16 @@ def test_all_pairs_are_within_strata_and_weighted(own, n_strata):
         assert float(mean) == pytest.approx((pairs * products).sum() / pairs.sum())
 
 
+@pytest.mark.parametrize("bound", [DonskerVaradhan, NWJ, SMILE])
+def test_a_stratum_of_one_row_has_no_pair_and_counts_as_nought(bound):
+    z, c = tensor(np.random.default_rng(4).normal(size=(2, 1, 6, 1)))
+    critic = GivenPairs(lambda z, c: z * c)
+    together = data_of(c[0], 2, torch.tensor([0, 0, 0, 0, 0, 1]))
+    found = bound().value(critic, z, together, generator())
+    alone = bound().value(critic, z[:, :5], data_of(c[0, :5]), generator())
+    torch.testing.assert_close(found, alone * 5 / 6)
+
+
 @each_bound
 @pytest.mark.parametrize("n_strata", [1, 3])
 def test_gradients_are_those_of_the_value(bound, n_strata):
