@@ -155,6 +155,17 @@ def test_a_step_asks_its_penalties_for_what_the_schedule_says(dither):
     assert asked[1] == (steps, pytest.approx(3e-4))
 
 
+@pytest.mark.parametrize(("n_steps", "ratio"), [(None, 2.0), (100, 1.0)])
+def test_a_heavier_part_of_a_stream_counts_for_more(n_steps, ratio):
+    slopes = []
+    for weight in (1.0, 2.0):
+        state = trainer()
+        state.n_steps, batch = n_steps, state.rows.batch(torch.arange(N))
+        state.step(replace(batch, task_weights=torch.full((1, N), weight)))
+        slopes.append(torch.cat([p.grad.flatten() for p in state.networks.parameters()]))
+    torch.testing.assert_close(slopes[1], ratio * slopes[0])
+
+
 @pytest.mark.parametrize("n_levels", [2, 5])
 def test_noise_of_the_channel_is_centred(n_levels):
     """Rounding under noise as wide as a step has the unit itself as its mean."""
