@@ -385,17 +385,25 @@ def test_rounds_are_those_that_are_best_on_held_out_rows(max_iter, n_held_out):
 def test_few_rows_of_a_class_leave_fewer_folds_or_none():
     x, n_categories, y, _ = table(300)
     binned = bin_rows(x, n_categories, np.ones(300), 255, np.random.default_rng(0))
-    config = replace(CONFIG, n_folds=5, n_held_out=5, max_iter=12)
-    for n_rare in (2, 1):
+    whole = replace(CONFIG, n_folds=5, n_held_out=5, max_iter=12, out_of_fold=True)
+    of_two = {"n_folds": 2, "n_held_out": 2}
+    for n_rare, config, folds in (
+        (1, whole, None),
+        (2, whole, of_two),
+        (90, replace(whole, n_held_out=1), {}),
+        (90, replace(whole, n_held_out=0), None),
+    ):
         y = (np.arange(300) < n_rare).astype(int)
         rows = TreeRows(binned, y, Classes(2), np.ones(300), [np.arange(4)])
         rng = np.random.default_rng([0])
-        if n_rare == 1:
-            expected, _ = boost(rows, config, rng)
+        if folds is None:
+            expected, of_rows = boost(rows, config, rng)
         else:
-            expected, _ = cross_fit(rows, replace(config, n_folds=2, n_held_out=2), rng)
-        trees, _ = averaged(rows, config, [0])
+            expected, of_rows = cross_fit(rows, replace(config, **folds), rng)
+        trees, scores = averaged(rows, config, [0])
         assert np.array_equal(trees.scores(x), expected.scores(x))
+        if config.n_held_out != 1:  # else only those of one fold are scored
+            assert np.array_equal(scores, of_rows)
 
 
 def test_settings_of_a_base_and_its_rounds_follow_the_rows():
@@ -406,7 +414,7 @@ def test_settings_of_a_base_and_its_rounds_follow_the_rows():
     # Rows; leaves, rows of a leaf, rounds and held-out folds of a base; rounds, rows of a leaf.
     expected = [
         (10, (8, 1, 400, 5, 5), (300, 1)),
-        (300, (8, 15, 400, 5, 5), (300, 15)),
+        (310, (8, 15, 400, 5, 5), (300, 15)),
         (4_001, (8, 20, 400, 5, 5), (300, 40)),
         (9_999, (8, 20, 400, 5, 3), (300, 99)),
         (10_000, (16, 20, 400, 5, 2), (100, 100)),
