@@ -84,16 +84,23 @@ class GroupRates:
     a group has rows enough to be `compared`: where fewer than two have, all that have any are.
     """
 
-    def __init__(self, predictions: Predictions, codes: np.ndarray, names: Sequence[str]) -> None:
-        self.predictions, self.names = predictions, names
-        true, shares = predictions.true, predictions.shares
-        self.cells = count_outcomes(codes, len(names), true, shares, counts=predictions.counts)
+    def __init__(self, predictions: Predictions, groups: Groups | None = None) -> None:
+        """Rate each group, or all rows as one group without a name."""
+        true, shares, self.predictions = predictions.true, predictions.shares, predictions
+        self.codes, self.names, self.attribute = np.zeros(len(true), dtype=np.int64), [""], ""
+        if groups is not None:
+            self.codes, self.names = groups.codes, group_names(groups)
+            self.attribute = attribute_name(groups)
+        counted = (self.codes, len(self.names), true, shares)
+        self.cells = count_outcomes(*counted, counts=predictions.counts)
         self.table: Rates = rates_of(
             self.cells.outcomes, predictions.rated_classes, labelled=predictions.labelled
         )
         self.values = self.table.of(self.cells.counts)
         self.rows = self.cells.counts @ self.table.bottom
-        self.sizes = rate_sizes(self.cells, self.table, codes, true, shares, predictions.clusters)
+        self.sizes = rate_sizes(
+            self.cells, self.table, self.codes, true, shares, predictions.clusters
+        )
         enough = self.sizes >= MIN_ROWS
         self.compared = np.where(enough.sum(axis=0) > 1, enough, self.sizes > 0)
 
@@ -103,7 +110,7 @@ class GroupRates:
         ones = np.ones_like(self.sizes)
         return np.divide(self.sizes, self.rows, out=ones, where=self.rows > 0)
 
-    def figures(self, section: str, attribute: str, confidence: float) -> list[Figure]:
+    def figures(self, section: str, confidence: float) -> list[Figure]:
         """Return each group's rates, with Wilson's intervals."""
         figures = []
         top = self.cells.counts @ self.table.top * self.worth
@@ -118,7 +125,7 @@ class GroupRates:
                         low=low,
                         high=high,
                         n=round(self.rows[g, r]),
-                        attribute=attribute,
+                        attribute=self.attribute,
                         group=group,
                         subject=class_name(self.predictions, self.table.classes[r]),
                     )
@@ -142,11 +149,6 @@ class GroupRates:
         return r, int(np.nanargmax(of_groups)), int(np.nanargmin(of_groups))
 
 
-def everyone(predictions: Predictions) -> GroupRates:
-    """Return the rates of all rows, as of one group without a name."""
-    return GroupRates(predictions, np.zeros(len(predictions.true), dtype=np.int64), [""])
-
-
 def disparity_figures(
     predictions: Predictions,
     groups: Groups,
@@ -162,7 +164,7 @@ def disparity_figures(
     and would be the largest difference of all more often than not. A rate has the same interval in
     every criterion: one that holds for all rates of the largest in which it takes part.
     """
-    rates = GroupRates(predictions, groups.codes, group_names(groups))
+    rates = GroupRates(predictions, groups)
     criteria = rates_of_criteria(labelled=predictions.labelled)
     fair: dict[bytes, np.ndarray] = {}
     figures = []
@@ -196,7 +198,7 @@ def disparity_figures(
                     f"{criterion}_{'ratio' if ratio else 'difference'}",
                     *numbers,
                     n=n,
-                    attribute=attribute_name(groups),
+                    attribute=rates.attribute,
                     subject=class_name(predictions, rates.table.classes[r]),
                     verdict=verdict,
                     rate=rates.table.names[r],
@@ -242,7 +244,7 @@ def _at_most(disparities: np.ndarray, confidence: float) -> float:
 def change_figures(
     predictions: Predictions,
     baseline: Predictions,
-    groups: Groups,
+    groups: Groups | None,
     *,
     confidence: float,
     n_boot: int,
@@ -250,61 +252,45 @@ def change_figures(
 ) -> list[Figure]:
     """Return the baseline's rates and differences between groups, and the changes from them.
 
-    Both models are rated on the same draws of rows, so that what they have in common drops out.
+    Of all rows, where `groups` is None, the rates' changes. Both models are rated on the same
+    draws of rows, so that what they have in common drops out.
     """
-    options: dict[str, Any] = {"confidence": confidence, "n_boot": n_boot, "rng": rng}
-    name = attribute_name(groups)
-    theirs = GroupRates(baseline, groups.codes, group_names(groups))
-    figures = theirs.figures("baseline group", name, confidence)
-    figures += disparity_figures(baseline, groups, section="baseline", **options)
-    compared = GroupRates(predictions, groups.codes, group_names(groups)).compared
-    table, points, draws = _paired_draws(
-        predictions, baseline, groups.codes, len(groups), n_boot, rng
-    )
-    for criterion, names in rates_of_criteria(labelled=predictions.labelled).items():
-        at = table.where(*names)
-        points_at, draws_at = (
-            [np.where(compared & theirs.compared, rates, np.nan)[..., at] for rates in pair]
-            for pair in (points, draws)
-        )
-        ours, other = (float(max_disparity(rates)) for rates in points_at)
-        change = max_disparity(draws_at[0]) - max_disparity(draws_at[1])
-        measure, n_rows = f"{criterion}_difference", baseline.n_rows
-        figures.append(change_figure(measure, ours - other, change, confidence, n_rows, name))
-    return figures
-
-
-def overall_change_figures(
-    predictions: Predictions,
-    baseline: Predictions,
-    *,
-    confidence: float,
-    n_boot: int,
-    rng: np.random.Generator,
-) -> list[Figure]:
-    """Return the baseline's rates over all rows, and the changes from them, paired."""
-    codes = np.zeros(len(baseline.true), dtype=np.int64)
-    table, points, draws = _paired_draws(predictions, baseline, codes, 1, n_boot, rng)
-    figures = everyone(baseline).figures("baseline", "", confidence)
-    for r, name in enumerate(table.names):
-        if table.classes[r] < 0 or (name == "selection_rate" and not predictions.labelled):
-            value = float(points[0][0, r] - points[1][0, r])
-            change = draws[0][:, 0, r] - draws[1][:, 0, r]
-            figures.append(change_figure(name, value, change, confidence, baseline.n_rows, ""))
-    return figures
+    ours, theirs = (GroupRates(model, groups) for model in (predictions, baseline))
+    figures = theirs.figures("baseline" if groups is None else "baseline group", confidence)
+    if groups is not None:
+        draws_of: dict[str, Any] = {"confidence": confidence, "n_boot": n_boot, "rng": rng}
+        figures += disparity_figures(baseline, groups, section="baseline", **draws_of)
+    table, points, draws = _paired_draws(ours, theirs, n_boot, rng)
+    changes: list[tuple[str, float, np.ndarray]] = []
+    if groups is None:
+        for r, name in enumerate(table.names):
+            if table.classes[r] < 0 or (name == "selection_rate" and not predictions.labelled):
+                change = draws[0][:, 0, r] - draws[1][:, 0, r]
+                changes.append((name, float(points[0][0, r] - points[1][0, r]), change))
+    else:
+        compared = ours.compared & theirs.compared
+        for criterion, names in rates_of_criteria(labelled=predictions.labelled).items():
+            value, change = (
+                max_disparity(mine) - max_disparity(other)
+                for mine, other in (
+                    [np.where(compared, rates, np.nan)[..., table.where(*names)] for rates in pair]
+                    for pair in (points, draws)
+                )
+            )
+            changes.append((f"{criterion}_difference", float(value), change))
+    return figures + [
+        change_figure(*change, confidence, baseline.n_rows, ours.attribute) for change in changes
+    ]
 
 
 def _paired_draws(
-    predictions: Predictions,
-    baseline: Predictions,
-    codes: np.ndarray,
-    n_groups: int,
-    n_boot: int,
-    rng: np.random.Generator,
+    ours: GroupRates, theirs: GroupRates, n_boot: int, rng: np.random.Generator
 ) -> tuple[Rates, list[np.ndarray], np.ndarray]:
     """Return the table of rates, and both models' rates as they are and on the same draws."""
-    shares = [predictions.shares, baseline.shares]
-    cells = count_outcomes(codes, n_groups, predictions.true, *shares, counts=predictions.counts)
+    predictions = ours.predictions
+    shares = (predictions.shares, theirs.predictions.shares)
+    rows = (ours.codes, len(ours.names), predictions.true, *shares)
+    cells = count_outcomes(*rows, counts=predictions.counts)
     tables = [
         rates_of(cells.outcomes, predictions.rated_classes, column, labelled=predictions.labelled)
         for column in (1, 2)
@@ -312,7 +298,6 @@ def _paired_draws(
     points = [table.of(cells.counts) for table in tables]
     if predictions.clusters is None:
         return tables[0], points, draw_rates(cells, tables, n_boot, rng)
-    rows = (codes, n_groups, predictions.true, *shares)
     draws = draw_cluster_rates(rows, predictions.clusters, cells, tables, n_boot, rng)
     return tables[0], points, draws
 
@@ -375,7 +360,7 @@ def _group_sizes(
     if isinstance(predictions, Forecasts):
         worth = effective_sizes(groups.codes, len(groups), predictions.clusters)
         return [("", worth, groups.counts)]
-    rates = GroupRates(predictions, groups.codes, group_names(groups))
+    rates = GroupRates(predictions, groups)
     counted = [("", rates.table.where("selection_rate")[0])]
     for r in rates.table.where("true_positive_rate"):
         name = class_name(predictions, rates.table.classes[r])

@@ -30,9 +30,7 @@ from fairmi.audit.comparisons import (
     attribute_name,
     change_figures,
     disparity_figures,
-    everyone,
     group_names,
-    overall_change_figures,
     small_groups,
 )
 from fairmi.audit.leakage import MAX_CERTIFIED, MAX_PROBED, Task, leakage_tasks
@@ -349,7 +347,7 @@ def audit(
     compare: Any = _compare_numbers if isinstance(predictions, Forecasts) else _compare_rates
     compare = partial(compare, predictions, source.baseline)
     figures, curves = compare(None, splits, draws)
-    probable: dict[str, dict[str, int]] = {}
+    about = _about(estimator, baseline, X, predictions, [groups for groups, _ in attributes])
     if is_probable and isinstance(predictions, Predictions):
         frame, n_rows = source.sensitive, predictions.n_rows
         if len(frame) != n_rows:
@@ -357,7 +355,8 @@ def audit(
                 f"sensitive_features has {len(frame)} rows, but there are {n_rows} predictions."
             )
         of_groups, name, sizes = probable_figures(predictions, frame, sensitive_kinds, **draws)
-        figures, probable[name] = figures + of_groups, sizes
+        figures += of_groups
+        about |= {"sensitive features": [name], "groups": {name: sizes}}
         notes.append(
             "Groups are known by probabilities: leakage, information, certificates, calibration "
             "by group and differences within parts need the group of each row, and were not "
@@ -387,8 +386,7 @@ def audit(
     notes += [*_missing_parts(predictions), *left_out]
     return Audit(
         about={
-            **_about_model(estimator, baseline, X),
-            **_about_rows(predictions, all_groups, probable),
+            **about,
             "favourable": favourable,
             "confidence": confidence,
             "draws": n_boot,
@@ -539,18 +537,16 @@ def _compare_rates(
     Within parts of the rows not of intersections.
     """
     confidence = draws["confidence"]
-    if groups is None:
-        figures = everyone(predictions).figures("overall", "", confidence)
-        if baseline is not None:
-            figures += overall_change_figures(predictions, baseline, **draws)
-        return figures, []
-    rates = GroupRates(predictions, groups.codes, group_names(groups))
-    figures = rates.figures("group", attribute_name(groups), confidence)
-    figures += disparity_figures(predictions, groups, **draws)
-    if len(groups.names) == 1:
-        figures += conditional_figures(predictions, groups, conditions, confidence)
+    section = "overall" if groups is None else "group"
+    figures = GroupRates(predictions, groups).figures(section, confidence)
+    if groups is not None:
+        figures += disparity_figures(predictions, groups, **draws)
+        if len(groups.names) == 1:
+            figures += conditional_figures(predictions, groups, conditions, confidence)
     if baseline is not None:
         figures += change_figures(predictions, baseline, groups, **draws)
+    if groups is None:
+        return figures, []
     calibration, curves = calibration_figures(predictions, groups, **draws)
     return figures + calibration, curves
 
@@ -607,54 +603,44 @@ def _missing_parts(predictions: Predictions | Forecasts) -> list[str]:
     return notes
 
 
-def _about_model(
-    estimator: Predictor | None, baseline: object, X: TableLike | None
+def _about(
+    estimator: Predictor | None,
+    baseline: object,
+    X: TableLike | None,
+    predictions: Predictions | Forecasts,
+    attributes: list[Groups],
 ) -> dict[str, Any]:
+    """Return what was audited, on what, and against what."""
+    clusters, counts, labels, y = predictions.clusters, predictions.counts, {}, ""
+    positive = None
+    if isinstance(predictions, Predictions):
+        positive = predictions.positive_label
+        if predictions.labelled:
+            names = map(str, predictions.classes)
+            sizes = np.bincount(predictions.true, counts, minlength=len(predictions.classes))
+            labels = dict(zip(names, map(int, sizes), strict=True))
+    elif predictions.labelled:
+        y = "y {:.4g} on average, from {:.4g} to {:.4g}".format(
+            *(f(predictions.true) for f in (np.mean, np.min, np.max))
+        )
+    of_groups = {}
+    for groups in attributes:
+        sizes = np.bincount(groups.codes, counts, len(groups))
+        rows = dict(zip(group_names(groups), map(int, sizes), strict=True))
+        of_groups[attribute_name(groups)] = rows
     shape = None if X is None else getattr(X, "shape", None) or np.asarray(X).shape
     return {
         "model": WITHOUT_MODEL if estimator is None else _short(estimator),
         "baseline": None if baseline is None else _short(baseline),
         "features": None if shape is None else int(shape[1]) if len(shape) > 1 else 1,
-    }
-
-
-def _about_rows(
-    predictions: Predictions | Forecasts,
-    attributes: list[Groups],
-    probable: dict[str, dict[str, int]],
-) -> dict[str, Any]:
-    clusters, labels, y, positive = predictions.clusters, {}, "", None
-    if isinstance(predictions, Predictions):
-        positive = predictions.positive_label
-        if predictions.labelled:
-            counts = np.bincount(
-                predictions.true, predictions.counts, minlength=len(predictions.classes)
-            )
-            names = map(str, predictions.classes)
-            labels = dict(zip(names, map(int, counts), strict=True))
-    elif predictions.labelled:
-        y = "y {:.4g} on average, from {:.4g} to {:.4g}".format(
-            *(f(predictions.true) for f in (np.mean, np.min, np.max))
-        )
-    return {
         "task": "classification" if isinstance(predictions, Predictions) else "regression",
         "rows": predictions.n_rows,
         "clusters": None if clusters is None else int(clusters.max()) + 1,
         "labels": labels,
         "y": y,
         "positive label": positive,
-        "sensitive features": [*dict.fromkeys(n for a in attributes for n in a.names), *probable],
-        "groups": probable
-        | {
-            attribute_name(groups): dict(
-                zip(
-                    group_names(groups),
-                    map(int, np.bincount(groups.codes, predictions.counts, len(groups))),
-                    strict=True,
-                )
-            )
-            for groups in attributes
-        },
+        "sensitive features": list(dict.fromkeys(n for a in attributes for n in a.names)),
+        "groups": of_groups,
     }
 
 

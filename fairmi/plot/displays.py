@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 
 from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
-from fairmi.audit.comparisons import GroupRates, attribute_name, group_names
+from fairmi.audit.comparisons import GroupRates
 from fairmi.audit.measures import Figure
 from fairmi.audit.pictures import GREY, rate_panels
 from fairmi.audit.predictions import FittedModel, predictions_of
@@ -99,8 +99,8 @@ class GroupMetricsDisplay:
         check_indexes(y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features)
         predictions = predictions_of(None, y_true, y_pred, pos_label=pos_label)
         groups = comparable_groups(sensitive_features, len(predictions.true))
-        rates = GroupRates(predictions, groups.codes, group_names(groups))
-        return cls(rates.figures("group", attribute_name(groups), confidence)).plot(ax=ax)
+        rates = GroupRates(predictions, groups)
+        return cls(rates.figures("group", confidence)).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> GroupMetricsDisplay:
         """Draw on `ax`, or on new axes; with more than two classes, each has its own columns."""

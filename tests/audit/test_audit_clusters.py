@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
 from fairmi.audit.comparisons import (
+    change_figures,
     disparity_figures,
-    overall_change_figures,
     small_groups,
 )
 from fairmi.audit.counts import effective_sizes
@@ -108,7 +108,7 @@ def test_changes_from_a_baseline_are_drawn_by_clusters():
     for clusters in (who, None):
         predictions = replace(predictions_of(None, y, (x > 0).astype(int)), clusters=clusters)
         options = {"confidence": 0.95, "n_boot": 4000, "rng": np.random.default_rng(0)}
-        change = overall_change_figures(predictions, baseline, **options)[-1]
+        change = change_figures(predictions, baseline, None, **options)[-1]
         widths.append(change.high - change.low)
     assert widths[0] / widths[1] == pytest.approx(np.sqrt(EACH), rel=0.06)  # measured 2.526
 

@@ -73,7 +73,7 @@ def test_its_intervals_hold_with_and_without_clusters():
             if times > 1:
                 clusters = np.repeat(np.arange(len(y)), times)
                 predictions = predictions.__class__(**{**vars(predictions), "clusters": clusters})
-            rates = GroupRates(predictions, codes[2], ["a", "b"])
+            rates = GroupRates(predictions, group_rows(codes[2]))
             (r,) = rates.table.where("precision")
             value, size = rates.values[:, r], rates.sizes[:, r]
             assert size == pytest.approx(np.bincount(group[predicted == 1], minlength=2))
