@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from fairmi._base import with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._diagnosis import check_started, notes_of_stop
-from fairmi._network_base import NetworkClassifier, diagnosed_rows, few_threads, own_randomness
+from fairmi._network_base import NetworkClassifier, diagnosed_rows, training_setting
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi.networks.config import check_size, layer_sizes
 from fairmi.networks.reducer import check_alone
@@ -124,54 +124,45 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         check_alone("MIBackpropClassifier")
         super()._check_parameters()
 
-    def _train(
-        self,
-        inputs: FitInput,
-        models: Sequence[Self],
-        lams: Sequence[float],
-        factors: Sequence[float],
-        *,
-        goes_on: bool = False,
-    ) -> None:
+    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
         from fairmi.networks.backprop import Backprop, backprop_architecture
         from fairmi.networks.model import device_of
         from fairmi.networks.rows import training_rows
 
-        with few_threads(self.encoder):
+        device, seed = device_of(self.device), seed_of(self.random_state)
+        with training_setting(self.encoder, seed, device):
             encoder, encoded = self._encoded(inputs)
-            device, seed = device_of(self.device), seed_of(self.random_state)
-            with own_randomness(self.encoder, seed, device):
-                trunk = self._trunk(encoded, device, goes_on=False)
-                n_classes = len(inputs.classes)
-                architecture = backprop_architecture(
-                    encoded.n_inputs if trunk is None else trunk.n_outputs,
-                    1 if n_classes == 2 else n_classes,
-                    layer_sizes(self.hidden_layer_sizes) if trunk is None else (),
-                )
-                check_size(architecture, 1)
-                rows = training_rows(
-                    encoded,
-                    encoded.codes,
-                    inputs.plan.n_groups,
-                    constraint=self.constraint,
-                    group_weight=self.group_weight,
-                    labels=encoded.codes,
-                    n_labels=n_classes,
-                    device=device,
-                    totals=encoded.totals,
-                )
-                training = Backprop(
-                    rows,
-                    architecture,
-                    trunk,
-                    lam=float(self.lam),
-                    n_critic_steps=int(self.n_critic_steps),
-                    batch_size=int(self.batch_size),
-                    learning_rate=float(self.learning_rate),
-                    seed=seed,
-                )
-                learned = {"encoder_": encoder, "architecture_": architecture}
-                course = self._trained(inputs, learned, training)
+            trunk = self._trunk(encoded, device, goes_on=False)
+            n_classes = len(inputs.classes)
+            architecture = backprop_architecture(
+                encoded.n_inputs if trunk is None else trunk.n_outputs,
+                1 if n_classes == 2 else n_classes,
+                layer_sizes(self.hidden_layer_sizes) if trunk is None else (),
+            )
+            check_size(architecture, 1)
+            rows = training_rows(
+                encoded,
+                inputs.plan.n_groups,
+                y=encoded.codes,
+                constraint=self.constraint,
+                group_weight=self.group_weight,
+                labels=encoded.codes,
+                n_labels=n_classes,
+                device=device,
+                totals=encoded.totals,
+            )
+            training = Backprop(
+                rows,
+                architecture,
+                trunk,
+                lam=float(self.lam),
+                n_critic_steps=int(self.n_critic_steps),
+                batch_size=int(self.batch_size),
+                learning_rate=float(self.learning_rate),
+                seed=seed,
+            )
+            learned = {"encoder_": encoder, "architecture_": architecture}
+            course = self._trained(inputs, learned, training)
             self._take(inputs, learned, training, course)
 
     def _trained(self, inputs: FitInput, learned: dict[str, Any], training: Backprop) -> Course:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    NamedTuple,
-    Self,
-    TypeVar,
-    dataclass_transform,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -27,7 +19,7 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.fit_input import FitInput, RowOptions, read_fit_input
+from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table, without_dropped
@@ -35,12 +27,7 @@ from fairmi._progress import Callbacks
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
 from fairmi.core.task import Quantity
-from fairmi.exceptions import (
-    CollapseWarning,
-    Note,
-    warn_again,
-    warn_of,
-)
+from fairmi.exceptions import CollapseWarning, Note, warn_again, warn_of
 
 if TYPE_CHECKING:  # it loads torch, which a server that only predicts does without
     from fairmi.dependence import Penalty
@@ -166,8 +153,7 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
 class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TableEstimator):
     """A fit under a penalty, and Z of a fitted model.
 
-    A subclass reads rows (`_read_rows`), trains (`_train`), predicts, and maps a checked table to
-    Z (`_represent`).
+    A subclass trains (`_train`), predicts, and maps a checked table to Z (`_represent`).
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -282,38 +268,27 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """Become the model that a user's rows make, and return these."""
         self._check_parameters()
         goes_on = self._goes_on()
-        inputs = self._read(rows, goes_on=goes_on)
+        earlier = (self._header(), getattr(self, "classes_", None), None) if goes_on else None
+        inputs = self._read(rows, earlier)
         warn_of(inputs.notes, stacklevel=3)
-        lam, factors = inputs.plan.weigh(self.lam)
-        self._train(inputs, [self], (lam,), factors, goes_on=goes_on)
+        self._train(inputs, [self], goes_on=goes_on)
         return inputs
 
     def _goes_on(self) -> bool:
         """Whether a fit goes on from the one before."""
         return False
 
-    def _read(self, rows: UserRows, *, goes_on: bool = False) -> FitInput:
-        """Read and check what a user gave to a fit, as rows of the one that it goes on from."""
-        return self._read_rows(rows, self._header() if goes_on else None)
+    def _read(self, rows: UserRows, earlier: Earlier | None = None, **of_part: Any) -> FitInput:
+        """Read and check what a user gave to a fit, as rows of an earlier one if any."""
+        inputs = read_fit_input(self._row_options(), *rows, earlier=earlier, **of_part)
+        self._check_y(inputs.codes, first=earlier is None or earlier[2] is None)
+        return inputs
 
-    def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
-        """Read and check what a user gave to a fit, with the columns of an earlier one if any."""
-        known = None if earlier is None else (earlier, getattr(self, "classes_", None), None)
-        return read_fit_input(self._row_options(), *rows, earlier=known)
+    def _check_y(self, y: np.ndarray, *, first: bool) -> None:
+        """Raise ValueError where y, of `first` rows or later ones of a stream, can't be used."""
 
-    def _train(
-        self,
-        inputs: FitInput,
-        models: Sequence[Self],
-        lams: Sequence[float],
-        factors: Sequence[float],
-        *,
-        goes_on: bool = False,
-    ) -> None:
-        """Let each of `models` become that of its λ, in one training.
-
-        `factors` has the share of λ for each sensitive attribute.
-        """
+    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
+        """Let each of `models` become that of its λ, in one training."""
         raise NotImplementedError
 
     def _note(self, notes: list[Note]) -> None:
@@ -393,9 +368,8 @@ class PathEstimator(RepresentationEstimator):
     def _learn_path(self, rows: UserRows, lams: Sequence[float]) -> list[Self]:
         self._check_parameters()
         values = check_path_lams(self.lam, lams)
-        inputs = self._read(rows)
         models = [clone(self).set_params(lam=lam) for lam in values]
-        self._train(inputs, models, values, (1.0,))
+        self._train(self._read(rows), models)
         return models
 
 
@@ -477,13 +451,7 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
     def _bins_of_y(self) -> int:
         return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
 
-    def _read_rows(self, rows: UserRows, earlier: Header | None) -> FitInput:
-        inputs = super()._read_rows(rows, earlier)
-        self._check_y(inputs.codes)
-        return inputs
-
-    def _check_y(self, y: np.ndarray, *, n_rows: bool = True) -> None:
-        """Raise ValueError where the loss has no value at y, or y has too few rows, if asked."""
+    def _check_y(self, y: np.ndarray, *, first: bool) -> None:
         loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
         if not loss.in_y_true_range(y):
             what = "of 0 or more" if loss.interval_y_true.low_inclusive else "above 0"
@@ -491,7 +459,7 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
                 f"loss={self.loss!r} needs y {what}, but its smallest value is {y.min():g}; take "
                 'loss="squared_error", or another y.'
             )
-        if not n_rows:
+        if not first:
             return
         if self._quantity().has_log_link and not y.any():
             raise ValueError(f"loss={self.loss!r} has no score for a y that is 0 in all rows.")

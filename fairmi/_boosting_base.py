@@ -115,15 +115,9 @@ class BoostingEstimator(PathEstimator):
         super()._check_parameters()
         check_penalty(self.penalty)
 
-    def _train(
-        self,
-        inputs: FitInput,
-        models: Sequence[Self],
-        lams: Sequence[float],
-        factors: Sequence[float],
-        *,
-        goes_on: bool = False,
-    ) -> None:
+    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
+        weighed = [inputs.plan.weigh(model.lam) for model in models]
+        lams, factors = [lam for lam, _ in weighed], weighed[0][1]
         check_group_weight(self.group_weight, inputs.plan.n_groups)
         seed = seed_of(self.random_state)
         n_encodings = self.n_encodings if self.base is None else 1

@@ -1,35 +1,46 @@
-"""What the network classifiers share: inference, and what a fit came to, in words."""
+"""What networks share: inference, diagnosis, one training of every λ, and streams."""
 
 from __future__ import annotations
 
 import copyreg
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing
 from dataclasses import field
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
+from functools import partial
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from fairmi._base import (
+    PathEstimator,
     RepresentationClassifier,
     RepresentationEstimator,
+    UserRows,
     with_parameters,
 )
-from fairmi._data.fit_input import FitInput
+from fairmi._data.fit_input import Earlier, FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
-from fairmi._diagnosis import notes_of_blind_critics, notes_of_collapse
+from fairmi._diagnosis import (
+    check_started,
+    measures_information,
+    notes_of_blind_critics,
+    notes_of_collapse,
+    notes_of_stop,
+)
 from fairmi._progress import Progress
-from fairmi._sklearn_compat import Interval, StrOptions
+from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi._threads import one_thread
 from fairmi._typing import TableLike
 from fairmi.core.information import information_of_labels
-from fairmi.core.task import Classes
-from fairmi.exceptions import Note
+from fairmi.core.task import Classes, NetworkTask, log_odds
+from fairmi.exceptions import Note, warn_of
+from fairmi.networks.config import check_layer_sizes, network_config
 from fairmi.networks.inference import NumpyNetworks, represent, represent_items
-from fairmi.networks.reducer import active_reducer
+from fairmi.networks.reducer import active_reducer, check_alone, learned_of, read_shard
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
 
@@ -39,26 +50,25 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
 
     from fairmi.networks.own_encoder import Trunk
     from fairmi.networks.rows import TrainingRows
+    from fairmi.networks.trainer import Trainer
 
+_AUTO = StrOptions({"auto"})
+_POSITIVE = Interval(Integral, 1, None, closed="left")
 
 # Rows that a fit is diagnosed by.
 _MAX_ROWS = 5_000
 
 
-def few_threads(encoder: object) -> AbstractContextManager[None]:
-    """Train on one thread, but for an encoder of the user's own.
-
-    That one takes as many threads as torch is set to: its products may be large.
-    """
-    return one_thread() if encoder is None else nullcontext()
-
-
-def own_randomness(
+def training_setting(
     encoder: object, seed: int, device: torch.device
 ) -> AbstractContextManager[None]:
-    """Seed what an encoder of the user's draws from torch, and put the global state back."""
+    """Return what networks train under: one thread, and no global generator.
+
+    An encoder of the user's takes as many threads as torch is set to, as its products may be
+    large. What it draws from torch is seeded, and the global state put back.
+    """
     if encoder is None:
-        return nullcontext()
+        return one_thread()
     from fairmi.networks.own_encoder import own_draws
 
     return own_draws(seed, device)
@@ -78,8 +88,8 @@ class NetworkEstimator(RepresentationEstimator):
         **RepresentationEstimator._parameter_constraints,
         "encoder": [None, callable],
         "hidden_layer_sizes": ["array-like", Integral],
-        "n_critic_steps": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "n_critic_steps": [_POSITIVE],
+        "max_iter": [_AUTO, _POSITIVE],
         "device": [str],
     }
 
@@ -172,31 +182,21 @@ class NetworkEstimator(RepresentationEstimator):
     def _scores(self, Z: np.ndarray) -> np.ndarray:
         return self._networks().scores_of(Z)
 
-    def _trivial(
-        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
-    ) -> list[Note]:
-        """Say that a fit ended in a trivial solution, and what to change, if it did.
+    def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
+        """Say that a fit of `n_steps` ended in a trivial solution, and what to change, if it did.
 
-        `scores` (B, K) are those of the rows of a batch; else as `_diagnosed`.
+        `scores` (B, K) are those of the rows of a batch.
         """
         raise NotImplementedError
 
     def _diagnosed(
-        self,
-        batch: TrainingRows,
-        claims: Sequence[float | None],
-        n_steps: int,
-        lams: Sequence[float] = (),
+        self, batch: TrainingRows, claims: Sequence[float | None], n_steps: int
     ) -> list[Note]:
-        """Say what is wrong with the fitted model, as some rows of the fit show it.
-
-        `n_steps` it took. `lams` has λ of each sensitive attribute whose penalty is I(Z; C) in
-        nats, where they are so.
-        """
+        """Say what is wrong with the fitted model, as some rows of the fit show it."""
         networks = self._networks()
         x, features = batch.dense.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x), x)
-        notes = self._trivial(networks.mean_scores(z), batch, n_steps, lams)
+        notes = self._trivial(networks.mean_scores(z), batch, n_steps)
         if self.constraint != "demographic_parity" or not claims:
             return notes
         groups = [
@@ -252,44 +252,307 @@ class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
         **RepresentationClassifier._parameter_constraints,
     }
 
-    def _trivial(
-        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
-    ) -> list[Note]:
+    def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
         return notes_of_collapse(
             Classes(len(self.classes_)),
             scores,
             batch.y.cpu().numpy(),
             batch.task_weights[0].cpu().numpy(),
             self.lam,
-            cost_of_y=_cost_of_y(batch, lams),
+            cost_of_y=self._cost_of_y(batch),
             n_steps=n_steps,
         )
 
+    def _cost_of_y(self, batch: TrainingRows) -> float:
+        """Return λ I(y; C) in nats, summed over the groups that are penalised over all rows.
 
-def _cost_of_y(batch: TrainingRows, lams: Sequence[float]) -> float:
-    """Return λ I(y; C) in nats, summed over the groups that are penalised over all rows."""
-    return sum(
-        lam
-        * information_of_labels(
-            (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
-            of.groups.cpu().numpy(),
-            of.weights[0].cpu().numpy(),
+        0 of a penalty that is not I(Z; C) in nats.
+        """
+        if not measures_information(getattr(self, "penalty", None)):
+            return 0.0
+        lam, factors = self._sensitive_plan.weigh(self.lam)
+        return sum(
+            lam
+            * factor
+            * information_of_labels(
+                (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
+                of.groups.cpu().numpy(),
+                of.weights[0].cpu().numpy(),
+            )
+            for factor, of in zip(factors, batch.sensitive, strict=True)
+            if of.groups is not None and of.n_strata == 1
         )
-        for lam, of in zip(lams, batch.sensitive, strict=bool(lams))
-        if of.groups is not None and of.n_strata == 1
-    )
+
+
+@with_parameters
+class DebiasedNetworks(PathEstimator, NetworkEstimator):
+    """Networks under a penalty, for many λ in one training or part by part.
+
+    A subclass reads its rows, and says what its task is, what is compared, and what a trivial
+    model is.
+    """
+
+    __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **NetworkEstimator._parameter_constraints,
+        **PathEstimator._parameter_constraints,
+        "n_components": [_AUTO, _POSITIVE],
+        "n_levels": [None, _AUTO, Interval(Integral, 2, None, closed="left")],
+        "n_estimators": [_POSITIVE],
+        "batch_size": [_AUTO, _POSITIVE],
+        "learning_rate": [_AUTO, Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [_AUTO, Interval(Real, 0, None, closed="left")],
+        "dropout": [_AUTO, Interval(Real, 0, 1, closed="left")],
+        "warm_start": ["boolean"],
+    }
+
+    n_components: int | str = "auto"
+    n_levels: int | str | None = "auto"
+    n_estimators: int = 1
+    batch_size: int | str = "auto"
+    learning_rate: float | str = "auto"
+    weight_decay: float | str = "auto"
+    dropout: float | str = "auto"
+    warm_start: bool = False
+
+    sensitive_counts_: np.ndarray = field(init=False)
+    t_: int = field(init=False)
+    # What a stream goes on from, as plain data: see `fairmi.networks.stream_state`.
+    _stream: dict[str, Any] | None = field(init=False, default=None)
+
+    @abstractmethod
+    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> NetworkTask:
+        """Return the task of encoded rows, or of those before where a fit goes on."""
+
+    @abstractmethod
+    def _learned_rows(
+        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
+    ) -> dict[str, Any]:
+        """Return what networks learn of encoded rows: arguments of `training_rows`, by name."""
+
+    def _targets(
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+    ) -> np.ndarray | None:
+        """Return what all rows of a fit learn in place of y, (n, K), if it is not y."""
+        return None
+
+    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
+        """Return what a model learns of its task, by name of attribute."""
+        return {}
+
+    def _complete(self, rows: TrainingRows) -> None:
+        """Do what is left, once networks are trained on all rows of a fit."""
+
+    def finish(self) -> Self:
+        """End a stream: drop critic and optimisers, which make a saved model three times as large.
+
+        Returns
+        -------
+        self
+            The estimator. A further `partial_fit` starts with fresh ones.
+        """
+        check_is_fitted(self, "parameters_")
+        self._stream = None
+        return self
+
+    def _check_parameters(self) -> None:
+        from fairmi.dependence import penalty_of
+
+        super()._check_parameters()
+        penalty_of(self.penalty)
+
+    def _goes_on(self) -> bool:
+        return self.warm_start and hasattr(self, "parameters_")
+
+    def _read(self, rows: UserRows, earlier: Earlier | None = None, **of_part: Any) -> FitInput:
+        reducer, read = active_reducer(), partial(super()._read, rows)
+        if reducer.n_shards == 1:
+            return read(earlier, **of_part)
+        reducer.agreed(self._check_shard)
+        return read_shard(reducer, partial(read, earlier), partial(read, in_parts=True))
+
+    def _check_shard(self) -> None:
+        """Raise ValueError of a setting that can't be trained by several processes."""
+        class_weight = getattr(self, "class_weight", None)
+        for name, refused, instead in (
+            ("encoder", self.encoder is not None, "encoder=None"),
+            ("class_weight", isinstance(class_weight, str), "a dict of weights"),
+            ("prior_correction", getattr(self, "prior_correction", False), "False"),
+            ("warm_start", self.warm_start, "False"),
+            ("teacher", not isinstance(getattr(self, "teacher", None), str | None), '"auto"'),
+        ):
+            if refused:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} can't be trained by several processes; "
+                    f"give {instead}, or fit outside of data_parallel()."
+                )
+
+    def _prepared(
+        self,
+        inputs: FitInput,
+        models: Sequence[Self],
+        seed: int,
+        *,
+        goes_on: bool,
+        in_parts: bool = False,
+    ) -> tuple[Trainer, dict[str, Any]]:
+        """Return a trainer of the models of each λ, and what all learn, by attribute.
+
+        It goes on from the weights of the fit before, or starts anew. Rows that come `in_parts`
+        weigh and count together with those before.
+        """
+        from fairmi.dependence import penalty_of
+        from fairmi.networks.model import device_of
+        from fairmi.networks.rows import training_rows
+        from fairmi.networks.trainer import Trainer
+
+        reducer = active_reducer()  # shards differ, and settings must not
+        encoder, rows = self._encoded(inputs, goes_on=goes_on)
+        task = reducer.of_first(lambda: self._task(inputs, rows, goes_on=goes_on))
+        of_all = not in_parts and reducer.n_shards == 1
+        targets = self._targets(inputs, encoder, rows, seed) if of_all else None
+        device = device_of(self.device)
+        trunk = self._trunk(rows, device, goes_on=goes_on)
+        weighed = [inputs.plan.weigh(model.lam) for model in models]
+        config = network_config(
+            self.get_params(deep=False),
+            task=task,
+            lams=tuple(lam * task.explained for lam, _ in weighed),
+            factors=weighed[0][1],
+            n_rows=None if in_parts else reducer.total(len(rows.codes)),
+            n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
+            own_encoder=trunk is not None,
+            log_odds=reducer.of_first(lambda: _log_odds(task, inputs)),
+            penalty=penalty_of(self.penalty),
+            device=device,
+            seed=seed,
+        )
+        if goes_on:
+            _check_architecture(config.architecture, self.architecture_)
+        before = 0 if self._stream is None else self._stream["totals"]
+        data = training_rows(
+            rows,
+            inputs.plan.n_groups,
+            **self._learned_rows(inputs, task, rows),
+            targets=targets,
+            constraint=self.constraint,
+            group_weight=self.group_weight,
+            device=device,
+            earlier_counts=self.sensitive_counts_ if in_parts and goes_on else None,
+            totals=rows.totals + before if in_parts else reducer.total(rows.totals),
+        )
+        trainer = Trainer(data, config, self.parameters_ if goes_on else None, trunk)
+        learned = {"encoder_": encoder, "architecture_": config.architecture}
+        return trainer, learned | self._of_task(task)
+
+    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
+        from fairmi.networks.model import device_of
+
+        seed = active_reducer().of_first(lambda: seed_of(self.random_state))
+        with training_setting(self.encoder, seed, device_of(self.device)):
+            trainer, learned = self._prepared(inputs, models, seed, goes_on=goes_on)
+            with closing(self._progress(trainer.config.max_iter)) as progress:
+                trainer.train(progress)
+            if models[0] is self:  # a path has other models
+                course, members = trainer.course, trainer.config.models_of(0)
+                check_started(course.stopped(members), len(course.history(members)))
+            for place, model in enumerate(models):
+                model._take(inputs, dict(learned), trainer, place)
+
+    def _take(
+        self, inputs: FitInput, learned: dict[str, Any], trainer: Trainer, place: int
+    ) -> None:
+        """Become the model of one λ of a training."""
+        rows, reducer, models = trainer.rows, trainer.reducer, trainer.config.models_of(place)
+        history, stopped = trainer.course.history(models), trainer.course.stopped(models)
+        learned |= {
+            "parameters_": trainer.networks.arrays(models),
+            "sensitive_counts_": rows.counts,
+            "history_": history,
+            "n_iter_": len(history),
+            "t_": len(history) * trainer.n_batches,
+            "stopped_": stopped,
+        }
+        if trainer.trunk is not None:
+            learned["trunk_"] = trainer.trunk.finished()
+        self._stream = None
+        self._store(inputs, learned, notes_of_stop(stopped, len(history)))
+        self._complete(rows)
+        batch = diagnosed_rows(rows)
+        self._note(self._diagnosed(batch, trainer.claims(batch, place), self.t_))
+        if reducer.n_shards > 1:
+            # Parameters are equal; times and warnings are those of the first.
+            for name, value in reducer.of_first(lambda: learned_of(self)).items():
+                setattr(self, name, value)
+
+    def _train_part(self, rows: UserRows, **of_part: Any) -> FitInput:
+        """Train on the rows of one part of a stream, and become what was learned."""
+        from fairmi.networks.model import device_of
+        from fairmi.networks.stream_state import go_on_from, stream_state
+
+        self._check_parameters()
+        check_alone("partial_fit")
+        first = not hasattr(self, "parameters_")
+        classes = getattr(self, "classes_", None)
+        earlier = None if first else (self._header(), classes, self._sensitive_plan)
+        inputs = self._read(rows, earlier, in_parts=True, **of_part)
+        warn_of(inputs.notes, stacklevel=3)
+        step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
+        seed, device = seed_of(self.random_state), device_of(self.device)
+        with training_setting(self.encoder, seed + step, device):
+            trainer, learned = self._prepared(
+                inputs, [self], seed, goes_on=not first, in_parts=True
+            )
+            start = trainer.networks.arrays(slice(None))
+            if self._stream is not None:
+                go_on_from(trainer, self._stream)
+            record = trainer.feed(step, epoch + 1)
+        if trainer.trunk is not None:
+            learned["trunk_"] = trainer.trunk.finished()
+        state: dict[str, Any] = {
+            "parameters_": start,
+            "sensitive_counts_": np.zeros_like(trainer.rows.counts),
+            "history_": [],
+            "n_iter_": 0,
+            "t_": 0,
+        }
+        state |= {name: getattr(self, name) for name in state if hasattr(self, name)}
+        if record is None:
+            learned |= state | {"stopped_": "diverged"}
+            self._store(inputs, learned, notes_of_stop("diverged", state["n_iter_"]))
+            return inputs
+        learned |= {
+            "parameters_": trainer.networks.arrays(slice(None)),
+            "sensitive_counts_": trainer.rows.counts,
+            "history_": [*state["history_"], record.mean(slice(None))],
+            "n_iter_": record.epoch,
+            "t_": trainer.step_count,
+            "stopped_": None,
+        }
+        self._store(inputs, learned, [])
+        self._stream = stream_state(trainer) | {"totals": trainer.rows.totals}
+        return inputs
+
+
+def _log_odds(task: NetworkTask, inputs: FitInput) -> float:
+    """Return the log odds of the second class, where there are two."""
+    of_two = isinstance(task, Classes) and task.n_classes == 2
+    return log_odds(inputs.codes, inputs.task_weights) if of_two else 0.0
+
+
+def _check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
+    """Raise ValueError where a fit that goes on would need other networks than there are."""
+    for name, value in wanted.items():
+        if name != "dropout" and value != fitted[name]:
+            parameter = "n_estimators" if name == "n_models" else name
+            raise ValueError(
+                f"This fit goes on from networks of {parameter}={fitted[name]!r}, but the "
+                f"parameters now ask for {value!r}; set them back, or fit anew with "
+                "warm_start=False."
+            )
 
 
 def diagnosed_rows(rows: TrainingRows) -> TrainingRows:
     """Return the rows that a fit is diagnosed by."""
     return rows.first(min(_MAX_ROWS, getattr(rows.x, "max_rows", _MAX_ROWS)))
-
-
-def check_layer_sizes(sizes: ArrayLike) -> None:
-    """Raise ValueError where a hidden layer's size is not a positive integer."""
-    # As networks read them: a number is one layer, and so is an object that is no sequence.
-    for size in sizes if isinstance(sizes, list | tuple) else np.atleast_1d(sizes):
-        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-            raise ValueError(
-                f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."
-            )

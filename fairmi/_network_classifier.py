@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,18 +11,13 @@ from fairmi._base import UserRows, with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._data.labels import prior_offsets
 from fairmi._data.sensitive import check_certain
-from fairmi._debiased_base import DebiasedNetworks
-from fairmi._diagnosis import measures_information
-from fairmi._network_base import NetworkClassifier
+from fairmi._network_base import DebiasedNetworks, NetworkClassifier
 from fairmi._sklearn_compat import HasMethods, StrOptions, safe_indexing
 from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.boosting.base import boosted_targets, fitted_base, scores_of_base, setting_of
-from fairmi.core.task import Classes, NetworkTask, log_odds
+from fairmi.core.task import Classes, NetworkTask
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows
-
-if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
-    pass
 
 
 @with_parameters
@@ -289,21 +283,18 @@ default="demographic_parity"
         return Classes(len(inputs.classes))
 
     def _learned_rows(
-        self, task: NetworkTask, rows: EncodedRows
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        assert isinstance(task, Classes)
-        return rows.codes, rows.codes, task.n_classes
-
-    def _log_odds(self, inputs: FitInput) -> float:
-        return log_odds(inputs.codes, inputs.task_weights) if len(inputs.classes) == 2 else 0.0
+        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
+    ) -> dict[str, Any]:
+        n_classes, offsets = len(inputs.classes), None
+        if self.prior_correction:
+            check_certain(rows.members, "prior_correction=True")
+            offsets = prior_offsets(rows.codes, rows.members, rows.task_weights, n_classes)
+        return {"y": rows.codes, "labels": rows.codes, "n_labels": n_classes, "offsets": offsets}
 
     def _targets(
         self, inputs: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
     ) -> np.ndarray | None:
-        from fairmi.networks.reducer import active_reducer
-
-        several = active_reducer().n_shards > 1
-        if self.teacher is None or several or self.encoder is not None or self.prior_correction:
+        if self.teacher is None or self.encoder is not None or self.prior_correction:
             return None
         n_classes = len(inputs.classes)
         if not isinstance(self.teacher, str):
@@ -317,16 +308,6 @@ default="demographic_parity"
             return None
         x, n_categories = encoder.codes(rows.x)
         return boosted_targets(x, n_categories, rows.codes, n_classes, rows.task_weights, seed)
-
-    def _offsets(self, inputs: FitInput, rows: EncodedRows) -> np.ndarray | None:
-        if not self.prior_correction:
-            return None
-        check_certain(rows.members, "prior_correction=True")
-        attributes, n_classes = rows.members, len(inputs.classes)
-        return prior_offsets(rows.codes, attributes, rows.task_weights, n_classes)
-
-    def _lams_in_nats(self, lams: Sequence[float]) -> list[float]:
-        return list(lams) if measures_information(self.penalty) else []
 
 
 # Saved models name the public place of a class, which stays where its file moves.

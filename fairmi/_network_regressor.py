@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,9 +11,9 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
 from fairmi._base import RepresentationRegressor, UserRows, with_parameters
-from fairmi._data.fit_input import Earlier, FitInput
+from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_units
-from fairmi._debiased_base import DebiasedNetworks
+from fairmi._network_base import DebiasedNetworks
 from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.core.membership import quantile_bins, quantile_ends
 from fairmi.core.task import NetworkTask, Scaled
@@ -171,11 +170,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         scores = self._scores(self._representation(X))
         return Scaled(self._quantity(), **self.units_).predictions(scores)
 
-    def _read_part(self, rows: UserRows, earlier: Earlier | None, **known: object) -> FitInput:
-        inputs = super()._read_part(rows, earlier, **known)
-        self._check_y(inputs.codes, n_rows=earlier is None)
-        return inputs
-
     def _table_encoder(self, inputs: FitInput) -> TableEncoder:
         weights = inputs.task_weights
         bins, _ = quantile_bins(inputs.codes, weights, _BINS_OF_KNOTS)
@@ -191,10 +185,11 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return replace(task, explained=_linear_share(task, rows), ends=ends)
 
     def _learned_rows(
-        self, task: NetworkTask, rows: EncodedRows
-    ) -> tuple[np.ndarray, np.ndarray, int]:
+        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
+    ) -> dict[str, Any]:
         assert isinstance(task, Scaled)
-        return task.scaled(rows.codes), np.searchsorted(task.ends, rows.codes), len(task.ends) + 1
+        bins = np.searchsorted(task.ends, rows.codes)
+        return {"y": task.scaled(rows.codes), "labels": bins, "n_labels": len(task.ends) + 1}
 
     def _of_task(self, task: NetworkTask) -> dict[str, Any]:
         assert isinstance(task, Scaled)
@@ -221,9 +216,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         moved = np.log(of_y / of_predictions) if quantity.has_log_link else of_y - of_predictions
         self.parameters_["head.layers.0.bias"] += np.float32(moved)
 
-    def _trivial(
-        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
-    ) -> list[Note]:
+    def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
         y, weights = (of.cpu().double().numpy() for of in (batch.y, batch.task_weights[0]))
         if self._quantity().refits_leaves:  # a few values far from all others hide what is told
             y = np.clip(y, *np.quantile(y, [_FEW, 1 - _FEW]))

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairmi._base import UserRows, with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_told_back
-from fairmi._debiased_base import DebiasedNetworks
+from fairmi._network_base import DebiasedNetworks
 from fairmi._sklearn_compat import StrOptions
 from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.core.task import NetworkTask, Nothing
@@ -328,17 +328,15 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         return trunk
 
     def _learned_rows(
-        self, task: NetworkTask, rows: EncodedRows
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        return rows.codes, np.zeros(len(rows.codes), dtype=np.int64), 1
+        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
+    ) -> dict[str, Any]:
+        return {"y": rows.codes, "labels": np.zeros(len(rows.codes), np.int64), "n_labels": 1}
 
     def _of_task(self, task: NetworkTask) -> dict[str, Any]:
         assert isinstance(task, Nothing)
         return {"units_": {"centre": task.centre, "scale": task.scale}}
 
-    def _trivial(
-        self, scores: np.ndarray, batch: TrainingRows, n_steps: int, lams: Sequence[float]
-    ) -> list[Note]:
+    def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
         if len(scores) < 2 or np.ptp(scores, axis=0).any():
             return []
         message = "The fit collapsed: Z is the same for every training row"

@@ -34,7 +34,6 @@ LAYERS = {
     "export": 6,
     "plot": 5,
     "_network_base": 5,
-    "_debiased_base": 6,
     "decisions": 5,
     "_row_weights": 4,
     "_reweighing": 5,

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fairmi.core.task import Classes, NetworkTask, Nothing, telling_share
 
@@ -196,6 +197,16 @@ def _telling_units(task: NetworkTask) -> int:
 def layer_sizes(sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Return the units of each hidden layer; a number is one layer."""
     return tuple(int(n) for n in np.atleast_1d(sizes))
+
+
+def check_layer_sizes(sizes: ArrayLike) -> None:
+    """Raise ValueError where a hidden layer's size is not a positive integer."""
+    # As networks read them: a number is one layer, and so is an object that is no sequence.
+    for size in sizes if isinstance(sizes, list | tuple) else np.atleast_1d(sizes):
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."
+            )
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:

@@ -158,9 +158,9 @@ class TrainingRows:
 
 def training_rows(
     rows: EncodedRows,
-    y: np.ndarray,
     n_groups: tuple[int, ...],
     *,
+    y: np.ndarray,
     constraint: str,
     group_weight: str | None,
     labels: np.ndarray,

@@ -212,8 +212,8 @@ def test_settings_that_hang_on_the_classes_are_those_of_the_first(monkeypatch):
         asked.append(settings["log_odds"])
         return network_config(*arguments, **settings)
 
-    monkeypatch.setattr("fairmi._debiased_base.network_config", config)
-    monkeypatch.setattr("fairmi._debiased_base.active_reducer", Told)
+    monkeypatch.setattr("fairmi._network_base.network_config", config)
+    monkeypatch.setattr("fairmi._network_base.active_reducer", Told)
     X, y, s = table(400)
     MIDebiasedClassifier(max_iter=1, random_state=0).fit(X, y, sensitive_features=s)
     assert asked == [-5.0]
