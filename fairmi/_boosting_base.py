@@ -22,11 +22,13 @@ from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows, fitted_base, setting_of
-from fairmi.boosting.penalties import READ_OFF_A_TABLE, check_penalty, penalties_of
 from fairmi.boosting.training import (
     TrainedTrees,
     TreePenalty,
     boosting_config,
+    check_penalty,
+    is_table,
+    penalties_of,
     train_trees,
     tree_rows,
 )
@@ -145,7 +147,7 @@ class BoostingEstimator(PathEstimator):
             ).scaled()
             for members in rows.members
         ]
-        if not (isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE):
+        if not is_table(self.penalty):
             check_certain(inputs.members, f"penalty={self.penalty!r}")
 
         def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:

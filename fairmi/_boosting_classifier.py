@@ -13,7 +13,7 @@ from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput
 from fairmi._diagnosis import measures_information, notes_of_collapse
 from fairmi._typing import TableLike
-from fairmi.boosting.base import TreeRows, check_base, scores_of_base
+from fairmi.boosting.base import TreeRows, scores_of_base
 from fairmi.boosting.training import TrainedTrees
 from fairmi.core.information import information_of_labels
 from fairmi.core.membership import Comparison
@@ -184,7 +184,12 @@ default="demographic_parity"
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_base(self.base)
+        scores = ("predict_proba", "decision_function")
+        if self.base is not None and not any(hasattr(self.base, name) for name in scores):
+            raise ValueError(
+                f"base={self.base!r} has neither predict_proba nor decision_function; give a "
+                "classifier that has one of them, or None."
+            )
 
     def _task(self, inputs: FitInput) -> Classes:
         return Classes(len(inputs.classes))

@@ -15,8 +15,7 @@ from fairmi._data.fit_input import FitInput
 from fairmi._sklearn_compat import Interval
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows
-from fairmi.boosting.penalties import READ_OFF_A_TABLE
-from fairmi.boosting.training import TrainedTrees
+from fairmi.boosting.training import TrainedTrees, is_table
 from fairmi.core.membership import Comparison, Membership, quantile_bins
 from fairmi.core.task import Quantity
 from fairmi.exceptions import Note
@@ -174,8 +173,7 @@ warnings_, history_, base_, columns_, trees_, channel_
 
     def _groups(self, members: Membership, weights: np.ndarray) -> Membership:
         """Return the quantile bins of one continuous feature as groups; others as they are."""
-        by_table = isinstance(self.penalty, str) and self.penalty == READ_OFF_A_TABLE
-        if members.values is None or members.values.shape[1] > 1 or not by_table:
+        if members.values is None or members.values.shape[1] > 1 or not is_table(self.penalty):
             return members
         known = members.known
         codes = np.zeros(len(known), dtype=np.int64)

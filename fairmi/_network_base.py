@@ -318,7 +318,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
 
     sensitive_counts_: np.ndarray = field(init=False)
     t_: int = field(init=False)
-    # What a stream goes on from, as plain data: see `fairmi.networks.stream_state`.
+    # What a stream goes on from, as plain data: see `stream_state` of the trainer.
     _stream: dict[str, Any] | None = field(init=False, default=None)
 
     @abstractmethod
@@ -489,7 +489,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
     def _train_part(self, rows: UserRows, **of_part: Any) -> FitInput:
         """Train on the rows of one part of a stream, and become what was learned."""
         from fairmi.networks.model import device_of
-        from fairmi.networks.stream_state import go_on_from, stream_state
+        from fairmi.networks.trainer import go_on_from, stream_state
 
         self._check_parameters()
         check_alone("partial_fit")

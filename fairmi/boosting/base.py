@@ -225,17 +225,6 @@ def boosted_targets(
     return task.mean(scores) if n_rounds else None
 
 
-def check_base(base: Any) -> None:
-    """Raise ValueError where a base is no classifier that gives scores."""
-    if base is None:
-        return
-    if not any(hasattr(base, name) for name in ("predict_proba", "decision_function")):
-        raise ValueError(
-            f"base={base!r} has neither predict_proba nor decision_function; give a classifier "
-            "that has one of them, or None."
-        )
-
-
 def setting_of(base: Any) -> AbstractContextManager[None]:
     """Return the setting of scikit-learn under which a base is fitted and predicts.
 

@@ -15,7 +15,8 @@ from fairmi._sklearn_compat import TreePredictor
 from fairmi.boosting.base import FEW_ROWS, TreeRows, averaged, base_config
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, bin_rows, trees_of
 from fairmi.core.channel import Channel
-from fairmi.core.membership import mean_one
+from fairmi.core.information import SMOOTHING, information
+from fairmi.core.membership import Comparison, mean_one
 from fairmi.core.task import Objective, Task
 from fairmi.preprocessing.encoded_columns import encodings_of
 from fairmi.preprocessing.encoded_rows import merge_rows
@@ -123,6 +124,77 @@ class TreePenalty(Protocol):
         ...
 
 
+class GroupTable:
+    """The penalty over groups: the sum over units of I(unit; C | stratum).
+
+    The optimal critic of each unit's levels, over all rows, takes the place of one that is
+    trained.
+    """
+
+    def __init__(
+        self, compared: Comparison, channel: Channel, lam: float, smoothing: float = SMOOTHING
+    ) -> None:
+        self.compared, self.channel = compared, channel
+        self.lam, self.smoothing = lam, smoothing
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the rows, (n,), of mean 1."""
+        return self.compared.row_weights
+
+    def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the value at Z (n, K) in nats, and n times its derivative in Z, (n, K)."""
+        n_levels = self.channel.n_levels
+        assert n_levels is not None
+        position = self.channel.position(z)
+        parts = [
+            information(position[:, k], self.compared, n_levels, self.smoothing)
+            for k in range(z.shape[1])
+        ]
+        slopes = np.stack([slope for _, slope in parts], axis=1)
+        return sum(value for value, _ in parts), slopes * self.channel.steps_per_unit
+
+
+def is_table(penalty: Any) -> bool:
+    """Whether a penalty is the default, which over groups is read off a table."""
+    return isinstance(penalty, str) and penalty == "donsker_varadhan"
+
+
+def check_penalty(penalty: Any) -> None:
+    """Raise ValueError where a penalty is no name that is known, or no such object."""
+    if not is_table(penalty):
+        from fairmi.dependence import penalty_of  # loads torch
+
+        penalty_of(penalty)
+
+
+def penalties_of(
+    compared: Sequence[Comparison],
+    lams: Sequence[float],
+    penalty: Any,
+    channel: Channel,
+    seed: int,
+) -> list[TreePenalty]:
+    """Return a penalty for each sensitive attribute; of λ = 0, only one that needs no critic.
+
+    `compared` has the rows of each, and `lams` its λ. The default `penalty` is read off a table
+    where there are groups.
+    """
+    penalties: list[TreePenalty] = []
+    for rows, lam in zip(compared, lams, strict=True):
+        if rows.members.n_groups and is_table(penalty):
+            penalties.append(GroupTable(rows, channel.refined(), lam))
+        elif lam:
+            # These load torch, which a table doesn't need.
+            from fairmi.boosting.critic import TrainedCritic
+            from fairmi.dependence import penalty_of
+            from fairmi.dependence.sensitive_batch import sensitive_batch
+
+            batch = sensitive_batch(rows)
+            penalties.append(TrainedCritic(penalty_of(penalty), batch, channel, lam, seed))
+    return penalties
+
+
 Record = dict[str, float]
 """A round before its trees grow: number, task loss and penalty in nats, seconds since the last."""
 
@@ -153,7 +225,7 @@ def debias(
     try:
         for t in range(config.max_iter):
             progress = t / max(config.max_iter - 1, 1)
-            share = share_at(progress)
+            share = min(progress / _RISE, 1.0)
             channel = channel_of(scores)
             z = channel.squash(scores)
             gradient, hessian = objective.derivatives(scores)
@@ -181,7 +253,8 @@ def debias(
             gradient, hessian = gradient * unit, hessian * unit**2
             for penalty in penalties:
                 hessian += (penalty.lam * share) * penalty.weights[:, None] * curved
-            rate = config.learning_rate * rate_at(progress) * unit
+            falls = _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
+            rate = config.learning_rate * falls * unit
             grown += grower.round(gradient, hessian, scores, rate)
     except KeyboardInterrupt:
         stopped = "interrupted"
@@ -206,16 +279,6 @@ class _Curvature:
             self.value = float(np.clip(self.value * factor, *_CURVATURE))
         self.before = (task_loss, penalty, share)
         return self.value
-
-
-def rate_at(progress: float) -> float:
-    """Return r(t), which falls from 1 to 0.15 by half a cosine; `progress` goes from 0 to 1."""
-    return _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def share_at(progress: float) -> float:
-    """Return q(t), which rises from 0 to 1 over the first fifth of the rounds."""
-    return min(progress / _RISE, 1.0)
 
 
 @dataclass(frozen=True)
@@ -251,7 +314,11 @@ def train_trees(
     `penalties_at` makes the penalties of a λ whose Z passes a channel; `config` has the settings
     of the base, and of the rounds under the penalty; `reports` are told of each round, for each λ.
     """
-    base_trees, base_scores = _base(rows, config[0], seed)
+    if rows.base_scores is None:
+        base_trees, base_scores = averaged(rows, config[0], [seed, 0])
+    else:
+        base_scores = rows.base_scores
+        base_trees = trees_of([], np.zeros(base_scores.shape[1]), rows.binned.n_categories)
     channel_of = rows.task.channels(n_levels, rows.y, rows.weights)
     channel = channel_of(base_scores)
     objective = rows.task.beside_base(base_scores, rows.y, rows.weights)
@@ -272,11 +339,3 @@ def train_trees(
         )
         trees, last = base_trees.then(grown), channel_of(scores)
         yield TrainedTrees(trees, last, scores, base_scores, history, grown.n_rounds, stopped)
-
-
-def _base(rows: TreeRows, config: TreeConfig, seed: int) -> tuple[Trees, np.ndarray]:
-    """Return the trees of a base, none where it is given, and its scores of the rows."""
-    if rows.base_scores is None:
-        return averaged(rows, config, [seed, 0])
-    none = np.zeros(rows.base_scores.shape[1])
-    return trees_of([], none, rows.binned.n_categories), rows.base_scores

@@ -151,32 +151,22 @@ class Grower:
         `gradient` and `hessian` are of that shape; `rate` is the factor of a tree's values. These
         are steps by the derivatives, or `best` of the rows of a leaf.
         """
-        return [
-            self._tree(exact(gradient[:, k]), exact(hessian[:, k]), scores[:, k], rate, best)
-            for k in range(scores.shape[1])
-        ]
-
-    def _tree(
-        self,
-        gradient: np.ndarray,
-        hessian: np.ndarray,
-        scores: np.ndarray,
-        rate: float,
-        best: Callable[[np.ndarray], float] | None,
-    ) -> TreePredictor:
-        grower = TreeGrower(
-            X_binned=self.rows.codes,
-            gradients=gradient,
-            hessians=hessian,
-            shrinkage=rate,
-            **self._fixed,
-        )
-        grower.grow()
-        if best is not None:
-            for leaf in grower.finalized_leaves:
-                leaf.value = rate * best(leaf.sample_indices)
-        add_leaves(scores, grower, self.config.n_threads)
-        return grower.make_predictor(binning_thresholds=self.rows.ends)
+        trees = []
+        for k in range(scores.shape[1]):
+            grower = TreeGrower(
+                X_binned=self.rows.codes,
+                gradients=exact(gradient[:, k]),
+                hessians=exact(hessian[:, k]),
+                shrinkage=rate,
+                **self._fixed,
+            )
+            grower.grow()
+            if best is not None:
+                for leaf in grower.finalized_leaves:
+                    leaf.value = rate * best(leaf.sample_indices)
+            add_leaves(scores[:, k], grower, self.config.n_threads)
+            trees.append(grower.make_predictor(binning_thresholds=self.rows.ends))
+        return trees
 
 
 def exact(values: np.ndarray) -> np.ndarray:
@@ -231,13 +221,11 @@ class Trees:
         known, place = _known_categories(self.n_categories)
         n_threads = threads_for(len(x))
         for t in range(len(self.first_node) - 1):
-            scores[:, t % n_scores] += self._tree(t).predict(x, known, place, n_threads)
+            nodes = self.nodes[self.first_node[t] : self.first_node[t + 1]]
+            left = self.left_categories[self.first_split[t] : self.first_split[t + 1]]
+            tree = TreePredictor(nodes, left, left)
+            scores[:, t % n_scores] += tree.predict(x, known, place, n_threads)
         return scores
-
-    def _tree(self, t: int) -> TreePredictor:
-        nodes = self.nodes[self.first_node[t] : self.first_node[t + 1]]
-        left = self.left_categories[self.first_split[t] : self.first_split[t + 1]]
-        return TreePredictor(nodes, left, left)
 
     def then(self, others: Trees) -> Trees:
         """Return these trees with those of `others` after them, and both starts summed."""

@@ -18,7 +18,7 @@ several.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import cycle, islice
 from typing import Any
 
@@ -29,9 +29,11 @@ from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.pairs import difference, repaired, shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.config import n_batches
-from fairmi.networks.own_encoder import Trunk, networks_of
+from fairmi.networks.model import Networks
+from fairmi.networks.objectives import task_loss
+from fairmi.networks.own_encoder import Trunk
 from fairmi.networks.rows import TrainingRows
-from fairmi.networks.trainer import minibatches, task_loss
+from fairmi.networks.trainer import minibatches
 
 N_COMPONENTS = 64
 CRITIC_LAYER_SIZES = (64, 64, 64)
@@ -76,7 +78,7 @@ class Backprop:
         self.n_batches = n_batches(rows.n_rows, batch_size)
         (self.sensitive,) = rows.sensitive
         self.generator = torch.Generator(rows.y.device).manual_seed(seed)
-        self.networks = networks_of(architecture, self.generator, trunk)
+        self.networks = Networks(**architecture, generator=self.generator, trunk=trunk)
         n_strata = self.sensitive.n_strata if self.sensitive.n_strata > 1 else 0
         sizes = (N_COMPONENTS + n_strata + self.sensitive.n_columns, *CRITIC_LAYER_SIZES, 1)
         self.critic = StackedMLP(1, sizes, self.generator, negative_slope=CRITIC_SLOPE)
@@ -119,16 +121,14 @@ class Backprop:
 
     def _train_critic(self, batches: Iterable[TrainingRows], n_steps: int) -> None:
         """Take `n_steps` on the batches in turn, which the still encoder goes through once."""
-        with torch.no_grad(), self._held_still():
+        still = nullcontext() if self.trunk is None else self.trunk.held_still()
+        with torch.no_grad(), still:
             parts = [(self.networks.represent(b.dense), b.sensitive[0]) for b in batches]
         for z, sensitive in islice(cycle(parts), n_steps):
             value = self._bound(z, sensitive)
             self.critic_optimizer.zero_grad()
             (-value.sum()).backward()
             self.critic_optimizer.step()
-
-    def _held_still(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.trunk is None else self.trunk.held_still()
 
     def _bound(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
         strata, n_strata = sensitive.strata, sensitive.n_strata

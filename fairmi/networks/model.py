@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,11 @@ from torch import Generator, Tensor, nn
 
 from fairmi.core.task import rarity
 from fairmi.dependence.layers import StackedMLP, repeated
+
+if TYPE_CHECKING:
+    from fairmi.networks.own_encoder import Trunk
+
+_ROWS_AT_ONCE = 256  # of a trunk
 
 
 class Channel(nn.Module):
@@ -92,7 +98,11 @@ class Channel(nn.Module):
 
 
 class Networks(nn.Module):
-    """Encoder, channel and head: what a fitted model is."""
+    """Encoder, channel and head: what a fitted model is.
+
+    On a `trunk` of the user's, which all models share and which is no part of what is saved by
+    model, x is (B, ...) as the trunk reads it.
+    """
 
     def __init__(
         self,
@@ -109,9 +119,10 @@ class Networks(nn.Module):
         head_layer_sizes: Sequence[int] = (),
         n_conditions: int = 0,
         dither: bool = False,
+        trunk: Trunk | None = None,
     ) -> None:
         super().__init__()
-        self.dither = dither
+        self.dither, self.trunk = dither, trunk
         self.n_inputs, self.n_components = n_inputs, n_components
         self.encoder = StackedMLP(
             n_models, (n_inputs, *hidden_layer_sizes, n_components), generator, dropout=dropout
@@ -143,26 +154,31 @@ class Networks(nn.Module):
         parts = self.state_dict().items()
         return {name: repeated(value, self.n_models // len(value)) for name, value in parts}
 
-    def keep_shared(self) -> None:
-        """Remember what has no model axis; these networks have nothing of the kind."""
-
-    def shared_is_finite(self) -> bool:
-        """Whether what has no model axis is numbers."""
-        return True
-
     def encoder_weights(self) -> list[nn.Parameter]:
         """Return all that trains before the channel."""
-        return list(self.encoder.parameters())
+        own = list(self.encoder.parameters())
+        return own if self.trunk is None else [*self.trunk.trained, *own]
 
     def decayed_weights(self) -> list[nn.Parameter]:
-        """Return the weights that decay: those that read X."""
+        """Return the weights that decay: those that read X, matrices and kernels of a trunk."""
+        if self.trunk is not None:
+            return [p for p in self.trunk.trained if p.dim() > 1]
         # Where all weights decay, those behind the first layer make Z use fewer of its levels.
         return [next(self.encoder.parameters())]
 
     def separate(self, states: Mapping[str, Tensor]) -> None:
-        """Give each model parameters of its own, (M, ...)."""
+        """Give each model parameters of its own, (M, ...), and a trunk its last good ones."""
         for name, parameter in self.named_parameters():
             parameter.data = states[name]
+        if self.trunk is not None:
+            self.trunk.restore()
+
+    def train(self, mode: bool = True) -> Networks:
+        """Train, the trunk too, or not."""
+        super().train(mode)
+        if self.trunk is not None:
+            self.trunk.module.train(mode)
+        return self
 
     def _start_head(self) -> None:
         # A weight near 0 passes no gradient to the one unit, and a small table has no time to
@@ -191,11 +207,17 @@ class Networks(nn.Module):
 
     def bounded(self, x: Tensor) -> Tensor:
         """Return the encoder's output before the channel, (M, B, D)."""
+        if self.trunk is not None:
+            x = self.trunk(x).to(next(self.head.parameters()))
         return self.channel.bound(self.encoder(x))
 
     def represent(self, x: Tensor) -> Tensor:
         """Return Z as at inference, (M, B, D)."""
-        return self.channel(self.bounded(x), 1.0 if self.dither else 0.0)
+        width = 1.0 if self.dither else 0.0
+        if self.trunk is None or self.training:
+            return self.channel(self.bounded(x), width)
+        parts = [self.channel(self.bounded(part), width) for part in x.split(_ROWS_AT_ONCE)]
+        return torch.cat(parts, dim=1)
 
     def arrays(self, models: slice) -> dict[str, np.ndarray]:
         """Return the parameters of some models, to save them."""

@@ -1,11 +1,11 @@
-"""What networks learn without y: to tell the columns back, or rows from one another."""
+"""The losses of tasks: of y, and without y of columns told back, or rows found among others."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from fairmi.core.task import Nothing
+from fairmi.core.task import NetworkTask, Nothing, Quantity, Scaled
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.model import Networks
 from fairmi.networks.own_encoder import Trunk, as_input
@@ -15,6 +15,61 @@ from fairmi.networks.rows import TrainingRows
 _CORRUPTED, _TEMPERATURE = 0.3, 0.2
 # As in the log loss of a share that is 0.
 _LEAST_ENTROPY = 1e-2
+
+
+def task_loss(scores: Tensor, batch: TrainingRows, task: NetworkTask | None = None) -> Tensor:
+    """Return the weighted mean loss for each model, (M,), of scores (M, B, K).
+
+    That is the cross-entropy in nats, against classes or their probabilities, where one score is
+    that of the second class of two; of a quantity the share of the loss of the best constant.
+    """
+    if batch.offsets is not None:
+        scores = scores + batch.offsets
+    if isinstance(task, Scaled):
+        losses = quantity_losses(task.quantity, scores[..., 0], batch.y)
+    elif scores.shape[2] == 1:
+        of_second = batch.y.to(scores.dtype) if batch.targets is None else batch.targets[:, 0]
+        target = of_second.expand(scores.shape[:2])
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            scores[..., 0], target, reduction="none"
+        )
+    else:
+        by_class = scores.transpose(1, 2)
+        target = batch.y.expand(scores.shape[:2])
+        if batch.targets is not None:
+            target = batch.targets.t().expand_as(by_class)
+        losses = nn.functional.cross_entropy(by_class, target, reduction="none")
+    mean = weighted_mean(losses, batch.task_weights)
+    return (mean + task.optimal) / task.of_constant if isinstance(task, Scaled) else mean
+
+
+def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of losses (M, B) for each model, (M,), by weights (1, B)."""
+    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+    return (losses * weights).sum(1) / total
+
+
+def quantity_losses(quantity: Quantity, scores: Tensor, y: Tensor) -> Tensor:
+    """Return the losses (M, B) of scores (M, B): those of `Quantity.loss`, row by row."""
+    name, power = quantity.name, quantity.power
+    if name == "tweedie":
+        name = {1.0: "poisson", 2.0: "gamma"}.get(power, name)
+    if name == "squared_error":
+        return (y - scores) ** 2 / 2
+    if name in ("absolute_error", "quantile"):
+        tau, error = quantity.quantile, y - scores
+        return (
+            error.abs()
+            if name == "absolute_error"
+            else torch.maximum(tau * error, (tau - 1) * error)
+        )
+    if name == "poisson":
+        return scores.exp() - y * scores
+    if name == "gamma":
+        return scores + y * (-scores).exp()
+    return ((2 - power) * scores).exp() / (2 - power) - y * ((1 - power) * scores).exp() / (
+        1 - power
+    )
 
 
 class Objective:

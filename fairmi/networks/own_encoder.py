@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from fairmi.networks.model import Networks, device_of
+from fairmi.networks.model import device_of
 
 _LARGEST_BYTE = 255
 CHECKED_ROWS = 2
@@ -22,8 +22,7 @@ _ROWS_AT_ONCE = 256
 class Trunk:
     """A module that maps rows (B, ...) to features (B, H), trained for all models at once.
 
-    It is no part of what a `TrunkNetworks` saves by model: it has no model axis. The module is
-    taken over, in float32 on the device, not copied; `n_outputs` are the features H.
+    The module is taken over, in float32 on the device, not copied; `n_outputs` are the features H.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, n_outputs: int) -> None:
@@ -79,64 +78,6 @@ class Trunk:
         return self.module.cpu().eval()
 
 
-class TrunkNetworks(Networks):
-    """Networks whose encoder is a trunk that all models share, and a last layer of each.
-
-    Shape: x is (B, ...) as the trunk reads it; all else as in Networks.
-    """
-
-    def __init__(self, trunk: Trunk, **architecture: Any) -> None:
-        super().__init__(**architecture)
-        self.trunk = trunk
-
-    def bounded(self, x: Tensor) -> Tensor:
-        """Return the encoder's output before the channel, (M, B, D)."""
-        return super().bounded(self.trunk(x).to(next(self.head.parameters())))
-
-    def represent(self, x: Tensor) -> Tensor:
-        """Return Z as at inference, (M, B, D), of some rows at a time where nothing is trained."""
-        if self.training:
-            return super().represent(x)
-        parts = [super(TrunkNetworks, self).represent(part) for part in x.split(_ROWS_AT_ONCE)]
-        return torch.cat(parts, dim=1)
-
-    def train(self, mode: bool = True) -> TrunkNetworks:
-        """Train the trunk too, or not."""
-        super().train(mode)
-        self.trunk.module.train(mode)
-        return self
-
-    def encoder_weights(self) -> list[nn.Parameter]:
-        """Return all that trains before the channel."""
-        return [*self.trunk.trained, *super().encoder_weights()]
-
-    def decayed_weights(self) -> list[nn.Parameter]:
-        """Return the matrices and kernels of the trunk."""
-        return [p for p in self.trunk.trained if p.dim() > 1]
-
-    def keep_shared(self) -> None:
-        """Remember the trunk."""
-        self.trunk.keep()
-
-    def separate(self, states: Mapping[str, Tensor]) -> None:
-        """Give each model parameters of its own, and the trunk its last good ones."""
-        super().separate(states)
-        self.trunk.restore()
-
-    def shared_is_finite(self) -> bool:
-        """Whether the trunk's weights are numbers."""
-        return self.trunk.is_finite()
-
-
-def networks_of(
-    architecture: Mapping[str, Any], generator: Generator, trunk: Trunk | None
-) -> Networks:
-    """Return untrained networks; on a trunk of the user's if there is one."""
-    if trunk is None:
-        return Networks(**architecture, generator=generator)
-    return TrunkNetworks(trunk, **architecture, generator=generator)
-
-
 def trunk_of(
     encoder: nn.Module | Callable[[], Any], sample: Tensor, device: torch.device
 ) -> Trunk:
@@ -144,7 +85,16 @@ def trunk_of(
 
     It is tried on some rows (B, ...): it must give finite features (B, H).
     """
-    module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else _made(encoder)
+    if isinstance(encoder, nn.Module):
+        module = copy.deepcopy(encoder)
+    else:
+        try:
+            module = encoder()
+        except Exception as error:
+            raise ValueError(
+                f"encoder={encoder!r} fails when it is called without an argument: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"encoder={encoder!r} made a {type(module).__name__}; give a torch.nn.Module, or a "
@@ -167,16 +117,6 @@ def _close_gaps(module: nn.Module) -> None:
         dense = parameter.detach().clone()
         if dense.stride() != parameter.stride():
             parameter.data = dense
-
-
-def _made(encoder: Callable[[], Any]) -> Any:
-    try:
-        return encoder()
-    except Exception as error:
-        raise ValueError(
-            f"encoder={encoder!r} fails when it is called without an argument: "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 def fitted_trunk(module: nn.Module, n_outputs: int, device_name: str) -> Trunk:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
 
 from fairmi._progress import Progress
-from fairmi.core.task import NetworkTask, Nothing, Quantity, Scaled
+from fairmi.core.task import Nothing
 from fairmi.dependence.layers import repeated
 from fairmi.networks.config import NetworkConfig, n_batches
 from fairmi.networks.model import Networks
-from fairmi.networks.objectives import Objective
-from fairmi.networks.own_encoder import Trunk, networks_of
+from fairmi.networks.objectives import Objective, task_loss, weighted_mean
+from fairmi.networks.own_encoder import Trunk
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import TrainingRows
@@ -133,8 +134,9 @@ class Course:
         for name, value in self.networks.state_dict().items():
             # Of what models have in common, model m has the part of m modulo their number.
             self.state[name][chosen] = value[chosen % len(value)]
-        if any(self.alive):
-            self.networks.keep_shared()
+        trunk = self.networks.trunk
+        if trunk is not None and any(self.alive):
+            trunk.keep()
 
     def stopped(self, models: slice) -> str | None:
         """Return why some models ended before the last epoch, if they did."""
@@ -184,7 +186,7 @@ def run_epochs(
 
 def finite_models(networks: Networks) -> list[bool]:
     """Whether all weights of each model are numbers: the last step can break them unseen."""
-    if not networks.shared_is_finite():
+    if networks.trunk is not None and not networks.trunk.is_finite():
         return [False] * networks.n_models
     sound = [values.flatten(1).isfinite().all(1) for values in networks.parameters()]
     parts = [repeated(part, networks.n_models // len(part)) for part in sound]
@@ -284,7 +286,11 @@ class Trainer:
             term.observe(bounded, sensitive, width)
             term.train_critic(config.n_critic_steps, rate)
         z = self.networks.channel(bounded, width)
-        task = self._task_loss(z, batch, width)
+        if self.objective is None:
+            task = task_loss(self.networks.head(z), batch, config.task)
+        else:
+            losses = self.objective.losses(self.networks, z, batch, width)
+            task = weighted_mean(losses, batch.task_weights)
         values = [
             factor * term.value(z, schedule.table, schedule.table_rows)
             for factor, term in zip(config.factors, self.terms, strict=True)
@@ -303,12 +309,6 @@ class Trainer:
             group["lr"] = config.learning_rate * schedule.learning_rate
         self.optimizer.step()
         return torch.stack([task.detach(), value.detach()])
-
-    def _task_loss(self, z: Tensor, batch: TrainingRows, width: float) -> Tensor:
-        if self.objective is None:
-            return task_loss(self.networks.head(z), batch, self.config.task)
-        losses = self.objective.losses(self.networks, z, batch, width)
-        return _weighted_mean(losses, batch.task_weights)
 
     def claims(self, rows: TrainingRows, place: int) -> list[float | None]:
         """Return what the penalty says is left of each sensitive attribute in Z of one λ.
@@ -341,65 +341,11 @@ def minibatches(n_rows: int, number: int, generator: Generator) -> Iterator[Tens
     yield from torch.tensor_split(order, number)
 
 
-def task_loss(scores: Tensor, batch: TrainingRows, task: NetworkTask | None = None) -> Tensor:
-    """Return the weighted mean loss for each model, (M,), of scores (M, B, K).
-
-    That is the cross-entropy in nats, against classes or their probabilities, where one score is
-    that of the second class of two; of a quantity the share of the loss of the best constant.
-    """
-    if batch.offsets is not None:
-        scores = scores + batch.offsets
-    if isinstance(task, Scaled):
-        losses = quantity_losses(task.quantity, scores[..., 0], batch.y)
-    elif scores.shape[2] == 1:
-        of_second = batch.y.to(scores.dtype) if batch.targets is None else batch.targets[:, 0]
-        target = of_second.expand(scores.shape[:2])
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            scores[..., 0], target, reduction="none"
-        )
-    else:
-        by_class = scores.transpose(1, 2)
-        target = batch.y.expand(scores.shape[:2])
-        if batch.targets is not None:
-            target = batch.targets.t().expand_as(by_class)
-        losses = nn.functional.cross_entropy(by_class, target, reduction="none")
-    mean = _weighted_mean(losses, batch.task_weights)
-    return (mean + task.optimal) / task.of_constant if isinstance(task, Scaled) else mean
-
-
-def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
-    return (losses * weights).sum(1) / total
-
-
-def quantity_losses(quantity: Quantity, scores: Tensor, y: Tensor) -> Tensor:
-    """Return the losses (M, B) of scores (M, B): those of `Quantity.loss`, row by row."""
-    name, power = quantity.name, quantity.power
-    if name == "tweedie":
-        name = {1.0: "poisson", 2.0: "gamma"}.get(power, name)
-    if name == "squared_error":
-        return (y - scores) ** 2 / 2
-    if name in ("absolute_error", "quantile"):
-        tau, error = quantity.quantile, y - scores
-        return (
-            error.abs()
-            if name == "absolute_error"
-            else torch.maximum(tau * error, (tau - 1) * error)
-        )
-    if name == "poisson":
-        return scores.exp() - y * scores
-    if name == "gamma":
-        return scores + y * (-scores).exp()
-    return ((2 - power) * scores).exp() / (2 - power) - y * ((1 - power) * scores).exp() / (
-        1 - power
-    )
-
-
 def _networks(
     config: NetworkConfig, start: Parameters | None, trunk: Trunk | None
 ) -> tuple[Networks, Generator]:
     generator = torch.Generator(config.device).manual_seed(config.seed)
-    networks = networks_of(config.architecture, generator, trunk)
+    networks = Networks(**config.architecture, generator=generator, trunk=trunk)
     if start is None:
         networks.start_at(config.log_odds)
     else:
@@ -417,3 +363,75 @@ def _adamw(networks: Networks, rate: float, decay: float) -> torch.optim.AdamW:
     rest = [p for p in weights if id(p) not in known]
     groups = [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate, fused=True)
+
+
+def stream_state(trainer: Trainer) -> dict[str, Any]:
+    """Return all that goes on from part to part of a stream but the weights, as plain data."""
+    return {
+        "generator": trainer.generator.get_state().numpy().copy(),
+        "optimizer": _moments(trainer.optimizer),
+        "terms": [
+            {
+                "critic": _arrays(term.critic.state_dict()),
+                "optimizer": [] if term.optimizer is None else _moments(term.optimizer),
+                "table": None
+                if term.table is None
+                else {
+                    "shares": term.table.shares.cpu().numpy().copy(),
+                    "n_batches": term.table.n_batches,
+                    "n_rows": term.table.n_rows,
+                },
+            }
+            for term in trainer.terms
+        ],
+    }
+
+
+def go_on_from(trainer: Trainer, state: Mapping[str, Any]) -> None:
+    """Let a fresh trainer of the same weights go on as the one whose state this is.
+
+    What no longer fits, since a penalty or a kind of device is another, starts anew.
+    """
+    generator = torch.tensor(state["generator"])
+    if generator.shape == trainer.generator.get_state().shape:
+        trainer.generator.set_state(generator)
+    _take_moments(trainer.optimizer, state["optimizer"])
+    for term, plain in zip(trainer.terms, state["terms"], strict=True):
+        own, saved = term.critic.state_dict(), plain["critic"]
+        if own.keys() != saved.keys() or any(own[k].shape != saved[k].shape for k in own):
+            continue
+        term.critic.load_state_dict({name: torch.tensor(value) for name, value in saved.items()})
+        if term.optimizer is not None:
+            _take_moments(term.optimizer, plain["optimizer"])
+        table, counts = term.table, plain["table"]
+        if table is None or counts is None or table.shares.shape != counts["shares"].shape:
+            continue
+        table.shares = torch.tensor(counts["shares"], device=table.shares.device)
+        table.n_batches, table.n_rows = counts["n_batches"], counts["n_rows"]
+
+
+def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: value.detach().cpu().numpy().copy() for name, value in state.items()}
+
+
+def _moments(optimizer: Optimizer) -> list[dict[str, np.ndarray]]:
+    """Return the running means of each parameter; one that no row has reached has none."""
+    return [_arrays(optimizer.state.get(parameter, {})) for parameter in _trained(optimizer)]
+
+
+def _take_moments(optimizer: Optimizer, moments: Sequence[dict[str, np.ndarray]]) -> None:
+    own, state = optimizer.state_dict(), {}
+    for k, (arrays, parameter) in enumerate(zip(moments, _trained(optimizer), strict=False)):
+        if arrays:
+            of_parameter = {name: torch.tensor(values) for name, values in arrays.items()}
+            state[k] = {
+                # In the order in memory of their parameter: fused Adam pairs them by place. A
+                # number counts steps.
+                name: torch.empty_like(parameter).copy_(values) if values.dim() else values
+                for name, values in of_parameter.items()
+            }
+    optimizer.load_state_dict({"state": state, "param_groups": own["param_groups"]})
+
+
+def _trained(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

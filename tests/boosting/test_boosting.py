@@ -25,8 +25,7 @@ from fairmi.boosting.base import (
     scores_of_base,
 )
 from fairmi.boosting.critic import TrainedCritic
-from fairmi.boosting.penalties import GroupTable
-from fairmi.boosting.training import _Curvature, boosting_config, debias
+from fairmi.boosting.training import GroupTable, _Curvature, boosting_config, debias
 from fairmi.boosting.trees import Grower, TreeConfig, Trees, bin_rows, exact
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Membership, compare

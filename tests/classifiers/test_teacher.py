@@ -13,8 +13,8 @@ from torch import nn
 
 from fairmi import MIDebiasedClassifier
 from fairmi.boosting.base import boosted_targets
+from fairmi.networks.objectives import task_loss
 from fairmi.networks.rows import TrainingRows
-from fairmi.networks.trainer import task_loss
 
 RANDOM = np.random.default_rng(0)
 N = 300
