@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from fairmi._base import with_parameters
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import check_labels, check_weights
 from fairmi._data.sensitive import plan_sensitive
@@ -24,7 +26,7 @@ from fairmi._row_weights import (
     log_weights,
     row_weights,
 )
-from fairmi._typing import ColumnLike, Columns, Kinds, SensitiveLike, TableLike
+from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning, warn_of
 from fairmi.preprocessing import TableEncoder
@@ -33,6 +35,7 @@ METHODS = ("cells", "adversarial")
 _MOST_ROWS = 10_000
 
 
+@with_parameters
 class FairReweighing(BaseEstimator):
     """Weights of rows, for any classifier of any library that takes `sample_weight`.
 
@@ -117,20 +120,11 @@ class FairReweighing(BaseEstimator):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        *,
-        method: str = "cells",
-        lam: float = 1.0,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.method = method
-        self.lam = lam
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.random_state = random_state
+    method: str = "cells"
+    lam: float = 1.0
+    missing_sensitive: str = "error"
+    sensitive_kinds: Kinds | None = None
+    random_state: RandomState = None
 
     def fit(
         self,
@@ -280,6 +274,7 @@ class FairReweighing(BaseEstimator):
         return [(SmallGroupWarning, text)]
 
 
+@with_parameters
 class FairReweighingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Any classifier that takes `sample_weight`, fitted with the weights of `FairReweighing`.
 
@@ -335,24 +330,13 @@ class FairReweighingClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimato
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    def __init__(
-        self,
-        estimator: BaseEstimator,
-        *,
-        method: str = "cells",
-        lam: float = 1.0,
-        sensitive_columns: Columns | None = None,
-        missing_sensitive: str = "error",
-        sensitive_kinds: Kinds | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.method = method
-        self.lam = lam
-        self.sensitive_columns = sensitive_columns
-        self.missing_sensitive = missing_sensitive
-        self.sensitive_kinds = sensitive_kinds
-        self.random_state = random_state
+    estimator: BaseEstimator = field(kw_only=False)
+    method: str = "cells"
+    lam: float = 1.0
+    sensitive_columns: Columns | None = None
+    missing_sensitive: str = "error"
+    sensitive_kinds: Kinds | None = None
+    random_state: RandomState = None
 
     def fit(
         self, X: Any, y: Any, *, sensitive_features: Any = None, sample_weight: Any = None
