@@ -181,7 +181,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             return number
 
         rated = None if self.keep_best is None else partial(score, self.keep_best)
-        with closing(self._progress(n_epochs)) as progress:
+        with closing(self._progress(n_epochs, "epoch")) as progress:
             return run_epochs(training, n_epochs, progress, score=rated)
 
     def _take(

@@ -23,7 +23,7 @@ from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table, without_dropped
-from fairmi._progress import Callbacks
+from fairmi._progress import Callbacks, Progress
 from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
 from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
 from fairmi.core.task import Quantity
@@ -263,6 +263,10 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             if not callable(callback):
                 raise ValueError(f"callbacks holds {callback!r}, which can't be called; drop it.")
         check_lam(self.lam)
+
+    def _progress(self, total: int, unit: str, description: str = "fairmi") -> Progress:
+        show = bool(self.verbose)
+        return Progress(self.callbacks, show=show, total=total, unit=unit, desc=description)
 
     def _learn(self, rows: UserRows) -> FitInput:
         """Become the model that a user's rows make, and return these."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -17,19 +17,18 @@ from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
 from fairmi._diagnosis import notes_of_stop
-from fairmi._progress import Progress
 from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
 from fairmi._threads import threads_for
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows, fitted_base, setting_of
 from fairmi.boosting.training import (
-    TrainedTrees,
-    TreePenalty,
+    Record,
+    base_of,
     boosting_config,
     check_penalty,
+    debias,
     is_table,
     penalties_of,
-    train_trees,
     tree_rows,
 )
 from fairmi.boosting.trees import Trees
@@ -106,22 +105,26 @@ class BoostingEstimator(PathEstimator):
         self,
         rows: TreeRows,
         compared: Sequence[Comparison],
-        trained: TrainedTrees,
-        lam: float,
-        factors: Sequence[float],
+        weighed: tuple[float, Sequence[float]],
+        channel: Channel,
+        scores: np.ndarray,
+        base_scores: np.ndarray,
     ) -> tuple[dict[str, Any], list[Note]]:
-        """Return what a model holds beside its trees, and what to warn of."""
+        """Return what a model holds beside its trees, and what to warn of.
+
+        `weighed` has λ and the share of it of each attribute; `scores` (n, K) are those of the
+        rows of the fit, before the channel.
+        """
 
     def _check_parameters(self) -> None:
         check_alone(type(self).__name__)
         super()._check_parameters()
         check_penalty(self.penalty)
 
-    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
-        weighed = [inputs.plan.weigh(model.lam) for model in models]
-        lams, factors = [lam for lam, _ in weighed], weighed[0][1]
-        check_group_weight(self.group_weight, inputs.plan.n_groups)
-        seed = seed_of(self.random_state)
+    def _tree_rows(
+        self, inputs: FitInput, seed: int
+    ) -> tuple[TreeRows, dict[str, Any], BaseEstimator | None]:
+        """Return the rows of a fit as trees read them, their columns, and a fitted base if any."""
         n_encodings = self.n_encodings if self.base is None else 1
         columns, x = learn_columns(inputs.features, self.max_bins, n_encodings, seed)
         task, base, base_scores = self._task(inputs), None, None
@@ -132,7 +135,14 @@ class BoostingEstimator(PathEstimator):
                     self.base, inputs.features, y, inputs.task_weights, seed, self._base_scores
                 )
         rows = tree_rows(inputs, task, x, columns, base_scores, self.max_bins, seed)
-        config = boosting_config(
+        return rows, columns, base
+
+    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
+        weighed = [inputs.plan.weigh(model.lam) for model in models]
+        check_group_weight(self.group_weight, inputs.plan.n_groups)
+        seed = seed_of(self.random_state)
+        rows, columns, base = self._tree_rows(inputs, seed)
+        of_base, config = boosting_config(
             self.get_params(deep=False), n_rows=len(rows.y), n_threads=threads_for(len(rows.y))
         )
         labels, n_labels = self._labels(rows)
@@ -149,46 +159,43 @@ class BoostingEstimator(PathEstimator):
         ]
         if not is_table(self.penalty):
             check_certain(inputs.members, f"penalty={self.penalty!r}")
-
-        def penalties_at(lam: float, channel: Channel) -> list[TreePenalty]:
-            each = [lam * factor for factor in factors]
-            return penalties_of(compared, each, self.penalty, channel, seed)
-
-        with ExitStack() as stack:
-            reports = [
-                Progress(
-                    self.callbacks,
-                    show=bool(self.verbose),
-                    total=config[1].max_iter,
-                    unit="round",
-                    desc=f"λ = {self.lam}",
-                )
-                for _ in lams
-            ]
-            for report in reports:
-                stack.enter_context(closing(report))
-            trained = train_trees(
-                rows,
-                lams,
-                penalties_at,
-                config,
-                n_levels=int(self.n_levels),
-                seed=seed,
-                reports=reports,
-            )
-            for model, lam, trees in zip(models, lams, trained, strict=True):
-                more, notes = self._completed(rows, compared, trees, lam, factors)
-                learned = {
-                    "base_": base,
-                    "columns_": columns,
-                    "trees_": trees.trees.arrays(),
-                    "channel_": trees.channel.spec,
-                    "history_": trees.history,
-                    "n_iter_": trees.n_rounds,
-                    "stopped_": trees.stopped,
-                }
-                stop = notes_of_stop(trees.stopped, trees.n_rounds)
-                model._store(inputs, learned | more, stop + notes)
+        base_trees, base_scores = base_of(rows, of_base, seed)
+        channel_of = rows.task.channels(int(self.n_levels), rows.y, rows.weights)
+        objective = rows.task.beside_base(base_scores, rows.y, rows.weights)
+        for model, of_lam in zip(models, weighed, strict=True):
+            lam, factors = of_lam
+            channel, trees, scores = channel_of(base_scores), base_trees, base_scores
+            history: list[Record] = []
+            stopped, n_rounds = None, 0
+            if lam == 0:  # the base, unrounded
+                channel = channel.with_levels(None)
+            else:
+                lams = [lam * factor for factor in factors]
+                penalties = penalties_of(compared, lams, self.penalty, channel, seed)
+                with closing(self._progress(config.max_iter, "round", f"λ = {model.lam}")) as seen:
+                    grown, scores, history, stopped = debias(
+                        rows.binned.columns(rows.encodings[0]),
+                        objective,
+                        penalties,
+                        channel_of,
+                        base_scores,
+                        config,
+                        np.random.default_rng([seed, 1]),
+                        seen,
+                    )
+                channel, trees, n_rounds = channel_of(scores), trees.then(grown), grown.n_rounds
+            learned = {
+                "base_": base,
+                "columns_": columns,
+                "trees_": trees.arrays(),
+                "channel_": channel.spec,
+                "history_": history,
+                "n_iter_": n_rounds,
+                "stopped_": stopped,
+            }
+            more, notes = model._completed(rows, compared, of_lam, channel, scores, base_scores)
+            stop = notes_of_stop(stopped, n_rounds)
+            model._store(inputs, learned | more, stop + notes)
 
     def _is_base(self) -> bool:
         """Whether nothing was taken away from the base: at λ = 0."""

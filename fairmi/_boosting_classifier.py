@@ -14,7 +14,7 @@ from fairmi._data.fit_input import FitInput
 from fairmi._diagnosis import measures_information, notes_of_collapse
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows, scores_of_base
-from fairmi.boosting.training import TrainedTrees
+from fairmi.core.channel import Channel
 from fairmi.core.information import information_of_labels
 from fairmi.core.membership import Comparison
 from fairmi.core.task import Classes
@@ -204,22 +204,21 @@ default="demographic_parity"
         self,
         rows: TreeRows,
         compared: Sequence[Comparison],
-        trained: TrainedTrees,
-        lam: float,
-        factors: Sequence[float],
+        weighed: tuple[float, Sequence[float]],
+        channel: Channel,
+        scores: np.ndarray,
+        base_scores: np.ndarray,
     ) -> tuple[dict[str, Any], list[Note]]:
-        channel = trained.channel
-        scores = channel.unsquash(channel.round(channel.squash(trained.scores)))
-        of_y = 0.0
+        rounded, of_y = channel.unsquash(channel.round(channel.squash(scores))), 0.0
+        lam, factors = weighed
         if measures_information(self.penalty):
-            pairs = zip(compared, factors, strict=True)
             of_y = sum(
                 factor * information_of_labels(rows.y[c.members.rows], c.members.groups, c.weights)
-                for c, factor in pairs
+                for c, factor in zip(compared, factors, strict=True)
                 if c.members.n_groups and c.n_strata == 1
             )
-        task = Classes(int(rows.y.max()) + 1)
-        return {}, notes_of_collapse(task, scores, rows.y, rows.weights, lam, cost_of_y=lam * of_y)
+        cost, task = lam * of_y, Classes(int(rows.y.max()) + 1)
+        return {}, notes_of_collapse(task, rounded, rows.y, rows.weights, lam, cost_of_y=cost)
 
     def decision_function(self, X: TableLike) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""

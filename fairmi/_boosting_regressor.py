@@ -15,7 +15,8 @@ from fairmi._data.fit_input import FitInput
 from fairmi._sklearn_compat import Interval
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows
-from fairmi.boosting.training import TrainedTrees, is_table
+from fairmi.boosting.training import is_table
+from fairmi.core.channel import Channel
 from fairmi.core.membership import Comparison, Membership, quantile_bins
 from fairmi.core.task import Quantity
 from fairmi.exceptions import Note
@@ -185,17 +186,18 @@ warnings_, history_, base_, columns_, trees_, channel_
         self,
         rows: TreeRows,
         compared: Sequence[Comparison],
-        trained: TrainedTrees,
-        lam: float,
-        factors: Sequence[float],
+        weighed: tuple[float, Sequence[float]],
+        channel: Channel,
+        scores: np.ndarray,
+        base_scores: np.ndarray,
     ) -> tuple[dict[str, Any], list[Note]]:
         task, y, weights = self._quantity(), rows.y, rows.weights
         learned: dict[str, Any] = {"values_": np.zeros(0), "balance_": float(task.has_log_link)}
-        predicted = task.mean(trained.scores)[:, 0]
-        if trained.channel.n_levels is not None:
-            channel = trained.channel.with_levels(self.n_predictions)
+        predicted = task.mean(scores)[:, 0]
+        if channel.n_levels is not None:
+            channel = channel.with_levels(self.n_predictions)
             learned["channel_"] = channel.spec
-            z = channel.round(channel.squash(trained.scores))
+            z = channel.round(channel.squash(scores))
             if self.n_predictions is not None:
                 learned["values_"], predicted = _means_of_levels(channel, z, predicted, weights)
             of_y, of_predictions = (
@@ -206,8 +208,8 @@ warnings_, history_, base_, columns_, trees_, channel_
             elif task.name == "squared_error":
                 learned["balance_"] = of_y - of_predictions
             learned["values_"] = _moved(task, learned["values_"], learned["balance_"])
-        notes = self._one_value() if lam > 0 and np.ptp(predicted) == 0 else []
-        if task.is_flat(trained.base_scores, y, weights):
+        notes = self._one_value() if weighed[0] > 0 and np.ptp(predicted) == 0 else []
+        if task.is_flat(base_scores, y, weights):
             notes = self._nothing_explained("The base")
         return learned, notes
 

@@ -31,7 +31,6 @@ from fairmi._diagnosis import (
     notes_of_collapse,
     notes_of_stop,
 )
-from fairmi._progress import Progress
 from fairmi._sklearn_compat import Interval, StrOptions, seed_of
 from fairmi._threads import one_thread
 from fairmi._typing import TableLike
@@ -39,7 +38,7 @@ from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes, NetworkTask, log_odds
 from fairmi.exceptions import Note, warn_of
 from fairmi.networks.config import check_layer_sizes, network_config
-from fairmi.networks.inference import NumpyNetworks, represent, represent_items
+from fairmi.networks.inference import NumpyNetworks, represent
 from fairmi.networks.reducer import active_reducer, check_alone, learned_of, read_shard
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
@@ -109,10 +108,6 @@ class NetworkEstimator(RepresentationEstimator):
         super()._check_parameters()
         check_layer_sizes(self.hidden_layer_sizes)
 
-    def _progress(self, n_epochs: int) -> Progress:
-        show = bool(self.verbose)
-        return Progress(self.callbacks, show=show, total=n_epochs, unit="epoch", desc="fairmi")
-
     def _networks(self) -> NumpyNetworks:
         return NumpyNetworks(self.architecture_, self.parameters_)
 
@@ -138,8 +133,6 @@ class NetworkEstimator(RepresentationEstimator):
         return rows
 
     def _represent(self, X: Table | ArrayRows) -> np.ndarray:
-        if self.encoder_ is None:
-            return represent_items(self._networks(), X, self._features())
         return represent(self._networks(), self.encoder_, X, self._features())
 
     def _encoded(
@@ -452,7 +445,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         seed = active_reducer().of_first(lambda: seed_of(self.random_state))
         with training_setting(self.encoder, seed, device_of(self.device)):
             trainer, learned = self._prepared(inputs, models, seed, goes_on=goes_on)
-            with closing(self._progress(trainer.config.max_iter)) as progress:
+            with closing(self._progress(trainer.config.max_iter, "epoch")) as progress:
                 trainer.train(progress)
             if models[0] is self:  # a path has other models
                 course, members = trainer.course, trainer.config.models_of(0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -281,61 +281,9 @@ class _Curvature:
         return self.value
 
 
-@dataclass(frozen=True)
-class TrainedTrees:
-    """The trees of one λ, those of the own base first, and their channel.
-
-    `scores` and `base_scores` (n, K) are those of the rows of the fit before rounding; `history`
-    has the rounds under the penalty, `n_rounds` of which have trees, and `stopped` says why they
-    are not all, if so.
-    """
-
-    trees: Trees
-    channel: Channel
-    scores: np.ndarray
-    base_scores: np.ndarray
-    history: list[Record]
-    n_rounds: int
-    stopped: str | None
-
-
-def train_trees(
-    rows: TreeRows,
-    lams: Sequence[float],
-    penalties_at: Callable[[float, Channel], list[TreePenalty]],
-    config: tuple[TreeConfig, TreeConfig],
-    *,
-    n_levels: int,
-    seed: int,
-    reports: Sequence[Callable[[Record], bool]],
-) -> Iterator[TrainedTrees]:
-    """Yield the trees of each λ; the base is trained once, and is what λ = 0 gives, unrounded.
-
-    `penalties_at` makes the penalties of a λ whose Z passes a channel; `config` has the settings
-    of the base, and of the rounds under the penalty; `reports` are told of each round, for each λ.
-    """
+def base_of(rows: TreeRows, config: TreeConfig, seed: int) -> tuple[Trees, np.ndarray]:
+    """Return the trees of a base, none where it is given, and its scores (n, K) of the rows."""
     if rows.base_scores is None:
-        base_trees, base_scores = averaged(rows, config[0], [seed, 0])
-    else:
-        base_scores = rows.base_scores
-        base_trees = trees_of([], np.zeros(base_scores.shape[1]), rows.binned.n_categories)
-    channel_of = rows.task.channels(n_levels, rows.y, rows.weights)
-    channel = channel_of(base_scores)
-    objective = rows.task.beside_base(base_scores, rows.y, rows.weights)
-    for lam, report in zip(lams, reports, strict=True):
-        if lam == 0:
-            open_channel = channel.with_levels(None)
-            yield TrainedTrees(base_trees, open_channel, base_scores, base_scores, [], 0, None)
-            continue
-        grown, scores, history, stopped = debias(
-            rows.binned.columns(rows.encodings[0]),
-            objective,
-            penalties_at(lam, channel),
-            channel_of,
-            base_scores,
-            config[1],
-            np.random.default_rng([seed, 1]),
-            report,
-        )
-        trees, last = base_trees.then(grown), channel_of(scores)
-        yield TrainedTrees(trees, last, scores, base_scores, history, grown.n_rounds, stopped)
+        return averaged(rows, config, [seed, 0])
+    none = np.zeros(rows.base_scores.shape[1])
+    return trees_of([], none, rows.binned.n_categories), rows.base_scores

@@ -137,10 +137,17 @@ Features = Callable[[Any], np.ndarray]
 
 
 def represent(
-    networks: NumpyNetworks, encoder: TableEncoder, table: Table, features: Features | None = None
+    networks: NumpyNetworks,
+    encoder: TableEncoder | None,
+    rows: Table | ArrayRows,
+    features: Features | None = None,
 ) -> np.ndarray:
-    """Return Z, (n_rows, n_columns) float64, of a checked table."""
-    x = encoder.positions(table)
+    """Return Z, (n_rows, n_columns) float64, of a checked table, or of rows of any shape."""
+    if encoder is None:
+        assert features is not None
+        blocks = blocks_of(rows, _ITEMS_AT_ONCE)
+        return np.concatenate([networks.representation(features(part), part) for part in blocks])
+    x = encoder.positions(rows)
     size = min(_ROWS_AT_ONCE, max(_VALUES_AT_ONCE // networks.widest, 1))
     parts = []
     for start in range(0, x.shape[0], size):
@@ -148,12 +155,3 @@ def represent(
         part = part.toarray() if hasattr(part, "toarray") else part
         parts.append(networks.representation(part if features is None else features(part), part))
     return np.concatenate(parts)
-
-
-def represent_items(
-    networks: NumpyNetworks, rows: ArrayRows, features: Features | None
-) -> np.ndarray:
-    """Return Z, (n_rows, n_columns) float64, of rows of any shape, some of them at a time."""
-    assert features is not None
-    blocks = blocks_of(rows, _ITEMS_AT_ONCE)
-    return np.concatenate([networks.representation(features(block), block) for block in blocks])
