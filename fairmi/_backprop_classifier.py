@@ -19,8 +19,9 @@ from fairmi.networks.config import check_size, layer_sizes
 from fairmi.networks.reducer import check_alone
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
+    import torch
+
     from fairmi.networks.backprop import Backprop
-    from fairmi.networks.trainer import Course
 
 # Of a fit where `max_iter` is "auto".
 _DEFAULT_STEPS = 3_000
@@ -124,86 +125,83 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         check_alone("MIBackpropClassifier")
         super()._check_parameters()
 
-    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
+    def _prepared(
+        self, inputs: FitInput, seed: int, device: torch.device
+    ) -> tuple[Backprop, dict[str, Any]]:
+        """Return what trains the networks, and what is learned beside them, by attribute."""
         from fairmi.networks.backprop import Backprop, backprop_architecture
-        from fairmi.networks.model import device_of
         from fairmi.networks.rows import training_rows
+
+        encoder, encoded = self._encoded(inputs)
+        trunk = self._trunk(encoded, device, goes_on=False)
+        n_classes = len(inputs.classes)
+        architecture = backprop_architecture(
+            encoded.n_inputs if trunk is None else trunk.n_outputs,
+            1 if n_classes == 2 else n_classes,
+            layer_sizes(self.hidden_layer_sizes) if trunk is None else (),
+        )
+        check_size(architecture, 1)
+        rows = training_rows(
+            encoded,
+            inputs.plan.n_groups,
+            y=encoded.codes,
+            constraint=self.constraint,
+            group_weight=self.group_weight,
+            labels=encoded.codes,
+            n_labels=n_classes,
+            device=device,
+            totals=encoded.totals,
+        )
+        training = Backprop(
+            rows,
+            architecture,
+            trunk,
+            lam=float(self.lam),
+            n_critic_steps=int(self.n_critic_steps),
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            seed=seed,
+        )
+        return training, {"encoder_": encoder, "architecture_": architecture}
+
+    def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
+        from fairmi.networks.model import device_of
+        from fairmi.networks.trainer import run_epochs
 
         device, seed = device_of(self.device), seed_of(self.random_state)
         with training_setting(self.encoder, seed, device):
-            encoder, encoded = self._encoded(inputs)
-            trunk = self._trunk(encoded, device, goes_on=False)
-            n_classes = len(inputs.classes)
-            architecture = backprop_architecture(
-                encoded.n_inputs if trunk is None else trunk.n_outputs,
-                1 if n_classes == 2 else n_classes,
-                layer_sizes(self.hidden_layer_sizes) if trunk is None else (),
-            )
-            check_size(architecture, 1)
-            rows = training_rows(
-                encoded,
-                inputs.plan.n_groups,
-                y=encoded.codes,
-                constraint=self.constraint,
-                group_weight=self.group_weight,
-                labels=encoded.codes,
-                n_labels=n_classes,
-                device=device,
-                totals=encoded.totals,
-            )
-            training = Backprop(
-                rows,
-                architecture,
-                trunk,
-                lam=float(self.lam),
-                n_critic_steps=int(self.n_critic_steps),
-                batch_size=int(self.batch_size),
-                learning_rate=float(self.learning_rate),
-                seed=seed,
-            )
-            learned = {"encoder_": encoder, "architecture_": architecture}
-            course = self._trained(inputs, learned, training)
-            self._take(inputs, learned, training, course)
+            training, learned = self._prepared(inputs, seed, device)
+            n_epochs = self.max_iter
+            if isinstance(n_epochs, str):
+                n_epochs = math.ceil(_DEFAULT_STEPS / training.n_batches)
 
-    def _trained(self, inputs: FitInput, learned: dict[str, Any], training: Backprop) -> Course:
-        from fairmi.networks.trainer import run_epochs
+            def score(rate: Callable[[MIBackpropClassifier], float]) -> float:
+                training.networks.eval()
+                model = type(self)(**self.get_params(deep=False))
+                model._store(inputs, learned | _weights(training))
+                number = float(rate(model))
+                training.networks.train()
+                return number
 
-        n_epochs = self.max_iter
-        if isinstance(n_epochs, str):
-            n_epochs = math.ceil(_DEFAULT_STEPS / training.n_batches)
-
-        def score(rate: Callable[[MIBackpropClassifier], float]) -> float:
-            training.networks.eval()
-            model = type(self)(**self.get_params(deep=False))
-            model._store(inputs, learned | _weights(training))
-            number = float(rate(model))
-            training.networks.train()
-            return number
-
-        rated = None if self.keep_best is None else partial(score, self.keep_best)
-        with closing(self._progress(n_epochs, "epoch")) as progress:
-            return run_epochs(training, n_epochs, progress, score=rated)
-
-    def _take(
-        self, inputs: FitInput, learned: dict[str, Any], training: Backprop, course: Course
-    ) -> None:
-        """Become the model that was trained."""
-        (last,), stopped = course.last, course.stopped(slice(None))
-        history = course.history(slice(None))
-        check_started(stopped, len(history))
-        ended: dict[str, Any] = {
-            "history_": history,
-            "n_iter_": len(history),
-            "best_epoch_": 0 if last is None else last.epoch,
-            "stopped_": stopped,
-        }
-        stop = notes_of_stop(stopped, len(history))
-        self._store(inputs, learned | _weights(training) | ended, stop)
-        claims: Sequence[float | None] = ()
-        if last is not None:
-            claims = last.penalty if self.lam else (None,)
-        n_steps = len(history) * training.n_batches
-        self._note(self._diagnosed(diagnosed_rows(training.rows), claims, n_steps))
+            rated = None if self.keep_best is None else partial(score, self.keep_best)
+            with closing(self._progress(n_epochs, "epoch")) as progress:
+                course = run_epochs(training, n_epochs, progress, score=rated)
+            (last,), stopped = course.last, course.stopped(slice(None))
+            history = course.history(slice(None))
+            check_started(stopped, len(history))
+            ended: dict[str, Any] = {
+                "history_": history,
+                "n_iter_": len(history),
+                "best_epoch_": 0 if last is None else last.epoch,
+                "stopped_": stopped,
+            }
+            stop = notes_of_stop(stopped, len(history))
+            self._store(inputs, learned | _weights(training) | ended, stop)
+            claims: Sequence[float | None] = ()
+            if last is not None:
+                claims = last.penalty if self.lam else (None,)
+            n_steps = len(history) * training.n_batches
+            self._note(self._diagnosed(diagnosed_rows(training.rows), claims, n_steps))
 
 
 def _weights(training: Backprop) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
@@ -371,7 +371,14 @@ class PathEstimator(RepresentationEstimator):
 
     def _learn_path(self, rows: UserRows, lams: Sequence[float]) -> list[Self]:
         self._check_parameters()
-        values = check_path_lams(self.lam, lams)
+        if isinstance(self.lam, dict):
+            raise ValueError(
+                f"lam={self.lam!r} has a λ for each sensitive feature, and a path has one for "
+                "all; set lam to a number, or fit one dict at a time."
+            )
+        values = tuple(float(value) for value in lams)
+        if not values or not all(0 <= value < np.inf for value in values):
+            raise ValueError(f"lams={lams!r} must hold finite values of λ >= 0.")
         models = [clone(self).set_params(lam=lam) for lam in values]
         self._train(self._read(rows), models)
         return models
@@ -499,16 +506,3 @@ def check_lam(lam: object) -> None:
         is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not is_number or not 0 <= float(value) < np.inf:
             raise ValueError(f"lam has {value!r} for {name!r}; give a finite number >= 0.")
-
-
-def check_path_lams(lam: object, lams: Iterable[float]) -> tuple[float, ...]:
-    """Return the values of λ of a path: finite numbers >= 0, one for all sensitive features."""
-    if isinstance(lam, dict):
-        raise ValueError(
-            f"lam={lam!r} has a λ for each sensitive feature, and a path has one for all; set lam "
-            "to a number, or fit one dict at a time."
-        )
-    values = tuple(float(value) for value in lams)
-    if not values or not all(0 <= value < np.inf for value in values):
-        raise ValueError(f"lams={lams!r} must hold finite values of λ >= 0.")
-    return values

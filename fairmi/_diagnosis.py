@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -134,7 +134,12 @@ def notes_of_blind_critics(
         if codes is not None and claimed is not None and rows.sum() >= _MIN_ROWS:
             recovered = _probed(z[rows], codes[rows])
             if recovered > _MUCH and claimed < _CLAIMED_SHARE * recovered:
-                notes.append((CollapseWarning, _blind(claimed, recovered)))
+                message = (
+                    f"The penalty did little: the trained critic claims {max(claimed, 0):.3f} "
+                    "nats of the sensitive feature are left in Z, but a fresh probe finds "
+                    f"{recovered:.3f}."
+                )
+                notes.append((CollapseWarning, message))
     return notes
 
 
@@ -156,26 +161,14 @@ def _probed(z: np.ndarray, groups: np.ndarray) -> float:
         smooth = (counts + prior * shares) / (counts.sum(1, keepdims=True) + prior)
         predicted = smooth[cells.ravel()[held_out], groups[held_out]]
     else:
-        wide = z.shape[1] * len(shares) > _MAX_BOOSTED
-        probe = _linear_probe() if wide else _boosted_probe()
+        if z.shape[1] * len(shares) > _MAX_BOOSTED:
+            probe = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
+        else:
+            settings = {"max_iter": 30, "early_stopping": False, "random_state": 0}
+            probe = HistGradientBoostingClassifier(**settings)
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a probe
             shares_of = probe.fit(z[fit], groups[fit]).predict_proba(z[held_out])
         column = np.searchsorted(probe.classes_, groups[held_out])
         predicted = shares_of[np.arange(len(held_out)), column]
     return float(np.log(predicted / shares[groups[held_out]]).mean())
-
-
-def _boosted_probe() -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=0)
-
-
-def _linear_probe() -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(tol=1e-2))
-
-
-def _blind(claimed: float, recovered: float) -> str:
-    return (
-        f"The penalty did little: the trained critic claims {max(claimed, 0):.3f} nats of the "
-        f"sensitive feature are left in Z, but a fresh probe finds {recovered:.3f}."
-    )

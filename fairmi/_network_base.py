@@ -39,7 +39,7 @@ from fairmi.core.task import Classes, NetworkTask, log_odds
 from fairmi.exceptions import Note, warn_of
 from fairmi.networks.config import check_layer_sizes, network_config
 from fairmi.networks.inference import NumpyNetworks, represent
-from fairmi.networks.reducer import active_reducer, check_alone, learned_of, read_shard
+from fairmi.networks.reducer import active_reducer, check_alone, read_shard
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
 
@@ -476,7 +476,9 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         self._note(self._diagnosed(batch, trainer.claims(batch, place), self.t_))
         if reducer.n_shards > 1:
             # Parameters are equal; times and warnings are those of the first.
-            for name, value in reducer.of_first(lambda: learned_of(self)).items():
+            own = self.get_params(deep=False)
+            learned = {name: value for name, value in vars(self).items() if name not in own}
+            for name, value in reducer.of_first(lambda: learned).items():
                 setattr(self, name, value)
 
     def _train_part(self, rows: UserRows, **of_part: Any) -> FitInput:

@@ -280,7 +280,13 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         ValueError
             If Z has another number of columns than `transform` returns, or is not finite.
         """
-        Z = self._checked_z(X)
+        check_is_fitted(self, "sensitive_kinds_")
+        Z = check_array(X, dtype=np.float64)
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but transform returns {self._n_features_out}; give "
+                "what it returns."
+            )
         scores = self._networks().mean_scores(Z[None])
         centre, scale = self.units_["centre"], self.units_["scale"]
         numbers = centre + scale * scores[:, : len(centre)]
@@ -293,16 +299,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         if names is None:
             return np.column_stack(columns)
         return pd.DataFrame(dict(zip(names[self._kept], columns, strict=True)))
-
-    def _checked_z(self, Z: ArrayLike) -> np.ndarray:
-        check_is_fitted(self, "sensitive_kinds_")
-        checked = check_array(Z, dtype=np.float64)
-        if checked.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {checked.shape[1]} columns, but transform returns {self._n_features_out}; "
-                "give what it returns."
-            )
-        return checked
 
     def _table_encoder(self, inputs: FitInput) -> TableEncoder:
         return TableEncoder().fit(inputs.features, sample_weight=inputs.task_weights)

@@ -36,25 +36,22 @@ class TrainedCritic:
         self.generator = torch.Generator().manual_seed(seed)
         self.max_batch = min(getattr(penalty, "max_rows", None) or _MAX_BATCH, _MAX_BATCH)
         self.critic: Any = None
+        self.optimizer: torch.optim.Optimizer | None = None
 
     def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the value at Z (n, K), and n times its derivative in Z, (n, K)."""
         seen = torch.as_tensor(z, dtype=torch.float32)
         with one_thread():
             if self.critic is None:
-                self._begin(z.shape[1])
+                self.critic = self.penalty.critic(1, z.shape[1], self.sensitive, self.generator)
+                trained = [p for p in self.critic.parameters() if p.requires_grad]
+                if trained:
+                    self.optimizer = torch.optim.AdamW(
+                        trained, lr=_LEARNING_RATE, weight_decay=_DECAY, fused=True
+                    )
                 self._train(seen, _N_FIRST_STEPS)
             self._train(seen, _N_STEPS)
             return self._read(seen)
-
-    def _begin(self, n_units: int) -> None:
-        self.critic = self.penalty.critic(1, n_units, self.sensitive, self.generator)
-        self.trained = [p for p in self.critic.parameters() if p.requires_grad]
-        self.optimizer = None
-        if self.trained:
-            self.optimizer = torch.optim.AdamW(
-                self.trained, lr=_LEARNING_RATE, weight_decay=_DECAY, fused=True
-            )
 
     def _train(self, z: Tensor, n_steps: int) -> None:
         if self.optimizer is None:

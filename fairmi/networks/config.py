@@ -140,7 +140,9 @@ def network_config(
     trunk of the user's, which all models share, comes before the networks. `log_odds` are those of
     the second class of two: where one is rare, regularisation is that of fewer rows.
     """
-    many, n_units = (n_rows or 0) >= _MIN_SHARED_ROWS, _telling_units(task)
+    many = (n_rows or 0) >= _MIN_SHARED_ROWS
+    # Units that hold all that a prediction needs.
+    n_units = task.n_classes - 1 if isinstance(task, Classes) else task.n_scores
     explicit = {
         name: value
         for name, value in parameters.items()
@@ -187,11 +189,6 @@ def network_config(
     )
     check_size(config.architecture, len(config.lams) * config.n_estimators)
     return config
-
-
-def _telling_units(task: NetworkTask) -> int:
-    """Return how many units hold all that a prediction needs."""
-    return task.n_classes - 1 if isinstance(task, Classes) else task.n_scores
 
 
 def layer_sizes(sizes: int | Sequence[int]) -> tuple[int, ...]:

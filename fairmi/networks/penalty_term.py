@@ -88,7 +88,11 @@ class PenaltyTerm:
                 z, *self.level_critic.value(self.channel.level(z)[..., 0], sensitive)
             )
         else:
-            value = self._value_alone(self._seen(z), sensitive)
+            for parameter in self.trained:
+                parameter.requires_grad_(False)
+            value = self._value(self._seen(z), sensitive)
+            for parameter in self.trained:
+                parameter.requires_grad_(True)
         if self.table is None:
             return value
         if table_share:
@@ -135,14 +139,6 @@ class PenaltyTerm:
             low, _ = self.channel.level_probabilities(z, 0.0)
             of_table, _ = self.table.value(low, self.channel.position(z), sensitive)
             value = torch.maximum(value, of_table)
-        return value
-
-    def _value_alone(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:
-        for parameter in self.trained:
-            parameter.requires_grad_(False)
-        value = self._value(z, sensitive)
-        for parameter in self.trained:
-            parameter.requires_grad_(True)
         return value
 
     def _value_in_parts(self, z: Tensor, sensitive: SensitiveBatch) -> Tensor:

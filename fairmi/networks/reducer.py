@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from fairmi._data.fit_input import Earlier, FitInput
 
@@ -193,9 +192,3 @@ def read_shard(
     earlier = reducer.of_first(first)
     reducer.agreed(lambda: own.extend([] if own else [read_more(earlier)]))
     return own[0]
-
-
-def learned_of(estimator: BaseEstimator) -> dict[str, Any]:
-    """Return what a fit stored in an estimator: all but its parameters."""
-    parameters = estimator.get_params(deep=False)
-    return {name: value for name, value in vars(estimator).items() if name not in parameters}

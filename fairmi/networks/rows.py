@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +21,9 @@ from fairmi.preprocessing.table_encoder import Layout
 
 # Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
 _DIAGNOSED_VALUES, _MIN_ROWS = 2**24, 200
+# Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
+_MAX_SPREAD = 2**26
+_TINY = 1e-12
 
 
 class ItemRows:
@@ -63,19 +65,6 @@ def first_rows(rows: EncodedRows, n: int) -> Tensor:
     return torch.as_tensor(table, dtype=torch.float32)
 
 
-_TINY = 1e-12
-# Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
-_MAX_SPREAD = 2**26
-
-
-class RowReader(Protocol):
-    """What gives rows as a tensor, a batch at a time."""
-
-    def rows(self, index: Tensor) -> Tensor:
-        """Return the rows of `index` (B,), (B, ...)."""
-        ...
-
-
 class SpreadTable:
     """A table kept as its bin positions on a device, spread out a batch at a time by a layout."""
 
@@ -112,7 +101,7 @@ class TrainingRows:
     of a stream's rows so far included; `totals` are as `training_rows` takes them.
     """
 
-    x: Tensor | csr_array | RowReader
+    x: Tensor | csr_array | ItemRows | SpreadTable
     y: Tensor
     task_weights: Tensor
     sensitive: tuple[SensitiveBatch, ...]
@@ -206,8 +195,13 @@ def training_rows(
             total=total,
         )
         sensitive.append(sensitive_batch(compared, device))
+    x = rows.x
+    if rows.layout is not None and len(x) * rows.layout.width > _MAX_SPREAD:
+        x = SpreadTable(_tensor(x, device, torch.float32), rows.layout)
+    elif rows.layout is not None:
+        x = _tensor(rows.layout.expand(x), device, torch.float32)
     return TrainingRows(
-        x=_inputs(rows, device),
+        x=x,
         y=_tensor(y, device, torch.int64 if y.dtype.kind in "iu" else torch.float32),
         task_weights=_tensor(rows.task_weights * scale[0], device, torch.float32)[None],
         sensitive=tuple(sensitive),
@@ -216,14 +210,6 @@ def training_rows(
         counts=counts,
         totals=totals,
     )
-
-
-def _inputs(rows: EncodedRows, device: torch.device) -> Tensor | csr_array | RowReader:
-    if rows.layout is None:
-        return rows.x
-    if len(rows.x) * rows.layout.width > _MAX_SPREAD:
-        return SpreadTable(_tensor(rows.x, device, torch.float32), rows.layout)
-    return _tensor(rows.layout.expand(rows.x), device, torch.float32)
 
 
 def _tensor(values: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:

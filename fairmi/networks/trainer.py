@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,13 @@ from fairmi.networks.own_encoder import Trunk
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import TrainingRows
+
+if TYPE_CHECKING:
+    from fairmi.networks.backprop import Backprop
+
+_CRITIC_LEARNING_RATE = 3e-3
+
+Parameters = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -92,17 +99,6 @@ class EpochRecord:
         }
 
 
-class Trainable(Protocol):
-    """The state of one training, that trains its networks for an epoch at a time."""
-
-    networks: Networks
-    rows: TrainingRows
-
-    def epoch(self) -> Tensor:
-        """Train for an epoch; return the mean task loss and penalty, (2, M)."""
-        ...
-
-
 class Course:
     """The epochs of a training, and the last good state of each model, or that of the best score.
 
@@ -149,7 +145,7 @@ class Course:
 
 
 def run_epochs(
-    training: Trainable,
+    training: Trainer | Backprop,
     n_epochs: int,
     progress: Progress,
     asked: slice = slice(None),
@@ -193,16 +189,11 @@ def finite_models(networks: Networks) -> list[bool]:
     return torch.stack(parts).all(0).tolist()
 
 
-def timed_epoch(training: Trainable, number: int) -> EpochRecord:
+def timed_epoch(training: Trainer | Backprop, number: int) -> EpochRecord:
     """Train for an epoch and record it."""
     start = time.perf_counter()
     task, value = training.epoch().tolist()
     return EpochRecord(number, tuple(task), tuple(value), time.perf_counter() - start)
-
-
-_CRITIC_LEARNING_RATE = 3e-3
-
-Parameters = Mapping[str, np.ndarray]
 
 
 class Trainer:
