@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
     import torch
     from torch import nn
 
-    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.model import Trunk
     from fairmi.networks.rows import TrainingRows
     from fairmi.networks.trainer import Trainer
 

@@ -28,7 +28,7 @@ from fairmi.preprocessing.table_encoder import Layout
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
     import torch
 
-    from fairmi.networks.own_encoder import Trunk
+    from fairmi.networks.model import Trunk
     from fairmi.networks.rows import TrainingRows
 
 # Rows that say how numbers are spread, of those that aren't columns of a table.
@@ -401,7 +401,7 @@ def _values_told_back(
     rows: EncodedRows, objective: str, dither: bool, n_conditions: int
 ) -> Nothing:
     """Return the same of rows whose values are told back as they are, in one unit for all."""
-    from fairmi.networks.own_encoder import as_input
+    from fairmi.networks.model import as_input
     from fairmi.networks.rows import first_rows
 
     values = as_input(first_rows(rows, _MAX_ROWS)).flatten(1).double().numpy()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Generator, Tensor, nn
 
 from fairmi.core.task import rarity
 from fairmi.dependence.layers import StackedMLP, repeated
 
-if TYPE_CHECKING:
-    from fairmi.networks.own_encoder import Trunk
-
+_LARGEST_BYTE = 255
 _ROWS_AT_ONCE = 256  # of a trunk
 
 
@@ -95,6 +94,65 @@ class Channel(nn.Module):
         distance = position.sub_(low)
         above = distance.sub_(0.5).div_(width).add_(0.5).clamp_(0, 1) if width else distance > 0.5
         return low.long(), above.to(low.dtype)
+
+
+class Trunk:
+    """A module that maps rows (B, ...) to features (B, H), trained for all models at once.
+
+    The module is taken over, in float32 on the device, not copied; `n_outputs` are the features H.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, n_outputs: int) -> None:
+        self.module, self.device, self.n_outputs = module, device, n_outputs
+        self.last_good: dict[str, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map rows as they are stored to features, (B, H)."""
+        features: Tensor = self.module(as_input(x.to(self.device)))
+        return features
+
+    def features(self, rows: ArrayLike) -> np.ndarray:
+        """Return the features (B, H), float64, of an array of rows, without gradients."""
+        with torch.no_grad():
+            parts = [self(part).cpu().double() for part in tensor_of(rows).split(_ROWS_AT_ONCE)]
+        return torch.cat(parts).numpy()
+
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters that train."""
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    def keep(self) -> None:
+        """Remember the state as the last good one."""
+        state = self.module.state_dict().items()
+        self.last_good = {name: value.detach().clone() for name, value in state}
+
+    def restore(self) -> None:
+        """Return to the last good state."""
+        if self.last_good:
+            self.module.load_state_dict(self.last_good)
+
+    def is_finite(self) -> bool:
+        """Whether all trained weights are numbers."""
+        return all(bool(p.isfinite().all()) for p in self.trained)
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Leave buffers as they are, such as the running statistics of BatchNorm."""
+        before = [buffer.clone() for buffer in self.module.buffers()]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in zip(self.module.buffers(), before, strict=True):
+                    buffer.copy_(value)
+
+    def finished(self) -> nn.Module:
+        """Return the module for inference, on the CPU and without gradients."""
+        for parameter in self.module.parameters():
+            parameter.grad = None
+        self.device = torch.device("cpu")
+        return self.module.cpu().eval()
 
 
 class Networks(nn.Module):
@@ -223,6 +281,23 @@ class Networks(nn.Module):
         """Return the parameters of some models, to save them."""
         parts = self.state_dict().items()
         return {name: value[models].cpu().numpy().copy() for name, value in parts}
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Return rows as a module reads them: bytes from 0 to 1, other integers as they are."""
+    if x.dtype == torch.uint8:
+        return x.float().div_(_LARGEST_BYTE)
+    return x.float() if x.is_floating_point() else x
+
+
+def tensor_of(rows: ArrayLike) -> Tensor:
+    """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
+    values = np.asarray(rows)
+    if values.dtype != np.uint8:
+        values = values.astype(np.float32 if values.dtype.kind in "bf" else np.int64, copy=False)
+    # A copy of what can't be written to, as a file that memory is mapped to: torch would warn.
+    writable = values.flags.writeable and all(step > 0 for step in values.strides)
+    return torch.from_numpy(values if writable else values.copy())
 
 
 def device_of(name: str) -> torch.device:

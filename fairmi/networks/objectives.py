@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from fairmi.core.task import NetworkTask, Nothing, Quantity, Scaled
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.networks.model import Networks
-from fairmi.networks.own_encoder import Trunk, as_input
+from fairmi.networks.model import Networks, Trunk, as_input
 from fairmi.networks.rows import TrainingRows
 
 # Of a column that the second view of a row has from another one; and of the similarity of views.

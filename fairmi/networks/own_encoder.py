@@ -7,75 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from fairmi.networks.model import device_of
+from fairmi.networks.model import Trunk, as_input, device_of
 
-_LARGEST_BYTE = 255
 CHECKED_ROWS = 2
-_ROWS_AT_ONCE = 256
-
-
-class Trunk:
-    """A module that maps rows (B, ...) to features (B, H), trained for all models at once.
-
-    The module is taken over, in float32 on the device, not copied; `n_outputs` are the features H.
-    """
-
-    def __init__(self, module: nn.Module, device: torch.device, n_outputs: int) -> None:
-        self.module, self.device, self.n_outputs = module, device, n_outputs
-        self.last_good: dict[str, Tensor] = {}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Map rows as they are stored to features, (B, H)."""
-        features: Tensor = self.module(as_input(x.to(self.device)))
-        return features
-
-    def features(self, rows: ArrayLike) -> np.ndarray:
-        """Return the features (B, H), float64, of an array of rows, without gradients."""
-        with torch.no_grad():
-            parts = [self(part).cpu().double() for part in tensor_of(rows).split(_ROWS_AT_ONCE)]
-        return torch.cat(parts).numpy()
-
-    @property
-    def trained(self) -> list[nn.Parameter]:
-        """Parameters that train."""
-        return [p for p in self.module.parameters() if p.requires_grad]
-
-    def keep(self) -> None:
-        """Remember the state as the last good one."""
-        state = self.module.state_dict().items()
-        self.last_good = {name: value.detach().clone() for name, value in state}
-
-    def restore(self) -> None:
-        """Return to the last good state."""
-        if self.last_good:
-            self.module.load_state_dict(self.last_good)
-
-    def is_finite(self) -> bool:
-        """Whether all trained weights are numbers."""
-        return all(bool(p.isfinite().all()) for p in self.trained)
-
-    @contextmanager
-    def held_still(self) -> Iterator[None]:
-        """Leave buffers as they are, such as the running statistics of BatchNorm."""
-        before = [buffer.clone() for buffer in self.module.buffers()]
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in zip(self.module.buffers(), before, strict=True):
-                    buffer.copy_(value)
-
-    def finished(self) -> nn.Module:
-        """Return the module for inference, on the CPU and without gradients."""
-        for parameter in self.module.parameters():
-            parameter.grad = None
-        self.device = torch.device("cpu")
-        return self.module.cpu().eval()
 
 
 def trunk_of(
@@ -131,23 +68,6 @@ def fitted_trunk(module: nn.Module, n_outputs: int, device_name: str) -> Trunk:
     if device.type != "cpu":
         module = copy.deepcopy(module).to(device)
     return Trunk(module.eval(), device, n_outputs)
-
-
-def as_input(x: Tensor) -> Tensor:
-    """Return rows as a module reads them: bytes from 0 to 1, other integers as they are."""
-    if x.dtype == torch.uint8:
-        return x.float().div_(_LARGEST_BYTE)
-    return x.float() if x.is_floating_point() else x
-
-
-def tensor_of(rows: ArrayLike) -> Tensor:
-    """Return rows as a tensor: bytes and floats of 32 bits, or integers of 64."""
-    values = np.asarray(rows)
-    if values.dtype != np.uint8:
-        values = values.astype(np.float32 if values.dtype.kind in "bf" else np.int64, copy=False)
-    # A copy of what can't be written to, as a file that memory is mapped to: torch would warn.
-    writable = values.flags.writeable and all(step > 0 for step in values.strides)
-    return torch.from_numpy(values if writable else values.copy())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from fairmi._data.fit_input import FitInput
 from fairmi._data.tables import ArrayRows
 from fairmi.core.membership import check_group_weight, compare, strata_of
 from fairmi.dependence.sensitive_batch import SensitiveBatch, sensitive_batch
-from fairmi.networks.own_encoder import tensor_of
+from fairmi.networks.model import tensor_of
 from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.table_encoder import Layout

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,15 +18,11 @@ from fairmi._progress import Progress
 from fairmi.core.task import Nothing
 from fairmi.dependence.layers import repeated
 from fairmi.networks.config import NetworkConfig, n_batches
-from fairmi.networks.model import Networks
+from fairmi.networks.model import Networks, Trunk
 from fairmi.networks.objectives import Objective, task_loss, weighted_mean
-from fairmi.networks.own_encoder import Trunk
 from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import TrainingRows
-
-if TYPE_CHECKING:
-    from fairmi.networks.backprop import Backprop
 
 _CRITIC_LEARNING_RATE = 3e-3
 
@@ -99,6 +95,17 @@ class EpochRecord:
         }
 
 
+class Trainable(Protocol):
+    """The state of one training, that trains its networks for an epoch at a time."""
+
+    networks: Networks
+    rows: TrainingRows
+
+    def epoch(self) -> Tensor:
+        """Train for an epoch; return the mean task loss and penalty, (2, M)."""
+        ...
+
+
 class Course:
     """The epochs of a training, and the last good state of each model, or that of the best score.
 
@@ -145,7 +152,7 @@ class Course:
 
 
 def run_epochs(
-    training: Trainer | Backprop,
+    training: Trainable,
     n_epochs: int,
     progress: Progress,
     asked: slice = slice(None),
@@ -189,7 +196,7 @@ def finite_models(networks: Networks) -> list[bool]:
     return torch.stack(parts).all(0).tolist()
 
 
-def timed_epoch(training: Trainer | Backprop, number: int) -> EpochRecord:
+def timed_epoch(training: Trainable, number: int) -> EpochRecord:
     """Train for an epoch and record it."""
     start = time.perf_counter()
     task, value = training.epoch().tolist()

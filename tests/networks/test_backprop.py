@@ -13,7 +13,7 @@ from torch import nn
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier, _backprop_classifier
 from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
-from fairmi.networks import own_encoder
+from fairmi.networks import model as networks_model
 from fairmi.networks.backprop import Backprop, backprop_architecture
 from fairmi.networks.own_encoder import trunk_of
 from fairmi.networks.rows import TrainingRows
@@ -144,7 +144,7 @@ def test_an_epoch_is_that_of_a_slow_version(lay_out, monkeypatch):
     nothing; where fused Adam paired kernels and gradients by place, by more than half.
     """
     state = training(lay_out)
-    monkeypatch.setattr(own_encoder, "as_input", lambda x: x)  # which would make it 32 bits
+    monkeypatch.setattr(networks_model, "as_input", lambda x: x)  # which would make it 32 bits
     slow, before = copy.deepcopy(state), copy.deepcopy(state)
     np.testing.assert_allclose(state.epoch()[:, 0], slow_epoch(slow), rtol=1e-3)
     weights = [
