@@ -148,6 +148,30 @@ def representation() -> Figure:
     return figure
 
 
+def equal_steps() -> Figure:
+    """The published procedure beside other training, 1,359 steps: published.py, digits.py."""
+    published = pd.read_csv(RESULTS / "published.csv").query("side == 28 and variance == 0.02")
+    published = published[(published["step"] == 1359) & (published["lam"] == 2)]
+    others = pd.read_csv(RESULTS / "digits_published.csv")
+    others = others[(others["lam"] == 0.3) | (others["lam"] == 0)]
+    bars = {
+        "as published": published["random"],
+        "the same, averaged over epochs": published["averaged"],
+        **{name: part["accuracy"] for name, part in others.groupby("method", sort=False)},
+    }
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (name, values) in enumerate(bars.items()):
+        axes.barh(place, values.mean(), color="#d55e00" if "published" in name else "#0072b2")
+        axes.plot(values, [place] * len(values), "k.")
+    axes.set_yticks(range(len(bars)), bars)
+    axes.set(xlim=(0, 1), xlabel="accuracy in random colours; a point is a seed")
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "frontier": frontier,
     "decisions": decisions,
@@ -156,6 +180,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "penalties": penalties,
     "leaks": leaks,
     "representation": representation,
+    "equal_steps": equal_steps,
 }
 
 
