@@ -20,7 +20,18 @@ from fairmi.core.membership import (
     quantile_ends,
     strata_of,
 )
-from fairmi.core.task import Classes
+from fairmi.core.task import (
+    Classes,
+    Nothing,
+    Objective,
+    Quantity,
+    Scaled,
+    channel_at,
+    fold_order,
+    log_odds,
+    rarity,
+    telling_share,
+)
 
 OVER_ALL = {"constraint": "demographic_parity", "n_labels": 1, "group_weight": None}
 
@@ -349,3 +360,248 @@ def test_a_channel_is_its_formulas(kind):
         np.testing.assert_allclose(channel.unsquash(ends), np.log1p(inner * ends))
     assert np.abs(open_.unsquash(ends)).max() > 17
     assert Channel.from_spec({"n_levels": 5}).kind == "tanh"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_are_their_formulas(n_classes):
+    """Rows of weight 0, of classes with 6, 3 and (of three) 1 rows."""
+    y = np.array([0, 0, 0, 1, 0, 1, 1, 0, 0] + [2] * (n_classes == 3))
+    n, task, rng = len(y), Classes(n_classes), np.random.default_rng(11)
+    weights = rng.uniform(0.5, 2, size=n)
+    weights[4] = 0
+    scores = rng.normal(size=(n, task.n_scores))
+    scores[0] = 0
+    each = np.column_stack([np.zeros(n), scores]) if n_classes == 2 else scores
+    p = np.exp(each) / np.exp(each).sum(1, keepdims=True)
+    scored = slice(1, 2) if n_classes == 2 else slice(None)
+    np.testing.assert_allclose(task.mean(scores), p[:, scored])
+    gradient, hessian = task.derivatives(scores, task.target(y), weights)
+    one_hot = np.array([[float(v == k) for k in range(n_classes)] for v in y])
+    np.testing.assert_allclose(gradient, (weights[:, None] * (p - one_hot))[:, scored])
+    np.testing.assert_allclose(hessian, (weights[:, None] * p * (1 - p))[:, scored])
+    of_rows = -np.log(p[np.arange(n), y])
+    assert task.loss(scores, task.target(y), weights) == pytest.approx(
+        weights @ of_rows / weights.sum()
+    )
+    assert task.answers(scores).tolist() == [int(np.argmax(row)) for row in each]
+    assert task.most_folds(y) == (3 if n_classes == 2 else 1)
+    assert Classes(4).most_folds(y) == 0
+    start = task.start(y, weights)
+    assert n_classes == 2 or start.mean() == pytest.approx(0, abs=1e-12)
+    assert np.isfinite(Classes(4).start(y, weights)).all()
+    assert Classes(4).start(y, weights).shape == (4,)
+    np.testing.assert_allclose(
+        Objective.of(task, task.target(y), weights, 2.0).derivatives(scores)[0], 2 * gradient
+    )
+    assert Classes(2).start(np.zeros(3, int), np.ones(3)) == pytest.approx(np.log(1e-15))
+    objective = task.beside_base(scores, y, weights)
+    assert not objective.derivatives(scores)[0].any()
+    other = np.zeros_like(scores)
+    expected = task.loss(other, task.mean(scores), weights)
+    assert objective.loss(other) == pytest.approx(expected)
+    channel = task.channels(9, y, weights)(scores)
+    at = log_odds(y, weights)
+    assert channel == (channel_at(at, 9) if n_classes == 2 else Channel(9, kind="softmax"))
+    assert (task.refits_leaves, task.explained) == (False, 1.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_fit_is_trivial_where_scores_tell_less_than_a_twentieth_of_the_entropy(n_classes):
+    """y of three classes or two, and scores that are a share of its perfect log odds."""
+    rng, task = np.random.default_rng(15), Classes(n_classes)
+    y = np.repeat([0, 1, 2], [60, 30, 30]) % n_classes
+    weights = rng.uniform(0.005, 0.02, size=120)
+    counts = np.bincount(y, weights)
+    entropy = -(counts / counts.sum()) @ np.log(counts / counts.sum())
+    assert task.entropy(y, weights) == pytest.approx(entropy)
+    assert Classes(5).entropy(y + 1, weights) == pytest.approx(entropy)
+    constant = np.tile(task.start(y, weights), (120, 1))
+    right = task.target(y) if n_classes == 3 else 2 * task.target(y) - 1
+    right = right * rng.uniform(0.2, 3, size=(120, 1))
+    for share in (0.0, 0.049, 0.051, 0.5):
+        # As far towards y as takes this share of the entropy away, by halving.
+        low, high = 0.0, 20.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            loss = task.loss(constant + middle * right, task.target(y), weights)
+            low, high = (low, middle) if loss < (1 - share) * entropy else (middle, high)
+        scores = constant + low * right
+        little = share < 0.05
+        assert task.tells_little(scores, y, weights) == little
+        answers = task.answers(scores)
+        same = len(set(answers)) == 1
+        assert task.is_collapsed(scores, y, weights) == (little and same)
+        for cost in (0.5 * entropy, entropy, 2 * entropy):
+            expected = 0.5 if little and cost > entropy else None
+            assert task.ceiling(scores, y, weights, cost) == expected
+    assert task.tells_little(constant - 5 * right, y, weights)
+    assert not task.is_collapsed(constant - 5 * right, y, weights)
+
+
+def slow_shift(residuals, weights, tau, d):
+    """G(d) - tau: of 100 parts of the residuals of like weight, moved so that G(0) is tau."""
+    order = np.argsort(residuals)
+    ranks = np.cumsum(weights[order]) / weights.sum()
+    levels = np.arange(101) / 100
+    knots = [np.interp(level, ranks, residuals[order]) for level in levels]
+    knots = np.array(knots) - np.interp(tau, levels, knots)
+    return np.interp(d, knots, levels, left=0, right=1) - tau, knots
+
+
+@pytest.mark.parametrize("name", ["absolute_error", "quantile"])
+def test_leaving_a_base_of_a_quantile_costs_the_area_under_its_residuals(name):
+    rng = np.random.default_rng(12)
+    n, tau = 150, 0.5 if name == "absolute_error" else 0.8
+    base, weights = rng.normal(size=(n, 1)), rng.uniform(0.5, 2, size=n)
+    y = base[:, 0] + rng.normal(size=n)
+    task = Quantity(name, quantile=0.8)
+    objective = task.beside_base(base, y, weights)
+    gained, of_constant = task.explained(base, y, weights)  # below 0: a median is no such base
+    share = (2 if name == "absolute_error" else 1) / max(gained, 0.01 * of_constant)
+    knots = slow_shift(y - base[:, 0], weights, tau, 0.0)[1]
+    spread = np.interp(0.75, np.arange(101) / 100, knots) - np.interp(
+        0.25, np.arange(101) / 100, knots
+    )
+    d = np.concatenate([rng.uniform(-4, 4, size=n - 4), [0, *knots[[0, 50, 100]]]])
+    gradient, hessian = objective.derivatives(base + d[:, None])
+    slope = slow_shift(y - base[:, 0], weights, tau, d)[0]
+    np.testing.assert_allclose(gradient[:, 0], share * weights * slope, atol=1e-9)
+    np.testing.assert_allclose(hessian[:, 0], share * weights * 0.5 / spread)
+    areas = np.empty(n)
+    for i in range(n):
+        ends = np.sort([0, d[i], *knots[(knots > min(d[i], 0)) & (knots < max(d[i], 0))]])
+        slopes = slow_shift(y - base[:, 0], weights, tau, ends)[0]
+        areas[i] = np.sign(d[i]) * ((slopes[1:] + slopes[:-1]) / 2 * np.diff(ends)).sum()
+    assert objective.loss(base + d[:, None]) == pytest.approx(
+        share * np.average(areas, weights=weights) + objective.loss(base), rel=1e-9
+    )
+    far = objective.loss(base + 100) - objective.loss(base + 99)
+    assert far == pytest.approx(share * (1 - tau))
+    assert objective.loss(base - 100) - objective.loss(base - 99) == pytest.approx(share * tau)
+    tied = task.beside_base(base, base[:, 0] + np.repeat([0.0, 1.0], [110, 40]), weights)
+    assert np.isfinite(tied.loss(base + d[:, None]))
+    assert (tied.derivatives(base)[1] > 0).all()
+    below, beyond = (tied.derivatives(base + d)[0][0, 0] for d in (-9, 9))
+    assert beyond / below == pytest.approx(-(1 - tau) / tau)
+    exact = task.beside_base(base, base[:, 0], weights).derivatives(base)[1]
+    share = (2 if name == "absolute_error" else 1) / task.explained(base, base[:, 0], weights)[0]
+    np.testing.assert_allclose(exact[:, 0], share * weights / 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["squared_error", "absolute_error", "poisson", "gamma", "tweedie"]
+)
+def test_quantities_and_their_units_are_their_formulas(name):
+    rng = np.random.default_rng(13)
+    y, weights = rng.gamma(2.0, size=80) + 0.1, rng.uniform(0.5, 2, size=80)
+    logs = name in ("poisson", "gamma", "tweedie")
+    task = Quantity(name)
+
+    def loss(mean):
+        of_rows = {
+            "squared_error": lambda: (y - mean) ** 2 / 2,
+            "absolute_error": lambda: np.abs(y - mean),
+            "poisson": lambda: y * np.log(y / mean) - y + mean,
+            "gamma": lambda: np.log(mean / y) + y / mean - 1,
+            "tweedie": lambda: 2 * (y / np.sqrt(mean) + np.sqrt(mean) - 2 * np.sqrt(y)),
+        }[name]()
+        return np.average(of_rows, weights=weights)
+
+    best = np.average(y, weights=weights)
+    if name == "absolute_error":
+        order = np.argsort(y)
+        best = y[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
+    scores = rng.normal(scale=0.3, size=(80, 1))
+    mean = np.exp(scores) if logs else scores
+    np.testing.assert_allclose(task.mean(scores), mean)
+    gained, of_constant = task.explained(scores, y, weights)
+    assert of_constant == pytest.approx(loss(np.full(80, best)))
+    assert gained == pytest.approx(loss(np.full(80, best)) - loss(mean[:, 0]))
+    assert (task.refits_leaves, task.has_log_link) == (name == "absolute_error", logs)
+    assert task.most_folds(y) == 80
+    perfect = (np.log(y) if logs else y)[:, None]
+    constant = np.full((80, 1), np.log(best) if logs else best)
+    towards = [task.is_flat(constant + t * (perfect - constant), y, weights) for t in (0, 0.1)]
+    assert towards == [True, False]
+    assert task.is_flat(constant + 1e-4 * (perfect - constant), y, weights)
+    if name == "squared_error":  # explained is about twice the way
+        assert not task.is_flat(constant + 7e-4 * (perfect - constant), y, weights)
+        assert not task.is_flat(0.09 * constant + 0.01 * perfect, y / 10, weights)
+        assert task.is_flat(np.ones((80, 1)), np.ones(80), weights)
+    units = Scaled.of(task, y, weights)
+    centre, scale = (0, best) if logs else (best, 1)
+    if name == "squared_error":
+        scale = np.sqrt(np.average((y - best) ** 2, weights=weights))
+    elif name == "absolute_error":
+        scale = (np.quantile(y, 0.9) - np.quantile(y, 0.1)) / 2
+    assert (units.centre, units.scale) == (pytest.approx(centre), pytest.approx(scale))
+    np.testing.assert_allclose(units.scaled(y), (y - centre) / scale)
+    np.testing.assert_allclose(units.predictions(scores), centre + scale * mean[:, 0])
+    assert (units.n_scores, units.explained, units.ends) == (1, 1.0, ())
+    perfect = units.scaled(y)[:, None]
+    least = task.loss(np.log(perfect) if logs else perfect, perfect, weights)
+    assert units.optimal == pytest.approx(-least, abs=1e-12)
+    half = (np.log((y - centre) / scale) if logs else (y - centre) / scale)[:, None] / 2
+    of_half = loss(units.predictions(half))
+    assert units.share_explained(half, y, weights) == pytest.approx(
+        1 - of_half / loss(np.full(80, best))
+    )
+    few = np.where(np.arange(80) < 3, 9.0, 1.0)  # the middle 80 % of y are one value
+    if name == "absolute_error":
+        of_few = Scaled.of(task, few, weights)
+        assert of_few.scale == pytest.approx(8 * weights[:3].sum() / weights.sum())
+
+
+def test_a_quantity_beside_its_base_counts_by_what_that_explains():
+    """One hundredth of the loss of a constant at least: here of a base that is that constant."""
+    rng = np.random.default_rng(14)
+    y, weights, task = rng.normal(size=60), rng.uniform(0.5, 2, size=60), Quantity()
+    constant = np.full((60, 1), np.average(y, weights=weights))
+    variance = np.average((y - constant[:, 0]) ** 2, weights=weights) / 2
+    scores = rng.normal(size=(60, 1))
+    for base, explained in ((constant, 0.01 * variance), (y[:, None], variance)):
+        objective = task.beside_base(base, y, weights)
+        apart = scores - base
+        expected = np.average(apart[:, 0] ** 2, weights=weights) / 2 / explained
+        assert objective.loss(scores) == pytest.approx(expected)
+        gradient, hessian = objective.derivatives(scores)
+        np.testing.assert_allclose(gradient[:, 0], weights * apart[:, 0] / explained)
+        np.testing.assert_allclose(hessian[:, 0], weights / explained)
+    channels = task.channels(9, y, weights)
+    for width in (2.0, 0.3, 1e-3, 5.0):  # a hundredth of the first at least
+        at = 3 + width * scores
+        middle = np.average(at[:, 0], weights=weights)
+        deviation = np.sqrt(np.average((at[:, 0] - middle) ** 2, weights=weights))
+        if width == 2.0:
+            first = deviation
+        channel = channels(at)
+        expected = (9, middle, 1.2 * max(deviation, first / 100))
+        assert (channel.n_levels, channel.centre, channel.scale) == pytest.approx(expected)
+    assert task.channels(9, y, weights)(np.zeros((60, 1))) == Channel(9, 0.0, 1.0)
+
+
+def test_rare_classes_move_and_widen_the_channel():
+    """By hand: at log odds of 3 half of the way, from 4 on all of it."""
+    assert [rarity(odds) for odds in (0, -2, 3, -3.5, 4, 9)] == [0, 0, 0.5, 0.75, 1, 1]
+    assert channel_at(1.0, 9) == Channel(9, 0.0, 2.0)
+    assert channel_at(-3.0, 9) == Channel(9, -2.0, 2.5)
+    assert channel_at(5.0, 9) == Channel(9, 5.0, 5.0)
+    weights = np.array([1.0, 2.0, 1.0])
+    assert log_odds(np.array([1, 0, 1]), weights) == pytest.approx(0)
+    assert log_odds(np.array([1, 0, 0]), weights) == pytest.approx(-np.log(3))
+    assert log_odds(np.array([1, 1, 1]), weights) == log_odds(np.array([0, 0, 0]), weights) == 0
+    assert log_odds(np.array([1, 0, 1]), 0 * weights) == 0
+    assert telling_share(1.0) == 1
+    assert telling_share(-3.0) == pytest.approx((1 + np.exp(2)) / (1 + np.exp(3)))
+    y = np.array([2, 0, 1, 0, 1, 0, 0, 0])
+    order = fold_order(y, np.random.default_rng(0))
+    assert sorted(order) == list(range(8))
+    assert y[order].tolist() == sorted(y)
+    assert order.tolist() != np.argsort(y, kind="stable").tolist()
+    columns = (np.arange(3), np.arange(2))
+    decoded = Nothing("reconstruction", False, 0, np.zeros(4), np.ones(4), categories=columns)
+    assert decoded.n_scores == 4 + 5
+    assert Nothing("contrastive", False, 0, np.zeros(4), np.ones(4)).n_scores == 64
+    assert (
+        Nothing("reconstruction", False, 0, np.zeros(4), np.ones(4), gaps=columns[1]).n_scores == 6
+    )

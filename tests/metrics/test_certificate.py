@@ -12,15 +12,17 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, ks_2samp
+from scipy.stats import binom, binomtest, ks_2samp
 
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics import certify, leakage_report, mutual_information_score
+from fairmi.metrics import _limits, certify, leakage_report, mutual_information_score
 from fairmi.metrics._limits import (
     DifferenceLimit,
+    _half_window,
     _min_in_b,
     _min_in_b_or_below,
     compare_groups,
+    largest_limit,
 )
 from fairmi.metrics._representation import read_representation
 
@@ -157,6 +159,101 @@ def test_quick_ways_of_counting_give_what_slow_ones_do():
     least = limit._min_in_b(0.07)
     ranks, _ = all_counts(limit)
     np.testing.assert_array_equal(least, (ranks > 0.07 + 1e-12).sum(axis=1))
+    for n_a in (63, 64, 65, 127):
+        few = DifferenceLimit(n_a, 90, 0.05)
+        ranks, _ = all_counts(few)
+        np.testing.assert_array_equal(few._min_in_b(0.1), (ranks > 0.1 + 1e-12).sum(axis=1))
+
+
+def test_probabilities_in_parts_are_those_at_once(monkeypatch):
+    limit, p = DifferenceLimit(40, 60, 0.05), np.random.default_rng(17).random(50)
+    least = limit._min_in_b(0.2)
+    at_once = limit._probability(p, p[::-1], least)
+    monkeypatch.setattr(_limits, "ENTRIES", 7 * 100)
+    np.testing.assert_allclose(limit._probability(p, p[::-1], least), at_once, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [200, 1_000, 20_000])
+@pytest.mark.parametrize("spare", [5e-7, 1e-3])
+def test_a_window_leaves_out_what_is_spare_and_is_not_much_wider(n, spare):
+    for p in (0.001, 0.01, 0.3, 0.5, 0.99):
+        below, above = n * p - binom.ppf(spare / 2, n, p), binom.isf(spare / 2, n, p) - n * p
+        needed = max(below, above)
+        assert needed <= _half_window(n, np.array([p, p / 2**20]), spare) <= needed + 17
+
+
+@pytest.mark.parametrize(("n_a", "n_b", "error"), [(20, 30, 0.05), (10, 400, 0.0003)])
+def test_ranks_and_what_they_rule_out_are_from_wilsons_interval(n_a, n_b, error):
+    """As scipy has it."""
+
+    def interval(count, n):
+        ci = binomtest(count, n).proportion_ci(1 - 2 * error, method="wilson")
+        return np.array([ci.low, ci.high])
+
+    def margin(count, n):
+        return interval(count, n)[1] - count / n
+
+    limit, share = DifferenceLimit(n_a, n_b, error), np.arange(11) / 10
+    for a, b in product(range(11), repeat=2):
+        apart = np.hypot(margin(a * n_a // 10, n_a), margin((10 - b) * n_b // 10, n_b))
+        expected = share[a] - share[b] + apart
+        assert limit.rank(share[a], share[b]) == pytest.approx(expected)
+    deviations = binom.std(n_a, 0.5) / n_a, binom.std(n_b, 0.5) / n_b
+    assert limit._step == pytest.approx(0.02 * limit.z * np.hypot(*deviations))
+    unsure = DifferenceLimit(n_a, n_b, 0.6)
+    assert unsure._step == pytest.approx(0.02 * 0.5 * np.hypot(*deviations))
+    codes = np.concatenate([np.arange(n_a) % 2, np.arange(n_b) % 5 % 2])
+    groups = np.repeat([0, 1], [n_a, n_b])
+    [pair] = compare_groups(codes, groups, 2, stratum=None, thresholds=False, error=error)
+    most = [
+        interval(0, n).mean() + np.ptp(interval(n // 2, n)) / 2 for n in (n_a, n_b)
+    ]  # the middle of the interval is farthest from a share of 0, and it is widest at a half
+    assert pair.rank_at_most == pytest.approx(pair.distance + np.hypot(*most))
+    exceeded = np.sqrt((1 / n_a + 1 / n_b) * np.log(1 / error) / 2)
+    for x in (0.1, 0.3, 0.7):
+        a, b = margin(round(x * n_a), n_a), margin(round(x * n_b), n_b)
+        line = np.linspace(0, 1, 100_001)
+        nearest = np.hypot(line * a, (1 - line) * b).min()
+        assert pair.cannot_exceed(exceeded + x, x + nearest - 1e-5)
+        assert not pair.cannot_exceed(exceeded + x, x + nearest + 1e-5)
+    assert not pair.cannot_exceed(exceeded, -1.0)
+
+
+def test_the_largest_limit_is_that_of_all_pairs_and_few_are_worked_out(monkeypatch):
+    rng = np.random.default_rng(18)
+    upper, asked = DifferenceLimit.upper, []
+
+    def counted(limit, rank):
+        asked.append(rank)
+        return upper(limit, rank)
+
+    monkeypatch.setattr(DifferenceLimit, "upper", counted)
+    # The widest by its distance isn't the one by its rank; and that isn't the one by its limit.
+    cases = [
+        [((400, 8), (400, 40)), ((400, 200), (400, 228))],
+        [((200, 9), (50, 4)), ((200, 189), (20, 20))],
+    ]
+    for case in cases:
+        pairs = []
+        for stratum, rows in enumerate(case):
+            codes = np.concatenate([np.arange(n) < ones for n, ones in rows]).astype(int)
+            group = np.repeat([0, 1], [n for n, _ in rows])
+            alone = {"stratum": stratum, "thresholds": False, "error": 0.05}
+            pairs.extend(compare_groups(codes, group, 2, **alone))
+        each = [upper(pair.limit, pair.rank) for pair in pairs]
+        assert largest_limit(pairs) == (each[1], pairs[1])
+        assert each[1] > each[0]
+    for rates in ([0.3, 0.35, 0.4, 0.45, 0.5], [0.5] * 5, [0.1, 0.5, 0.5, 0.5, 0.52]):
+        sizes = rng.integers(40, 300, size=5)
+        group = np.repeat(np.arange(5), sizes)
+        codes = (rng.random(sizes.sum()) < np.repeat(rates, sizes)).astype(int)
+        pairs = list(compare_groups(codes, group, 5, stratum=0, thresholds=False, error=0.05))
+        asked.clear()
+        largest, widest = largest_limit(pairs)
+        assert len(asked) <= 2, rates
+        each = [upper(pair.limit, pair.rank) for pair in pairs]
+        assert largest == pytest.approx(max(each), abs=widest.limit._step)
+        assert largest == upper(widest.limit, widest.rank)
 
 
 @pytest.mark.slow_cases("5421-10860-0.05", "5421-10860-0.2")
