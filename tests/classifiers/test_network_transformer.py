@@ -24,14 +24,10 @@ from torch import nn
 from fairmi import MIDebiasedTransformer
 from fairmi.audit.saved import SKOPS_TRUSTED_TYPES
 from fairmi.datasets import load_adult
-from fairmi.dependence import DonskerVaradhan, SensitiveBatch
 from fairmi.exceptions import CollapseWarning
 from fairmi.export import onnx_inputs, to_onnx
 from fairmi.networks.inference import noise_of_rows
-from fairmi.networks.model import Channel
 from fairmi.networks.objectives import Objective
-from fairmi.networks.penalty_term import PenaltyTerm
-from fairmi.networks.reducer import active_reducer
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import quantile_knots
@@ -127,33 +123,6 @@ def test_noise_is_of_the_row_alone():
     assert np.array_equal(moved.transform(X_NEW[7:9]), z[7:9])
     assert set(np.unique(np.round(4 * z, 9))) <= set(range(-4, 5))
     assert rounded.architecture_["dither"] is False
-
-
-def test_a_critic_reads_levels():
-    """Beside Z an indicator of each level; moved by a step, from that below to that above."""
-    channel = Channel(3, torch.Generator())
-    groups = SensitiveBatch.of_groups(torch.tensor([0, 1, 1]))
-    term = PenaltyTerm(
-        DonskerVaradhan(),
-        groups,
-        channel,
-        torch.Generator(),
-        n_models=1,
-        n_repeats=1,
-        n_components=1,
-        reducer=active_reducer(),
-        by_level=True,
-    )
-    z = torch.tensor([[[-1.0], [0.0], [1.0]]], requires_grad=True)
-    seen = term._seen(z)
-    assert seen[0].tolist() == [[-1, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 1]]
-    assert term.critic.layers[0].weight.shape[1] == 4
-    slopes = [torch.autograd.grad(seen[0, :, k].sum(), z, retain_graph=True)[0] for k in range(4)]
-    assert torch.cat(slopes, 2)[0].tolist() == [
-        [1, -0.5, 0.5, 0],
-        [1, -0.5, 0, 0.5],
-        [1, 0, -0.5, 0.5],
-    ]
 
 
 def mixed_table(n=400):

@@ -262,3 +262,91 @@ def test_a_term_is_part_critic_part_table():
     whole = term._value(bounded, sensitive)
     torch.testing.assert_close(term._value_in_parts(bounded, sensitive), whole)
     assert all(parameter.requires_grad for parameter in term.trained)
+
+
+class Drawn(Weighted):
+    """Of critics whose weights are drawn; a parameter that all models share has one value."""
+
+    def critic(self, n_models, n_components, sensitive, generator):
+        self.asked = n_models, n_components
+        critic = torch.nn.Linear(n_components, n_models, bias=False)
+        critic.shared = torch.nn.Parameter(torch.rand(3, generator=generator))
+        torch.nn.init.normal_(critic.weight, generator=generator)
+        return critic
+
+
+@pytest.mark.parametrize(("n_levels", "by_level"), [(5, True), (5, False), (None, True)])
+def test_a_critic_by_level_reads_which_level_a_unit_has(n_levels, by_level):
+    """The slope in a unit: half the way from the level below to that above, ends included."""
+    sensitive, draws = SensitiveBatch.of_groups(S[:9]), torch.Generator().manual_seed(0)
+    term = PenaltyTerm(
+        Drawn(), sensitive, Channel(n_levels, draws), draws, n_models=2, n_repeats=1,
+        n_components=3, reducer=Reducer(), by_level=by_level,
+    )  # fmt: skip
+    levels = torch.tensor(RANDOM.integers(5, size=(2, 9, 3)))
+    levels[0, 0], levels[0, 1] = 0, 4
+    z = (levels / 2 - 1).requires_grad_()
+    seen = term._seen(z)
+    if n_levels is None or not by_level:
+        assert seen is z
+        assert term.penalty.asked == (2, 3)
+        assert (term.table is None) == (n_levels is None)
+        return
+    assert term.penalty.asked == (2, 3 * 6)
+    assert term.table is None
+    factors = torch.tensor(RANDOM.normal(size=seen.shape)).float()
+    (seen * factors).sum().backward()
+    for m, i, unit in np.ndindex(2, 9, 3):
+        level, cells = levels[m, i, unit].item(), slice(3 + 5 * unit, 8 + 5 * unit)
+        assert seen[m, i, unit] == level / 2 - 1
+        assert seen[m, i, cells].tolist() == [float(k == level) for k in range(5)]
+        way = factors[m, i, cells][min(level + 1, 4)] - factors[m, i, cells][max(level - 1, 0)]
+        expected = factors[m, i, unit] + 2 * way / 2
+        assert z.grad[m, i, unit] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_critics_of_repeats_start_alike_and_draw_no_more():
+    sensitive, draws = SensitiveBatch.of_groups(S[:9]), torch.Generator().manual_seed(0)
+    few = Drawn().critic(2, 3, sensitive, draws)
+    following = torch.rand(1, generator=draws)
+    draws.manual_seed(0)
+    term = PenaltyTerm(
+        Drawn(), sensitive, Channel(None, draws), draws, n_models=6, n_repeats=3,
+        n_components=3, reducer=Reducer(),
+    )  # fmt: skip
+    assert torch.rand(1, generator=draws) == following
+    assert term.penalty.asked == (6, 3)
+    assert torch.equal(term.critic.weight, torch.cat([few.weight] * 3))
+    assert torch.equal(term.critic.shared, few.shared)
+
+
+def test_rows_are_valued_in_parts_by_their_weight():
+    """The penalty of a part is a number of its own, which counts by the weight of its rows."""
+    sensitive, draws = SensitiveBatch.of_groups(S[:40]), torch.Generator().manual_seed(0)
+    weights = torch.rand(1, 40, generator=draws)
+    sensitive = replace(sensitive, weights=weights)
+    parts = []
+
+    class Squared(Weighted):
+        def value(self, critic, z, sensitive, generator):
+            parts.append((z, sensitive.weights))
+            return super().value(critic, z, sensitive, generator) ** 2
+
+    term = PenaltyTerm(
+        Squared(), sensitive, Channel(None, draws), draws, n_models=2, n_repeats=1,
+        n_components=1, reducer=Reducer(),
+    )  # fmt: skip
+    z = torch.rand(2, 40, 1, generator=draws)
+    value = term._value_in_parts(z, sensitive)
+    assert [part.shape[1] for part, _ in parts] == [16, 16, 8]
+    drawn = torch.cat([part for part, _ in parts], dim=1)
+    torch.testing.assert_close(drawn.sort(1).values, z.sort(1).values)
+    assert not torch.equal(drawn, z)
+    expected = sum(
+        of_rows.sum() * (0.5 * (part[..., 0] * of_rows).sum(1) / of_rows.sum()) ** 2
+        for part, of_rows in parts
+    )
+    torch.testing.assert_close(value, expected / weights.sum(), check_dtype=False)
+    parts.clear()
+    term._value_in_parts(z[:, :16], sensitive.take(torch.arange(16)))
+    assert len(parts) == 1
