@@ -161,7 +161,7 @@ def equal_steps() -> Figure:
     }
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    for place, (name, values) in enumerate(bars.items()):
+    for place, values in enumerate(bars.values()):
         axes.barh(place, values.mean(), color="#d55e00" if place < 2 else "#0072b2")
         axes.plot(values, [place] * len(values), "k.")
     axes.set_yticks(range(len(bars)), bars)
