@@ -12,7 +12,7 @@ import torch
 
 from fairmi import MIDebiasedClassifier
 from fairmi.core.task import Classes
-from fairmi.dependence import HSIC, Penalty, SensitiveBatch
+from fairmi.dependence import HSIC, DonskerVaradhan, Penalty, SensitiveBatch
 from fairmi.dependence.counts import _SMOOTHING
 from fairmi.networks.config import network_config
 from fairmi.networks.model import Channel
@@ -349,4 +349,27 @@ def test_rows_are_valued_in_parts_by_their_weight():
     torch.testing.assert_close(value, expected / weights.sum(), check_dtype=False)
     parts.clear()
     term._value_in_parts(z[:, :16], sensitive.take(torch.arange(16)))
-    assert len(parts) == 1
+    assert [part.tolist() for part, _ in parts] == [z[:, :16].tolist()]
+    parts.clear()
+    term.penalty.max_rows = None
+    term._value_in_parts(z, sensitive)
+    assert [part.tolist() for part, _ in parts] == [z.tolist()]
+
+
+def test_a_critic_of_one_unit_is_read_at_its_levels():
+    """As it is at rows: before training by its own weights, and better at its batch after."""
+    sensitive, draws = SensitiveBatch.of_groups(S), torch.Generator().manual_seed(0)
+    term = PenaltyTerm(
+        DonskerVaradhan(), sensitive, Channel(5, draws), draws, n_models=2, n_repeats=1,
+        n_components=1, reducer=Reducer(),
+    )  # fmt: skip
+    levels = torch.stack([S * 3, torch.tensor(RANDOM.integers(5, size=N))])[..., None]
+    z = (levels / 2 - 1).float()
+    term.observe(z, sensitive, 0.0)
+    assert term.level_critic is not None
+    start = term.value(z, 0.0, 1e4)
+    at_rows = term.penalty.value(term.critic, z, sensitive, draws)
+    torch.testing.assert_close(start, at_rows, atol=1e-5, rtol=1e-5)
+    term.train_critic(60, 0.05)
+    first, second = term.value(z, 0.0, 1e4).tolist()
+    assert first > 0.6 > 0.3 > second  # log 2 is 0.69
