@@ -459,12 +459,14 @@ def _of_shifts(
     knots = np.interp(levels, ranks, residuals[order])
     knots = knots - np.interp(tau, levels, knots)
     knots, first = np.unique(knots, return_index=True)
-    levels = levels[first]
+    # Where all residuals are alike there is one knot, and G jumps there.
+    levels = levels[first] if len(knots) > 1 else np.array([tau])
     steps = np.diff(knots) * ((levels[1:] + levels[:-1]) / 2 - tau)
     losses = np.concatenate([[0.0], np.cumsum(steps)])
     losses -= losses.min()
     middle = np.subtract(*np.interp([0.75, 0.25], levels, knots)) or 1.0
-    density, scaled = np.diff(levels) / np.diff(knots), weights * share
+    density = np.diff(levels) / np.diff(knots) if len(knots) > 1 else np.zeros(1)
+    scaled = weights * share
 
     def loss(scores: np.ndarray) -> float:
         d = (scores - base_scores)[:, 0]
