@@ -108,18 +108,24 @@ def draw_frontier(
 
 
 def strongest(table: pd.DataFrame, most: int = MOST_LINES) -> list[str]:
-    """Names of our methods, then of the peers, that score highest over all levels."""
+    """Names of our methods, then of the peers, that score highest over all levels.
+
+    First among peers are those that are the best of them at some level: the text names them.
+    """
     reading = reading_of(table)
     lowest = table[reading.score].min()
-    scores = {}
+    scores: dict[str, list[float]] = {}
     for name, points in table.groupby("method", sort=False):
         if name != reading.constant:
             points = points.reset_index(drop=True)
-            at_levels = (score_within(points, at) for at in reading.levels)
-            scores[str(name)] = sum(lowest if value is None else value for value in at_levels)
-    ranked = sorted(scores, key=lambda name: -scores[name])
+            at_levels = [score_within(points, at) for at in reading.levels]
+            scores[str(name)] = [lowest if value is None else value for value in at_levels]
+    ranked = sorted(scores, key=lambda name: -sum(scores[name]))
     ours = [name for name in ranked if name.startswith("fairmi")][:_MOST_OURS]
-    return (ours + [name for name in ranked if not name.startswith("fairmi")])[:most]
+    peers = [name for name in ranked if not name.startswith("fairmi")]
+    of_level = zip(*(scores[name] for name in peers), strict=True)
+    best = {peers[int(np.argmax(values))] for values in of_level}
+    return (ours + sorted(peers, key=lambda name: name not in best))[:most]
 
 
 def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:

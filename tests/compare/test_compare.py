@@ -332,6 +332,13 @@ def test_page_says_where_a_peer_wins_and_whether_it_needs_the_group():
     assert standings_text(table[table["method"] == "Peer"]) == []
 
 
+def test_a_peer_that_is_best_at_one_level_alone_is_drawn():
+    others = {f"Peer{k}": [(0.829, 0.01), (0.9 + k / 1e3, 0.05)] for k in range(8)}
+    table = lines(fairmi_trees=[(0.85, 0.01)], Narrow=[(0.83, 0.01)], **others)
+    assert strongest(table)[:2] == ["fairmi, trees", "Peer7"]
+    assert "Narrow" in strongest(table)
+
+
 def test_names_stand_beside_seven_lines_at_most_and_in_the_picture():
     names = [f"Peer{k}" for k in range(9)]
     table = lines(
