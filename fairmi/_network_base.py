@@ -41,7 +41,7 @@ from fairmi.networks.config import check_layer_sizes, network_config
 from fairmi.networks.inference import NumpyNetworks, represent
 from fairmi.networks.reducer import active_reducer, check_alone, read_shard
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import EncodedRows, encode_rows
+from fairmi.preprocessing.table_encoder import encode_rows
 
 if TYPE_CHECKING:  # they load torch, which a server that only predicts does without
     import torch
@@ -137,7 +137,7 @@ class NetworkEstimator(RepresentationEstimator):
 
     def _encoded(
         self, inputs: FitInput, *, goes_on: bool = False
-    ) -> tuple[TableEncoder | None, EncodedRows]:
+    ) -> tuple[TableEncoder | None, FitInput]:
         """Return the encoding of a table, as it was or learned now, and the encoded rows.
 
         Rows of any shape have none and stay as they are.
@@ -156,7 +156,7 @@ class NetworkEstimator(RepresentationEstimator):
         """Return an encoding of a table, learned from these rows."""
         return TableEncoder().fit(inputs.features, inputs.codes, inputs.task_weights)
 
-    def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
+    def _trunk(self, rows: FitInput, device: torch.device, *, goes_on: bool) -> Trunk | None:
         """Return the trunk of a fit, None without an encoder of the user's."""
         if goes_on and (self.encoder is not None) != hasattr(self, "trunk_"):
             raise ValueError(
@@ -315,17 +315,15 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
     _stream: dict[str, Any] | None = field(init=False, default=None)
 
     @abstractmethod
-    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> NetworkTask:
+    def _task(self, rows: FitInput, *, goes_on: bool) -> NetworkTask:
         """Return the task of encoded rows, or of those before where a fit goes on."""
 
     @abstractmethod
-    def _learned_rows(
-        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
-    ) -> dict[str, Any]:
+    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
         """Return what networks learn of encoded rows: arguments of `training_rows`, by name."""
 
     def _targets(
-        self, inputs: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: FitInput, seed: int
     ) -> np.ndarray | None:
         """Return what all rows of a fit learn in place of y, (n, K), if it is not y."""
         return None
@@ -402,7 +400,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
 
         reducer = active_reducer()  # shards differ, and settings must not
         encoder, rows = self._encoded(inputs, goes_on=goes_on)
-        task = reducer.of_first(lambda: self._task(inputs, rows, goes_on=goes_on))
+        task = reducer.of_first(lambda: self._task(rows, goes_on=goes_on))
         of_all = not in_parts and reducer.n_shards == 1
         targets = self._targets(inputs, encoder, rows, seed) if of_all else None
         device = device_of(self.device)
@@ -427,7 +425,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         data = training_rows(
             rows,
             inputs.plan.n_groups,
-            **self._learned_rows(inputs, task, rows),
+            **self._learned_rows(task, rows),
             targets=targets,
             constraint=self.constraint,
             group_weight=self.group_weight,

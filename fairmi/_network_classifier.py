@@ -17,7 +17,6 @@ from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.boosting.base import boosted_targets, fitted_base, scores_of_base, setting_of
 from fairmi.core.task import Classes, NetworkTask
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import EncodedRows
 
 
 @with_parameters
@@ -279,26 +278,25 @@ default="demographic_parity"
                 'teacher="auto" or None.'
             )
 
-    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> Classes:
-        return Classes(len(inputs.classes))
+    def _task(self, rows: FitInput, *, goes_on: bool) -> Classes:
+        return Classes(len(rows.classes))
 
-    def _learned_rows(
-        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
-    ) -> dict[str, Any]:
-        n_classes, offsets = len(inputs.classes), None
+    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
+        n_classes, offsets = len(rows.classes), None
         if self.prior_correction:
             check_certain(rows.members, "prior_correction=True")
             offsets = prior_offsets(rows.codes, rows.members, rows.task_weights, n_classes)
         return {"y": rows.codes, "labels": rows.codes, "n_labels": n_classes, "offsets": offsets}
 
     def _targets(
-        self, inputs: FitInput, encoder: TableEncoder | None, rows: EncodedRows, seed: int
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: FitInput, seed: int
     ) -> np.ndarray | None:
         if self.teacher is None or self.encoder is not None or self.prior_correction:
             return None
         n_classes = len(inputs.classes)
         if not isinstance(self.teacher, str):
-            X, y = safe_indexing(inputs.features, rows.origin), inputs.classes[rows.codes]
+            distinct = np.searchsorted(inputs.positions, rows.positions)
+            X, y = safe_indexing(inputs.features, distinct), rows.classes[rows.codes]
             with setting_of(self.teacher):
                 _, scores = fitted_base(
                     self.teacher, X, y, rows.task_weights, seed, scores_of_base, name="teacher"
@@ -306,7 +304,7 @@ default="demographic_parity"
             return Classes(n_classes).mean(scores)
         if encoder is None or rows.layout is None:
             return None
-        x, n_categories = encoder.codes(rows.x)
+        x, n_categories = encoder.codes(rows.features)
         return boosted_targets(x, n_categories, rows.codes, n_classes, rows.task_weights, seed)
 
 

@@ -19,7 +19,6 @@ from fairmi.core.membership import quantile_bins, quantile_ends
 from fairmi.core.task import NetworkTask, Scaled
 from fairmi.exceptions import Note
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import EncodedRows
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
     from fairmi.networks.rows import TrainingRows
@@ -175,7 +174,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         bins, _ = quantile_bins(inputs.codes, weights, _BINS_OF_KNOTS)
         return TableEncoder().fit(inputs.features, bins, weights)
 
-    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> Scaled:
+    def _task(self, rows: FitInput, *, goes_on: bool) -> Scaled:
         if goes_on:
             return Scaled(self._quantity(), **self.units_)
         y, weights = rows.codes, rows.task_weights
@@ -184,9 +183,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
             ends = tuple(quantile_ends(y, weights, self._bins_of_y()).tolist())
         return replace(task, explained=_linear_share(task, rows), ends=ends)
 
-    def _learned_rows(
-        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
-    ) -> dict[str, Any]:
+    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
         assert isinstance(task, Scaled)
         bins = np.searchsorted(task.ends, rows.codes)
         return {"y": task.scaled(rows.codes), "labels": bins, "n_labels": len(task.ends) + 1}
@@ -245,16 +242,16 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
 MIDebiasedRegressor.__module__ = "fairmi"
 
 
-def _linear_share(task: Scaled, rows: EncodedRows) -> float:
+def _linear_share(task: Scaled, rows: FitInput) -> float:
     """Return the share of the best constant's loss that a linear model of the columns takes away.
 
     It is fitted to half of some rows, and read on the other half. Rows of any shape have no
     columns: there it is 1.
     """
     n = min(len(rows.codes), _MAX_LINEAR_ROWS)
-    if n < _MIN_LINEAR_ROWS or not isinstance(rows.x, np.ndarray | csr_array):
+    if n < _MIN_LINEAR_ROWS or not isinstance(rows.features, np.ndarray | csr_array):
         return 1.0
-    x = rows.x[:n] if rows.layout is None else rows.layout.expand(rows.x[:n])
+    x = rows.features[:n] if rows.layout is None else rows.layout.expand(rows.features[:n])
     y, weights, scaled = rows.codes[:n], rows.task_weights[:n], task.scaled(rows.codes[:n])
     shares = []
     for fit, new in ((slice(0, n, 2), slice(1, n, 2)), (slice(1, n, 2), slice(0, n, 2))):

@@ -22,7 +22,6 @@ from fairmi._typing import GroupNames, SensitiveLike, TableLike
 from fairmi.core.task import NetworkTask, Nothing
 from fairmi.exceptions import CollapseWarning, Note
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.table_encoder import Layout
 
 if TYPE_CHECKING:  # what trains loads torch, which a server that only predicts does without
@@ -303,7 +302,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     def _table_encoder(self, inputs: FitInput) -> TableEncoder:
         return TableEncoder().fit(inputs.features, sample_weight=inputs.task_weights)
 
-    def _task(self, inputs: FitInput, rows: EncodedRows, *, goes_on: bool) -> Nothing:
+    def _task(self, rows: FitInput, *, goes_on: bool) -> Nothing:
         conditioned = self.objective == "reconstruction"
         widths = [m.n_groups if m.values is None else m.values.shape[1] for m in rows.members]
         task = told_back(
@@ -313,7 +312,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
             return task
         return replace(task, centre=self.units_["centre"], scale=self.units_["scale"])
 
-    def _trunk(self, rows: EncodedRows, device: torch.device, *, goes_on: bool) -> Trunk | None:
+    def _trunk(self, rows: FitInput, device: torch.device, *, goes_on: bool) -> Trunk | None:
         trunk = super()._trunk(rows, device, goes_on=goes_on)
         if trunk is None or self.objective == "reconstruction" or rows.layout is not None:
             return trunk
@@ -323,9 +322,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         check_views(trunk, first_rows(rows, _VIEWED_ROWS))
         return trunk
 
-    def _learned_rows(
-        self, inputs: FitInput, task: NetworkTask, rows: EncodedRows
-    ) -> dict[str, Any]:
+    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
         return {"y": rows.codes, "labels": np.zeros(len(rows.codes), np.int64), "n_labels": 1}
 
     def _of_task(self, task: NetworkTask) -> dict[str, Any]:
@@ -364,7 +361,7 @@ def _refuse_y(y: object) -> None:
         )
 
 
-def told_back(rows: EncodedRows, objective: str, *, dither: bool, n_conditions: int) -> Nothing:
+def told_back(rows: FitInput, objective: str, *, dither: bool, n_conditions: int) -> Nothing:
     """Return what Z is to tell back of encoded rows, in units that these set."""
     if rows.layout is None:
         return _values_told_back(rows, objective, dither, n_conditions)
@@ -378,7 +375,7 @@ def told_back(rows: EncodedRows, objective: str, *, dither: bool, n_conditions: 
         centre[k] = layout.mean[mine].sum() / len(mine)
         if rows.task_weights.any():
             # What is missing is the mean, as in the encoded columns.
-            off = np.nan_to_num(rows.x[:, j].astype(np.float64) / len(mine) - centre[k])
+            off = np.nan_to_num(rows.features[:, j].astype(np.float64) / len(mine) - centre[k])
             spread = np.sqrt(np.average(off**2, weights=rows.task_weights))
             # In float32, so that the order in which rows are summed leaves no trace.
             scale[k] = np.float32(spread) or 1.0
@@ -397,16 +394,14 @@ def told_back(rows: EncodedRows, objective: str, *, dither: bool, n_conditions: 
     )
 
 
-def _values_told_back(
-    rows: EncodedRows, objective: str, dither: bool, n_conditions: int
-) -> Nothing:
+def _values_told_back(rows: FitInput, objective: str, dither: bool, n_conditions: int) -> Nothing:
     """Return the same of rows whose values are told back as they are, in one unit for all."""
     from fairmi.networks.model import as_input
     from fairmi.networks.rows import first_rows
 
     values = as_input(first_rows(rows, _MAX_ROWS)).flatten(1).double().numpy()
     centre, spread = values.mean(0), np.sqrt(values.var(0).mean()) or 1.0
-    is_table = not hasattr(rows.x, "rows")
+    is_table = not hasattr(rows.features, "rows")
     source = np.arange(len(centre) if is_table else 0)
     scale = np.full(len(centre), spread)
     return Nothing(objective, dither, n_conditions, centre, scale, source=source)

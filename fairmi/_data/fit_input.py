@@ -82,13 +82,16 @@ Earlier = tuple[Header, np.ndarray | None, SensitivePlan | None]
 
 @dataclass(frozen=True)
 class FitInput:
-    """The n rows of a fit that count, checked.
+    """The n rows of a fit that count, checked, and encoded by `preprocessing.encode_rows`.
 
     `features` is what the encoder reads, `codes` (n,) the position of each label in `classes`, or
     numbers where there are none, `task_weights` and `penalty_weights` (n,) the weights in either
     term, `members` who is in which group, by attribute, as `plan` reads it, `positions` (n,) says
     which of the rows given these are, `header` has the columns of X, of which the encoder reads
     those at the positions `kept`, and `notes` what its user should be warned of.
+
+    Of encoded rows `features` are the bin positions of a table (n, n_columns), which `layout`
+    spreads out; without a layout the rows of a sparse table, or what reads rows of any shape.
     """
 
     features: Any
@@ -102,6 +105,17 @@ class FitInput:
     header: Header
     kept: list[int]
     notes: list[Note]
+    layout: Any = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that networks read of encoded rows."""
+        return int(self.features.shape[1] if self.layout is None else self.layout.width)
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Rows, and their summed weights in task and penalty, (3,)."""
+        return np.array([len(self.codes), self.task_weights.sum(), self.penalty_weights.sum()])
 
 
 def read_fit_input(

@@ -19,7 +19,7 @@ from fairmi.core.information import SMOOTHING, information
 from fairmi.core.membership import Comparison, mean_one
 from fairmi.core.task import Objective, Task
 from fairmi.preprocessing.encoded_columns import encodings_of
-from fairmi.preprocessing.encoded_rows import merge_rows
+from fairmi.preprocessing.table_encoder import merge_rows
 
 _N_FOLDS = 5
 # Folds are held out in turn to choose the rounds of the base until that many rows were: each on

@@ -10,7 +10,7 @@ import numpy as np
 from fairmi._data.tables import ArrayRows, Table, blocks_of
 from fairmi.core.channel import Channel
 from fairmi.preprocessing import TableEncoder
-from fairmi.preprocessing.encoded_rows import hash_rows
+from fairmi.preprocessing.table_encoder import hash_rows
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

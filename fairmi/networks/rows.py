@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from fairmi.core.membership import check_group_weight, compare, strata_of
 from fairmi.dependence.sensitive_batch import SensitiveBatch, sensitive_batch
 from fairmi.networks.model import tensor_of
 from fairmi.networks.reducer import active_reducer
-from fairmi.preprocessing.encoded_rows import EncodedRows
 from fairmi.preprocessing.table_encoder import Layout
 
 # Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
@@ -43,24 +42,17 @@ class ItemRows:
         return tensor_of(self.source[index.cpu().numpy()]).to(self.device)
 
 
-def item_rows(inputs: FitInput, device: torch.device) -> EncodedRows:
+def item_rows(inputs: FitInput, device: torch.device) -> FitInput:
     """Return the rows of a fit as they are: equal ones stay apart, and keep their order."""
-    return EncodedRows(
-        x=ItemRows(inputs.features, device),
-        codes=inputs.codes,
-        members=inputs.members,
-        task_weights=inputs.task_weights,
-        penalty_weights=inputs.penalty_weights,
-        layout=None,
-    )
+    return replace(inputs, features=ItemRows(inputs.features, device))
 
 
-def first_rows(rows: EncodedRows, n: int) -> Tensor:
+def first_rows(rows: FitInput, n: int) -> Tensor:
     """Return at most `n` rows as an encoder reads them."""
     n = min(n, len(rows.codes))
-    if isinstance(rows.x, ItemRows):
-        return rows.x.rows(torch.arange(n))
-    part = rows.x[:n]
+    if isinstance(rows.features, ItemRows):
+        return rows.features.rows(torch.arange(n))
+    part = rows.features[:n]
     table = part.toarray() if rows.layout is None else rows.layout.expand(part)
     return torch.as_tensor(table, dtype=torch.float32)
 
@@ -146,7 +138,7 @@ class TrainingRows:
 
 
 def training_rows(
-    rows: EncodedRows,
+    rows: FitInput,
     n_groups: tuple[int, ...],
     *,
     y: np.ndarray,
@@ -195,7 +187,7 @@ def training_rows(
             total=total,
         )
         sensitive.append(sensitive_batch(compared, device))
-    x = rows.x
+    x = rows.features
     if rows.layout is not None and len(x) * rows.layout.width > _MAX_SPREAD:
         x = SpreadTable(_tensor(x, device, torch.float32), rows.layout)
     elif rows.layout is not None:

@@ -1,9 +1,9 @@
-"""A table in any form -> one float32 array for networks and linear models alike."""
+"""A table in any form -> one float32 array for all models that read numbers; equal rows once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
 from fairmi._data.values import n_rows, read_columns
 from fairmi._sklearn_compat import DocLinkMixin
@@ -375,3 +376,76 @@ def _parts(
             yield _STEP, j, float(_STEEP), 1.0, (inside[j] + beyond[j]) / total
     if column.has_missing:
         yield _GAP, 0.0, 1.0, 0.0, weights[gaps].sum() / whole
+
+
+def encode_rows(rows: FitInput, encoder: TableEncoder) -> FitInput:
+    """Return the distinct rows of a fit, encoded, in an order that only their content sets.
+
+    So a weight of 2 is exactly a repeated row, a weight of 0 exactly an absent one, and a fit does
+    not depend on the order in which rows came.
+    """
+    x = encoder.positions(rows.features)
+    # Numbers by rank: a fit does not hang on their unit.
+    labels = rows.codes if len(rows.classes) else np.unique(rows.codes, return_inverse=True)[1]
+    apart = np.column_stack([labels, *(part.columns for part in rows.members)])
+    both = np.column_stack([rows.task_weights, rows.penalty_weights])
+    first, weights = merge_rows(x, apart, both)
+    return replace(
+        rows,
+        features=x[first],
+        codes=rows.codes[first],
+        members=tuple(part.take(first) for part in rows.members),
+        task_weights=weights[:, 0],
+        penalty_weights=weights[:, 1],
+        positions=rows.positions[first],
+        layout=encoder.layout_,
+    )
+
+
+def merge_rows(
+    x: np.ndarray | csr_array, rest: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to keep, in their order, and the weight of each.
+
+    `x` (n_rows, n_encoded) are float32, or CSR, `rest` (n_rows, n_columns) what else tells rows
+    apart: label and sensitive columns. Rows whose `weights`, (n_rows,) or (n_rows, n_weights), are
+    all 0 are left out.
+    """
+    # Two independent 64-bit hashes: different rows agree in both with a chance below 1e-18.
+    first, second = (hash_rows(x, rest, seed) for seed in (0, 1))
+    order = np.lexsort((second, first))
+    order = order[weights.reshape(len(weights), -1)[order].any(axis=1)]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
+    starts = np.flatnonzero(new)
+    return order[starts], np.add.reduceat(weights[order], starts, axis=0)
+
+
+def hash_rows(x: np.ndarray | csr_array, rest: np.ndarray, seed: int) -> np.ndarray:
+    """Return 64 bits for each row, (n_rows,) uint64, of what `merge_rows` tells rows apart by."""
+    random = np.random.default_rng(seed)
+    keys = _odd_numbers(random, x.shape[1])
+    with np.errstate(over="ignore"):
+        if isinstance(x, csr_array):
+            terms = _bits(np.asarray(x.data)) * keys[x.indices]
+            sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
+            hashed = sums[x.indptr[1:]] - sums[x.indptr[:-1]]
+        else:
+            hashed = np.zeros(len(x), dtype=np.uint64)
+            for column, key in zip(np.asarray(x).T, keys, strict=True):
+                hashed += _bits(np.ascontiguousarray(column)) * key
+        # A column of float64 bits mixed by itself, so that small codes fill all 64 bits.
+        others = (np.ascontiguousarray(rest, dtype=np.float64) + 0.0).view(np.uint64)
+        mixed = (others ^ (others >> np.uint64(32))) * _odd_numbers(random, 1)
+        return hashed + (
+            (mixed ^ (mixed >> np.uint64(29))) * _odd_numbers(random, rest.shape[1])
+        ).sum(1)
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    # + 0.0 makes -0.0 and 0.0 the same bits.
+    return (values.astype(np.float32) + np.float32(0.0)).view(np.uint32).astype(np.uint64)
+
+
+def _odd_numbers(random: np.random.Generator, size: int) -> Any:
+    return random.integers(0, 2**63, size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)

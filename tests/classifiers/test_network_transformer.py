@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -182,10 +183,12 @@ def test_the_best_constant_loses_1():
 
 def told_of(fitted, frame):
     from fairmi._network_transformer import told_back
-    from fairmi.preprocessing.encoded_rows import EncodedRows
 
-    positions, ones = fitted.encoder_.positions(frame), np.ones(len(frame))
-    rows = EncodedRows(positions, ones, (), ones, ones, fitted.encoder_.layout_)
+    rows = SimpleNamespace(
+        features=fitted.encoder_.positions(frame),
+        task_weights=np.ones(len(frame)),
+        layout=fitted.encoder_.layout_,
+    )
     return told_back(rows, "reconstruction", dither=False, n_conditions=0)
 
 

@@ -18,7 +18,7 @@ from fairmi.exceptions import ColumnWarning
 from fairmi.networks.rows import SpreadTable
 from fairmi.preprocessing import TableEncoder, encoded_columns
 from fairmi.preprocessing.encoded_columns import NumericColumn, knots_of
-from fairmi.preprocessing.encoded_rows import merge_rows
+from fairmi.preprocessing.table_encoder import merge_rows
 
 # Whole numbers that float32, float64 and every integer type hold alike.
 NUMBERS = st.one_of(st.none(), st.integers(-5, 100))
