@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from inspect import cleandoc
 
 from sklearn.base import BaseEstimator, clone
 
@@ -53,9 +54,33 @@ PENALTIES: dict[str, type[Penalty]] = {
     "sliced_infomin": SlicedInfomin,
 }
 
-# Saved models name the public place of a class, which stays where its file moves.
-for _penalty in PENALTIES.values():
+# What the docs of all penalties have, and those of all bounds.
+_EXAMPLE = """
+
+Examples
+--------
+>>> import torch
+>>> from fairmi.dependence import PENALTIES, SensitiveBatch
+>>> penalty, generator = PENALTIES["{name}"](), torch.Generator().manual_seed(0)
+>>> batch = SensitiveBatch.of_groups(torch.tensor([0, 0, 1, 1]))
+>>> z = torch.tensor([[[0.0], [0.5], [0.5], [1.0]]])  # of one model, four rows, one unit
+>>> critic = penalty.critic(1, 1, batch, generator)  # untrained
+>>> penalty.value(critic, z, batch, generator).shape  # a value for each model
+torch.Size([1])
+"""
+_PARAMETERS = """
+
+Parameters
+----------
+hidden_layer_sizes : sequence of int, default=(64, 64)
+    Units of the critic's hidden layers."""
+
+for _name, _penalty in PENALTIES.items():
+    # Saved models name the public place of a class, which stays where its file moves.
     _penalty.__module__ = __name__
+    _doc = cleandoc(_penalty.__doc__ or "")
+    _doc += "" if "\nParameters\n" in _doc else _PARAMETERS
+    _penalty.__doc__ = _doc + _EXAMPLE.format(name=_name)
 
 _METHODS = ("critic", "critic_loss", "value")
 

@@ -27,13 +27,7 @@ from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
 class CriticBound(Penalty):
-    """A bound on I(Z; C) by a trained critic.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-    """
+    """A bound on I(Z; C) by a trained critic."""
 
     # Whether the critic is a density of C, and not a score of pairs, that reads any features.
     models_c = False
@@ -71,17 +65,6 @@ class DonskerVaradhan(CriticBound):
     The critic sees Z and, where there are several, the stratum. Over discrete C it has an output
     for each group, so that one pass over Z gives the joint and the exact marginal. Over
     continuous C it sees C too, and the marginal is sampled by re-pairing rows of a stratum.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["donsker_varadhan"](hidden_layer_sizes=(16,))
-    DonskerVaradhan(hidden_layer_sizes=(16,))
     """
 
     reads_levels = True
@@ -124,17 +107,6 @@ class MINE(CriticBound):
     Source: Belghazi et al., *MINE: Mutual Information Neural Estimation*, arXiv 1801.04062, 3.2.
 
     The critic keeps the moving average, in logarithms and for each stratum, as `log_average`.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["mine"](hidden_layer_sizes=(16,))
-    MINE(hidden_layer_sizes=(16,))
     """
 
     def critic_loss(
@@ -195,17 +167,6 @@ class NWJ(CriticBound):
 
     Source: Nguyen, Wainwright and Jordan, doi 10.1109/TIT.2010.2068870; as a loss for networks,
     Nowozin et al., *f-GAN*, arXiv 1606.00709.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["nwj"](hidden_layer_sizes=(16,))
-    NWJ(hidden_layer_sizes=(16,))
     """
 
     def value(
@@ -233,17 +194,6 @@ class InfoNCE(CriticBound):
 
     Source: van den Oord, Li and Vinyals, *Representation Learning with Contrastive Predictive
     Coding*, arXiv 1807.03748; its bias and variance: Poole et al., arXiv 1905.06922.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["infonce"](hidden_layer_sizes=(16,))
-    InfoNCE(hidden_layer_sizes=(16,))
     """
 
     def value(
@@ -275,12 +225,6 @@ class SMILE(CriticBound):
         Units of the critic's hidden layers.
     clip : float, default=5.0
         The tau at which log density ratios are clipped.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["smile"](clip=3.0)
-    SMILE(clip=3.0)
     """
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64), clip: float = 5.0) -> None:
@@ -320,17 +264,6 @@ class CLUB(CriticBound):
     2006.12013.
 
     Over continuous C, q is a normal whose mean and spread depend on z.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["club"](hidden_layer_sizes=(16,))
-    CLUB(hidden_layer_sizes=(16,))
     """
 
     models_c = True
@@ -362,17 +295,6 @@ class BarberAgakov(CriticBound):
 
     Over continuous C, q is a normal whose mean and spread depend on z, and p(c) is taken as a
     normal. It is a bound where C is normal, and no information where C has both kinds of columns.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of the critic's hidden layers.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["barber_agakov"](hidden_layer_sizes=(16,))
-    BarberAgakov(hidden_layer_sizes=(16,))
     """
 
     models_c = True

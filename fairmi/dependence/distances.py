@@ -49,12 +49,6 @@ class HSIC(KernelPenalty):
     bandwidth : float, default=0.5
         Width of the kernels, as a share of the root mean square distance of two rows of a batch.
         So the scale of Z does not matter.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["hsic"]().bandwidth
-    0.5
     """
 
     def _measure(self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch) -> Tensor:
@@ -83,12 +77,6 @@ class MMD(KernelPenalty):
     ----------
     bandwidth : float, default=0.5
         Width of the kernel, as a share of the root mean square distance of two rows of a batch.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["mmd"]().bandwidth
-    0.5
     """
 
     def _measure(self, of_z: Tensor, of_c: Tensor, sensitive: SensitiveBatch) -> Tensor:
@@ -157,12 +145,6 @@ class CharacteristicFunction(Penalty):
     ----------
     n_frequencies : int, default=16
         Pairs (a, b) of frequencies that are climbed at once; the largest gap counts.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["characteristic_function"](n_frequencies=8)
-    CharacteristicFunction(n_frequencies=8)
     """
 
     is_information = False
@@ -251,12 +233,6 @@ class SlicedInfomin(Penalty):
         Pairs of random directions for a batch.
     degree : int, default=3
         Of the polynomials.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["sliced_infomin"]().degree
-    3
     """
 
     is_information = False
@@ -316,12 +292,6 @@ class HGR(Penalty):
     ----------
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Hidden units of both networks.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["hgr"](hidden_layer_sizes=(16,))
-    HGR(hidden_layer_sizes=(16,))
     """
 
     is_information = False
@@ -392,12 +362,6 @@ class CrossSample(Penalty):
         Hidden units of the networks that embed Z and C.
     n_embedded : int, default=32
         Units of the embeddings, whose inner product is the score of a pair.
-
-    Examples
-    --------
-    >>> from fairmi.dependence import PENALTIES
-    >>> PENALTIES["csad"]().n_embedded
-    32
     """
 
     is_information = False
