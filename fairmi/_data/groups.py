@@ -43,11 +43,15 @@ class Groups:
 
 
 def sensitive_frame(
-    values: object, *, argument: str = "sensitive_features", n_rows: int | None = None
+    values: object,
+    *,
+    argument: str = "sensitive_features",
+    n_rows: int | None = None,
+    table: str = "X",
 ) -> pd.DataFrame:
     """Return `values` as a DataFrame, a column for each sensitive feature, index dropped.
 
-    A dict of columns is a table. Of another length than `n_rows`, if given, it is refused.
+    A dict of columns is a table. Of another length than the `n_rows` of `table` it is refused.
     """
     try:
         values = to_pandas(values, argument=argument)
@@ -84,8 +88,8 @@ def sensitive_frame(
         frame = pd.DataFrame(array)
     if n_rows is not None and len(frame) != n_rows:
         raise SensitiveFeaturesError(
-            f"{argument} has {len(frame)} rows, but X has {n_rows}; "
-            "give one row for each row of X."
+            f"{argument} has {len(frame)} rows, but {table} has {n_rows}; "
+            f"give one row for each row of {table}."
         )
     return frame.rename(columns=_column_name).reset_index(drop=True)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit, log_softmax, logsumexp, softmax
+from scipy.special import expit, logsumexp, softmax
 
 from fairmi.core.channel import Channel
 
@@ -145,9 +145,8 @@ class Classes:
 
     def tells_little(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> bool:
         """Whether scores have about the loss of a constant, or a higher one."""
-        logs = log_softmax(_of_classes(scores).astype(np.float64), axis=1)
-        loss = -np.average(logs[np.arange(len(y)), y], weights=weights)
-        return bool(loss > (1 - _OF_USE) * self.entropy(y, weights))
+        loss = self.loss(scores.astype(np.float64), self.target(y), weights)
+        return loss > (1 - _OF_USE) * self.entropy(y, weights)
 
     def is_collapsed(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> bool:
         """Whether all rows are predicted to be of one class, and not because it is the likelier.
@@ -155,7 +154,7 @@ class Classes:
         Scores that tell y better than its shares do may well stay on one side for all rows, where
         the other class is rare.
         """
-        predicted = _of_classes(scores).argmax(axis=1)
+        predicted = self.answers(scores)
         one_class = bool((predicted == predicted[0]).all())
         return one_class and self.tells_little(scores, y, weights)
 
@@ -351,6 +350,7 @@ class Scaled:
     optimal: float
     explained: float = 1.0
     ends: tuple[float, ...] = ()
+    n_scores: ClassVar[int] = 1
 
     @classmethod
     def of(cls, quantity: Quantity, y: np.ndarray, weights: np.ndarray) -> Scaled:
@@ -367,11 +367,6 @@ class Scaled:
         _, of_constant = quantity.explained(none, scaled, weights)
         loss = quantity.loss(none, quantity.target(scaled), weights)
         return cls(quantity, float(centre), scale, of_constant, of_constant - loss)
-
-    @property
-    def n_scores(self) -> int:
-        """Scores K of a row."""
-        return self.quantity.n_scores
 
     def scaled(self, y: np.ndarray) -> np.ndarray:
         """Return values (n,) in these units."""
@@ -496,11 +491,6 @@ def rarity(odds: float) -> float:
     return min(max((abs(odds) - _USUAL) / (_RARE - _USUAL), 0.0), 1.0)
 
 
-def beyond_usual(odds: float) -> float:
-    """Return by how much log odds are beyond the usual ones, with their sign."""
-    return float(np.sign(odds) * max(abs(odds) - _USUAL, 0.0))
-
-
 def telling_share(odds: float) -> float:
     """Return the share of rows that tell as much as rows of usual classes: few if one is rare."""
     return float(min(expit(-abs(odds)) / expit(-_USUAL), 1.0))
@@ -513,10 +503,6 @@ def channel_at(odds: float, n_levels: int) -> Channel:
     level, and rows that tell much would be tied: the rarer it is, the more the levels are centred
     at these odds, and spread from twice them to even odds.
     """
-    rare, beyond = rarity(odds), beyond_usual(odds)
+    rare, beyond = rarity(odds), float(np.sign(odds) * max(abs(odds) - _USUAL, 0.0))
     centre = beyond + rare * (odds - beyond)
     return Channel(n_levels, centre, 2.0 + rare * (max(abs(odds), 2.0) - 2.0))
-
-
-def _of_classes(scores: np.ndarray) -> np.ndarray:
-    return np.hstack([np.zeros_like(scores), scores]) if scores.shape[1] == 1 else scores

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._independence import (
     RecurringValues,
     independence_p_value,
@@ -31,6 +32,7 @@ from fairmi.metrics._rows import (
     is_continuous,
     probable_members,
     read_target,
+    row_weights,
     strata_of,
     target_columns,
     warn_of_repeated_rows,
@@ -92,14 +94,16 @@ class Sample:
         )
         Z = read_representation(Z)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        weight = _checked_weights(sample_weight, len(Z))
+        weight = row_weights(sample_weight, len(Z))
+        weighted = weight is not None
+        weight = np.ones(len(Z)) if weight is None else weight
         owners = cluster_codes(clusters, len(Z))
         total, row = float(weight.sum()), None
         if kind == "probabilities":
-            members, labels = probable_members(sensitive_features, kind, len(Z), argument=argument)
+            members, labels = probable_members(sensitive_features, kind, len(Z), table="Z")
             of_rows: Attribute = "probabilities", members.groups, labels
             if not members.is_certain:
-                row = members.rows
+                row, weighted = members.rows, True
                 Z, weight = Z.rows(row), weight[row] * members.shares
                 owners = row if owners is None else owners[row]
         else:
@@ -108,7 +112,6 @@ class Sample:
                 warn_of_repeated_rows(Z, of_rows[1])
         # The unit of weights must not matter to regularised probes.
         weight = weight / weight.mean()
-        weighted = sample_weight is not None or row is not None
         return cls(Z, *of_rows, weight, total, weighted, owners, cv, seed, row)
 
     def __len__(self) -> int:
@@ -164,8 +167,18 @@ class Sample:
 
     @cached_property
     def folds(self) -> list[np.ndarray]:
-        """The rows of each fold."""
-        return split_rows(self.target, self.cv, self.seed, self.clusters, self.labels)
+        """The rows of each fold, in which each group has some weight."""
+        folds = split_rows(self.target, self.cv, self.seed, self.clusters, self.labels)
+        group = np.zeros(len(self), int) if self.continuous else self.target
+        for fold in folds:
+            weight = np.bincount(group[fold], self.weight[fold])
+            if not weight.all():
+                label = repr(self.labels[int(weight.argmin())]) if self.labels else "of all rows"
+                raise SensitiveFeaturesError(
+                    f"group {label} has no positive sample_weight in one of cv={self.cv} folds; "
+                    "drop the rows of weight 0, or take fewer folds."
+                )
+        return folds
 
     @cached_property
     def splits(self) -> list[Split]:
@@ -183,6 +196,14 @@ class Sample:
         """Return each probe's predictions of each fold, trained on all the others."""
         return self._predictions(probes, range(len(self.folds)), n_jobs)
 
+    def held_out(self, probe: str, target: np.ndarray, n_jobs: int | None) -> np.ndarray:
+        """Return what a probe of another target predicts of each row, (n_rows, n_outputs)."""
+        return self.by_row(self._fit([(probe, k) for k in range(len(self.folds))], target, n_jobs))
+
+    def by_row(self, by_fold: list[np.ndarray]) -> np.ndarray:
+        """Return predictions of each fold as one array, (n_rows, n_outputs)."""
+        return np.concatenate(by_fold)[np.argsort(np.concatenate(self.folds))]
+
     def in_order(self, probes: Sequence[Probe], n_jobs: int | None) -> Predictions:
         """Return each probe's predictions of folds 2, 3, ..., trained on those before it alone."""
         k = len(self.folds)
@@ -192,25 +213,27 @@ class Sample:
         self, probes: Sequence[Probe], numbers: Iterable[int], n_jobs: int | None
     ) -> Predictions:
         wanted = [[(probe_name(probe), number) for number in numbers] for probe in probes]
-        missing = [
-            (key, probe)
+        missing = {
+            key: (probe, key[1])
             for probe, keys in zip(probes, wanted, strict=True)
             for key in keys
             if key not in self.fits
-        ]
-        work = Parallel(n_jobs=n_jobs)(
-            delayed(fit_predict)(
-                probe,
-                self.Z.matrix,
-                self.target,
-                self.splits[number],
-                self.weight if self.weighted else None,
-                self.seed,
-            )
-            for (_, number), probe in missing
-        )
-        self.fits.update(zip([key for key, _ in missing], work, strict=True))
+        }
+        work = self._fit(missing.values(), self.target, n_jobs)
+        self.fits.update(zip(missing, work, strict=True))
         return [[self.fits[key] for key in keys] for keys in wanted]
+
+    def _fit(
+        self, fits: Iterable[tuple[Probe, int]], target: np.ndarray, n_jobs: int | None
+    ) -> list[np.ndarray]:
+        """Return the predictions of probes, each trained and asked by one of the splits."""
+        weight = self.weight if self.weighted else None
+        return Parallel(n_jobs=n_jobs)(
+            delayed(fit_predict)(
+                probe, self.Z.matrix, target, self.splits[number], weight, self.seed
+            )
+            for probe, number in fits
+        )
 
     def generator(self) -> np.random.Generator:
         """Return a generator for permutations."""
@@ -390,16 +413,3 @@ def joint_p_value(sample: Sample, of_probes: float) -> float:
 def _centred(sample: Sample, fold: np.ndarray) -> np.ndarray:
     columns, weight = sample.columns[fold], sample.weight[fold]
     return weight[:, None] * (columns - np.average(columns, axis=0, weights=weight))
-
-
-def _checked_weights(sample_weight: ColumnLike | None, n_rows: int) -> np.ndarray:
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight has shape {weight.shape}; give one weight for each of {n_rows} rows."
-        )
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise ValueError("sample_weight has a negative, missing or no positive value; fix these.")
-    return weight

@@ -6,11 +6,10 @@ well; nearest neighbours all of it, in few columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.spatial import cKDTree
 from scipy.special import digamma, ndtri
 from scipy.stats import norm
@@ -19,13 +18,10 @@ from sklearn.base import BaseEstimator
 from fairmi.core.information import optimal_critic
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._rows import cluster_sums
-from fairmi.metrics.probes import Split, choose_probes, fit_predict
+from fairmi.metrics.probes import Split, choose_probes
 
 NORMAL_95 = 1.959964
 MIXTURE_STEPS = 200
-
-Densities = Callable[[Sequence[Split]], np.ndarray]
-HeldOut = Callable[[str, np.ndarray], list[np.ndarray]]  # a probe's predictions of each split
 
 
 @dataclass(frozen=True)
@@ -87,26 +83,24 @@ def probe_log_ratios(
     *,
     probe: str | BaseEstimator,
     n_jobs: int | None,
-    more: Densities | None = None,
+    values: np.ndarray | None = None,
 ) -> LogRatios:
     """Return held-out log ratios of a mixture of the probes and of "Z tells nothing".
 
     Rows of a fold are predicted by probes trained on the others, mixed by the weights that are
-    most likely on the others. `more` gives further ratios q(c | z) / p(c) from the splits.
+    most likely on the others. Where `values` (n_rows,) are given, of which the target is the
+    normal scores, densities are mixed in as well.
     """
-    n_rows = len(sample)
     predictions = sample.cross_fitted(choose_probes(probe, sample.target), n_jobs)
-    splits = sample.splits[: len(sample.folds)]
-    held_out = np.empty((len(predictions), *sample.columns.shape))
-    for p, by_fold in enumerate(predictions):
-        for fold, prediction in zip(sample.folds, by_fold, strict=True):
-            held_out[p, fold] = prediction
-    further = np.empty((n_rows, 0)) if more is None else more(splits)
-    values = np.empty(n_rows)
-    for train, test in splits:
+    held_out = np.stack([sample.by_row(by_fold) for by_fold in predictions])
+    further = np.empty((len(sample), 0))
+    if values is not None:
+        further = density_ratios(sample, values, n_jobs)
+    log_ratios = np.empty(len(sample))
+    for train, test in sample.splits[: len(sample.folds)]:
         ratio = np.hstack([further, _ratios(held_out, sample, train)])
-        values[test] = np.log(ratio[test] @ _mixture(ratio[train]))
-    return LogRatios(values)
+        log_ratios[test] = np.log(ratio[test] @ _mixture(ratio[train]))
+    return LogRatios(log_ratios)
 
 
 def _ratios(held_out: np.ndarray, sample: Sample, train: np.ndarray) -> np.ndarray:
@@ -156,30 +150,34 @@ KERNELS = ((20, 0.35), (60, 0.15), (60, 0.35))  # neighbours, and the width of t
 MAX_NEIGHBOUR_COLUMNS = 20  # of Z, beyond which neighbours are not near
 
 
-def density_ratios(
-    Z: np.ndarray,
-    values: np.ndarray,
-    scores: np.ndarray,
-    splits: Sequence[Split],
-    *,
-    seed: int,
-    n_jobs: int | None,
-) -> np.ndarray:
+def density_ratios(sample: Sample, values: np.ndarray, n_jobs: int | None) -> np.ndarray:
     """Return held-out q(c | z) / p(c), shape (n_rows, n_densities).
 
-    `values` are the attribute's, `scores` the same made normal by ranks, shape (n_rows,).
+    `values` (n_rows,) are the attribute's; the target of the sample are their normal scores.
+    Bins, by classifiers: a density that is p(c)'s own within each. The distance from the median,
+    by a probe of |c| that is made normal: a density with either sign alike, which sees the spread
+    in any number of columns of Z. And kernels over the nearest rows.
     """
-
-    def held_out(name: str, target: np.ndarray) -> list[np.ndarray]:
-        return Parallel(n_jobs=n_jobs)(
-            delayed(fit_predict)(name, Z, target, split, None, seed) for split in splits
-        )
-
-    parts = [_bin_ratios(quantile_bins(values), splits, held_out)]
-    parts.append(_spread_ratios(scores, splits, held_out))
-    if Z.shape[1] <= MAX_NEIGHBOUR_COLUMNS:
-        parts.append(_neighbour_ratios(Z, scores, splits))
-    return np.hstack(parts)
+    scores, splits = sample.target, sample.splits[: len(sample.folds)]
+    bins = quantile_bins(values)
+    share = np.bincount(bins) / len(bins)
+    ratios = []
+    for name in BIN_PROBES:
+        chance = sample.held_out(name, bins, n_jobs)
+        if chance.shape[1] == 1:
+            chance = np.hstack([1 - chance, chance])
+        ratios.append(chance[np.arange(len(bins)), bins] / share[bins])
+    least = 1 / (2 * len(scores))
+    folded = ndtri(np.clip(2 * norm.cdf(np.abs(scores)) - 1, least, 1 - least))
+    residual = folded - sample.held_out(SPREAD_PROBE, folded, n_jobs)[:, 0]
+    of_spread = np.empty(len(folded))
+    for train, test in splits:
+        spread = np.sqrt((residual[train] ** 2).mean())
+        of_spread[test] = norm.pdf(residual[test], scale=spread) / norm.pdf(folded[test])
+    ratios.append(of_spread)
+    if sample.Z.matrix.shape[1] <= MAX_NEIGHBOUR_COLUMNS:
+        ratios.extend(_neighbour_ratios(sample.Z.matrix, scores, splits).T)
+    return np.column_stack(ratios)
 
 
 def quantile_bins(values: np.ndarray) -> np.ndarray:
@@ -198,35 +196,6 @@ def quantile_bins(values: np.ndarray) -> np.ndarray:
     bins = code + n_bins
     bins[~recurs] = rank * n_bins // max(len(others), 1)
     return np.unique(bins, return_inverse=True)[1].reshape(-1)
-
-
-def _bin_ratios(bins: np.ndarray, splits: Sequence[Split], held_out: HeldOut) -> np.ndarray:
-    """Return p(bin | z) / p(bin) by classifiers: a density that is p(c)'s own within a bin."""
-    share = np.bincount(bins) / len(bins)
-    ratios = np.ones((len(bins), len(BIN_PROBES)))
-    for p, name in enumerate(BIN_PROBES):
-        for (_, test), chance in zip(splits, held_out(name, bins), strict=True):
-            if chance.shape[1] == 1:
-                chance = np.hstack([1 - chance, chance])
-            ratios[test, p] = chance[np.arange(len(test)), bins[test]] / share[bins[test]]
-    return ratios
-
-
-def _spread_ratios(scores: np.ndarray, splits: Sequence[Split], held_out: HeldOut) -> np.ndarray:
-    """Return q(|c| | z) / p(|c|) by a probe of |c|, made normal: a density with either sign alike.
-
-    It sees how far the attribute lies from its median, in any number of columns of Z.
-    """
-    least = 1 / (2 * len(scores))
-    folded = ndtri(np.clip(2 * norm.cdf(np.abs(scores)) - 1, least, 1 - least))
-    residual = folded.copy()
-    for (_, test), prediction in zip(splits, held_out(SPREAD_PROBE, folded), strict=True):
-        residual[test] -= prediction[:, 0]
-    ratios = np.ones((len(folded), 1))
-    for train, test in splits:
-        spread = np.sqrt((residual[train] ** 2).mean())
-        ratios[test, 0] = norm.pdf(residual[test], scale=spread) / norm.pdf(folded[test])
-    return ratios
 
 
 def _neighbour_ratios(Z: np.ndarray, scores: np.ndarray, splits: Sequence[Split]) -> np.ndarray:

@@ -47,11 +47,11 @@ def probable_members(
     kinds: Kinds,
     n_rows: int,
     *,
-    argument: str = "sensitive_features",
+    table: str = "X",
 ) -> tuple[Membership, tuple[Any, ...]]:
     """Return how much each row is in each group, of columns of probabilities, and the groups."""
-    frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows)
-    shares, labels = probable_groups(frame, kinds, argument)
+    frame = sensitive_frame(sensitive_features, n_rows=n_rows, table=table)
+    shares, labels = probable_groups(frame, kinds, "sensitive_features")
     return Membership.of_probabilities(shares), labels
 
 
@@ -72,7 +72,7 @@ def read_target(
 
     The target are floats, or codes of the groups; "auto" tells the kind by `column_kinds`.
     """
-    frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows)
+    frame = sensitive_frame(sensitive_features, argument=argument, n_rows=n_rows, table="Z")
     continuous = kind == "auto" and column_kinds(frame, argument=argument, notes=[]).any()
     if kind == "auto" and _looks_probable(frame):
         text = (
@@ -97,9 +97,11 @@ def read_target(
     return "continuous", values, ()
 
 
-def comparable_groups(sensitive_features: SensitiveLike, n_rows: int) -> Groups:
-    """Return the groups of the rows, of two rows each on average at the least."""
-    frame = sensitive_frame(sensitive_features, n_rows=n_rows)
+def comparable_groups(
+    sensitive_features: SensitiveLike, n_rows: int, *, table: str = "X"
+) -> Groups:
+    """Return the groups of the rows of a table, of two rows each on average at the least."""
+    frame = sensitive_frame(sensitive_features, n_rows=n_rows, table=table)
     if _looks_probable(frame):
         raise SensitiveFeaturesError(
             "sensitive_features: the columns of numbers sum to 1 in every row, as "
@@ -139,6 +141,23 @@ def strata_of(
             f"give a label for each of the {n_rows} rows of Z."
         )
     return [(value, np.flatnonzero(codes == k)) for k, value in enumerate(values)]
+
+
+def row_weights(sample_weight: ColumnLike | None, n_rows: int) -> np.ndarray | None:
+    """Return the weight of each row as a float >= 0, (n_rows,); None where none are given."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(plain_series(sample_weight))
+    if weight.shape not in ((n_rows,), (n_rows, 1)):
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}; give one weight for each of {n_rows} rows."
+        )
+    if weight.dtype.kind not in "biufO":
+        raise ValueError(f"sample_weight has dtype {weight.dtype}; give real numbers >= 0.")
+    weight = np.where(pd.isna(weight), np.nan, weight).reshape(-1).astype(np.float64)
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise ValueError("sample_weight has a negative, missing or no positive value; fix these.")
+    return weight
 
 
 def cluster_codes(clusters: ColumnLike | None, n_rows: int) -> np.ndarray | None:

@@ -298,7 +298,7 @@ def certify(
             'together with constraint="equalized_odds".'
         )
     Z = read_representation(Z, allow_missing=against == "classifiers")
-    groups = comparable_groups(sensitive_features, len(Z))
+    groups = comparable_groups(sensitive_features, len(Z), table="Z")
     strata = strata_of(y, len(Z))
     owners = cluster_codes(clusters, len(Z))
     counted = np.full(len(Z), owners is None)

@@ -21,7 +21,6 @@ from fairmi.metrics._estimates import (
     MAX_COLUMNS,
     MAX_ROWS,
     LogRatios,
-    density_ratios,
     is_larger,
     nearest_log_ratios,
     normal_scores,
@@ -349,11 +348,11 @@ def _log_ratios(sample: Sample, estimator: Probe, n_jobs: int | None) -> LogRati
         return probe_log_ratios(sample, probe=estimator, n_jobs=n_jobs)
     Z, scores = sample.Z.matrix, normal_scores(sample.target, sample.generator())
     normal = sample.with_target(scores)
-    if not (named and estimator == "panel"):
-        return probe_log_ratios(normal, probe=estimator, n_jobs=n_jobs)
-    more = partial(density_ratios, Z, sample.target, scores, seed=sample.seed, n_jobs=n_jobs)
-    ratios = probe_log_ratios(normal, probe=estimator, n_jobs=n_jobs, more=more)
-    if sample.clusters is not None or Z.shape[1] > MAX_COLUMNS or len(Z) > MAX_ROWS:
+    is_panel = named and estimator == "panel"
+    values = sample.target if is_panel else None
+    ratios = probe_log_ratios(normal, probe=estimator, n_jobs=n_jobs, values=values)
+    many = Z.shape[1] > MAX_COLUMNS or len(Z) > MAX_ROWS
+    if not is_panel or many or sample.clusters is not None:
         return ratios
     nearest = nearest_log_ratios(Z, scores, sample.generator())
     return nearest if is_larger(nearest, ratios) else ratios

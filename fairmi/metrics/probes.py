@@ -133,9 +133,10 @@ def split_rows(
     rows = np.arange(len(target))
     owners = rows if clusters is None else clusters
     n_owners = len(np.unique(owners))
+    unit = "rows" if clusters is None else "clusters"
     if n_owners < cv:
         raise ValueError(
-            f"there are {n_owners} clusters, fewer than cv={cv} folds; take fewer folds."
+            f"there are {n_owners} {unit}, fewer than cv={cv} folds; take fewer folds."
         )
     if is_continuous(target):
         splits = KFold(cv, shuffle=True, random_state=seed).split(np.arange(n_owners))
@@ -144,7 +145,6 @@ def split_rows(
     pairs = np.unique(np.column_stack([target, owners]), axis=0)
     counts = np.bincount(pairs[:, 0])
     if counts.min() < cv:
-        unit = "rows" if clusters is None else "clusters"
         rarest = int(counts.argmin())
         group = rarest if labels is None else labels[rarest]
         raise SensitiveFeaturesError(

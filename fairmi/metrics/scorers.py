@@ -23,7 +23,7 @@ from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi._typing import ColumnLike, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import SensitiveFeaturesError
-from fairmi.metrics._rows import comparable_groups, probable_members
+from fairmi.metrics._rows import comparable_groups, probable_members, row_weights
 from fairmi.metrics.disparities import (
     Pairs,
     ks_pairs,
@@ -261,13 +261,22 @@ class FairnessScorer:
         sensitive_features: SensitiveLike,
         sample_weight: ColumnLike | None,
     ) -> float:
-        weight = None if sample_weight is None else np.asarray(sample_weight)
+        weight = row_weights(sample_weight, len(y_true))
         if self.sensitive_kinds is None:
             codes = comparable_groups(sensitive_features, len(y_true)).codes
         else:  # a row stands in each group that it may be in, weighted by how likely that is
             members, _ = probable_members(sensitive_features, self.sensitive_kinds, len(y_true))
             weight = members.shares if weight is None else weight[members.rows] * members.shares
             y_true, y_pred, codes = y_true[members.rows], y_pred[members.rows], members.groups
+        if weight is not None:  # a group without weight has no value, and is none to compare
+            weighs = np.bincount(codes, weight) > 0
+            if weighs.sum() < 2:
+                raise SensitiveFeaturesError(
+                    "sample_weight is positive in one group alone; at least two are needed to "
+                    "compare."
+                )
+            rows = weighs[codes]
+            y_true, y_pred, codes, weight = y_true[rows], y_pred[rows], codes[rows], weight[rows]
         one_class: list[int] = []
         if predicts_numbers(estimator):
             true, predicted = (np.asarray(y, np.float64).ravel() for y in (y_true, y_pred))

@@ -292,6 +292,7 @@ def test_same_seed_same_report():
         ({"C": np.zeros(60)}, SensitiveFeaturesError, "single value"),
         ({"C": np.arange(60.0), "estimator": "plugin"}, ValueError, "needs a categorical C"),
         ({"C": [0, *[1] * 59], "estimator": "linear"}, SensitiveFeaturesError, "fewer than cv=5"),
+        ({"given": np.arange(60) // 3, "estimator": "linear"}, ValueError, "3 rows, fewer than"),
         ({"estimator": "oracle"}, ValueError, "estimator"),
         ({"n_permutations": -1}, ValueError, "n_permutations"),
     ],

@@ -439,7 +439,13 @@ def test_digits_are_of_the_rounded_value():
         ({"kind": "ordinal"}, ValueError, "kind"),
         ({"sample_weight": [1, 2]}, ValueError, "sample_weight has shape"),
         ({"sample_weight": -np.ones(60)}, ValueError, "sample_weight has a negative"),
-        ({"sensitive_features": [0, 1]}, SensitiveFeaturesError, "has 2 rows"),
+        ({"sample_weight": ["1"] * 60}, ValueError, "sample_weight has dtype <U1; give real"),
+        (
+            {"sample_weight": np.arange(60) % 2},
+            SensitiveFeaturesError,
+            "group 0 has no positive sample_weight in one of cv=5 folds",
+        ),
+        ({"sensitive_features": [0, 1]}, SensitiveFeaturesError, "has 2 rows, but Z has 60"),
         ({"sensitive_features": [0, *[1] * 59]}, SensitiveFeaturesError, "fewer than cv=5"),
         ({"sensitive_features": np.ones(60)}, SensitiveFeaturesError, "single value"),
         (

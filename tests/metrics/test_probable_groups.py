@@ -143,5 +143,5 @@ def test_what_needs_the_group_of_each_row_says_so():
         )
     with pytest.raises(SensitiveFeaturesError, match="don't sum to 1 within"):
         leakage_report(Z, shares * 2, kind="probabilities")
-    with pytest.raises(SensitiveFeaturesError, match="has 199 rows, but X has 200"):
+    with pytest.raises(SensitiveFeaturesError, match="has 199 rows, but Z has 200"):
         leakage_report(Z, shares[1:], kind="probabilities")

@@ -183,6 +183,28 @@ def test_sample_weight_counts():
     )
     value = DP(MODEL, X, Y, sensitive_features=S, sample_weight=weight)
     assert value == pytest.approx(expected)
+    three = np.where(np.arange(300) < 40, "c", S)  # of which one has no weight, and no rate
+    of_two = DP(MODEL, X[40:], Y[40:], sensitive_features=S[40:], sample_weight=weight[40:])
+    weight[:40] = 0
+    assert DP(MODEL, X, Y, sensitive_features=three, sample_weight=weight) == of_two
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.where(Y, np.nan, 1.0), "sample_weight has a negative, missing"),
+        (pd.array([None] + [1] * 299, dtype="Int64"), "sample_weight has a negative, missing"),
+        (-np.ones(300), "sample_weight has a negative"),
+        (np.ones(600), r"sample_weight has shape \(600,\); give one weight for each of 300 rows"),
+        (["1"] * 300, "sample_weight has dtype <U1; give real numbers"),
+        (S == "a", "sample_weight is positive in one group alone"),
+    ],
+)
+def test_weights_that_would_give_a_perfect_score_are_refused(weight, message):
+    """Of a group whose rate is NaN fairlearn's difference is 0."""
+    for scorer in (DP, make_fairness_scorer("ks_difference", response_method="predict_proba")):
+        with pytest.raises(ValueError, match=message):
+            scorer(MODEL, X, Y, sensitive_features=S, sample_weight=weight)
 
 
 def fold_gaps(y, group, cv, model=MODEL):
