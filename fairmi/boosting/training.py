@@ -255,11 +255,12 @@ def debias(
                 hessian += (penalty.lam * share) * penalty.weights[:, None] * curved
             falls = _LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * progress)) / 2
             rate = config.learning_rate * falls * unit
-            grown += grower.round(gradient, hessian, scores, rate)
+            after = scores.copy(order="F")
+            trees_of_round = grower.round(gradient, hessian, after, rate)
+            grown, scores = grown + trees_of_round, after  # none of a round that is interrupted
     except KeyboardInterrupt:
         stopped = "interrupted"
-    whole = len(grown) - len(grown) % scores.shape[1]
-    trees = trees_of(grown[:whole], np.zeros(scores.shape[1]), rows.n_categories)
+    trees = trees_of(grown, np.zeros(scores.shape[1]), rows.n_categories)
     return trees, scores, history, stopped
 
 
