@@ -2,19 +2,25 @@
 
 A file may come from anywhere, and what a model holds goes unchecked to compiled code, where a
 wrong number reads memory that is not its own, or never ends. So each format has one function here
-that refuses what does not fit, and names the field.
+that refuses what does not fit, and names the field. Labels and categories of any type are saved as
+plain data too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import datetime
+import sys
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from decimal import Decimal
+from enum import Enum, EnumMeta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NoReturn
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
 
-from fairmi._data.plain_values import from_plain, to_plain
 from fairmi._sklearn_compat import NODE
 
 FORMAT = 2
@@ -22,11 +28,12 @@ _KEY = "_format"
 _N_PARTS = 4  # columns that a date has after it: parts of the calendar
 _WORDS = 8  # of 32 bits each that hold a set of categories
 _ARRAYS = (np.ndarray, np.memmap)  # joblib maps those of a file that it is told to
+_TYPE, _PARTS = "fairmi type", "parts"  # keys of a dict, which no label is: it has no hash
 
 
 def with_format(state: dict[str, Any]) -> dict[str, Any]:
     """Return a state to save: labels of any type as plain data, and the version of the format."""
-    return to_plain(state) | {_KEY: FORMAT}
+    return _to_plain(state) | {_KEY: FORMAT}
 
 
 def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
@@ -42,7 +49,7 @@ def of_this_format(state: dict[str, Any], kind: type) -> dict[str, Any]:
     for name in state:
         if callable(getattr(kind, name, None)):
             _refuse(name, "is that of a method")
-    return {key: from_plain(value) for key, value in state.items() if key != _KEY}
+    return {key: _from_plain(value) for key, value in state.items() if key != _KEY}
 
 
 def check_header(state: Mapping[str, Any]) -> None:
@@ -373,3 +380,81 @@ def _refuse(field: str, why: str) -> NoReturn:
     raise ValueError(
         f"The saved model is damaged, or was made by hand: {field} {why[:200]}. Save it anew."
     )
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a value with plain data in place of what is none, in dicts and sequences too."""
+    if isinstance(value, Enum):
+        kind = type(value)
+        return {_TYPE: "Enum", _PARTS: [kind.__module__, kind.__qualname__, value.name]}
+    for kind, (parts_of, _) in _TYPES.items():
+        if type(value) is kind:
+            return {_TYPE: kind.__name__, _PARTS: _to_plain(parts_of(value))}
+    return _each(value, _to_plain)
+
+
+def _from_plain(value: Any) -> Any:
+    """Return what `_to_plain` was given."""
+    if isinstance(value, dict) and value.keys() == {_TYPE, _PARTS}:
+        return _rebuilt(value[_TYPE], _from_plain(value[_PARTS]))
+    return _each(value, _from_plain)
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a dict, a sequence or an array of objects with what is in it changed."""
+    if isinstance(value, dict):
+        return {key: change(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(change(inner) for inner in value)
+    if type(value) is np.ndarray and value.dtype == object:
+        array = np.empty(value.size, dtype=object)
+        array[:] = [change(inner) for inner in value.ravel()]
+        return array.reshape(value.shape)
+    return value
+
+
+def _stamp_parts(stamp: pd.Timestamp) -> list[Any]:
+    zone = None if stamp.tz is None else str(stamp.tz)
+    return [stamp.isoformat(), stamp.unit, zone]
+
+
+def _stamp(text: str, unit: str, zone: str | None) -> pd.Timestamp:
+    stamp = pd.Timestamp(text).as_unit(unit)
+    return stamp if zone is None else stamp.tz_convert(zone)
+
+
+_TYPES: dict[type, tuple[Callable[[Any], list[Any]], Callable[..., Any]]] = {
+    pd.Interval: (lambda v: [v.left, v.right, v.closed], pd.Interval),
+    pd.Timestamp: (_stamp_parts, _stamp),
+    pd.Timedelta: (
+        lambda v: [v.value, v.unit],
+        lambda n, unit: pd.Timedelta(n, unit="ns").as_unit(unit),
+    ),
+    pd.Period: (lambda v: [v.ordinal, v.freqstr], lambda n, f: pd.Period(ordinal=n, freq=f)),
+    datetime.datetime: (lambda v: [v.isoformat()], datetime.datetime.fromisoformat),
+    datetime.date: (lambda v: [v.isoformat()], datetime.date.fromisoformat),
+    datetime.time: (lambda v: [v.isoformat()], datetime.time.fromisoformat),
+    datetime.timedelta: (lambda v: [v.days, v.seconds, v.microseconds], datetime.timedelta),
+    UUID: (lambda v: [str(v)], UUID),
+    Decimal: (lambda v: [str(v)], Decimal),
+    Fraction: (lambda v: [v.numerator, v.denominator], Fraction),
+}
+
+
+def _rebuilt(name: str, parts: list[Any]) -> Any:
+    """Return a value of its parts; nothing is imported, so that no file can have code run."""
+    for known, (_, rebuild) in _TYPES.items():
+        if known.__name__ == name:
+            return rebuild(*parts)
+    if name != "Enum":
+        raise ValueError(f"The saved model is damaged: it holds a value of the type {name!r}.")
+    module, qualified, member = parts
+    kind: Any = sys.modules.get(module)
+    for part in qualified.split("."):
+        kind = getattr(kind, part, None)
+    if not isinstance(kind, EnumMeta) or member not in kind.__members__:
+        raise ValueError(
+            f"The saved model has the group or category {qualified}.{member}, an Enum of the "
+            f"module {module}; import it before you load the model."
+        )
+    return kind[member]

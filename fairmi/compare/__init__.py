@@ -11,8 +11,7 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from fairmi.compare._methods import METHODS, Method, Trial
-from fairmi.compare._numbers import NUMBER_METHODS
+from fairmi.compare._methods import METHODS, NUMBER_METHODS, Method, Trial
 from fairmi.compare._report import Comparison
 from fairmi.compare._rows import (
     LOSSES,

@@ -8,10 +8,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from fairlearn.postprocessing import ThresholdOptimizer
+from fairlearn.reductions import BoundedGroupLoss, ExponentiatedGradient, SquareLoss
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 
+from fairmi._boosting_regressor import MIBoostingRegressor
 from fairmi._typing import ColumnLike, TableLike
+from fairmi.core.membership import quantile_bins
+from fairmi.preprocessing import TableEncoder
 
 Settings = Sequence[Mapping[str, Any]]
 
@@ -19,6 +23,8 @@ _N_FOLDS = 5
 _CUTS = np.linspace(0.05, 0.95, 91)
 _SHARES = np.linspace(0, 1, 1_001)
 _N_BINS = 16
+_BINS_OF_Y = 8
+_GROUP = "group of the row"
 
 
 class Contender:
@@ -80,26 +86,33 @@ class Debiased(WithSensitive):
     """fairmi's own estimator: its representation is what `transform` gives."""
 
     def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
-        ours = self.model if self.encoder is None else self.encoder
-        return np.asarray(ours.transform(X))
+        return np.asarray(self.model.transform(X))
 
 
 class OnPath(Debiased):
-    """fairmi's estimators that train many λ at once: the model, or the transformer before it."""
+    """fairmi's estimators that train many λ at once."""
 
     def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
-        ours, rows = (self.encoder, (X,)) if self.encoder is not None else (self.model, (X, y))
-        lams = [setting["lam"] for setting in settings] or [ours.lam]
-        models = ours.fit_path(*rows, lams=lams, sensitive_features=s)
-        return dict(zip(lams, models, strict=True))
+        return models_by_lam(self.model, (X, y), s, settings)
 
     def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
-        if self.encoder is None:
-            self.model = shared[self.model.lam]
-        else:
-            self.encoder = shared[self.encoder.lam]
-            self.model.fit(self._encode(X), y)
+        self.model = shared[self.model.lam]
         return self
+
+
+class Represented(Contender):
+    """fairmi's transformer, which trains many λ at once, before a model that reads Z alone."""
+
+    def share(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, settings: Settings) -> Any:
+        return models_by_lam(self.encoder, (X,), s, settings)
+
+    def finish(self, X: pd.DataFrame, y: np.ndarray, s: np.ndarray, shared: Any) -> Self:
+        self.encoder = shared[self.encoder.lam]
+        self.model.fit(self._encode(X), y)
+        return self
+
+    def represent(self, X: pd.DataFrame, s: np.ndarray) -> np.ndarray:
+        return self._encode(X)
 
 
 class OnBound(WithSensitive):
@@ -356,6 +369,115 @@ class Transported(CrossFitted):
         return self.scores(X, s)[:, None].astype(np.float64)
 
 
+def models_by_lam(
+    estimator: Any, rows: tuple[Any, ...], s: np.ndarray, settings: Settings
+) -> dict[float, Any]:
+    """Return the fitted model of the λ of each setting, or of the estimator's own."""
+    lams = [setting["lam"] for setting in settings] or [estimator.lam]
+    models = estimator.fit_path(*rows, lams=lams, sensitive_features=s)
+    return dict(zip(lams, models, strict=True))
+
+
 def columns_of_group(X: pd.DataFrame, s: np.ndarray) -> list[str]:
     """Return the columns of which each value is one group, and each group one value."""
     return [k for k in X if len(set(zip(X[k], s, strict=True))) == X[k].nunique() == len(set(s))]
+
+
+class NumberEncoder(TableEncoder):
+    """fairmi's encoder of tables, which reads classes: bins of y are these."""
+
+    def fit(self, X: Any, y: Any = None, sample_weight: np.ndarray | None = None) -> Self:
+        """Choose the knots of columns by eight quantile bins of y."""
+        bins, _ = quantile_bins(y, np.ones(len(y)), _BINS_OF_Y)
+        return super().fit(X, bins, sample_weight)
+
+
+class Barycentre(CrossFitted):
+    """A model whose predictions move to the barycentre of the groups' distributions.
+
+    The rule is learned from predictions of rows that the model did not learn. Needs the group at
+    prediction.
+    """
+
+    def __init__(self, model: MIBoostingRegressor, strength: float) -> None:
+        super().__init__(model)
+        self.strength = strength
+
+    def cross_fit(self, X: Any, y: np.ndarray, s: np.ndarray) -> tuple[BaseEstimator, np.ndarray]:
+        """Return a model of all rows, and a prediction of each by one of the four other fifths."""
+        seen = np.empty(len(y))
+        for first, second in KFold(_N_FOLDS, shuffle=True, random_state=0).split(X):
+            model = clone(self.model).fit(X.iloc[first], y[first], sensitive_features=s[first])
+            seen[second] = model.predict(X.iloc[second])
+        return self.model.fit(X, y, sensitive_features=s), seen
+
+    def learn_rule(self, p: np.ndarray, y: np.ndarray, s: np.ndarray) -> None:
+        self.transport = Transport(p, s)
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        return self.transport(self.model.predict(X), s, self.strength)
+
+
+class MeansShifted(Contender):
+    """A model whose predictions are shifted, so that the groups' means meet; scaled for counts."""
+
+    def __init__(self, model: BaseEstimator, strength: float, *, counts: bool) -> None:
+        super().__init__(model)
+        self.strength = strength
+        self.counts = counts
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Predictions less what the mean of the row's group is off by."""
+        predicted, own = self.model.predict(X), np.array([self.means[group] for group in s])
+        if self.counts:
+            return predicted * (self.mean / own) ** self.strength
+        return predicted + self.strength * (self.mean - own)
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        predicted = self.model.fit(X, y).predict(X)
+        self.mean = predicted.mean()
+        self.means = {group: predicted[s == group].mean() for group in np.unique(s)}
+
+
+class GroupAveraged(Contender):
+    """The discrimination-free price: the mean over groups of what the model says of each.
+
+    The model learns with the group as a column; a row is predicted as each group, and these are
+    averaged by the groups' shares. No group is needed at prediction. Source: Lindholm, Richman,
+    Tsanakas, Wüthrich, *Discrimination-free Insurance Pricing*, ASTIN Bulletin 2022,
+    doi 10.1017/asb.2021.23. What X tells of the group remains, by design.
+    """
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        of_groups = [self.model.predict(self._as_group(X, group)) for group in self.groups]
+        return np.average(of_groups, axis=0, weights=self.shares)
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        self.groups, counts = np.unique(s, return_counts=True)
+        self.shares, self.columns = counts / len(s), columns_of_group(X, s)
+        self.model.fit(self._as_group(X, s), y)
+
+    def _as_group(self, X: pd.DataFrame, s: Any) -> pd.DataFrame:
+        groups = pd.Categorical(np.broadcast_to(s, len(X)), categories=self.groups)
+        return X.drop(columns=self.columns).assign(**{_GROUP: groups})
+
+
+class LossBounded(Contender):
+    """fairlearn's ExponentiatedGradient under BoundedGroupLoss: a most that any group may lose.
+
+    Its lottery over models is averaged, which loses less than a draw of it.
+    """
+
+    def __init__(self, model: BaseEstimator, share: float) -> None:
+        super().__init__(model)
+        self.bound = share
+
+    def predict(self, X: pd.DataFrame, s: np.ndarray, draw: int = 0) -> np.ndarray:
+        lottery = zip(self.model.weights_, self.model.predictors_, strict=True)
+        return sum(w * model.predict(X) for w, model in lottery if w > 0)
+
+    def _fit_model(self, X: Any, y: np.ndarray, s: np.ndarray) -> None:
+        loss = SquareLoss(y.min(), y.max())
+        moment = BoundedGroupLoss(loss, upper_bound=self.bound * y.var())
+        self.model = ExponentiatedGradient(self.model, moment, max_iter=20)
+        self.model.fit(X, y, sensitive_features=s)

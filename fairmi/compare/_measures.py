@@ -21,6 +21,7 @@ METRICS = (
     "demographic_parity_difference",
     "equalized_odds_difference",
 )
+CHOSEN = "chosen in the folds"
 _BLOCK = 100  # draws whose weights are sorted at once: bounds the memory
 
 
@@ -230,3 +231,38 @@ def correct_at(
     low = int(position)
     share = position - low
     return (1 - share) * right[low] + share * right[min(low + 1, len(x) - 1)]
+
+
+Mixture = dict[int, float]
+"""Positions of rows of the table, and the share of each in a mixture of them."""
+
+
+def best_within(points: pd.DataFrame, at: float) -> Mixture | None:
+    """The mixture of a method's settings that scores highest at that unfairness or less.
+
+    `points` are rows of the table, whose index is their position in it. Between two neighbouring
+    settings a mixture is drawn at random. None where the method's line ends above `at`.
+    """
+    reading = reading_of(points)
+    x, scores = reading.unfairness, points[reading.score]
+    within = points[points[x] <= at]
+    able: list[Mixture] = [{within[reading.score].idxmax(): 1.0}] if len(within) else []
+    line = points[points["setting"] != CHOSEN].sort_values(x)
+    if len(line) and line[x].iloc[0] <= at <= line[x].iloc[-1]:
+        position = np.interp(at, line[x], np.arange(len(line)))
+        low = int(position)
+        able.append({line.index[low]: 1 - (position - low)})
+        if position > low:
+            able[-1][line.index[low + 1]] = position - low
+    return max(able, key=lambda mixture: mean_of(scores, mixture), default=None)
+
+
+def score_within(points: pd.DataFrame, at: float) -> float | None:
+    """Score of a method at that unfairness or less, or None where its line ends above it."""
+    mixture = best_within(points, at)
+    return None if mixture is None else mean_of(points[reading_of(points).score], mixture)
+
+
+def mean_of(values: pd.Series, mixture: Mixture) -> float:
+    """Return the mean of values under a mixture."""
+    return float(sum(share * values[k] for k, share in mixture.items()))

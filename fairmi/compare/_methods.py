@@ -1,4 +1,4 @@
-"""The table of methods: a new one is one more entry of METHODS."""
+"""The tables of methods, of labels and of numbers: a new one is one more entry."""
 
 from __future__ import annotations
 
@@ -18,29 +18,37 @@ from fairlearn.reductions import (
 )
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fairmi._backprop_classifier import MIBackpropClassifier
 from fairmi._boosting_classifier import MIBoostingClassifier
+from fairmi._boosting_regressor import MIBoostingRegressor
 from fairmi._fair_threshold import FairThresholdClassifier
 from fairmi._network_classifier import MIDebiasedClassifier
+from fairmi._network_regressor import MIDebiasedRegressor
 from fairmi._network_transformer import MIDebiasedTransformer
 from fairmi._reweighing import FairReweighingClassifier
 from fairmi.compare._contenders import (
     Adversarial,
+    Barycentre,
     Contender,
     Debiased,
     Decorrelated,
     GridThresholds,
+    GroupAveraged,
+    LossBounded,
+    MeansShifted,
+    NumberEncoder,
     OnBound,
     OnPath,
     Randomised,
+    Represented,
     Thresholded,
     Transported,
     WithSensitive,
@@ -49,6 +57,8 @@ from fairmi.preprocessing import TableEncoder
 
 _WEIGHING_LAMS = (1.0, 4.0, 16.0)
 _TOLERANCES = (0.001, 0.01, 0.02, 0.05, 0.1)
+_STRENGTHS = (0.25, 0.5, 0.75, 0.9, 1.0)
+_NUMBER_LAMS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,7 @@ def ours(estimator: Callable[..., BaseEstimator], trial: Trial, **parameters: An
 
 trees = partial(ours, MIBoostingClassifier)
 networks = partial(ours, MIDebiasedClassifier)
+_number_trees = partial(ours, MIBoostingRegressor)
 
 
 def decisions(trial: Trial, bound: float, **parameters: Any) -> OnBound:
@@ -207,6 +218,25 @@ def published(trial: Trial, lam: float) -> Debiased:
     # K is 40 there; half of it already sees all that the critic sees.
     model = MIBackpropClassifier(lam=lam, hidden_layer_sizes=(128,), n_critic_steps=20)
     return Debiased(model.set_params(random_state=trial.seed))
+
+
+def _boosting_of_numbers(trial: Trial) -> HistGradientBoostingRegressor:
+    """Boosting that stops early: on few rows and noisy counts the default learns the noise."""
+    return HistGradientBoostingRegressor(
+        loss=trial.loss,
+        learning_rate=0.05,
+        max_iter=500,
+        max_leaf_nodes=8,
+        early_stopping=True,
+        categorical_features="from_dtype",
+        random_state=trial.seed,
+    )
+
+
+def _linear(trial: Trial) -> BaseEstimator:
+    if trial.loss == "poisson":
+        return PoissonRegressor(alpha=1e-4, solver="newton-cholesky")
+    return LinearRegression()
 
 
 def _thresholds(
@@ -372,7 +402,7 @@ METHODS: tuple[Method, ...] = (
     ),
     Method(
         "fairmi, representation, boosting",
-        lambda trial, lam: OnPath(
+        lambda trial, lam: Represented(
             _boosting(trial.seed), MIDebiasedTransformer(lam=lam, random_state=trial.seed)
         ),
         {"lam": (0.2, 2.0)},
@@ -380,5 +410,90 @@ METHODS: tuple[Method, ...] = (
         {"lam": (0.2,)},
         shares=True,
         cost=14.0,
+    ),
+)
+
+
+def _decorrelated(
+    model: Callable[[Trial], BaseEstimator], trial: Trial, alpha: float
+) -> Decorrelated:
+    return Decorrelated(CorrelationRemover(alpha=alpha), model(trial), NumberEncoder())
+
+
+NUMBER_METHODS: tuple[Method, ...] = (
+    Method("Mean for all", lambda trial: Contender(DummyRegressor()), cost=0),
+    Method("Linear model", lambda trial: Contender(_linear(trial), NumberEncoder()), cost=0.2),
+    Method("Gradient boosting", lambda trial: Contender(_boosting_of_numbers(trial)), cost=0.3),
+    *(
+        Method(
+            f"CorrelationRemover, {name}",
+            partial(_decorrelated, model),
+            {"alpha": (0.5, 0.75, 0.9, 1.0)},
+            {"alpha": (1.0,)},
+            reads_group=True,
+            cost=cost,
+        )
+        for name, model, cost in (
+            ("linear model", _linear, 0.5),
+            ("boosting", _boosting_of_numbers, 4.0),
+        )
+    ),
+    Method(
+        "Means of groups shifted, boosting",
+        lambda trial, strength: MeansShifted(
+            _boosting_of_numbers(trial), strength, counts=trial.loss == "poisson"
+        ),
+        {"strength": (0.5, 1.0)},
+        {"strength": (1.0,)},
+        reads_group=True,
+        cost=0.6,
+    ),
+    Method(
+        "Barycentre, our base",
+        lambda trial, strength: Barycentre(_number_trees(trial, lam=0.0).model, strength),
+        {"strength": _STRENGTHS},
+        {"strength": (1.0,)},
+        reads_group=True,
+        shares=True,
+        cost=9.0,
+    ),
+    Method(
+        "Discrimination-free price",
+        lambda trial: GroupAveraged(_boosting_of_numbers(trial)),
+        cost=0.3,
+    ),
+    Method(
+        "ExponentiatedGradient, group loss",
+        lambda trial, share: LossBounded(_boosting_of_numbers(trial), share),
+        {"share": (0.5,)},
+        None,
+        cost=8.0,
+    ),
+    Method(
+        "fairmi, networks",
+        partial(ours, MIDebiasedRegressor),
+        {"lam": _NUMBER_LAMS},
+        None,
+        shares=True,
+        cost=6.0,
+    ),
+    Method(
+        "fairmi, trees",
+        _number_trees,
+        {"lam": _NUMBER_LAMS},
+        {"lam": (0.0, 8.0)},
+        shares=True,
+        cost=4.0,
+    ),
+    *(
+        Method(
+            f"fairmi, trees, {words}",
+            partial(_number_trees, n_predictions=n_predictions),
+            {"lam": _NUMBER_LAMS[2:]},
+            None,
+            shares=True,
+            cost=4.0,
+        )
+        for words, n_predictions in (("17 values", 17), ("not rounded", None))
     ),
 )

@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fairmi.audit import pictures as palette
-from fairmi.compare._measures import CLASSES, reading_of
-from fairmi.compare._run import CHOSEN
-from fairmi.compare._standings import score_within
+from fairmi.compare._measures import CHOSEN, CLASSES, reading_of, score_within
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

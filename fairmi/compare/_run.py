@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from fairmi.compare._contenders import Contender
 from fairmi.compare._measures import (
+    CHOSEN,
     bootstrap_weights,
     losses,
     number_metrics,
@@ -29,7 +30,6 @@ from fairmi.compare._methods import PARITY, Method, Trial
 from fairmi.compare._rows import LabelledRows
 
 Setting = dict[str, Any]
-CHOSEN = "chosen in the folds"
 _VALIDATION_SHARE = 0.2
 _MAX_DRAWS, _CELLS_OF_DRAWS = 1_000, 30_000_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import field
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -30,6 +31,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
+from fairmi._base import with_parameters
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._boosting_regressor import MIBoostingRegressor
 from fairmi._data.fit_input import read_fit_input
@@ -62,6 +64,7 @@ from fairmi.path._path import check_estimator, check_lams, last_step, named_scor
 _MIN_TO_REFINE = 6  # values of λ, of which a third is put where neighbours differ
 
 
+@with_parameters
 class BoundedSearch(
     DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
@@ -85,30 +88,16 @@ class BoundedSearch(
         "verbose": ["verbose"],
     }
 
-    def __init__(
-        self,
-        estimator: BaseEstimator | None = None,
-        *,
-        lams: int | Sequence[float] = 10,
-        cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
-        bound: float = 0.05,
-        metric: str | Callable[..., float] = "demographic_parity_difference",
-        scoring: str | Callable[..., float] = "accuracy",
-        rule: str = "mean",
-        n_jobs: int | None = None,
-        memory: str | Path | Memory | None = None,
-        verbose: bool | int = 0,
-    ) -> None:
-        self.estimator = estimator
-        self.lams = lams
-        self.cv = cv
-        self.bound = bound
-        self.metric = metric
-        self.scoring = scoring
-        self.rule = rule
-        self.n_jobs = n_jobs
-        self.memory = memory
-        self.verbose = verbose
+    estimator: BaseEstimator | None = field(default=None, kw_only=False)
+    lams: int | Sequence[float] = 10
+    cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = 5
+    bound: float = 0.05
+    metric: str | Callable[..., float] = "demographic_parity_difference"
+    scoring: str | Callable[..., float] = "accuracy"
+    rule: str = "mean"
+    n_jobs: int | None = None
+    memory: str | Path | Memory | None = None
+    verbose: bool | int = 0
 
     def _checked_estimator(self) -> Any:
         """Return the estimator whose λ is chosen; raise TypeError for one of another kind."""
@@ -521,6 +510,7 @@ class MIDebiasedClassifierCV(ClassifierMixin, BoundedSearch):
         return self._model().classes_
 
 
+@with_parameters
 class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
     """A regressor of fairmi with λ chosen by cross-validation under a bound on unfairness.
 
@@ -583,32 +573,9 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
     True
     """
 
-    def __init__(
-        self,
-        estimator: BaseEstimator | None = None,
-        *,
-        lams: int | Sequence[float] = 10,
-        cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = 5,
-        bound: float = 0.1,
-        metric: str | Callable[..., float] = "ks_difference",
-        scoring: str | Callable[..., float] = "auto",
-        rule: str = "mean",
-        n_jobs: int | None = None,
-        memory: str | Path | Memory | None = None,
-        verbose: bool | int = 0,
-    ) -> None:
-        super().__init__(
-            estimator,
-            lams=lams,
-            cv=cv,
-            bound=bound,
-            metric=metric,
-            scoring=scoring,
-            rule=rule,
-            n_jobs=n_jobs,
-            memory=memory,
-            verbose=verbose,
-        )
+    bound: float = 0.1
+    metric: str | Callable[..., float] = "ks_difference"
+    scoring: str | Callable[..., float] = "auto"
 
 
 # Saved models name the public place of a class, which stays where its file moves.

@@ -20,17 +20,19 @@ from fairmi.__main__ import main
 from fairmi.compare import METHODS, NUMBER_METHODS, Comparison, Trial, _folds, compare
 from fairmi.compare._contenders import Contender, GridThresholds, Transport, Transported
 from fairmi.compare._measures import (
+    CHOSEN,
     METRICS,
     bootstrap_weights,
     correct_at,
     number_metrics,
     probe_auc,
+    score_within,
     weighted_metrics,
 )
 from fairmi.compare._picture import MOST_LINES, draw_frontier, strongest
+from fairmi.compare._report import advice, standings, standings_text
 from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
-from fairmi.compare._run import CHOSEN, Split, _measure, choose_setting, compared, unbettered
-from fairmi.compare._standings import advice, score_within, standings, standings_text
+from fairmi.compare._run import Split, _measure, choose_setting, compared, unbettered
 from fairmi.core.membership import Membership
 from fairmi.metrics.disparities import ks_pairs, largest_pair, mean_pairs, wasserstein_pairs
 
