@@ -119,8 +119,7 @@ class LevelCritic:
     """
 
     def __init__(self, critic: StackedMLP, n_levels: int, sensitive: SensitiveBatch) -> None:
-        if sensitive.log_prior is None:
-            raise ValueError("levels are counted for a discrete sensitive feature")
+        assert sensitive.log_prior is not None, "levels are counted for groups"
         self.log_prior, self.n_levels = sensitive.log_prior, n_levels
         self.negative_slope = critic.negative_slope
         # Of StackedMLP: weight and bias of each layer in turn.
@@ -212,8 +211,7 @@ class LevelTable:
     def __init__(
         self, n_models: int, n_components: int, n_levels: int, sensitive: SensitiveBatch
     ) -> None:
-        if sensitive.log_prior is None:
-            raise ValueError("a level table needs a discrete sensitive feature")
+        assert sensitive.log_prior is not None, "levels are counted for groups"
         self.prior = sensitive.log_prior.exp()
         self.shape = (n_models, n_components, n_levels, *self.prior.shape)
         self.shares = torch.zeros(self.shape, device=self.prior.device)

@@ -79,11 +79,6 @@ class SensitiveBatch:
         return cls(None, values, *_one_stratum(values.shape[-2], None))
 
     @property
-    def n_rows(self) -> int:
-        """Rows B."""
-        return int(self.strata.shape[0])
-
-    @property
     def n_columns(self) -> int:
         """Columns of `columns`: groups G, or Q."""
         if self.log_prior is not None:

@@ -34,7 +34,6 @@ from fairmi.metrics._rows import (
     read_target,
     row_weights,
     strata_of,
-    target_columns,
     warn_of_repeated_rows,
 )
 from fairmi.metrics.probes import Probe, Split, fit_predict, probe_name, split_rows
@@ -144,8 +143,10 @@ class Sample:
 
     @cached_property
     def columns(self) -> np.ndarray:
-        """The target as columns, (n_rows, n_outputs)."""
-        return target_columns(self.target)
+        """The target (n_rows, n_outputs): the number, the second of two groups, or one-hot."""
+        if self.continuous or self.target.max() < 2:
+            return self.target[:, None].astype(np.float64)
+        return np.eye(int(self.target.max()) + 1)[self.target]
 
     @property
     def n_rows(self) -> int:

@@ -144,8 +144,6 @@ def recurring_p_value(
     (1991), which is exact.
     """
     spread = np.sqrt((target**2).mean(axis=0).sum())
-    if spread == 0:
-        return 1.0
     target = target / spread * np.sqrt(max(target.shape[1] - 1, 1))
     observed = recurring.strengths(target[:, :, None])[0] - 1e-9
     most = max_permutations(len(target))

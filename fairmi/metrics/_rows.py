@@ -35,13 +35,6 @@ def is_continuous(target: np.ndarray) -> bool:
     return target.dtype.kind == "f"
 
 
-def target_columns(target: np.ndarray) -> np.ndarray:
-    """Return a target (n_rows, n_outputs): the number, the second of two groups, or one-hot."""
-    if is_continuous(target) or target.max() < 2:
-        return target[:, None].astype(np.float64)
-    return np.eye(int(target.max()) + 1)[target]
-
-
 def probable_members(
     sensitive_features: SensitiveLike,
     kinds: Kinds,

@@ -103,18 +103,14 @@ def most_rows(probe: Probe) -> int:
 def choose_probes(probe: Probe, target: np.ndarray) -> list[Probe]:
     """Return the names of the panel, or one probe, after a check that it can predict a target."""
     if isinstance(probe, str):
-        if probe != "panel" and probe not in PANEL:
-            raise ValueError(
-                f'probe is {probe!r}; give "panel", one of {sorted(PANEL)}, or an estimator.'
-            )
         return list(PANEL) if probe == "panel" else [probe]
-    kind, wanted, model = "categorical", "predict_proba", "classifier"
+    kind, model = "categorical", "classifier with predict_proba"
     if is_continuous(target):
-        kind, wanted, model = "continuous", "predict", "regressor"
-    if not hasattr(probe, wanted):
+        kind, model = "continuous", "regressor"
+    if isinstance(probe, type) or hasattr(probe, "predict_proba") == is_continuous(target):
         raise ValueError(
-            f"probe {probe!r} has no {wanted}, which a {kind} target needs; give a "
-            f"scikit-learn {model} that has it."
+            f"probe {probe!r} can't predict a {kind} target; give an object of a scikit-learn "
+            f"{model}."
         )
     return [probe]
 

@@ -36,8 +36,8 @@ from fairmi.metrics.disparities import (
 
 __all__ = ["FairnessScorer", "make_fairness_scorer"]
 
-AGGREGATES = ("difference", "ratio", "group_min", "group_max")
 HIGHER_IS_BETTER = {"difference": False, "ratio": True, "group_min": True, "group_max": False}
+AGGREGATES = tuple(HIGHER_IS_BETTER)
 RESPONSES = ("predict", "predict_proba", "decision_function")
 
 

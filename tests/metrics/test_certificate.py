@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -510,6 +511,9 @@ NEAR = {
     "zones": objects([NOON.tz_localize(z) for z in ("UTC", "Asia/Tokyo", "Asia/Seoul", None)]),
     "folds": objects([datetime(2024, 10, 27, 2, k, fold=f) for k in (1, 2) for f in (0, 1)]),
     "Period": objects([pd.Period("2024-01-01", freq=freq) for freq in "YQMD"]),
+    "Enum": objects([*Enum("Enum", "a b c d")]),
+    "days by month": np.arange(4).astype("datetime64[M]"),
+    "months": np.arange(4).astype("timedelta64[M]"),
     "Timestamp": objects([NOON.as_unit(unit) for unit in ("s", "ms", "us", "ns")]),
 }
 FORMS = {
@@ -566,8 +570,10 @@ def test_values_of_polars_and_arrow_are_told_apart_exactly(form, kind, gap):
 
 def test_one_exact_reading_serves_all_measures():
     group = np.arange(400) % 2
-    Z = NEAR["integers"][group]
-    assert certify(Z, group).distance == certify(Z, group, against="thresholds").distance == 1.0
+    for kind in ("large integers", "Decimal", "Fraction", "integers"):
+        Z = NEAR[kind][group]
+        assert certify(Z, group).distance == 1.0
+        assert certify(Z, group, against="thresholds").distance == 1.0
     assert mutual_information_score(Z, group) == pytest.approx(np.log(2), abs=0.01)
     assert leakage_report(Z, group, probe="linear", random_state=0).score == 1.0
 
@@ -596,6 +602,13 @@ def test_text_and_frames_are_values_too():
         ([0, 1, 1], [0, 1], SensitiveFeaturesError, "has 2 rows"),
         ([0, 1], [1, 1], SensitiveFeaturesError, "the single value 1"),
         ([0, 1], ["a", None], SensitiveFeaturesError, "missing value"),
+        (np.zeros(9), list("abcdefghi"), SensitiveFeaturesError, "9 distinct values in 9 rows"),
+        (
+            [0, 1],
+            {c: pd.Categorical([0, 1], categories=range(400)) for c in "ab"},
+            SensitiveFeaturesError,
+            "160000 intersections",
+        ),
     ],
 )
 def test_what_cannot_be_certified_is_refused(Z, group, error, match):

@@ -60,6 +60,8 @@ def test_within_strata_each_weighs_by_its_rows():
     parts = [ks_pairs(PRED[at], MEMBERS.take(at)) for at in rows]
     within = pairs_within(ks_pairs, strata, PRED, MEMBERS)
     np.testing.assert_allclose(within, 0.25 * parts[0] + 0.75 * parts[1])
+    in_second = pairs_within(ks_pairs, strata, PRED, MEMBERS, strata * 2.0)
+    np.testing.assert_allclose(in_second, parts[1])
     # A group that a stratum lacks is compared in the other alone.
     lacking = Membership.of_codes(CODES, 3, (CODES != 2) | (strata == 1))
     assert pairs_within(ks_pairs, strata, PRED, lacking)[2, 0] == pytest.approx(parts[1][2, 0])

@@ -154,8 +154,11 @@ def test_missing_values_are_columns_of_their_own():
     filled = read_representation([[1.0, np.nan], [3.0, 4.0], [5.0, 8.0]]).matrix
     assert filled.tolist() == [[1, 6, 1], [3, 4, 0], [5, 8, 0]]
     assert read_representation(np.full((3, 1), np.nan)).matrix.tolist() == [[0, 1]] * 3
-    whole = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64")})
-    assert read_representation(whole).matrix.tolist() == [[1, 0], [2, 1], [3, 0]]
+    masked = np.ma.masked_array([1, 9, 3], mask=[0, 1, 0])
+    for whole in (pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64")}), masked):
+        assert read_representation(whole).matrix.tolist() == [[1, 0], [2, 1], [3, 0]]
+    names = pd.Series(pd.Categorical([7, None, 5]))
+    assert read_representation(names).matrix.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
 
 
 def test_whole_numbers_keep_their_last_bits():
@@ -434,7 +437,13 @@ def test_digits_are_of_the_rounded_value():
     ("arguments", "error", "match"),
     [
         ({"probe": "oracle"}, ValueError, "probe"),
-        ({"probe": RidgeClassifier()}, ValueError, "has no predict_proba"),
+        ({"probe": RidgeClassifier()}, ValueError, "a categorical target; give an object of a"),
+        ({"probe": LogisticRegression}, ValueError, "give an object of a scikit-learn class"),
+        (
+            {"probe": LogisticRegression(), "kind": "continuous"},
+            ValueError,
+            "a continuous target; give an object of a scikit-learn regressor",
+        ),
         ({"cv": 1}, ValueError, "cv"),
         ({"kind": "ordinal"}, ValueError, "kind"),
         ({"sample_weight": [1, 2]}, ValueError, "sample_weight has shape"),
