@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
 from fairmi.core.channel import Channel
-from fairmi.core.task import channel_at, log_odds, rarity, telling_share
 
 N = 4_000
 
@@ -32,40 +31,6 @@ def ranks(model, share=0.01, seed=0, flip=False):
     model.fit(x[:N], y[:N], sensitive_features=s[:N])
     scores = model.decision_function(x[N:])
     return roc_auc_score(y[N:], scores), len(np.unique(scores))
-
-
-def test_rarity_begins_at_twelve_in_a_hundred():
-    shares = np.array([0.5, 0.12, 0.119, 0.05, 0.018, 0.001])
-    odds = np.log(shares / (1 - shares))
-    assert [rarity(o) for o in odds[:2]] == [0, 0]
-    assert 0 < rarity(odds[2]) < rarity(odds[3]) < 1
-    assert rarity(odds[4]) == pytest.approx(1, abs=1e-3)
-    assert rarity(-odds[5]) == 1
-    np.testing.assert_allclose([telling_share(o) for o in (0.0, -2.0)], 1)
-    assert telling_share(odds[5]) == telling_share(-odds[5]) == pytest.approx(0.001 / 0.1192, 1e-3)
-
-
-def test_log_odds_go_by_weights():
-    codes = np.array([0, 0, 0, 1])
-    assert log_odds(codes, np.ones(4)) == pytest.approx(np.log(1 / 3))
-    assert log_odds(codes, np.array([1, 1, 1, 3.0])) == pytest.approx(0, abs=1e-12)
-    assert log_odds(codes, np.array([1, 1, 1, 0.0])) == 0
-    assert log_odds(codes, np.zeros(4)) == 0
-
-
-def test_levels_reach_from_twice_the_odds_to_even_odds():
-    odds = np.log(0.01 / 0.99)
-    channel = channel_at(odds, 17)
-    scores = np.linspace(2 * odds, 0, 200)[:, None]
-    z = channel.squash(scores)
-    np.testing.assert_allclose([z[0, 0], z[-1, 0]], [-np.tanh(1), np.tanh(1)])
-    np.testing.assert_allclose(channel.unsquash(z), scores, atol=1e-12)
-    assert len(np.unique(channel.round(z))) == 13
-    assert channel_at(1.99, 17) == channel_at(-1.99, 17) == Channel(17)
-    assert channel_at(-5.0, 17) == Channel(17, -5.0, 5.0)
-    between = channel_at(3.0, 17)
-    assert 0 < between.centre < 3
-    assert 2 < between.scale < 3
 
 
 @pytest.mark.slow_cases("MIBoostingClassifier-True", "MIDebiasedClassifier*")

@@ -163,61 +163,6 @@ def test_rows_of_a_part_are_weighed_by_the_sums_of_all():
         np.testing.assert_allclose(found.prior, whole.prior)
 
 
-@pytest.mark.parametrize("n_scores", [1, 3])
-def test_gradients_in_the_scores(n_scores):
-    rng = np.random.default_rng(2)
-    n, task = 40, Classes(max(n_scores, 2))
-    channel = Channel(5, kind="tanh" if n_scores == 1 else "softmax")
-    scores = rng.normal(size=(n, n_scores))
-    weights = rng.uniform(0.5, 2, size=n)
-    weights /= weights.mean()
-    groups = rng.integers(2, size=n)
-    compared = over_all(Membership.of_codes(groups, 2), weights)
-    same = (np.eye(2)[groups], np.zeros(n, dtype=int), weights, 5)
-
-    def penalty(at):
-        place = channel.position(channel.squash(at))
-        return sum(obvious_information(place[:, k], *same) for k in range(n_scores))
-
-    y = task.target(rng.integers(task.n_classes, size=n))
-    target = 0.7 * y + 0.3 * task.mean(np.zeros((n, n_scores)))  # soft
-    gradient, _ = task.derivatives(scores, target, weights)
-    z = channel.squash(scores)
-    slopes = [information(p, compared, 5, 1e-9)[1] for p in channel.position(z).T]
-    slope = channel.pull_back(z, np.stack(slopes, axis=1) * channel.steps_per_unit)
-    for i, k in [(0, 0), (7, n_scores - 1), (23, 0)]:
-        step = np.zeros_like(scores)
-        step[i, k] = 1e-5
-        up, down = (task.loss(scores + s, target, weights) for s in (step, -step))
-        assert gradient[i, k] / n == pytest.approx((up - down) / 2e-5, abs=1e-7)
-        of_penalty = penalty(scores + step) - penalty(scores - step)
-        assert slope[i, k] / n == pytest.approx(of_penalty / 2e-5, abs=1e-6)
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_scores_of_a_constant_are_the_shares(n_classes):
-    rng = np.random.default_rng(4)
-    task, y, weights = Classes(n_classes), rng.integers(n_classes, size=200), rng.random(200)
-    scores = np.tile(task.start(y, weights), (200, 1))
-    shares = np.bincount(y, weights) / weights.sum()
-    assert task.mean(scores)[0] == pytest.approx(shares[-task.n_scores :])
-    gradient, _ = task.derivatives(scores, task.target(y), weights)
-    assert gradient.sum(0) == pytest.approx(np.zeros(task.n_scores), abs=1e-12)
-    entropy = -(shares * np.log(shares)).sum()
-    assert task.loss(scores, task.target(y), weights) == pytest.approx(entropy)
-    assert task.entropy(y, weights) == pytest.approx(entropy)
-
-
-def test_information_of_labels_is_less_its_bias():
-    """Two groups of 500, y = group in 4 of 5 rows: log 2 - H(0.2) less one degree of freedom."""
-    groups = np.repeat([0, 1], 500)
-    y = np.where(np.arange(1000) % 5 == 0, 1 - groups, groups)
-    exact = np.log(2) + 0.2 * np.log(0.2) + 0.8 * np.log(0.8)
-    of_y = information_of_labels(y, groups, np.ones(1000))
-    assert of_y == pytest.approx(exact - 1 / 2000, abs=1e-12)
-    assert information_of_labels(y, groups, np.zeros(1000)) == 0
-
-
 @pytest.mark.parametrize("kind", ["tanh", "softmax"])
 def test_channel_rounds_to_its_grid(kind):
     channel = Channel(9, kind=kind)
@@ -332,6 +277,7 @@ def test_information_of_labels_is_that_of_its_cells():
     bias = (np.count_nonzero(of_y) - 1) * (np.count_nonzero(of_groups) - 1) / (2 * n_rows)
     assert 0 in [w for (a, b), w in cells.items() if of_y[a] and of_groups[b]]
     assert information_of_labels(y, groups, weights) == pytest.approx(exact - bias)
+    assert information_of_labels(y, groups, 0 * weights) == 0
     critic = optimal_critic(np.array([[[3.0, 0.0]], [[0.0, 0.0]]]), np.array([[1.0, 0.0]]), 2.0)
     assert not critic.any()  # a group that is nowhere tells nothing
 
@@ -387,6 +333,8 @@ def test_classes_are_their_formulas(n_classes):
     assert task.most_folds(y) == (3 if n_classes == 2 else 1)
     assert Classes(4).most_folds(y) == 0
     start = task.start(y, weights)
+    shares = np.bincount(y, weights) / weights.sum()
+    assert task.mean(start[None])[0] == pytest.approx(shares[-task.n_scores :])
     assert n_classes == 2 or start.mean() == pytest.approx(0, abs=1e-12)
     assert np.isfinite(Classes(4).start(y, weights)).all()
     assert Classes(4).start(y, weights).shape == (4,)

@@ -50,13 +50,16 @@ def routing():
         "zero_one_loss_group_max",
     ],
 )
-@pytest.mark.parametrize("by_name", [True, False])
-def test_value_is_fairlearns_with_the_sign_that_makes_greater_better(name, by_name):
+@pytest.mark.parametrize("by", ["name", "function", "partial"])
+def test_value_is_fairlearns_with_the_sign_that_makes_greater_better(name, by):
     function = getattr(fm, name)
-    scorer = make_fairness_scorer(name if by_name else function)
+    metric = {"name": name, "function": function, "partial": partial(function)}[by]
+    scorer = make_fairness_scorer(metric)
     sign = 1 if name.endswith(("_ratio", "_min")) else -1
-    expected = sign * function(Y, PRED, sensitive_features=S)
-    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
+    both = pd.DataFrame({"first": S, "second": X[:, 1] > 0})  # intersections
+    for s in (S, both):
+        expected = sign * function(Y, PRED, sensitive_features=s)
+        assert scorer(MODEL, X, Y, sensitive_features=s) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("aggregate", ["difference", "ratio", "group_min", "group_max"])
@@ -71,26 +74,50 @@ def test_any_aggregate_of_a_metric_frame(metric, aggregate):
 
 
 @pytest.mark.parametrize("labels", [["no", "yes"], [-1, 1], [False, True], [3, 7]])
-def test_labels_are_of_any_kind(labels):
-    y = np.array(labels)[Y]
-    model = LogisticRegression().fit(X, y)
-    scorer = make_fairness_scorer("equal_opportunity_difference")
-    expected = -fm.equal_opportunity_difference(Y, PRED, sensitive_features=S)
-    assert scorer(model, X, y, sensitive_features=S) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("labels", [["no", "yes"], [-1, 1], [False, True]])
 @pytest.mark.parametrize("name", ["demographic_parity_ratio", "equal_opportunity_difference"])
-def test_pos_label_turns_the_classes_round(labels, name):
+def test_the_second_class_is_positive_or_the_one_of_pos_label(labels, name):
     y = np.array(labels)[Y]
     model = LogisticRegression().fit(X, y)
     sign = 1 if name.endswith("ratio") else -1
-    for positive, flip in zip(labels, (True, False), strict=True):
+    for positive, flip in ((None, False), (labels[0], True), (labels[1], False)):
         scorer = make_fairness_scorer(name, pos_label=positive)
         true, pred = (1 - Y, 1 - PRED) if flip else (Y, PRED)
         expected = sign * getattr(fm, name)(true, pred, sensitive_features=S)
         assert scorer(model, X, y, sensitive_features=S) == pytest.approx(expected)
     assert repr(scorer).endswith(f"pos_label={labels[1]!r})")
+    with pytest.raises(ValueError, match=r"pos_label='none' is not among the classes; give one"):
+        make_fairness_scorer(name, pos_label="none")(model, X, y, sensitive_features=S)
+
+
+def test_of_several_classes_the_worst_counts_or_the_one_of_pos_label():
+    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
+    labels, group = np.array(["blue", "green", "red"])[y3], X3[:, 0] > 0
+    model = LogisticRegression(max_iter=500).fit(X3, labels)
+    pred, parity = model.predict(X3), "demographic_parity_difference"
+
+    def score(name, **options):
+        scorer = make_fairness_scorer(name, **options)
+        return scorer(model, X3, labels, sensitive_features=group)
+
+    for name, worst in (
+        (parity, lambda gaps: -max(gaps)),
+        ("equalized_odds_difference", lambda gaps: -max(gaps)),
+        ("demographic_parity_ratio", min),
+    ):
+        by_class = [
+            getattr(fm, name)(labels == k, pred == k, sensitive_features=group)
+            for k in model.classes_
+        ]
+        assert score(name) == pytest.approx(worst(by_class))
+        if name == parity:
+            assert score(name, pos_label="red") == pytest.approx(-by_class[2])
+    frame = fm.MetricFrame(
+        metrics=accuracy_score, y_true=labels, y_pred=pred, sensitive_features=group
+    )
+    of_all = {"name": "accuracy_score", "aggregate": "group_min"}
+    assert score(**of_all) == pytest.approx(frame.group_min())
+    with pytest.raises(ValueError, match="pos_label='red' is of no use to 'accuracy_score'"):
+        score(**of_all, pos_label="red")
 
 
 @pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
@@ -110,70 +137,6 @@ def test_pos_label_takes_the_scores_of_its_class(method):
         )
         value = scorer(MODEL, X, Y, sensitive_features=S)
         assert value == pytest.approx(frame.group_min(), abs=1e-6)
-
-
-def test_pos_label_of_several_classes_is_the_one_that_counts():
-    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
-    model = LogisticRegression(max_iter=500).fit(X3, y3)
-    group, pred = X3[:, 0] > 0, model.predict(X3)
-    name = "demographic_parity_difference"
-    expected = getattr(fm, name)(y3 == 2, pred == 2, sensitive_features=group)
-    scorer = make_fairness_scorer(name, pos_label=2)
-    assert scorer(model, X3, y3, sensitive_features=group) == pytest.approx(-expected)
-    accuracy = make_fairness_scorer("accuracy_score", aggregate="group_min", pos_label=2)
-    with pytest.raises(ValueError, match="pos_label=2 is of no use to 'accuracy_score'"):
-        accuracy(model, X3, y3, sensitive_features=group)
-
-
-def test_pos_label_that_is_no_class():
-    scorer = make_fairness_scorer("demographic_parity_difference", pos_label="yes")
-    with pytest.raises(ValueError, match=r"pos_label='yes' is not among .*\[0, 1\]"):
-        scorer(MODEL, X, Y, sensitive_features=S)
-
-
-def test_more_classes_take_the_class_with_the_largest_gap():
-    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
-    labels = np.array(["blue", "green", "red"])[y3]
-    group = X3[:, 0] > 0
-    model = LogisticRegression(max_iter=500).fit(X3, labels)
-    pred = model.predict(X3)
-    for name in ("demographic_parity_difference", "equalized_odds_difference"):
-        by_class = [
-            getattr(fm, name)(labels == k, pred == k, sensitive_features=group)
-            for k in model.classes_
-        ]
-        value = make_fairness_scorer(name)(model, X3, labels, sensitive_features=group)
-        assert value == pytest.approx(-max(by_class))
-    ratio = make_fairness_scorer("demographic_parity_ratio")
-    by_class = [
-        fm.demographic_parity_ratio(labels == k, pred == k, sensitive_features=group)
-        for k in model.classes_
-    ]
-    assert ratio(model, X3, labels, sensitive_features=group) == pytest.approx(min(by_class))
-
-
-def test_metrics_of_all_classes_see_them_all():
-    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
-    model = LogisticRegression(max_iter=500).fit(X3, y3)
-    group = X3[:, 0] > 0
-    frame = fm.MetricFrame(
-        metrics=accuracy_score, y_true=y3, y_pred=model.predict(X3), sensitive_features=group
-    )
-    scorer = make_fairness_scorer("accuracy_score", aggregate="group_min")
-    assert scorer(model, X3, y3, sensitive_features=group) == pytest.approx(frame.group_min())
-
-
-def test_scores_instead_of_labels():
-    scorer = make_fairness_scorer("roc_auc_score_group_min", response_method="predict_proba")
-    expected = fm.roc_auc_score_group_min(Y, MODEL.predict_proba(X)[:, 1], sensitive_features=S)
-    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
-
-
-def test_several_features_make_intersections():
-    second = X[:, 1] > 0
-    both = pd.DataFrame({"first": S, "second": second})
-    expected = -fm.demographic_parity_difference(Y, PRED, sensitive_features=both)
-    assert DP(MODEL, X, Y, sensitive_features=both) == pytest.approx(expected)
 
 
 def test_sample_weight_counts():
@@ -339,12 +302,6 @@ def test_pickles_and_says_what_it_is():
         "make_fairness_scorer('accuracy_score', aggregate='group_max', "
         "sensitive_columns=['sex'], greater_is_better=True)"
     )
-
-
-def test_a_partial_keeps_its_name_and_direction():
-    scorer = make_fairness_scorer(partial(fm.equalized_odds_difference, agg="mean"))
-    expected = -fm.equalized_odds_difference(Y, PRED, sensitive_features=S, agg="mean")
-    assert scorer(MODEL, X, Y, sensitive_features=S) == pytest.approx(expected)
 
 
 def _no_ending(y_true, y_pred, *, sensitive_features):
