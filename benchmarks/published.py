@@ -43,7 +43,7 @@ from fairmi import MIBackpropClassifier
 from fairmi.compare._rows import adult_rows
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.backprop import Backprop, backprop_architecture
-from fairmi.networks.own_encoder import trunk_of
+from fairmi.networks.model import trunk_of
 from fairmi.networks.rows import TrainingRows
 
 N_CRITIC_STEPS, RATE, N_BINS = 40, 1e-4, 8

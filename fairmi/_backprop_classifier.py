@@ -7,14 +7,21 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
-from fairmi._base import with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._diagnosis import check_started, notes_of_stop
-from fairmi._network_base import NetworkClassifier, diagnosed_rows, training_setting
-from fairmi._sklearn_compat import Interval, StrOptions, seed_of
+from fairmi._network_base import NetworkClassifier
+from fairmi._sklearn_compat import (
+    ABOVE_0,
+    NOT_NEGATIVE,
+    POSITIVE,
+    StrOptions,
+    parameter,
+    seed_of,
+    with_parameters,
+)
 from fairmi.networks.config import check_size, layer_sizes
 from fairmi.networks.reducer import check_alone
 
@@ -105,22 +112,15 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         "help too."
     )
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **NetworkClassifier._parameter_constraints,
-        "lam": [Interval(Real, 0, None, closed="left")],
-        "group_weight": [None, StrOptions({"balanced"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "keep_best": [None, callable],
-    }
-
-    lam: float = 1.0
-    group_weight: str | None = None
-    hidden_layer_sizes: int | Sequence[int] = (512,)
-    n_critic_steps: int = 40
-    batch_size: int = 128
-    learning_rate: float = 1e-4
-    keep_best: Callable[[MIBackpropClassifier], float] | None = None
+    lam: float = parameter(NOT_NEGATIVE, default=1.0)
+    group_weight: str | None = parameter(None, StrOptions({"balanced"}), default=None)
+    hidden_layer_sizes: int | Sequence[int] = parameter("array-like", Integral, default=(512,))
+    n_critic_steps: int = parameter(POSITIVE, default=40)
+    batch_size: int = parameter(POSITIVE, default=128)
+    learning_rate: float = parameter(ABOVE_0, default=1e-4)
+    keep_best: Callable[[MIBackpropClassifier], float] | None = parameter(
+        None, callable, default=None
+    )
 
     def _check_parameters(self) -> None:
         check_alone("MIBackpropClassifier")
@@ -166,11 +166,11 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
         return training, {"encoder_": encoder, "architecture_": architecture}
 
     def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
-        from fairmi.networks.model import device_of
+        from fairmi.networks.model import device_of, training_setting
         from fairmi.networks.trainer import run_epochs
 
         device, seed = device_of(self.device), seed_of(self.random_state)
-        with training_setting(self.encoder, seed, device):
+        with training_setting(self.encoder is not None, seed, device):
             training, learned = self._prepared(inputs, seed, device)
             n_epochs = self.max_iter
             if isinstance(n_epochs, str):
@@ -202,7 +202,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             if last is not None:
                 claims = last.penalty if self.lam else (None,)
             n_steps = len(history) * training.n_batches
-            self._note(self._diagnosed(diagnosed_rows(training.rows), claims, n_steps))
+            self._note(self._diagnosed(training.rows.first(), claims, n_steps))
 
 
 def _weights(training: Backprop) -> dict[str, Any]:

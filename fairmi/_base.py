@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -23,35 +22,39 @@ from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
 from fairmi._data.sensitive import SensitivePlan
 from fairmi._data.tables import Header, check_table, without_dropped
-from fairmi._progress import Callbacks, Progress
-from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
-from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
+from fairmi._diagnosis import Callbacks, Progress
+from fairmi._sklearn_compat import (
+    AUTO,
+    COLUMNS,
+    CONSTRAINTS,
+    MISSING,
+    NOT_NEGATIVE,
+    TWO_OR_MORE,
+    DocLinkMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    parameter,
+    with_parameters,
+)
+from fairmi._typing import (
+    ColumnLike,
+    Columns,
+    Kinds,
+    RandomState,
+    SensitiveLike,
+    TableLike,
+    UserRows,
+)
 from fairmi.core.task import Quantity
-from fairmi.exceptions import CollapseWarning, Note, warn_again, warn_of
+from fairmi.exceptions import Note, warn_again, warn_of
 
 if TYPE_CHECKING:  # it loads torch, which a server that only predicts does without
     from fairmi.dependence import Penalty
 
-_E = TypeVar("_E", bound=BaseEstimator)
-
 LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
 _BINS_OF_Y = 4
 _PLAN = "_sensitive_plan"
-
-
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
-def with_parameters(kind: type[_E]) -> type[_E]:
-    """Make annotated attributes of an estimator its parameters: keywords of `__init__`, stored."""
-    return dataclass(kw_only=True, eq=False, repr=False)(kind)
-
-
-class UserRows(NamedTuple):
-    """What a user gives to a fit, as it is."""
-
-    X: TableLike
-    y: ColumnLike | None
-    sensitive_features: SensitiveLike | None
-    sample_weight: ColumnLike | None
 
 
 class TableEstimator(DocLinkMixin, BaseEstimator):
@@ -59,17 +62,9 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sensitive_columns": [None, str, Integral, "array-like"],
-        "drop_sensitive": ["boolean"],
-        "missing_sensitive": [StrOptions({"error", "category", "mask"})],
-        "random_state": ["random_state"],
-    }
-
-    # Whether groups may be known by probability alone, and whether a fit has epochs or rounds.
-    # What y is: "classes", "numbers", or "nothing".
+    # What y is: "classes", "numbers", or "nothing"; whether groups may be known by probability
+    # alone, and whether a fit has epochs or rounds.
     _reads: ClassVar[str] = "classes"
-
     _reads_probabilities: ClassVar[bool] = False
     _has_history: ClassVar[bool] = True
 
@@ -156,32 +151,24 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     A subclass trains (`_train`), predicts, and maps a checked table to Z (`_represent`).
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TableEstimator._parameter_constraints,
-        "lam": [Interval(Real, 0, None, closed="left"), dict],
-        "sensitive_kinds": [None, dict, "array-like", StrOptions({"probabilities"})],
-        "group_weight": [None, StrOptions({"auto", "balanced"})],
-        "weighted": [StrOptions({"both", "task", "penalty"})],
-        "callbacks": [None, list, tuple],
-        "verbose": ["verbose"],
-    }
-
-    lam: float | dict[Hashable, float] = 1.0
+    lam: float | dict[Hashable, float] = parameter(NOT_NEGATIVE, dict, default=1.0)
     constraint: str = "demographic_parity"
-    sensitive_columns: Columns | None = None
-    drop_sensitive: bool = False
-    missing_sensitive: str = "error"
-    sensitive_kinds: Kinds | None = None
-    group_weight: str | None = "auto"
-    weighted: str = "both"
-    callbacks: Callbacks = None
-    verbose: bool | int = False
-    random_state: RandomState = None
+    sensitive_columns: Columns | None = parameter(None, *COLUMNS, default=None)
+    drop_sensitive: bool = parameter("boolean", default=False)
+    missing_sensitive: str = parameter(MISSING, default="error")
+    sensitive_kinds: Kinds | None = parameter(
+        None, dict, "array-like", StrOptions({"probabilities"}), default=None
+    )
+    group_weight: str | None = parameter(None, StrOptions({"auto", "balanced"}), default="auto")
+    weighted: str = parameter(StrOptions({"both", "task", "penalty"}), default="both")
+    callbacks: Callbacks = parameter(None, list, tuple, default=None)
+    verbose: bool | int = parameter("verbose", default=False)
+    random_state: RandomState = parameter("random_state", default=None)
 
     def fit(
         self,
         X: TableLike,
-        y: ColumnLike,
+        y: ColumnLike | None = None,
         *,
         sensitive_features: SensitiveLike | None = None,
         sample_weight: ColumnLike | None = None,
@@ -197,7 +184,9 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             (uint8) as floats from 0 to 1, floats as float32, other integers as int64.
         y : array-like of shape (n_rows,)
             Two or more classes, any labels; of a regressor finite numbers, for "poisson" and
-            "tweedie" none below 0, for "gamma" all above 0.
+            "tweedie" none below 0, for "gamma" all above 0. `MIDebiasedTransformer` learns without
+            it: where y is known other estimators serve better, and in a Pipeline, which calls
+            `fit_transform`, it passes by.
         sensitive_features : array-like, Series or DataFrame of shape (n_rows,) or \
 (n_rows, n_sensitive), default=None
             Groups, or continuous values: numbers of more than 20 distinct values, or floats of
@@ -231,12 +220,18 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         SmallGroupWarning
             If a row is the only one of its group; it trains the task alone.
         CollapseWarning
-            If one class or value alone is predicted; if the base of trees explains nothing of y;
-            if λ is so large that a constant prediction has a lower loss than y itself, and the
-            fitted model is no better than one; or if Z of networks tells much that the critic
-            doesn't see.
+            If one class or value alone is predicted, or Z is the same for all rows; if the base of
+            trees explains nothing of y; if λ is so large that a constant prediction has a lower
+            loss than y itself, and the fitted model is no better than one; or if Z of networks
+            tells much that the critic doesn't see.
         """
-        return self._warn(self._learn(UserRows(X, y, sensitive_features, sample_weight)))
+        self._check_parameters()
+        goes_on = getattr(self, "warm_start", False) and hasattr(self, "parameters_")
+        earlier = (self._header(), getattr(self, "classes_", None), None) if goes_on else None
+        inputs = self._read((X, y, sensitive_features, sample_weight), earlier)
+        warn_of(inputs.notes, stacklevel=2)
+        self._train(inputs, [self], goes_on=goes_on)
+        return self._warn(inputs)
 
     def transform(self, X: TableLike) -> np.ndarray:
         """Return Z, (n_rows, n_components) float64, from which predictions are made.
@@ -267,20 +262,6 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _progress(self, total: int, unit: str, description: str = "fairmi") -> Progress:
         show = bool(self.verbose)
         return Progress(self.callbacks, show=show, total=total, unit=unit, desc=description)
-
-    def _learn(self, rows: UserRows) -> FitInput:
-        """Become the model that a user's rows make, and return these."""
-        self._check_parameters()
-        goes_on = self._goes_on()
-        earlier = (self._header(), getattr(self, "classes_", None), None) if goes_on else None
-        inputs = self._read(rows, earlier)
-        warn_of(inputs.notes, stacklevel=3)
-        self._train(inputs, [self], goes_on=goes_on)
-        return inputs
-
-    def _goes_on(self) -> bool:
-        """Whether a fit goes on from the one before."""
-        return False
 
     def _read(self, rows: UserRows, earlier: Earlier | None = None, **of_part: Any) -> FitInput:
         """Read and check what a user gave to a fit, as rows of an earlier one if any."""
@@ -326,21 +307,18 @@ class PathEstimator(RepresentationEstimator):
 
     _reads_probabilities: ClassVar = True
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **RepresentationEstimator._parameter_constraints,
-        "penalty": [str, HasMethods(["critic", "critic_loss", "value"])],
-    }
-
     # The least and the greatest λ of a default path, beside 0: below the one nothing changes, and
     # at the other little of C is left in Z (on Adult and on German alike).
     lam_range: ClassVar[tuple[float, float]] = (0.25, 16.0)
 
-    penalty: str | Penalty = "donsker_varadhan"
+    penalty: str | Penalty = parameter(
+        str, HasMethods(["critic", "critic_loss", "value"]), default="donsker_varadhan"
+    )
 
     def fit_path(
         self,
         X: TableLike,
-        y: ColumnLike,
+        y: ColumnLike | None = None,
         *,
         lams: Sequence[float],
         sensitive_features: SensitiveLike | None = None,
@@ -367,9 +345,6 @@ class PathEstimator(RepresentationEstimator):
         SensitiveFeaturesError, ValueError
             As `fit`; also if `lam` is a dict.
         """
-        return self._learn_path(UserRows(X, y, sensitive_features, sample_weight), lams)
-
-    def _learn_path(self, rows: UserRows, lams: Sequence[float]) -> list[Self]:
         self._check_parameters()
         if isinstance(self.lam, dict):
             raise ValueError(
@@ -380,17 +355,12 @@ class PathEstimator(RepresentationEstimator):
         if not values or not all(0 <= value < np.inf for value in values):
             raise ValueError(f"lams={lams!r} must hold finite values of λ >= 0.")
         models = [clone(self).set_params(lam=lam) for lam in values]
-        self._train(self._read(rows), models)
+        self._train(self._read((X, y, sensitive_features, sample_weight)), models)
         return models
 
 
 class DecidingClassifier(ClassifierMixin, TableEstimator):
     """A classifier whose answer is the class of the largest score."""
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **TableEstimator._parameter_constraints,
-        "constraint": [StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})],
-    }
 
     classes_: np.ndarray
 
@@ -412,12 +382,10 @@ class RepresentationClassifier(DecidingClassifier, RepresentationEstimator):
     A subclass has of a fitted model the method `_scores` (Z -> scores) too.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DecidingClassifier._parameter_constraints,
-        "class_weight": [None, dict, StrOptions({"balanced"})],
-    }
-
-    class_weight: Mapping[Hashable, float] | str | None = None
+    constraint: str = parameter(CONSTRAINTS, default="demographic_parity")
+    class_weight: Mapping[Hashable, float] | str | None = parameter(
+        None, dict, StrOptions({"balanced"}), default=None
+    )
 
     def predict_proba(self, X: TableLike) -> np.ndarray:
         """Return the probability of each class, (n_rows, n_classes)."""
@@ -441,20 +409,15 @@ class RepresentationClassifier(DecidingClassifier, RepresentationEstimator):
 class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
     """What regressors share: a loss and its settings, and which y these can be fitted to."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "loss": [StrOptions(set(LOSSES))],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "power": [Interval(Real, 1, 2, closed="both")],
-        "constraint": [StrOptions({"demographic_parity", "conditional"})],
-        "n_y_bins": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
-    }
-
     _reads: ClassVar = "numbers"
 
-    loss: str = "squared_error"
-    quantile: float = 0.5
-    power: float = 1.5
-    n_y_bins: int | str = "auto"
+    loss: str = parameter(StrOptions(set(LOSSES)), default="squared_error")
+    quantile: float = parameter(Interval(Real, 0, 1, closed="neither"), default=0.5)
+    power: float = parameter(Interval(Real, 1, 2, closed="both"), default=1.5)
+    constraint: str = parameter(
+        StrOptions({"demographic_parity", "conditional"}), default="demographic_parity"
+    )
+    n_y_bins: int | str = parameter(AUTO, TWO_OR_MORE, default="auto")
 
     def _quantity(self) -> Quantity:
         return Quantity(self.loss, float(self.quantile), float(self.power))
@@ -479,21 +442,6 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
                 f"y has {len(y)} rows, too few for n_y_bins={n_bins}; lower it, or take "
                 'constraint="demographic_parity".'
             )
-
-    def _nothing_explained(self, what: str) -> list[Note]:
-        """Say that a model, or its base, explains nothing, and what may help."""
-        other = "" if self.loss == "absolute_error" else ', as loss="absolute_error"'
-        message = (
-            f"{what} explains nothing of y, so that all predictions are about one value. If "
-            "few values of y are far from all others, take a loss that they don't rule"
-            f"{other}; else X tells nothing of y."
-        )
-        return [(CollapseWarning, message)]
-
-    def _one_value(self) -> list[Note]:
-        """Say that one value is predicted for all rows."""
-        message = "The fit collapsed: one value is predicted for every training row"
-        return [(CollapseWarning, f"{message}; lower lam={self.lam!r}.")]
 
 
 def check_lam(lam: object) -> None:

@@ -12,18 +12,28 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fairmi._base import PathEstimator, with_parameters
+from fairmi._base import PathEstimator
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_trees
 from fairmi._data.sensitive import check_certain
 from fairmi._diagnosis import notes_of_stop
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
+from fairmi._sklearn_compat import (
+    ABOVE_0,
+    AUTO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    TWO_OR_MORE,
+    HasMethods,
+    Interval,
+    parameter,
+    seed_of,
+    with_parameters,
+)
 from fairmi._threads import threads_for
 from fairmi._typing import TableLike
-from fairmi.boosting.base import TreeRows, fitted_base, setting_of
+from fairmi.boosting.base import TreeRows, averaged, fitted_base, setting_of
 from fairmi.boosting.training import (
     Record,
-    base_of,
     boosting_config,
     check_penalty,
     debias,
@@ -31,16 +41,13 @@ from fairmi.boosting.training import (
     penalties_of,
     tree_rows,
 )
-from fairmi.boosting.trees import Trees
+from fairmi.boosting.trees import Trees, trees_of
 from fairmi.core.channel import Channel
 from fairmi.core.membership import Comparison, Membership, check_group_weight, compare
 from fairmi.core.task import Task
 from fairmi.exceptions import Note
 from fairmi.networks.reducer import check_alone
 from fairmi.preprocessing.encoded_columns import column_codes, learn_columns
-
-_AUTO = StrOptions({"auto"})
-_POSITIVE = Interval(Integral, 1, None, closed="left")
 
 
 @with_parameters
@@ -54,30 +61,16 @@ class BoostingEstimator(PathEstimator):
     # Where the sensitive feature tells much of y, trees need more than networks.
     lam_range: ClassVar = (0.25, 64.0)
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **PathEstimator._parameter_constraints,
-        "n_levels": [Interval(Integral, 2, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [_AUTO, _POSITIVE],
-        "max_leaf_nodes": [Interval(Integral, 2, None, closed="left")],
-        "min_samples_leaf": [_AUTO, _POSITIVE],
-        "l2_regularization": [Interval(Real, 0, None, closed="left")],
-        "max_features": [Interval(Real, 0, 1, closed="right")],
-        "max_bins": [Interval(Integral, 2, 255, closed="both")],
-        "n_encodings": [_POSITIVE],
-        "base": [None, HasMethods(["fit", "predict"])],
-    }
-
-    base: BaseEstimator | None = None
-    n_levels: int = 17
-    learning_rate: float = 0.1
-    max_iter: int | str = "auto"
-    max_leaf_nodes: int = 8
-    min_samples_leaf: int | str = "auto"
-    l2_regularization: float = 0.0
-    max_features: float = 1.0
-    max_bins: int = 255
-    n_encodings: int = 2
+    base: BaseEstimator | None = parameter(None, HasMethods(["fit", "predict"]), default=None)
+    n_levels: int = parameter(TWO_OR_MORE, default=17)
+    learning_rate: float = parameter(ABOVE_0, default=0.1)
+    max_iter: int | str = parameter(AUTO, POSITIVE, default="auto")
+    max_leaf_nodes: int = parameter(TWO_OR_MORE, default=8)
+    min_samples_leaf: int | str = parameter(AUTO, POSITIVE, default="auto")
+    l2_regularization: float = parameter(NOT_NEGATIVE, default=0.0)
+    max_features: float = parameter(Interval(Real, 0, 1, closed="right"), default=1.0)
+    max_bins: int = parameter(Interval(Integral, 2, 255, closed="both"), default=255)
+    n_encodings: int = parameter(POSITIVE, default=2)
 
     trees_: dict[str, np.ndarray] = field(init=False)
     columns_: dict[str, Any] = field(init=False)
@@ -159,7 +152,11 @@ class BoostingEstimator(PathEstimator):
         ]
         if not is_table(self.penalty):
             check_certain(inputs.members, f"penalty={self.penalty!r}")
-        base_trees, base_scores = base_of(rows, of_base, seed)
+        if rows.base_scores is None:
+            base_trees, base_scores = averaged(rows, of_base, [seed, 0])
+        else:
+            base_scores = rows.base_scores
+            base_trees = trees_of([], np.zeros(base_scores.shape[1]), rows.binned.n_categories)
         channel_of = rows.task.channels(int(self.n_levels), rows.y, rows.weights)
         objective = rows.task.beside_base(base_scores, rows.y, rows.weights)
         for model, of_lam in zip(models, weighed, strict=True):

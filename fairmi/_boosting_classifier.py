@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fairmi._base import RepresentationClassifier, with_parameters
+from fairmi._base import RepresentationClassifier
 from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput
-from fairmi._diagnosis import measures_information, notes_of_collapse
+from fairmi._diagnosis import notes_of_collapse
+from fairmi._sklearn_compat import with_parameters
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows, scores_of_base
 from fairmi.core.channel import Channel
-from fairmi.core.information import information_of_labels
 from fairmi.core.membership import Comparison
 from fairmi.core.task import Classes
 from fairmi.exceptions import Note
@@ -177,11 +177,6 @@ default="demographic_parity"
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BoostingEstimator._parameter_constraints,
-        **RepresentationClassifier._parameter_constraints,
-    }
-
     def _check_parameters(self) -> None:
         super()._check_parameters()
         scores = ("predict_proba", "decision_function")
@@ -209,16 +204,20 @@ default="demographic_parity"
         scores: np.ndarray,
         base_scores: np.ndarray,
     ) -> tuple[dict[str, Any], list[Note]]:
-        rounded, of_y = channel.unsquash(channel.round(channel.squash(scores))), 0.0
-        lam, factors = weighed
-        if measures_information(self.penalty):
-            of_y = sum(
-                factor * information_of_labels(rows.y[c.members.rows], c.members.groups, c.weights)
+        (lam, factors), codes = weighed, rows.y
+        return {}, notes_of_collapse(
+            Classes(int(codes.max()) + 1),
+            channel.unsquash(channel.round(channel.squash(scores))),
+            codes,
+            rows.weights,
+            lam,
+            penalty=self.penalty,
+            attributes=[
+                (lam * factor, codes[c.members.rows], c.members.groups, c.weights)
                 for c, factor in zip(compared, factors, strict=True)
                 if c.members.n_groups and c.n_strata == 1
-            )
-        cost, task = lam * of_y, Classes(int(rows.y.max()) + 1)
-        return {}, notes_of_collapse(task, rounded, rows.y, rows.weights, lam, cost_of_y=cost)
+            ],
+        )
 
     def decision_function(self, X: TableLike) -> np.ndarray:
         """Return the scores of Z: log odds (n_rows,) for two classes, else one for each class."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fairmi._base import RepresentationRegressor, with_parameters
+from fairmi._base import RepresentationRegressor
 from fairmi._boosting_base import BoostingEstimator
 from fairmi._data.fit_input import FitInput
-from fairmi._sklearn_compat import Interval
+from fairmi._diagnosis import note_of_nothing_explained, note_of_one_value
+from fairmi._sklearn_compat import POSITIVE, TWO_OR_MORE, parameter, with_parameters
 from fairmi._typing import TableLike
 from fairmi.boosting.base import TreeRows
 from fairmi.boosting.training import is_table
@@ -133,16 +133,9 @@ warnings_, history_, base_, columns_, trees_, channel_
     (True, True)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BoostingEstimator._parameter_constraints,
-        **RepresentationRegressor._parameter_constraints,
-        "n_sensitive_bins": [Interval(Integral, 2, None, closed="left")],
-        "n_predictions": [None, Interval(Integral, 2, None, closed="left")],
-    }
-
-    n_sensitive_bins: int = 8
-    n_predictions: int | None = 33
-    n_encodings: int = 1
+    n_sensitive_bins: int = parameter(TWO_OR_MORE, default=8)
+    n_predictions: int | None = parameter(None, TWO_OR_MORE, default=33)
+    n_encodings: int = parameter(POSITIVE, default=1)
 
     def predict(self, X: TableLike) -> np.ndarray:
         """Return a prediction for each row, (n_rows,), in units of y."""
@@ -208,9 +201,9 @@ warnings_, history_, base_, columns_, trees_, channel_
             elif task.name == "squared_error":
                 learned["balance_"] = of_y - of_predictions
             learned["values_"] = _moved(task, learned["values_"], learned["balance_"])
-        notes = self._one_value() if weighed[0] > 0 and np.ptp(predicted) == 0 else []
+        notes = [note_of_one_value(self.lam)] if weighed[0] > 0 and np.ptp(predicted) == 0 else []
         if task.is_flat(base_scores, y, weights):
-            notes = self._nothing_explained("The base")
+            notes = [note_of_nothing_explained("The base", self.loss)]
         return learned, notes
 
 

@@ -1,9 +1,9 @@
-"""What a fit came to, in words: where it ended early or trivially, or its critic is blind."""
+"""What a fit tells: its epochs, in a bar and to callbacks; where it ended early or trivially."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -11,7 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
 
+from fairmi.core.information import information_of_labels
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning, ConvergenceWarning, Note, StoppedFitError
 
@@ -33,6 +35,32 @@ _MAX_ROWS, _MIN_ROWS = 5_000, 200  # of a probe
 _MAX_CELLS = 256
 # Units of Z times groups up to which trees are grown.
 _MAX_BOOSTED = 256
+
+Callbacks = Sequence[Callable[[dict[str, float]], bool | None]] | None
+
+
+class Progress:
+    """Called with the record of each epoch or round; a bar that is shown where asked."""
+
+    def __init__(
+        self, callbacks: Callbacks, *, show: bool, total: int, unit: str, desc: str
+    ) -> None:
+        self.callbacks = list(callbacks or ())
+        self.bar = tqdm(total=total, unit=unit, desc=desc, disable=not show)
+
+    def __call__(self, record: Mapping[str, float], **figures: str) -> bool:
+        """Show a record and tell the callbacks; say whether one of them ends the fit."""
+        if not self.bar.disable:
+            losses = {"task": record["task_loss"], "MI": record["penalty"]}
+            shown = {name: f"{value:.4f}" for name, value in losses.items()}
+            self.bar.set_postfix(**shown, **figures)
+        self.bar.update()
+        answers = [callback(dict(record)) for callback in self.callbacks]
+        return any(answers)
+
+    def close(self) -> None:
+        """Close the bar."""
+        self.bar.close()
 
 
 def notes_of_stop(stopped: str | None, n_epochs: int) -> list[Note]:
@@ -56,11 +84,6 @@ def check_started(stopped: str | None, n_epochs: int) -> None:
         raise StoppedFitError(f"Nothing was learned in the first epoch: {_REASONS[stopped]}.")
 
 
-def measures_information(penalty: object) -> bool:
-    """Whether a penalty, by its name, is I(Z; C) in nats."""
-    return isinstance(penalty, str) and penalty in _INFORMATION
-
-
 def notes_of_collapse(
     task: Classes,
     scores: np.ndarray,
@@ -68,18 +91,23 @@ def notes_of_collapse(
     weights: np.ndarray,
     lam: float | dict[Hashable, float],
     *,
-    cost_of_y: float = 0.0,
+    penalty: object,
+    attributes: Iterable[tuple[float, np.ndarray, np.ndarray, np.ndarray]],
     n_steps: int | None = None,
 ) -> list[Note]:
     """Say that a fit ended in a trivial solution, and what to change, if it did.
 
     That is one class for all rows; or, of a λ so large that a constant has a lower loss than y
     itself, a model that is no better than a constant. `scores` (n, K) and codes `y` (n,) are those
-    of rows of the fit, `cost_of_y` is λ I(y; C) in nats where the penalty is that; `n_steps` were
-    taken, where so few may be the cause.
+    of rows of the fit. `attributes` has of each that is compared over all rows its λ, and of its
+    memberships (m,) codes of y, groups and weights; `n_steps` were taken, where so few may be the
+    cause.
     """
     if not weights.any():
         return []
+    cost_of_y = 0.0  # λ I(y; C) in nats
+    if isinstance(penalty, str) and penalty in _INFORMATION:
+        cost_of_y = sum(of_one * information_of_labels(*rows) for of_one, *rows in attributes)
     ceiling = task.ceiling(scores, y, weights, cost_of_y)
     if task.is_collapsed(scores, y, weights):
         message = "The fit collapsed: every training row is predicted to be of one class."
@@ -88,6 +116,23 @@ def notes_of_collapse(
         message = "The fitted model tells little of y: its loss is about that of a constant."
         return [(CollapseWarning, f"{message} {_against_ceiling(lam, ceiling)}")]
     return []
+
+
+def note_of_one_value(lam: float | dict[Hashable, float]) -> Note:
+    """Say that a regressor predicts one value for all rows."""
+    message = "The fit collapsed: one value is predicted for every training row"
+    return CollapseWarning, f"{message}; lower lam={lam!r}."
+
+
+def note_of_nothing_explained(what: str, loss: str) -> Note:
+    """Say that a regressor, or its base, explains nothing, and what may help."""
+    other = "" if loss == "absolute_error" else ', as loss="absolute_error"'
+    message = (
+        f"{what} explains nothing of y, so that all predictions are about one value. If "
+        "few values of y are far from all others, take a loss that they don't rule"
+        f"{other}; else X tells nothing of y."
+    )
+    return CollapseWarning, message
 
 
 def _against_one_class(

@@ -15,10 +15,20 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import DecidingClassifier, with_parameters
+from fairmi._base import DecidingClassifier
 from fairmi._data.fit_input import read_fit_input
 from fairmi._data.tables import sensitive_columns_of
-from fairmi._sklearn_compat import HasMethods, Interval, StrOptions, seed_of
+from fairmi._sklearn_compat import (
+    AUTO,
+    COLUMNS,
+    CONSTRAINTS,
+    MISSING,
+    NOT_NEGATIVE,
+    HasMethods,
+    parameter,
+    seed_of,
+    with_parameters,
+)
 from fairmi._typing import Columns, RandomState, SensitiveLike, TableLike
 from fairmi.decisions.boosting import cross_fit, group_codes, one_hot, read_splits, row_draws
 from fairmi.decisions.rule import (
@@ -146,25 +156,20 @@ default="demographic_parity"
 
     _has_history: ClassVar = False
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DecidingClassifier._parameter_constraints,
-        "estimator": [None, HasMethods(["fit", "predict_proba"])],
-        "bound": [Interval(Real, 0, None, closed="left")],
-        "group_estimator": [None, HasMethods(["fit", "predict_proba"])],
-        "randomized": ["boolean"],
-        "cv": [StrOptions({"auto"}), "cv_object"],
-    }
-
-    estimator: BaseEstimator | None = field(default=None, kw_only=False)
-    bound: float = 0.02
-    constraint: str = "demographic_parity"
-    sensitive_columns: Columns | None = None
-    drop_sensitive: bool = False
-    missing_sensitive: str = "error"
-    group_estimator: BaseEstimator | None = None
-    randomized: bool = False
-    cv: Any = "auto"
-    random_state: RandomState = None
+    estimator: BaseEstimator | None = parameter(
+        None, HasMethods(["fit", "predict_proba"]), default=None, kw_only=False
+    )
+    bound: float = parameter(NOT_NEGATIVE, default=0.02)
+    constraint: str = parameter(CONSTRAINTS, default="demographic_parity")
+    sensitive_columns: Columns | None = parameter(None, *COLUMNS, default=None)
+    drop_sensitive: bool = parameter("boolean", default=False)
+    missing_sensitive: str = parameter(MISSING, default="error")
+    group_estimator: BaseEstimator | None = parameter(
+        None, HasMethods(["fit", "predict_proba"]), default=None
+    )
+    randomized: bool = parameter("boolean", default=False)
+    cv: Any = parameter(AUTO, "cv_object", default="auto")
+    random_state: RandomState = parameter("random_state", default=None)
 
     _rows: ScoredRows | None = field(init=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import field
 from functools import partial
 from numbers import Integral, Real
@@ -14,32 +14,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import (
-    PathEstimator,
-    RepresentationClassifier,
-    RepresentationEstimator,
-    UserRows,
-    with_parameters,
-)
+from fairmi._base import PathEstimator, RepresentationClassifier, RepresentationEstimator
 from fairmi._data.fit_input import Earlier, FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
 from fairmi._diagnosis import (
     check_started,
-    measures_information,
     notes_of_blind_critics,
     notes_of_collapse,
     notes_of_stop,
 )
-from fairmi._sklearn_compat import Interval, StrOptions, seed_of
-from fairmi._threads import one_thread
-from fairmi._typing import TableLike
-from fairmi.core.information import information_of_labels
+from fairmi._sklearn_compat import (
+    ABOVE_0,
+    AUTO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    TWO_OR_MORE,
+    Interval,
+    parameter,
+    seed_of,
+    with_parameters,
+)
+from fairmi._typing import ColumnLike, GroupNames, SensitiveLike, TableLike, UserRows
 from fairmi.core.task import Classes, NetworkTask, log_odds
 from fairmi.exceptions import Note, warn_of
-from fairmi.networks.config import check_layer_sizes, network_config
+from fairmi.networks.config import check_layer_sizes, check_same_networks, network_config
 from fairmi.networks.inference import NumpyNetworks, represent
-from fairmi.networks.reducer import active_reducer, check_alone, read_shard
+from fairmi.networks.reducer import active_reducer, check_alone, check_shared, read_shard
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.table_encoder import encode_rows
 
@@ -50,27 +51,6 @@ if TYPE_CHECKING:  # they load torch, which a server that only predicts does wit
     from fairmi.networks.model import Trunk
     from fairmi.networks.rows import TrainingRows
     from fairmi.networks.trainer import Trainer
-
-_AUTO = StrOptions({"auto"})
-_POSITIVE = Interval(Integral, 1, None, closed="left")
-
-# Rows that a fit is diagnosed by.
-_MAX_ROWS = 5_000
-
-
-def training_setting(
-    encoder: object, seed: int, device: torch.device
-) -> AbstractContextManager[None]:
-    """Return what networks train under: one thread, and no global generator.
-
-    An encoder of the user's takes as many threads as torch is set to, as its products may be
-    large. What it draws from torch is seeded, and the global state put back.
-    """
-    if encoder is None:
-        return one_thread()
-    from fairmi.networks.own_encoder import own_draws
-
-    return own_draws(seed, device)
 
 
 @with_parameters
@@ -83,20 +63,11 @@ class NetworkEstimator(RepresentationEstimator):
         "may help too."
     )
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **RepresentationEstimator._parameter_constraints,
-        "encoder": [None, callable],
-        "hidden_layer_sizes": ["array-like", Integral],
-        "n_critic_steps": [_POSITIVE],
-        "max_iter": [_AUTO, _POSITIVE],
-        "device": [str],
-    }
-
-    encoder: nn.Module | Callable[[], nn.Module] | None = None
-    hidden_layer_sizes: int | Sequence[int] = (128,)
-    n_critic_steps: int = 3
-    max_iter: int | str = "auto"
-    device: str = "auto"
+    encoder: nn.Module | Callable[[], nn.Module] | None = parameter(None, callable, default=None)
+    hidden_layer_sizes: int | Sequence[int] = parameter("array-like", Integral, default=(128,))
+    n_critic_steps: int = parameter(POSITIVE, default=3)
+    max_iter: int | str = parameter(AUTO, POSITIVE, default="auto")
+    device: str = parameter(str, default="auto")
 
     encoder_: TableEncoder | None = field(init=False)
     trunk_: nn.Module = field(init=False)
@@ -115,7 +86,7 @@ class NetworkEstimator(RepresentationEstimator):
         """Return what maps rows to the features of the user's encoder, None without one."""
         if not hasattr(self, "trunk_"):
             return None
-        from fairmi.networks.own_encoder import fitted_trunk
+        from fairmi.networks.model import fitted_trunk
 
         return fitted_trunk(self.trunk_, self.architecture_["n_inputs"], self.device).features
 
@@ -166,7 +137,7 @@ class NetworkEstimator(RepresentationEstimator):
             )
         if self.encoder is None:
             return None
-        from fairmi.networks.own_encoder import CHECKED_ROWS, trunk_of
+        from fairmi.networks.model import CHECKED_ROWS, trunk_of
         from fairmi.networks.rows import first_rows
 
         sample = first_rows(rows, CHECKED_ROWS)
@@ -240,40 +211,26 @@ class NetworkEstimator(RepresentationEstimator):
 class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
     """Networks whose scores are those of classes."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **NetworkEstimator._parameter_constraints,
-        **RepresentationClassifier._parameter_constraints,
-    }
-
     def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
+        lam, factors = self._sensitive_plan.weigh(self.lam)
         return notes_of_collapse(
             Classes(len(self.classes_)),
             scores,
             batch.y.cpu().numpy(),
             batch.task_weights[0].cpu().numpy(),
             self.lam,
-            cost_of_y=self._cost_of_y(batch),
+            penalty=getattr(self, "penalty", None),
+            attributes=[
+                (
+                    lam * factor,
+                    (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
+                    of.groups.cpu().numpy(),
+                    of.weights[0].cpu().numpy(),
+                )
+                for factor, of in zip(factors, batch.sensitive, strict=True)
+                if of.groups is not None and of.n_strata == 1
+            ],
             n_steps=n_steps,
-        )
-
-    def _cost_of_y(self, batch: TrainingRows) -> float:
-        """Return λ I(y; C) in nats, summed over the groups that are penalised over all rows.
-
-        0 of a penalty that is not I(Z; C) in nats.
-        """
-        if not measures_information(getattr(self, "penalty", None)):
-            return 0.0
-        lam, factors = self._sensitive_plan.weigh(self.lam)
-        return sum(
-            lam
-            * factor
-            * information_of_labels(
-                (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
-                of.groups.cpu().numpy(),
-                of.weights[0].cpu().numpy(),
-            )
-            for factor, of in zip(factors, batch.sensitive, strict=True)
-            if of.groups is not None and of.n_strata == 1
         )
 
 
@@ -287,27 +244,14 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
 
     __metadata_request__partial_fit: ClassVar = {"sensitive_features": True}
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **NetworkEstimator._parameter_constraints,
-        **PathEstimator._parameter_constraints,
-        "n_components": [_AUTO, _POSITIVE],
-        "n_levels": [None, _AUTO, Interval(Integral, 2, None, closed="left")],
-        "n_estimators": [_POSITIVE],
-        "batch_size": [_AUTO, _POSITIVE],
-        "learning_rate": [_AUTO, Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [_AUTO, Interval(Real, 0, None, closed="left")],
-        "dropout": [_AUTO, Interval(Real, 0, 1, closed="left")],
-        "warm_start": ["boolean"],
-    }
-
-    n_components: int | str = "auto"
-    n_levels: int | str | None = "auto"
-    n_estimators: int = 1
-    batch_size: int | str = "auto"
-    learning_rate: float | str = "auto"
-    weight_decay: float | str = "auto"
-    dropout: float | str = "auto"
-    warm_start: bool = False
+    n_components: int | str = parameter(AUTO, POSITIVE, default="auto")
+    n_levels: int | str | None = parameter(None, AUTO, TWO_OR_MORE, default="auto")
+    n_estimators: int = parameter(POSITIVE, default=1)
+    batch_size: int | str = parameter(AUTO, POSITIVE, default="auto")
+    learning_rate: float | str = parameter(AUTO, ABOVE_0, default="auto")
+    weight_decay: float | str = parameter(AUTO, NOT_NEGATIVE, default="auto")
+    dropout: float | str = parameter(AUTO, Interval(Real, 0, 1, closed="left"), default="auto")
+    warm_start: bool = parameter("boolean", default=False)
 
     sensitive_counts_: np.ndarray = field(init=False)
     t_: int = field(init=False)
@@ -318,18 +262,13 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
     def _task(self, rows: FitInput, *, goes_on: bool) -> NetworkTask:
         """Return the task of encoded rows, or of those before where a fit goes on."""
 
-    @abstractmethod
-    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
-        """Return what networks learn of encoded rows: arguments of `training_rows`, by name."""
+    def _beside_y(
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: FitInput, seed: int | None
+    ) -> dict[str, np.ndarray | None]:
+        """Return `offsets` and `targets` of encoded rows, as in `training_rows`, if there are any.
 
-    def _targets(
-        self, inputs: FitInput, encoder: TableEncoder | None, rows: FitInput, seed: int
-    ) -> np.ndarray | None:
-        """Return what all rows of a fit learn in place of y, (n, K), if it is not y."""
-        return None
-
-    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
-        """Return what a model learns of its task, by name of attribute."""
+        `seed` is None where the rows are not all rows of a fit.
+        """
         return {}
 
     def _complete(self, rows: TrainingRows) -> None:
@@ -353,31 +292,12 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         super()._check_parameters()
         penalty_of(self.penalty)
 
-    def _goes_on(self) -> bool:
-        return self.warm_start and hasattr(self, "parameters_")
-
     def _read(self, rows: UserRows, earlier: Earlier | None = None, **of_part: Any) -> FitInput:
         reducer, read = active_reducer(), partial(super()._read, rows)
         if reducer.n_shards == 1:
             return read(earlier, **of_part)
-        reducer.agreed(self._check_shard)
+        reducer.agreed(lambda: check_shared(self.get_params(deep=False)))
         return read_shard(reducer, partial(read, earlier), partial(read, in_parts=True))
-
-    def _check_shard(self) -> None:
-        """Raise ValueError of a setting that can't be trained by several processes."""
-        class_weight = getattr(self, "class_weight", None)
-        for name, refused, instead in (
-            ("encoder", self.encoder is not None, "encoder=None"),
-            ("class_weight", isinstance(class_weight, str), "a dict of weights"),
-            ("prior_correction", getattr(self, "prior_correction", False), "False"),
-            ("warm_start", self.warm_start, "False"),
-            ("teacher", not isinstance(getattr(self, "teacher", None), str | None), '"auto"'),
-        ):
-            if refused:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} can't be trained by several processes; "
-                    f"give {instead}, or fit outside of data_parallel()."
-                )
 
     def _prepared(
         self,
@@ -402,7 +322,10 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         encoder, rows = self._encoded(inputs, goes_on=goes_on)
         task = reducer.of_first(lambda: self._task(rows, goes_on=goes_on))
         of_all = not in_parts and reducer.n_shards == 1
-        targets = self._targets(inputs, encoder, rows, seed) if of_all else None
+        odds = 0.0
+        if isinstance(task, Classes) and task.n_classes == 2:
+            odds = reducer.of_first(lambda: log_odds(inputs.codes, inputs.task_weights))
+        beside_y = self._beside_y(inputs, encoder, rows, seed if of_all else None)
         device = device_of(self.device)
         trunk = self._trunk(rows, device, goes_on=goes_on)
         weighed = [inputs.plan.weigh(model.lam) for model in models]
@@ -414,19 +337,22 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
             n_rows=None if in_parts else reducer.total(len(rows.codes)),
             n_inputs=rows.n_inputs if trunk is None else trunk.n_outputs,
             own_encoder=trunk is not None,
-            log_odds=reducer.of_first(lambda: _log_odds(task, inputs)),
+            log_odds=odds,
             penalty=penalty_of(self.penalty),
             device=device,
             seed=seed,
         )
         if goes_on:
-            _check_architecture(config.architecture, self.architecture_)
+            check_same_networks(config.architecture, self.architecture_)
         before = 0 if self._stream is None else self._stream["totals"]
+        y, labels, n_labels = task.read(rows.codes)
         data = training_rows(
             rows,
             inputs.plan.n_groups,
-            **self._learned_rows(task, rows),
-            targets=targets,
+            **beside_y,
+            y=y,
+            labels=labels,
+            n_labels=n_labels,
             constraint=self.constraint,
             group_weight=self.group_weight,
             device=device,
@@ -435,13 +361,13 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         )
         trainer = Trainer(data, config, self.parameters_ if goes_on else None, trunk)
         learned = {"encoder_": encoder, "architecture_": config.architecture}
-        return trainer, learned | self._of_task(task)
+        return trainer, learned | ({"units_": task.units} if task.units else {})
 
     def _train(self, inputs: FitInput, models: Sequence[Self], *, goes_on: bool = False) -> None:
-        from fairmi.networks.model import device_of
+        from fairmi.networks.model import device_of, training_setting
 
         seed = active_reducer().of_first(lambda: seed_of(self.random_state))
-        with training_setting(self.encoder, seed, device_of(self.device)):
+        with training_setting(self.encoder is not None, seed, device_of(self.device)):
             trainer, learned = self._prepared(inputs, models, seed, goes_on=goes_on)
             with closing(self._progress(trainer.config.max_iter, "epoch")) as progress:
                 trainer.train(progress)
@@ -456,21 +382,15 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
     ) -> None:
         """Become the model of one λ of a training."""
         rows, reducer, models = trainer.rows, trainer.reducer, trainer.config.models_of(place)
-        history, stopped = trainer.course.history(models), trainer.course.stopped(models)
+        history = trainer.course.history(models)
         learned |= {
             "parameters_": trainer.networks.arrays(models),
             "sensitive_counts_": rows.counts,
-            "history_": history,
-            "n_iter_": len(history),
             "t_": len(history) * trainer.n_batches,
-            "stopped_": stopped,
         }
-        if trainer.trunk is not None:
-            learned["trunk_"] = trainer.trunk.finished()
-        self._stream = None
-        self._store(inputs, learned, notes_of_stop(stopped, len(history)))
+        self._keep(inputs, learned, trainer, history, trainer.course.stopped(models))
         self._complete(rows)
-        batch = diagnosed_rows(rows)
+        batch = rows.first()
         self._note(self._diagnosed(batch, trainer.claims(batch, place), self.t_))
         if reducer.n_shards > 1:
             # Parameters are equal; times and warnings are those of the first.
@@ -479,9 +399,58 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
             for name, value in reducer.of_first(lambda: learned).items():
                 setattr(self, name, value)
 
+    def _keep(
+        self,
+        inputs: FitInput,
+        learned: dict[str, Any],
+        trainer: Trainer,
+        history: list[dict[str, float]],
+        stopped: str | None,
+    ) -> None:
+        """Store what was learned, which no stream goes on from yet."""
+        learned |= {"history_": history, "n_iter_": len(history), "stopped_": stopped}
+        if trainer.trunk is not None:
+            learned["trunk_"] = trainer.trunk.finished()
+        self._stream = None
+        self._store(inputs, learned, notes_of_stop(stopped, len(history)))
+
+    def partial_fit(
+        self,
+        X: TableLike,
+        y: ColumnLike | None = None,
+        *,
+        sensitive_features: SensitiveLike | None = None,
+        sample_weight: ColumnLike | None = None,
+        sensitive_values: GroupNames | None = None,
+    ) -> Self:
+        """Train once on the next rows of data that need never be in memory at once.
+
+        As `MIDebiasedClassifier.partial_fit`. The first call also sets the units of y, or without
+        y those of all columns, so let it hold some thousands of rows drawn at random.
+
+        Parameters
+        ----------
+        X, y, sensitive_features, sample_weight : as in `fit`
+        sensitive_values : list or dict of lists, default=None
+            All groups, for the first call; those of a later part may be absent from it.
+
+        Returns
+        -------
+        self
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; also for a group that is not among those named, or that the first call did
+            not hold.
+        """
+        rows = (X, y, sensitive_features, sample_weight)
+        return self._warn(self._train_part(rows, sensitive_values=sensitive_values))
+
     def _train_part(self, rows: UserRows, **of_part: Any) -> FitInput:
         """Train on the rows of one part of a stream, and become what was learned."""
-        from fairmi.networks.model import device_of
+        from fairmi.networks.model import device_of, training_setting
         from fairmi.networks.trainer import go_on_from, stream_state
 
         self._check_parameters()
@@ -491,61 +460,26 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         earlier = None if first else (self._header(), classes, self._sensitive_plan)
         inputs = self._read(rows, earlier, in_parts=True, **of_part)
         warn_of(inputs.notes, stacklevel=3)
-        step, epoch = (0, 0) if first else (self.t_, self.n_iter_)
+        history, n_steps = ([], 0) if first else (self.history_, self.t_)
         seed, device = seed_of(self.random_state), device_of(self.device)
-        with training_setting(self.encoder, seed + step, device):
+        with training_setting(self.encoder is not None, seed + n_steps, device):
             trainer, learned = self._prepared(
                 inputs, [self], seed, goes_on=not first, in_parts=True
             )
-            start = trainer.networks.arrays(slice(None))
+            start, counts = trainer.networks.arrays(slice(None)), trainer.rows.counts
             if self._stream is not None:
                 go_on_from(trainer, self._stream)
-            record = trainer.feed(step, epoch + 1)
-        if trainer.trunk is not None:
-            learned["trunk_"] = trainer.trunk.finished()
-        state: dict[str, Any] = {
-            "parameters_": start,
-            "sensitive_counts_": np.zeros_like(trainer.rows.counts),
-            "history_": [],
-            "n_iter_": 0,
-            "t_": 0,
-        }
-        state |= {name: getattr(self, name) for name in state if hasattr(self, name)}
+            record = trainer.feed(n_steps, len(history) + 1)
         if record is None:
-            learned |= state | {"stopped_": "diverged"}
-            self._store(inputs, learned, notes_of_stop("diverged", state["n_iter_"]))
+            counts = np.zeros_like(counts) if first else self.sensitive_counts_
+            learned |= {"parameters_": start, "sensitive_counts_": counts, "t_": n_steps}
+            if trainer.trunk is not None:
+                trainer.trunk.restore()
+            self._keep(inputs, learned, trainer, history, "diverged")
             return inputs
-        learned |= {
-            "parameters_": trainer.networks.arrays(slice(None)),
-            "sensitive_counts_": trainer.rows.counts,
-            "history_": [*state["history_"], record.mean(slice(None))],
-            "n_iter_": record.epoch,
-            "t_": trainer.step_count,
-            "stopped_": None,
-        }
-        self._store(inputs, learned, [])
+        parameters, history = trainer.networks.arrays(slice(None)), [*history, record.mean()]
+        n_steps = trainer.step_count
+        learned |= {"parameters_": parameters, "sensitive_counts_": counts, "t_": n_steps}
+        self._keep(inputs, learned, trainer, history, None)
         self._stream = stream_state(trainer) | {"totals": trainer.rows.totals}
         return inputs
-
-
-def _log_odds(task: NetworkTask, inputs: FitInput) -> float:
-    """Return the log odds of the second class, where there are two."""
-    of_two = isinstance(task, Classes) and task.n_classes == 2
-    return log_odds(inputs.codes, inputs.task_weights) if of_two else 0.0
-
-
-def _check_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
-    """Raise ValueError where a fit that goes on would need other networks than there are."""
-    for name, value in wanted.items():
-        if name != "dropout" and value != fitted[name]:
-            parameter = "n_estimators" if name == "n_models" else name
-            raise ValueError(
-                f"This fit goes on from networks of {parameter}={fitted[name]!r}, but the "
-                f"parameters now ask for {value!r}; set them back, or fit anew with "
-                "warm_start=False."
-            )
-
-
-def diagnosed_rows(rows: TrainingRows) -> TrainingRows:
-    """Return the rows that a fit is diagnosed by."""
-    return rows.first(min(_MAX_ROWS, getattr(rows.x, "max_rows", _MAX_ROWS)))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fairmi._base import UserRows, with_parameters
 from fairmi._data.fit_input import FitInput
 from fairmi._data.labels import prior_offsets
 from fairmi._data.sensitive import check_certain
 from fairmi._network_base import DebiasedNetworks, NetworkClassifier
-from fairmi._sklearn_compat import HasMethods, StrOptions, safe_indexing
-from fairmi._typing import GroupNames, SensitiveLike, TableLike
+from fairmi._sklearn_compat import AUTO, HasMethods, parameter, safe_indexing, with_parameters
+from fairmi._typing import ColumnLike, GroupNames, SensitiveLike, TableLike
 from fairmi.boosting.base import boosted_targets, fitted_base, scores_of_base, setting_of
-from fairmi.core.task import Classes, NetworkTask
+from fairmi.core.task import Classes
 from fairmi.preprocessing import TableEncoder
 
 
@@ -210,24 +209,17 @@ default="demographic_parity"
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DebiasedNetworks._parameter_constraints,
-        **NetworkClassifier._parameter_constraints,
-        "prior_correction": ["boolean"],
-        "teacher": [None, StrOptions({"auto"}), HasMethods(["fit", "predict_proba"])],
-    }
-
-    prior_correction: bool = False
-    teacher: Any = None
+    prior_correction: bool = parameter("boolean", default=False)
+    teacher: Any = parameter(None, AUTO, HasMethods(["fit", "predict_proba"]), default=None)
 
     def partial_fit(
         self,
         X: TableLike,
-        y: ArrayLike,
+        y: ColumnLike | None = None,
         classes: ArrayLike | None = None,
         *,
         sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: ColumnLike | None = None,
         sensitive_values: GroupNames | None = None,
     ) -> Self:
         """Train once on the next rows of data that need never be in memory at once.
@@ -259,9 +251,8 @@ default="demographic_parity"
             As `fit`; also for a missing `classes`, a class that is not among them, and a group
             that is not among those named, or that the first call did not hold.
         """
-        self._check_parameters()
         self._check_teacher("partial_fit", refused=True)
-        rows = UserRows(X, y, sensitive_features, sample_weight)
+        rows = (X, y, sensitive_features, sample_weight)
         inputs = self._train_part(rows, classes=classes, sensitive_values=sensitive_values)
         return self._warn(inputs)
 
@@ -281,18 +272,21 @@ default="demographic_parity"
     def _task(self, rows: FitInput, *, goes_on: bool) -> Classes:
         return Classes(len(rows.classes))
 
-    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
-        n_classes, offsets = len(rows.classes), None
+    def _beside_y(
+        self, inputs: FitInput, encoder: TableEncoder | None, rows: FitInput, seed: int | None
+    ) -> dict[str, np.ndarray | None]:
         if self.prior_correction:
             check_certain(rows.members, "prior_correction=True")
-            offsets = prior_offsets(rows.codes, rows.members, rows.task_weights, n_classes)
-        return {"y": rows.codes, "labels": rows.codes, "n_labels": n_classes, "offsets": offsets}
+            of_rows = (rows.codes, rows.members, rows.task_weights)
+            return {"offsets": prior_offsets(*of_rows, len(inputs.classes))}
+        if self.teacher is None or self.encoder is not None or seed is None:
+            return {}
+        return {"targets": self._taught(inputs, encoder, rows, seed)}
 
-    def _targets(
+    def _taught(
         self, inputs: FitInput, encoder: TableEncoder | None, rows: FitInput, seed: int
     ) -> np.ndarray | None:
-        if self.teacher is None or self.encoder is not None or self.prior_correction:
-            return None
+        """Return what the teacher says of encoded rows, (n, K), None where y says as much."""
         n_classes = len(inputs.classes)
         if not isinstance(self.teacher, str):
             distinct = np.searchsorted(inputs.positions, rows.positions)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge
 
-from fairmi._base import RepresentationRegressor, UserRows, with_parameters
+from fairmi._base import RepresentationRegressor
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_units
+from fairmi._diagnosis import note_of_nothing_explained, note_of_one_value
 from fairmi._network_base import DebiasedNetworks
-from fairmi._typing import GroupNames, SensitiveLike, TableLike
+from fairmi._sklearn_compat import with_parameters
+from fairmi._typing import TableLike
 from fairmi.core.membership import quantile_bins, quantile_ends
-from fairmi.core.task import NetworkTask, Scaled
+from fairmi.core.task import Scaled
 from fairmi.exceptions import Note
 from fairmi.preprocessing import TableEncoder
 
@@ -123,46 +124,7 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     # As of trees: where the sensitive feature tells much of y, λ needs to be larger.
     lam_range: ClassVar = (0.25, 64.0)
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DebiasedNetworks._parameter_constraints,
-        **RepresentationRegressor._parameter_constraints,
-    }
-
     units_: dict[str, Any] = field(init=False)
-
-    def partial_fit(
-        self,
-        X: TableLike,
-        y: ArrayLike,
-        *,
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        sensitive_values: GroupNames | None = None,
-    ) -> Self:
-        """Train once on the next rows of data that need never be in memory at once.
-
-        As `MIDebiasedClassifier.partial_fit`. The first call also sets the units of y, so let it
-        hold some thousands of rows drawn at random.
-
-        Parameters
-        ----------
-        X, y, sensitive_features, sample_weight : as in `fit`
-        sensitive_values : list or dict of lists, default=None
-            All groups, for the first call; those of a later part may be absent from it.
-
-        Returns
-        -------
-        self
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            As `fit`; also for a group that is not among those named, or that the first call did
-            not hold.
-        """
-        rows = UserRows(X, y, sensitive_features, sample_weight)
-        return self._warn(self._train_part(rows, sensitive_values=sensitive_values))
 
     def predict(self, X: TableLike) -> np.ndarray:
         """Return a prediction for each row, (n_rows,), in units of y."""
@@ -182,17 +144,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         if self.constraint == "conditional":
             ends = tuple(quantile_ends(y, weights, self._bins_of_y()).tolist())
         return replace(task, explained=_linear_share(task, rows), ends=ends)
-
-    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
-        assert isinstance(task, Scaled)
-        bins = np.searchsorted(task.ends, rows.codes)
-        return {"y": task.scaled(rows.codes), "labels": bins, "n_labels": len(task.ends) + 1}
-
-    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
-        assert isinstance(task, Scaled)
-        units = asdict(task)
-        del units["quantity"]
-        return {"units_": units}
 
     def _complete(self, rows: TrainingRows) -> None:
         """Move the head so that predictions have the mean of y over the rows of the fit."""
@@ -221,9 +172,9 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         if not weights.any():
             return []
         if penalised and np.ptp(scores) == 0:
-            return self._one_value()
+            return [note_of_one_value(self.lam)]
         if self._quantity().is_flat(scores, y, weights) or self._is_ruled_by_few(y, weights):
-            return self._nothing_explained("The fitted model")
+            return [note_of_nothing_explained("The fitted model", self.loss)]
         return []
 
     def _is_ruled_by_few(self, y: np.ndarray, weights: np.ndarray) -> bool:

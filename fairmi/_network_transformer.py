@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,12 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import UserRows, with_parameters
-from fairmi._data.fit_input import FitInput
+from fairmi._data.fit_input import Earlier, FitInput
 from fairmi._data.saved_format import check_told_back
 from fairmi._network_base import DebiasedNetworks
-from fairmi._sklearn_compat import StrOptions
-from fairmi._typing import GroupNames, SensitiveLike, TableLike
-from fairmi.core.task import NetworkTask, Nothing
+from fairmi._sklearn_compat import POSITIVE, StrOptions, parameter, with_parameters
+from fairmi._typing import TableLike, UserRows
+from fairmi.core.task import Nothing
 from fairmi.exceptions import CollapseWarning, Note
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.table_encoder import Layout
@@ -135,61 +133,17 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
     True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        name: allowed
-        for name, allowed in DebiasedNetworks._parameter_constraints.items()
-        if name != "n_estimators"
-    } | {"objective": [StrOptions({"reconstruction", "contrastive"})], "dither": ["boolean"]}
-
     # No parameters here: without y there are no classes, and the mean of several Z is none.
     constraint: ClassVar[str] = "demographic_parity"  # type: ignore[misc]
     n_estimators: ClassVar[int] = 1  # type: ignore[misc]
     _reads: ClassVar = "nothing"
-    objective: str = "reconstruction"
-    n_critic_steps: int = 10
-    dither: bool = True
+    objective: str = parameter(
+        StrOptions({"reconstruction", "contrastive"}), default="reconstruction"
+    )
+    n_critic_steps: int = parameter(POSITIVE, default=10)
+    dither: bool = parameter("boolean", default=True)
 
     units_: dict[str, np.ndarray] = field(init=False)
-
-    def fit(  # type: ignore[override]
-        self,
-        X: TableLike,
-        y: None = None,
-        *,
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train on X and the sensitive features; a second fit starts anew.
-
-        Parameters
-        ----------
-        X, sensitive_features, sample_weight
-            As in `MIDebiasedClassifier.fit`.
-        y : None
-            Labels are refused: with y in hand other estimators serve better. In a Pipeline they
-            pass by, as it calls `fit_transform`.
-
-        Returns
-        -------
-        self
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If y is given, or X, weights or a parameter can't be used; the message names the fix.
-        SensitiveFeaturesError, StoppedFitError, KeyboardInterrupt
-            As `MIDebiasedClassifier.fit`.
-
-        Warns
-        -----
-        ConvergenceWarning, SmallGroupWarning
-            As `MIDebiasedClassifier.fit`.
-        CollapseWarning
-            If Z is the same for all rows, or tells much that the critic doesn't see.
-        """
-        _refuse_y(y)
-        return self._warn(self._learn(UserRows(X, None, sensitive_features, sample_weight)))
 
     def fit_transform(
         self, X: TableLike, y: object = None, **fit_params: Any
@@ -205,58 +159,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
             `sensitive_features` and `sample_weight`, as in `fit`.
         """
         return self.fit(X, **fit_params).transform(X)
-
-    def fit_path(  # type: ignore[override]
-        self,
-        X: TableLike,
-        y: None = None,
-        *,
-        lams: Sequence[float],
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> list[Self]:
-        """Return fitted copies at many λ, all from one training; this estimator stays as it is.
-
-        Parameters and errors are those of `MIDebiasedClassifier.fit_path`; y is refused as in
-        `fit`.
-        """
-        _refuse_y(y)
-        return self._learn_path(UserRows(X, None, sensitive_features, sample_weight), lams)
-
-    def partial_fit(
-        self,
-        X: TableLike,
-        y: None = None,
-        *,
-        sensitive_features: SensitiveLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        sensitive_values: GroupNames | None = None,
-    ) -> Self:
-        """Train once on the next rows of data that need never be in memory at once.
-
-        As `MIDebiasedClassifier.partial_fit`, without y. The first call sets the units of all
-        columns, so let it hold some thousands of rows drawn at random.
-
-        Parameters
-        ----------
-        X, y, sensitive_features, sample_weight : as in `fit`
-        sensitive_values : list or dict of lists, default=None
-            All groups, for the first call; those of a later part may be absent from it.
-
-        Returns
-        -------
-        self
-            The estimator.
-
-        Raises
-        ------
-        ValueError
-            As `fit`; also for a group that is not among those named, or that the first call did
-            not hold.
-        """
-        _refuse_y(y)
-        rows = UserRows(X, None, sensitive_features, sample_weight)
-        return self._warn(self._train_part(rows, sensitive_values=sensitive_values))
 
     @available_if(_has_decoder)
     def inverse_transform(self, X: ArrayLike) -> Any:
@@ -299,6 +201,16 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
             return np.column_stack(columns)
         return pd.DataFrame(dict(zip(names[self._kept], columns, strict=True)))
 
+    def _read(self, rows: UserRows, earlier: Earlier | None = None, **of_part: Any) -> FitInput:
+        if rows[1] is not None:
+            raise ValueError(
+                "y is given, and MIDebiasedTransformer learns without it; to keep what y needs "
+                "take MIDebiasedClassifier, or MIDebiasedRegressor for numbers, whose transform "
+                "is such a representation too. Before another model in a Pipeline y may be given: "
+                "only fit_transform is called there."
+            )
+        return super()._read(rows, earlier, **of_part)
+
     def _table_encoder(self, inputs: FitInput) -> TableEncoder:
         return TableEncoder().fit(inputs.features, sample_weight=inputs.task_weights)
 
@@ -316,18 +228,11 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
         trunk = super()._trunk(rows, device, goes_on=goes_on)
         if trunk is None or self.objective == "reconstruction" or rows.layout is not None:
             return trunk
-        from fairmi.networks.objectives import check_views
+        from fairmi.networks.losses import check_views
         from fairmi.networks.rows import first_rows
 
         check_views(trunk, first_rows(rows, _VIEWED_ROWS))
         return trunk
-
-    def _learned_rows(self, task: NetworkTask, rows: FitInput) -> dict[str, Any]:
-        return {"y": rows.codes, "labels": np.zeros(len(rows.codes), np.int64), "n_labels": 1}
-
-    def _of_task(self, task: NetworkTask) -> dict[str, Any]:
-        assert isinstance(task, Nothing)
-        return {"units_": {"centre": task.centre, "scale": task.scale}}
 
     def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
         if len(scores) < 2 or np.ptp(scores, axis=0).any():
@@ -349,16 +254,6 @@ warnings_, encoder_, trunk_, item_shape_, t_, sensitive_counts_, architecture_, 
 
 # Saved models name the public place of a class, which stays where its file moves.
 MIDebiasedTransformer.__module__ = "fairmi"
-
-
-def _refuse_y(y: object) -> None:
-    if y is not None:
-        raise ValueError(
-            "y is given, and MIDebiasedTransformer learns without it; to keep what y needs take "
-            "MIDebiasedClassifier, or MIDebiasedRegressor for numbers, whose transform is such a "
-            "representation too. Before another model in a Pipeline y may be given: only "
-            "fit_transform is called there."
-        )
 
 
 def told_back(rows: FitInput, objective: str, *, dither: bool, n_conditions: int) -> Nothing:

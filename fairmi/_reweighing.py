@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
@@ -13,7 +14,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from fairmi._base import with_parameters
 from fairmi._data.groups import sensitive_frame
 from fairmi._data.labels import check_labels, check_weights
 from fairmi._data.sensitive import plan_sensitive
@@ -26,12 +26,12 @@ from fairmi._row_weights import (
     log_weights,
     row_weights,
 )
+from fairmi._sklearn_compat import MISSING, NOT_NEGATIVE, StrOptions, parameter, with_parameters
 from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning, warn_of
 from fairmi.preprocessing import TableEncoder
 
-METHODS = ("cells", "adversarial")
 _MOST_ROWS = 10_000
 
 
@@ -120,11 +120,11 @@ class FairReweighing(BaseEstimator):
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    method: str = "cells"
-    lam: float = 1.0
-    missing_sensitive: str = "error"
+    method: str = parameter(StrOptions({"cells", "adversarial"}), default="cells")
+    lam: float = parameter(NOT_NEGATIVE, default=1.0)
+    missing_sensitive: str = parameter(MISSING, default="error")
     sensitive_kinds: Kinds | None = None
-    random_state: RandomState = None
+    random_state: RandomState = parameter("random_state", default=None)
 
     def fit(
         self,
@@ -160,16 +160,8 @@ class FairReweighing(BaseEstimator):
         SensitiveFeaturesError
             If the sensitive features are missing, malformed, hold one group, or are continuous.
         """
-        self._check_parameters(X)
-        if sensitive_features is None:
-            raise SensitiveFeaturesError(
-                "No sensitive features: give fit(X, y, sensitive_features=...)."
-            )
-        rows = y if X is None else X
-        check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
-        labels = check_labels(type(self).__name__, rows, y)
-        given = check_weights(sample_weight, rows)
-        frame = sensitive_frame(sensitive_features, n_rows=len(labels))
+        labels, frame = self._read(X, y, sensitive_features, sample_weight)
+        given = check_weights(sample_weight, y if X is None else X)
         self._plan, notes = plan_sensitive(
             frame,
             given,
@@ -207,34 +199,33 @@ class FairReweighing(BaseEstimator):
             If a group was not.
         """
         check_is_fitted(self, "classes_")
-        self._check_parameters(X)
-        check_indexes(X=X, y=y, sensitive_features=sensitive_features)
-        labels = check_labels(type(self).__name__, y if X is None else X, y)
+        labels, frame = self._read(X, y, sensitive_features)
         unknown = np.setdiff1d(labels, self.classes_)
         if len(unknown):
             raise ValueError(
                 f"y has the label {unknown.tolist()[0]!r}, which fit did not see; it saw "
                 f"{self.classes_.tolist()}."
             )
-        frame = sensitive_frame(sensitive_features, n_rows=len(labels))
         (members,) = self._plan.rows(frame, argument="sensitive_features")
         return self._weights(X, np.searchsorted(self.classes_, labels), members)
 
-    def _check_parameters(self, X: TableLike | None) -> None:
-        choices = {"method": METHODS, "missing_sensitive": ("error", "category", "mask")}
-        for name, values in choices.items():
-            if getattr(self, name) not in values:
-                *most, last = map(repr, values)
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}; give {', '.join(most)} or {last}."
-                )
-        if not isinstance(self.lam, int | float | np.number) or not 0 <= self.lam < np.inf:
-            raise ValueError(f"lam={self.lam!r}; give a finite number of 0 or more.")
+    def _read(
+        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any = None
+    ) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return labels (n,) and sensitive features, checked as the parameters are."""
+        self._validate_params()
         if X is None and self.method == "adversarial":
             raise ValueError(
                 'X=None: the weights of method="adversarial" are a function of the row; give X, '
                 'or method="cells".'
             )
+        if sensitive_features is None:
+            raise SensitiveFeaturesError(
+                "No sensitive features: give fit(X, y, sensitive_features=...)."
+            )
+        check_indexes(X=X, y=y, sensitive_features=sensitive_features, sample_weight=sample_weight)
+        labels = check_labels(type(self).__name__, y if X is None else X, y)
+        return labels, sensitive_frame(sensitive_features, n_rows=len(labels))
 
     def _learn_from_rows(
         self, X: TableLike, codes: np.ndarray, members: Membership, given: np.ndarray

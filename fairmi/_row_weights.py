@@ -28,10 +28,9 @@ def cell_weights(
         members.groups * n_classes + codes[members.rows], of_members, int(np.prod(shape))
     ).reshape(shape)
     wanted = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
-    if (members.shares == 1).all():
+    if members.is_certain:
         return np.divide(wanted, counts, out=np.zeros(shape), where=counts > 0)
-    shares = np.zeros((members.n_rows, members.n_groups))
-    shares[members.rows, members.groups] = members.shares
+    shares = features_of(np.zeros((members.n_rows, 0)), members)
     solved = np.zeros(shape)
     for k in range(n_classes):
         rows = codes == k

@@ -1,9 +1,11 @@
-"""The only import of scikit-learn's private helpers: what moves between its versions ends here."""
+"""Parameters as scikit-learn checks them, and the only import of its private helpers."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
 from sklearn._loss import (
@@ -14,6 +16,7 @@ from sklearn._loss import (
     HalfTweedieLoss,
     PinballLoss,
 )
+from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
@@ -35,7 +38,15 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as effective_n_threads
 
 __all__ = [
+    "ABOVE_0",
+    "AUTO",
+    "COLUMNS",
+    "CONSTRAINTS",
+    "MISSING",
     "NODE",
+    "NOT_NEGATIVE",
+    "POSITIVE",
+    "TWO_OR_MORE",
     "DocLinkMixin",
     "HasMethods",
     "Interval",
@@ -45,11 +56,17 @@ __all__ = [
     "add_leaves",
     "check_sample_weight",
     "effective_n_threads",
+    "parameter",
     "regression_loss",
     "safe_indexing",
     "seed_of",
     "validate_params",
+    "with_parameters",
 ]
+
+
+_E = TypeVar("_E", bound=BaseEstimator)
+_T = TypeVar("_T")
 
 
 class DocLinkMixin:
@@ -66,6 +83,33 @@ class StrOptions(_StrOptions):
 
     def __str__(self) -> str:
         return f"a str among {{{', '.join(map(repr, sorted(self.options)))}}}"
+
+
+AUTO = StrOptions({"auto"})
+POSITIVE = Interval(Integral, 1, None, closed="left")
+TWO_OR_MORE = Interval(Integral, 2, None, closed="left")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+ABOVE_0 = Interval(Real, 0, None, closed="neither")
+
+# Of parameters that several estimators have.
+COLUMNS = (str, Integral, "array-like")
+CONSTRAINTS = StrOptions({"demographic_parity", "equalized_odds", "equal_opportunity"})
+MISSING = StrOptions({"error", "category", "mask"})
+
+
+def parameter(*allowed: object, default: _T, kw_only: bool = True) -> _T:
+    """Return a parameter of an estimator: its default, and what scikit-learn is to let it be."""
+    return field(default=default, kw_only=kw_only, metadata={"allowed": allowed})
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field, parameter))
+def with_parameters(kind: type[_E]) -> type[_E]:
+    """Make annotated attributes of an estimator its parameters: keywords of `__init__`, stored."""
+    made = dataclass(kw_only=True, eq=False, repr=False)(kind)
+    made._parameter_constraints = {
+        of.name: list(of.metadata["allowed"]) for of in fields(made) if "allowed" in of.metadata
+    }
+    return made
 
 
 def regression_loss(name: str, *, quantile: float, power: float) -> Any:

@@ -33,6 +33,11 @@ Kinds: TypeAlias = str | Mapping[Hashable, str] | Sequence[str | None]
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator, or None for a seed from the system."""
 
+UserRows: TypeAlias = (
+    "tuple[TableLike, ColumnLike | None, SensitiveLike | None, ColumnLike | None]"
+)
+"""What a user gives to a fit, as it is: X, y, sensitive features and weights."""
+
 
 class Predictor(Protocol):
     """A fitted model of any package."""

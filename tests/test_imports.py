@@ -19,7 +19,6 @@ LAYERS = {
     "datasets": 0,
     "core": 1,
     "_threads": 1,
-    "_progress": 1,
     "_data": 2,
     "preprocessing": 3,
     "dependence": 3,
@@ -50,7 +49,7 @@ LAYERS = {
     "__init__": 10,
     "__main__": 11,
 }
-SHARED = {"exceptions", "_typing", "_sklearn_compat", "datasets", "core", "_threads", "_progress"}
+SHARED = {"exceptions", "_typing", "_sklearn_compat", "datasets", "core", "_threads"}
 AUDIT_BRANCH = {"metrics", "audit", "inspection", "plot"}
 WITHOUT_TORCH = [
     "fairmi",

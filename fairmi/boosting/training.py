@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fairmi._data.fit_input import FitInput
 from fairmi._sklearn_compat import TreePredictor
-from fairmi.boosting.base import FEW_ROWS, TreeRows, averaged, base_config
+from fairmi.boosting.base import FEW_ROWS, TreeRows, base_config
 from fairmi.boosting.trees import Binned, Grower, TreeConfig, Trees, bin_rows, trees_of
 from fairmi.core.channel import Channel
 from fairmi.core.information import SMOOTHING, information
@@ -20,6 +20,9 @@ from fairmi.core.membership import Comparison, mean_one
 from fairmi.core.task import Objective, Task
 from fairmi.preprocessing.encoded_columns import encodings_of
 from fairmi.preprocessing.table_encoder import merge_rows
+
+if TYPE_CHECKING:  # it loads torch, which a table doesn't need
+    from fairmi.boosting.critic import TrainedCritic
 
 _N_FOLDS = 5
 # Folds are held out in turn to choose the rounds of the base until that many rows were: each on
@@ -109,21 +112,6 @@ def tree_rows(
     )
 
 
-class TreePenalty(Protocol):
-    """One sensitive attribute's part of the loss; weights (n,) of the rows have mean 1."""
-
-    lam: float
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Weights of the rows, (n,), of mean 1."""
-        ...
-
-    def gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the value at Z (n, K), and n times its derivative in Z, (n, K)."""
-        ...
-
-
 class GroupTable:
     """The penalty over groups: the sum over units of I(unit; C | stratum).
 
@@ -174,13 +162,13 @@ def penalties_of(
     penalty: Any,
     channel: Channel,
     seed: int,
-) -> list[TreePenalty]:
+) -> list[GroupTable | TrainedCritic]:
     """Return a penalty for each sensitive attribute; of λ = 0, only one that needs no critic.
 
     `compared` has the rows of each, and `lams` its λ. The default `penalty` is read off a table
     where there are groups.
     """
-    penalties: list[TreePenalty] = []
+    penalties: list[GroupTable | TrainedCritic] = []
     for rows, lam in zip(compared, lams, strict=True):
         if rows.members.n_groups and is_table(penalty):
             penalties.append(GroupTable(rows, channel.refined(), lam))
@@ -202,7 +190,7 @@ Record = dict[str, float]
 def debias(
     rows: Binned,
     objective: Objective,
-    penalties: Sequence[TreePenalty],
+    penalties: Sequence[GroupTable | TrainedCritic],
     channel_of: Callable[[np.ndarray], Channel],
     base_scores: np.ndarray,
     config: TreeConfig,
@@ -280,11 +268,3 @@ class _Curvature:
             self.value = float(np.clip(self.value * factor, *_CURVATURE))
         self.before = (task_loss, penalty, share)
         return self.value
-
-
-def base_of(rows: TreeRows, config: TreeConfig, seed: int) -> tuple[Trees, np.ndarray]:
-    """Return the trees of a base, none where it is given, and its scores (n, K) of the rows."""
-    if rows.base_scores is None:
-        return averaged(rows, config, [seed, 0])
-    none = np.zeros(rows.base_scores.shape[1])
-    return trees_of([], none, rows.binned.n_categories), rows.base_scores

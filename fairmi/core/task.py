@@ -82,11 +82,16 @@ class Classes:
     n_classes: int
     refits_leaves: ClassVar[bool] = False
     explained: ClassVar[float] = 1.0  # λ is in nats
+    units: ClassVar[dict[str, Any]] = {}  # that a fitted model keeps: none
 
     @property
     def n_scores(self) -> int:
         """Scores K of a row."""
         return 1 if self.n_classes == 2 else self.n_classes
+
+    def read(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return y (n,) as networks learn it, and the labels of strata (n,), with their number."""
+        return y, y, self.n_classes
 
     def target(self, y: np.ndarray) -> np.ndarray:
         """Return codes y (n,) as probabilities of the scored classes, (n, K)."""
@@ -368,6 +373,15 @@ class Scaled:
         loss = quantity.loss(none, quantity.target(scaled), weights)
         return cls(quantity, float(centre), scale, of_constant, of_constant - loss)
 
+    @property
+    def units(self) -> dict[str, Any]:
+        """What a fitted model keeps of them: all but the quantity, which its parameters say."""
+        return {name: value for name, value in vars(self).items() if name != "quantity"}
+
+    def read(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return y (n,) in these units, and the bins of strata (n,), with their number."""
+        return self.scaled(y), np.searchsorted(self.ends, y), len(self.ends) + 1
+
     def scaled(self, y: np.ndarray) -> np.ndarray:
         """Return values (n,) in these units."""
         return (y - self.centre) / self.scale
@@ -425,6 +439,15 @@ class Nothing:
     source: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     explained: ClassVar[float] = 1.0  # λ is a share of the constant's loss for each nat
+
+    @property
+    def units(self) -> dict[str, Any]:
+        """What a fitted model keeps."""
+        return {"centre": self.centre, "scale": self.scale}
+
+    def read(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return y (n,), which nothing reads, and the one stratum of all rows."""
+        return y, np.zeros(len(y), np.int64), 1
 
     @property
     def n_scores(self) -> int:

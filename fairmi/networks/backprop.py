@@ -29,8 +29,8 @@ from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.pairs import difference, repaired, shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.config import n_batches
+from fairmi.networks.losses import task_loss
 from fairmi.networks.model import Networks, Trunk
-from fairmi.networks.objectives import task_loss
 from fairmi.networks.rows import TrainingRows
 from fairmi.networks.trainer import minibatches
 

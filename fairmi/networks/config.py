@@ -238,3 +238,15 @@ def check_size(architecture: Mapping[str, Any], n_models: int) -> None:
             f"n_levels={n_levels!r} for n_components={n_units!r} are more than "
             f"{_MAX_LEVELS:.0e} values; give fewer."
         )
+
+
+def check_same_networks(wanted: Mapping[str, Any], fitted: Mapping[str, Any]) -> None:
+    """Raise ValueError where a fit that goes on would need other networks than there are."""
+    for name, value in wanted.items():
+        if name != "dropout" and value != fitted[name]:
+            parameter = "n_estimators" if name == "n_models" else name
+            raise ValueError(
+                f"This fit goes on from networks of {parameter}={fitted[name]!r}, but the "
+                f"parameters now ask for {value!r}; set them back, or fit anew with "
+                "warm_start=False."
+            )

@@ -9,7 +9,7 @@ Training*, arXiv 2006.15704.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -128,6 +128,23 @@ def check_alone(what: str) -> None:
             f"{what} trains on the rows of one process; call it outside of data_parallel(), which "
             "is for fit and fit_path of MIDebiasedClassifier and MIDebiasedRegressor."
         )
+
+
+def check_shared(parameters: Mapping[str, Any]) -> None:
+    """Raise ValueError of a parameter's value that can't be trained by several processes."""
+    for name, can_be, instead in (
+        ("encoder", lambda value: value is None, "encoder=None"),
+        ("class_weight", lambda value: not isinstance(value, str), "a dict of weights"),
+        ("prior_correction", lambda value: not value, "False"),
+        ("warm_start", lambda value: not value, "False"),
+        ("teacher", lambda value: isinstance(value, str | None), '"auto"'),
+    ):
+        value = parameters.get(name)
+        if not can_be(value):
+            raise ValueError(
+                f"{name}={value!r} can't be trained by several processes; give {instead}, or fit "
+                "outside of data_parallel()."
+            )
 
 
 @contextmanager

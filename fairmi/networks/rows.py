@@ -18,8 +18,8 @@ from fairmi.networks.model import tensor_of
 from fairmi.networks.reducer import active_reducer
 from fairmi.preprocessing.table_encoder import Layout
 
-# Values of the rows by which a fit is diagnosed, all at once, and the least number of rows.
-_DIAGNOSED_VALUES, _MIN_ROWS = 2**24, 200
+# Rows by which a fit is diagnosed, all at once; values of rows of any shape, and the least rows.
+_MAX_DIAGNOSED, _DIAGNOSED_VALUES, _MIN_ROWS = 5_000, 2**24, 200
 # Encoded values (256 MB) up to which a table is spread out once, not a batch at a time.
 _MAX_SPREAD = 2**26
 _TINY = 1e-12
@@ -132,9 +132,10 @@ class TrainingRows:
             targets=None if self.targets is None else self.targets.index_select(0, index),
         )
 
-    def first(self, n_rows: int) -> TrainingRows:
-        """Return the first rows, at most `n_rows`."""
-        return self.batch(torch.arange(min(self.n_rows, n_rows), device=self.y.device))
+    def first(self) -> TrainingRows:
+        """Return the first rows: those that a fit is diagnosed by."""
+        n_rows = min(self.n_rows, getattr(self.x, "max_rows", _MAX_DIAGNOSED), _MAX_DIAGNOSED)
+        return self.batch(torch.arange(n_rows, device=self.y.device))
 
 
 def training_rows(

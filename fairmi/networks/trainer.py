@@ -14,13 +14,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from fairmi._progress import Progress
+from fairmi._diagnosis import Progress
 from fairmi.core.task import Nothing
 from fairmi.dependence.layers import repeated
 from fairmi.networks.config import NetworkConfig, n_batches
+from fairmi.networks.losses import Objective, PenaltyTerm, task_loss, weighted_mean
 from fairmi.networks.model import Networks, Trunk
-from fairmi.networks.objectives import Objective, task_loss, weighted_mean
-from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import active_reducer
 from fairmi.networks.rows import TrainingRows
 
@@ -85,7 +84,7 @@ class EpochRecord:
         """Whether the losses of a model are numbers."""
         return math.isfinite(self.task_loss[model]) and math.isfinite(self.penalty[model])
 
-    def mean(self, models: slice) -> dict[str, float]:
+    def mean(self, models: slice = slice(None)) -> dict[str, float]:
         """Return the record by names, the mean over models."""
         return {
             "epoch": self.epoch,

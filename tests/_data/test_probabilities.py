@@ -22,8 +22,8 @@ from fairmi.dependence import SensitiveBatch, penalty_of
 from fairmi.dependence.sensitive_batch import sensitive_batch
 from fairmi.exceptions import ColumnWarning, SensitiveFeaturesError
 from fairmi.metrics import leakage_report
+from fairmi.networks.losses import PenaltyTerm
 from fairmi.networks.model import Channel
-from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer
 
 SMALL = {"max_iter": 8, "random_state": 0}

@@ -15,7 +15,7 @@ from torch import nn
 from fairmi import MIDebiasedRegressor
 from fairmi.core.task import Quantity, Scaled
 from fairmi.export import onnx_inputs, to_onnx
-from fairmi.networks.objectives import quantity_losses
+from fairmi.networks.losses import quantity_losses
 
 X, MEAN, S, _RANDOM = rows_of_numbers(0, 1500)
 Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))

@@ -28,7 +28,7 @@ from fairmi.datasets import load_adult
 from fairmi.exceptions import CollapseWarning
 from fairmi.export import onnx_inputs, to_onnx
 from fairmi.networks.inference import noise_of_rows
-from fairmi.networks.objectives import Objective
+from fairmi.networks.losses import Objective
 from fairmi.path import fairness_path
 from fairmi.preprocessing import TableEncoder
 from fairmi.preprocessing.encoded_columns import quantile_knots

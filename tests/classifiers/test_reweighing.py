@@ -167,9 +167,9 @@ def test_it_is_searched_like_any_classifier():
         ({"sensitive_features": np.arange(600.0)}, SensitiveFeaturesError, "cut it into bins"),
         ({"sensitive_features": ["a"] * 5}, SensitiveFeaturesError, "has 5 rows"),
         ({"y": None}, ValueError, "requires y"),
-        ({"missing_sensitive": "drop"}, ValueError, "missing_sensitive='drop'; give 'error'"),
-        ({"method": "cell"}, ValueError, "method='cell'; give 'cells' or 'adversarial'"),
-        ({"lam": -1}, ValueError, "lam=-1; give a finite number of 0 or more"),
+        ({"missing_sensitive": "drop"}, ValueError, "'missing_sensitive' .* among {'category'"),
+        ({"method": "cell"}, ValueError, "'method' .* among {'adversarial', 'cells'}"),
+        ({"lam": -1}, ValueError, r"'lam' .* float in the range \[0.0, inf"),
         ({"X": None, "method": "adversarial"}, ValueError, "X=None: the weights of"),
     ],
 )

@@ -13,7 +13,7 @@ from torch import nn
 
 from fairmi import MIDebiasedClassifier
 from fairmi.boosting.base import boosted_targets
-from fairmi.networks.objectives import task_loss
+from fairmi.networks.losses import task_loss
 from fairmi.networks.rows import TrainingRows
 
 RANDOM = np.random.default_rng(0)

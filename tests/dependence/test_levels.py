@@ -5,8 +5,8 @@ import torch
 
 from fairmi.dependence import DonskerVaradhan, SensitiveBatch
 from fairmi.dependence.counts import LevelTable, counted_bound
+from fairmi.networks.losses import PenaltyTerm
 from fairmi.networks.model import Channel
-from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer
 
 N_ROWS, N_GROUPS, N_MODELS = 400, 3, 2

@@ -15,8 +15,8 @@ from fairmi import MIDebiasedClassifier
 from fairmi.dependence import HGR, HSIC, MMD, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
 from fairmi.dependence.distances import correlation, gaussian_kernel, hsic
 from fairmi.exceptions import CollapseWarning
+from fairmi.networks.losses import PenaltyTerm
 from fairmi.networks.model import Channel
-from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer
 
 NAMES = ["hgr", "csad", "characteristic_function", "hsic", "mmd", "sliced_infomin"]

@@ -15,7 +15,7 @@ from fairmi.dependence.pairs import shuffle_within
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks import model as networks_model
 from fairmi.networks.backprop import Backprop, backprop_architecture
-from fairmi.networks.own_encoder import trunk_of
+from fairmi.networks.model import trunk_of
 from fairmi.networks.rows import TrainingRows
 
 N, K, LAM, RATE = 96, 2, 2.0, 1e-3

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from fairmi.core.task import Nothing
 from fairmi.dependence import SensitiveBatch
-from fairmi.networks.objectives import Objective, alikeness, conditions_of
+from fairmi.networks.losses import Objective, alikeness, conditions_of
 from fairmi.networks.rows import TrainingRows
 
 N = 8

@@ -15,8 +15,8 @@ from fairmi.core.task import Classes
 from fairmi.dependence import HSIC, DonskerVaradhan, Penalty, SensitiveBatch
 from fairmi.dependence.counts import _SMOOTHING
 from fairmi.networks.config import network_config
+from fairmi.networks.losses import PenaltyTerm
 from fairmi.networks.model import Channel
-from fairmi.networks.penalty_term import PenaltyTerm
 from fairmi.networks.reducer import Reducer
 from fairmi.networks.rows import TrainingRows
 from fairmi.networks.trainer import Schedule, Trainer

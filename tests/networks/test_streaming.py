@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
 from fairmi import MIBackpropClassifier, MIDebiasedClassifier
 from fairmi.networks.trainer import Trainer
@@ -221,9 +223,10 @@ def test_the_authors_procedure_has_no_streams():
     assert not hasattr(MIBackpropClassifier(), "partial_fit")
 
 
-def test_a_part_that_diverges_is_left_out():
+@pytest.mark.parametrize("encoder", [None, partial(nn.LazyLinear, 4)], ids=["table", "own"])
+def test_a_part_that_diverges_is_left_out(encoder):
     X, y, s = rows_of(0)
-    model = stream()
+    model = stream(encoder=encoder)
     before, steps, history = model.predict_proba(X), model.t_, model.history_
     model.set_params(learning_rate=1e30)
     with pytest.warns(ConvergenceWarning, match="after 2 whole epochs.*non-finite"):
