@@ -35,7 +35,6 @@ from fairmi.decisions.rule import (
     Decision,
     ScoredRows,
     best_decision,
-    make_cells,
     margins,
     notes_of_rule,
     rules_from_plain,
@@ -224,13 +223,14 @@ default="demographic_parity"
         group_estimator, membership = None, one_hot(codes, inputs.plan.n_groups[0])
         if not reads:
             group_estimator, membership = fit(codes, self.group_estimator, "group_estimator")
-        cells = make_cells(codes, inputs.codes, weights, len(inputs.classes), self.constraint)
-        rows = ScoredRows.of(probabilities, membership, codes, inputs.codes, weights, cells)
+        rows = ScoredRows.of(
+            probabilities, membership, codes, inputs.codes, weights, self.constraint
+        )
         decision = best_decision(rows, self.bound, randomized=self.randomized)
         learned = {
             "estimator_": estimator,
             "group_estimator_": group_estimator,
-            "_cells": cells,
+            "_cells": rows.cells,
             "_rows": rows,
             "_salt": seed,
             "_decisions": {float(self.bound): decision},

@@ -78,24 +78,6 @@ class Cells:
         return centred
 
 
-def make_cells(
-    codes: np.ndarray, y: np.ndarray, weights: np.ndarray, n_classes: int, constraint: str
-) -> Cells:
-    """Return the cells of a constraint that have rows; code -1 is an unknown group."""
-    known = (codes >= 0) & (weights > 0)
-    n_groups = int(codes.max()) + 1
-    joint = np.zeros((n_classes, n_groups))
-    np.add.at(joint, (y[known], codes[known]), weights[known])
-    joint /= joint.sum()
-    if constraint == "demographic_parity":
-        sums, strata = joint.sum(axis=0, keepdims=True), np.array([-1])
-    else:
-        strata = np.arange(n_classes) if constraint == "equalized_odds" else np.array([1])
-        sums = joint[strata]
-    stratum, group = np.nonzero(sums)
-    return Cells(group, strata[stratum], sums[stratum, group])
-
-
 @dataclass(frozen=True)
 class ScoredRows:
     """n rows with what a model says of them and what they are.
@@ -119,9 +101,23 @@ class ScoredRows:
         codes: np.ndarray,
         y: np.ndarray,
         weights: np.ndarray,
-        cells: Cells,
+        constraint: str,
     ) -> ScoredRows:
-        """Return rows of groups `codes` (n,), -1 where unknown, and classes `y` (n,)."""
+        """Return rows of groups `codes` (n,), -1 where unknown, and classes `y` (n,).
+
+        Their cells are those of a constraint that have rows.
+        """
+        known, n_classes = (codes >= 0) & (weights > 0), probabilities.shape[1]
+        joint = np.zeros((n_classes, membership.shape[1]))
+        np.add.at(joint, (y[known], codes[known]), weights[known])
+        joint /= joint.sum()
+        if constraint == "demographic_parity":
+            sums, strata = joint.sum(axis=0, keepdims=True), np.array([-1])
+        else:
+            strata = np.arange(n_classes) if constraint == "equalized_odds" else np.array([1])
+            sums = joint[strata]
+        stratum, group = np.nonzero(sums)
+        cells = Cells(group, strata[stratum], sums[stratum, group])
         within = (cells.strata[:, None] < 0) | (cells.strata[:, None] == y)
         inside = (within & (cells.groups[:, None] == codes)) * weights
         members = csr_array(inside / inside.sum(axis=1, keepdims=True))

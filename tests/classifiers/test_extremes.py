@@ -141,6 +141,8 @@ def test_sparse_rows_are_never_dense_all_at_once_at_prediction(
 
 @pytest.mark.parametrize("model", MODELS, ids=kind_of)
 def test_sparse_rows_are_dense_a_batch_at_a_time_in_training(monkeypatch, dense_shapes, model):
-    monkeypatch.setattr("fairmi.networks.rows._MAX_DIAGNOSED", 40)  # of those that a fit is diagnosed by
+    monkeypatch.setattr(
+        "fairmi.networks.rows._MAX_DIAGNOSED", 40
+    )  # of those that a fit is diagnosed by
     fit(csr_array(X), model=model, batch_size=40)
     assert set(dense_shapes) == {(40, 3)}

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import linprog
 
 from fairmi.decisions import rule
-from fairmi.decisions.rule import ScoredRows, best_decision, make_cells
+from fairmi.decisions.rule import ScoredRows, best_decision
 
 CONSTRAINTS = ("demographic_parity", "equalized_odds", "equal_opportunity")
 
@@ -25,8 +25,7 @@ def distribution(seed, n_classes=2, n_points=8, n_groups=2, *, read=False):
 
 
 def scored(p, q, c, y, weights, constraint):
-    cells = make_cells(c, y, weights, p.shape[1], constraint)
-    return ScoredRows.of(p, q, c, y, weights, cells)
+    return ScoredRows.of(p, q, c, y, weights, constraint)
 
 
 def best_by_brute_force(x, rows, bound):
