@@ -128,26 +128,6 @@ def streamed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("argument", "values"),
-    [
-        ("X", TABLES),
-        ("y", ANYTHING),
-        ("sensitive_features", ANYTHING),
-        ("sample_weight", ANYTHING),
-    ],
-    ids=GOOD.keys(),
-)
-def test_anything_in_place_of_an_argument(argument, values):
-    @given(values)
-    @MANY
-    def check(value):
-        check_answer({**GOOD, argument: value}, fresh(), [NAMES[argument]])
-
-    check()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [MIDebiasedClassifier, MIBackpropClassifier])
 def test_anything_in_place_of_a_parameter(kind):
     @given(st.sampled_from(sorted(kind().get_params())), ANYTHING)
@@ -175,7 +155,13 @@ def test_anything_in_place_of_sensitive_columns(value, drop):
 @pytest.mark.slow
 @given(
     st.fixed_dictionaries(
-        {}, optional={"X": TABLES, "y": ANYTHING, "sensitive_features": ANYTHING}
+        {},
+        optional={
+            "X": TABLES,
+            "y": ANYTHING,
+            "sensitive_features": ANYTHING,
+            "sample_weight": ANYTHING,
+        },
     )
 )
 @MANY

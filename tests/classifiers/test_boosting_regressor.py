@@ -8,7 +8,6 @@ from conftest import rows_of_numbers
 from scipy.stats import ks_2samp
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression
 
 from fairmi import MIBoostingRegressor
 from fairmi.core.task import Quantity
@@ -49,55 +48,6 @@ def test_predictions_are_made_from_z():
     continuous = model(n_predictions=None).fit(X, Y, sensitive_features=S)
     assert len(np.unique(continuous.predict(X_NEW))) > 500
     assert continuous.predict(X).mean() == pytest.approx(Y.mean(), rel=1e-6)
-
-
-def test_continuous_attribute_is_binned():
-    age = np.random.default_rng(4).uniform(20, 70, size=1500)
-    x = np.column_stack([age / 15 + X[:, 0], X[:, 1]])
-    y = x.sum(1)
-
-    def correlation(lam):
-        fitted = model(lam=lam).fit(x, y, sensitive_features=age)
-        return abs(np.corrcoef(fitted.predict(x), age)[0, 1])
-
-    assert correlation(16.0) < 0.6 * correlation(0.0)
-
-
-def test_rounds_are_reported_shown_and_stopped(capsys):
-    told = []
-
-    def stop_at_four(record):
-        told.append(record)
-        return record["epoch"] == 4
-
-    fitted = model(callbacks=[stop_at_four], verbose=True).fit(X, Y, sensitive_features=S)
-    assert (fitted.n_iter_, fitted.stopped_) == (3, "callback")
-    assert fitted.history_ == told
-    shares = [record["task_loss"] for record in told]
-    assert shares[0] == 0.0 < shares[-1] < 1.0  # of what the base explains, given up so far
-    assert told[0]["penalty"] > told[-1]["penalty"] > 0.0
-    shown = capsys.readouterr().err
-    assert "4/40" in shown
-    assert f"MI={told[-1]['penalty']:.4f}" in shown
-    with pytest.raises(ValueError, match="callbacks holds 3"):
-        model(callbacks=[3]).fit(X, Y, sensitive_features=S)
-
-    def interrupt(record):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        model(callbacks=[interrupt]).fit(X, Y, sensitive_features=S)
-
-
-def test_base_weights_and_masks():
-    s = np.where(np.arange(1500) % 3 == 0, np.nan, S)
-    masked = model(lam=32.0, missing_sensitive="mask", base=LinearRegression())
-    masked.fit(X, Y, sensitive_features=s)
-    assert ks(masked.predict(X_NEW)) < 0.6 * ks(LinearRegression().fit(X, Y).predict(X_NEW))
-    twice = np.repeat(np.arange(300), 2)
-    weighted = model().fit(X[:300], Y[:300], sensitive_features=S[:300], sample_weight=[2.0] * 300)
-    again = model().fit(X[twice], Y[twice], sensitive_features=S[twice])
-    assert np.array_equal(weighted.predict(X_NEW), again.predict(X_NEW))
 
 
 @pytest.mark.parametrize("name", ["squared_error", "absolute_error", "quantile", "poisson"])

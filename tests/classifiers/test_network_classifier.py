@@ -8,7 +8,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-import torch
 from conftest import shifted_groups
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from scipy.sparse import csc_array, csr_array
@@ -143,18 +142,6 @@ def test_gap_among_rows_of_one_label_falls(constraint):
     assert gap(10) < 0.25  # measured 0.053 to 0.114
 
 
-@pytest.mark.slow
-def test_continuous_sensitive_feature():
-    c, c_test = X[:, 0], X_TEST[:, 0]
-    correlations = []
-    for lam in (0, 10):
-        model = fit(X, Y, c, lam=lam, max_iter=60)
-        assert model.sensitive_values_ == []
-        correlations.append(abs(np.corrcoef(model.transform(X_TEST)[:, 0], c_test)[0, 1]))
-    assert correlations[0] > 0.6  # measured 0.658
-    assert correlations[1] < 0.3  # measured 0.014
-
-
 # Predictions are made from Z, and Z is what the channel lets through.
 
 
@@ -204,78 +191,6 @@ def test_row_alone_has_the_z_that_it_has_among_others(monkeypatch, form, kind):
     np.testing.assert_allclose(alone, together, rtol=1e-9, atol=1e-12)
     monkeypatch.setattr(inference, "_ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(model.transform(table), together, rtol=1e-9, atol=1e-12)
-
-
-# Determinism.
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_random_state_gives_bitwise_the_same_fit_and_another_one_another(kind):
-    first, again, other = fit(kind=kind), fit(kind=kind), fit(kind=kind, random_state=1)
-    for name, value in first.parameters_.items():
-        np.testing.assert_array_equal(value, again.parameters_[name])
-    without_time = [[{**r, "seconds": 0} for r in m.history_] for m in (first, again)]
-    assert without_time[0] == without_time[1]
-    name = "encoder.layers.0.weight"
-    assert not np.array_equal(first.parameters_[name], other.parameters_[name])
-
-
-def test_random_state_instance_moves_on_from_fit_to_fit():
-    state = np.random.RandomState(0)
-    first, second = fit(random_state=state), fit(random_state=state)
-    assert not same(first, second)
-    assert same(first, fit(random_state=np.random.RandomState(0)))
-
-
-@pytest.mark.parametrize("random_state", [0, None])
-@pytest.mark.parametrize("kind", MODELS)
-def test_global_generators_are_neither_read_nor_changed(random_state, kind):
-    models = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        models.append(fit(random_state=random_state, kind=kind))
-        models[-1].predict_proba(X)
-        assert torch.equal(torch.get_rng_state(), before[0])
-        assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
-        np.random.seed(1)  # noqa: NPY002
-    assert same(*models) == (random_state == 0)
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_number_of_threads_is_left_as_it_was_and_changes_nothing(kind):
-    before = torch.get_num_threads()
-    first = fit(kind=kind)
-    assert torch.get_num_threads() == before
-    torch.set_num_threads(2)
-    try:
-        assert same(first, fit(kind=kind))
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_second_fit_starts_anew(kind):
-    model = fit(MIXED, np.array(list("abc") * 20), kind=kind, lam=3)
-    model.fit(X[FEW], Y[FEW], sensitive_features=S[FEW])
-    once = fit(kind=kind, lam=3)
-    assert same(model, once)
-    assert not hasattr(model, "feature_names_in_")
-    assert vars(model).keys() == vars(once).keys()
-    assert len(model.history_) == model.n_iter_ == 2
-
-
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
-def test_order_dtype_and_names_leave_no_trace(dtype, kind):
-    x, order = (X[FEW] > 0).astype(dtype), np.random.default_rng(0).permutation(60)
-    y, parameters = np.arange(60) % 3, {"kind": kind, "batch_size": 7}
-    first = fit(x.astype(float), y, **parameters)
-    assert same(first, fit(x[order], y[order], S[order], **parameters), x.astype(float), x)
-    named = pd.DataFrame(x, columns=[f"c{j}" for j in range(x.shape[1])], index=order)
-    assert same(first, fit(named, y, **parameters), x.astype(float), named)
 
 
 # What may be given.
@@ -480,20 +395,6 @@ def test_sensitive_columns(columns, drop, kind):
 # Weights.
 
 
-@pytest.mark.parametrize("constraint", ["demographic_parity", "equalized_odds"])
-@pytest.mark.parametrize("form", ["array", "sparse"])
-@pytest.mark.parametrize("kind", MODELS)
-def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(constraint, form, kind):
-    weights = np.random.default_rng(0).integers(0, 3, size=60)
-    again = np.repeat(np.arange(60), weights)
-    x = csr_array(X[FEW]) if form == "sparse" else X[FEW]
-    settings = {"constraint": constraint, "max_iter": 5, "kind": kind}
-    weighted = fit(x, sample_weight=weights, **settings)
-    repeated = fit(x[again], Y[FEW][again], S[FEW][again], **settings)
-    assert same(weighted, repeated)
-    assert not same(weighted, fit(x, **settings))
-
-
 @pytest.mark.slow
 def test_weights_move_the_task_loss_and_the_mutual_information():
     heavy = np.where(Y == 1, 20.0, 1.0)
@@ -571,18 +472,6 @@ def test_interruption_before_the_first_epoch_leaves_a_model_that_predicts(monkey
         model.fit(X[FEW], Y[FEW], sensitive_features=S[FEW])
     assert model.n_iter_ == 0
     assert np.isfinite(model.predict_proba(X)).all()
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_verbose_shows_task_loss_mi_and_speed(capsys, kind):
-    fit(kind=kind)
-    assert capsys.readouterr() == ("", "")
-    fit(kind=kind, verbose=True)
-    shown = capsys.readouterr().err
-    assert "task=" in shown
-    assert "MI=" in shown
-    assert "rows_per_s=" in shown
-    assert "2/2" in shown
 
 
 @pytest.mark.slow

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -68,43 +66,6 @@ def test_one_lam_serves_a_y_of_little_noise_and_of_much():
         y = MEAN + noise * np.random.default_rng(2).normal(size=1500)
         left.append(ks(model(lam=2.0).fit(X, y, sensitive_features=S).predict(X), S))
     assert left[1] > 0.75 * left[0]  # .93 where it was measured; .58 against the whole loss
-
-
-def test_several_attributes_have_a_lam_each_and_one_may_be_a_quantity():
-    age, s = np.random.default_rng(4).uniform(20, 70, size=600), S[:600]
-    x = np.column_stack([X[:600], age / 15])
-    y = Y[:600] / 1e4 + age / 15
-    given = {"sensitive_features": {"sex": s, "age": age}}
-
-    def told(lam):
-        p = model(lam=lam, max_iter=15, n_critic_steps=2).fit(x, y, **given).predict(x)
-        return ks(p, s), abs(np.corrcoef(p, age)[0, 1])
-
-    plain, of_sex, of_age = (
-        told(lam) for lam in ({"sex": 0, "age": 0}, {"sex": 16, "age": 0}, {"sex": 0, "age": 16})
-    )
-    assert of_sex[0] < 0.6 * plain[0]
-    assert of_age[1] < 0.6 * plain[1]
-    assert of_age[0] > of_sex[0]
-
-
-def test_a_saved_stream_goes_on_as_it_would():
-    def part(fitted, k, **first):
-        index = slice(500 * k, 500 * k + 500)
-        return fitted.partial_fit(X[index], Y[index], sensitive_features=S[index], **first)
-
-    fitted = model(constraint="conditional")
-    for k in (0, 1):
-        part(fitted, k)
-    other = pickle.loads(pickle.dumps(fitted))
-    for each in (fitted, other):
-        part(each, 2)
-    assert np.array_equal(fitted.predict(X), other.predict(X))
-    before = dict(fitted.units_)
-    # One row, whose y is constant, is a part too; the units are those of the first.
-    fitted.partial_fit(X[:1], Y[:1], sensitive_features=S[:1])
-    assert fitted.units_ == before
-    assert fitted.n_iter_ == 4
 
 
 def test_warm_start_keeps_the_units():

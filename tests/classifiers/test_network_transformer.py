@@ -200,22 +200,6 @@ def test_knots_without_y_tell_the_few_apart():
     assert quantile_knots(np.array([1.0, 2, 3]), np.ones(3), 16).tolist() == [1, 2, 3]
 
 
-def test_a_saved_stream_goes_on_as_it_would():
-    def part(fitted, k):
-        index = slice(500 * k, 500 * k + 500)
-        return fitted.partial_fit(X[index], sensitive_features=S[index])
-
-    fitted = part(part(model(), 0), 1)
-    other = pickle.loads(pickle.dumps(fitted))
-    for each in (fitted, other):
-        part(each, 2)
-    assert np.array_equal(fitted.transform(X), other.transform(X))
-    units = fitted.units_["centre"].copy()
-    fitted.partial_fit(X[:1], sensitive_features=S[:1])  # one row is a part too
-    assert np.array_equal(fitted.units_["centre"], units)
-    assert fitted.n_iter_ == 4
-
-
 def test_several_attributes_and_quantities():
     age = X[:, 1] + 0.1 * np.random.default_rng(1).normal(size=1500)
     fitted = model(lam={"sex": 0.0, "age": 8.0}, max_iter=15)

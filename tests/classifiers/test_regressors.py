@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from conftest import rows_of_numbers
 from scipy.stats import ks_2samp
-from sklearn.model_selection import GridSearchCV
 
 from fairmi import (
     MIBoostingClassifier,
@@ -130,10 +129,3 @@ def test_values_that_rule_the_loss_are_named(kind):
     y = np.where(np.arange(1500) % 500 == 0, 1e6, MEAN)
     with pytest.warns(CollapseWarning, match='loss="absolute_error"'):
         model(kind).fit(X, y, sensitive_features=S)
-
-
-@each_kind
-def test_a_search_routes_the_groups(kind):
-    search = GridSearchCV(model(kind, max_iter=3), {"lam": [0.1, 64.0]}, cv=2)
-    search.fit(X, Y, sensitive_features=S)
-    assert search.best_params_["lam"] == 0.1

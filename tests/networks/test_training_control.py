@@ -173,27 +173,6 @@ def test_a_whole_fit_tells_of_nothing(table, model):
 
 
 @each_model
-def test_a_callback_sees_each_epoch_and_may_stop(table, model):
-    seen = []
-
-    def stop_at_four(record):
-        seen.append(record)
-        return record["epoch"] == 4
-
-    model = fit(table, model, callbacks=[stop_at_four])
-    assert [record["epoch"] for record in seen] == [1, 2, 3, 4]
-    assert seen == model.history_
-    assert model.n_iter_ == 4
-    assert model.stopped_ == "callback"
-    assert not any(category == "ConvergenceWarning" for category, _ in model.warnings_)
-
-
-def test_a_callback_can_not_change_the_history(table):
-    model = fit(table, max_iter=2, callbacks=[dict.clear])
-    assert [record["epoch"] for record in model.history_] == [1, 2]
-
-
-@each_model
 def test_a_diverging_fit_keeps_the_last_good_state(table, model, monkeypatch):
     X, _, _ = table
     good = fit(table, model, callbacks=[stop_at(10)])
