@@ -16,27 +16,15 @@ ENTRIES_AT_ONCE = 4_000_000  # of a block of draws: 32 MB
 
 
 @dataclass(frozen=True)
-class OutcomeCounts:
-    """Rows counted by group and by what happened to them.
-
-    `counts` has shape (n_groups, n_cells). Cell j holds the rows of label `outcomes[j, 0]` that
-    got the prediction `outcomes[j, 1]`; a further column of `outcomes`, shape (n_cells, 2 or 3),
-    is the prediction of a baseline. All are codes of classes; only cells that occur are kept. A
-    row that gets its prediction at random counts in several cells, by its probabilities.
-    """
-
-    counts: np.ndarray
-    outcomes: np.ndarray
-
-
-@dataclass(frozen=True)
 class Rates:
     """Which cells each rate divides by which: ``counts @ top / counts @ bottom``.
 
-    `top` and `bottom` have shape (n_cells, n_rates); rate r is `names[r]`, of class `classes[r]`
-    against the rest (-1: of all classes).
+    `outcomes` are the cells, as of `count_outcomes`. `top` and `bottom` have shape
+    (n_cells, n_rates); rate r is `names[r]`, of class `classes[r]` against the rest (-1: of all
+    classes).
     """
 
+    outcomes: np.ndarray
     names: tuple[str, ...]
     classes: tuple[int, ...]
     top: np.ndarray
@@ -58,11 +46,14 @@ def count_outcomes(
     true: np.ndarray,
     *shares: np.ndarray,
     counts: np.ndarray | None = None,
-) -> OutcomeCounts:
-    """Count rows by group (`codes`), label (`true`) and prediction.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count rows by group (`codes`) and by what happened to them: label (`true`) and prediction.
 
-    `shares`, (n_rows, n_classes) each, are the probabilities of the predictions, of the model and
-    maybe of a baseline; `counts`, (n_rows,), says how many rows each is, by default one.
+    Returns counts of shape (n_groups, n_cells), and what the cells are, (n_cells, 2 or 3): the
+    label, the prediction and maybe that of a baseline, all codes of classes. Only cells that occur
+    are kept. `shares`, (n_rows, n_classes) each, are the probabilities of the predictions, by
+    which a row that gets its own at random counts in several cells; `counts`, (n_rows,), says how
+    many rows each is, by default one.
     """
     n_classes = shares[0].shape[1]
     kinds = list(product(range(n_classes), repeat=len(shares)))
@@ -75,7 +66,7 @@ def count_outcomes(
     cells = np.stack(columns, axis=-1).reshape(n_groups, -1)
     outcomes = np.array([(label, *kind) for label in range(n_classes) for kind in kinds])
     occur = cells.sum(axis=0) > 0
-    return OutcomeCounts(cells[:, occur], outcomes[occur])
+    return cells[:, occur], outcomes[occur]
 
 
 def rates_of(
@@ -92,7 +83,7 @@ def rates_of(
     bottom = np.column_stack([m.bottom(label, predicted, k) for m, k in pairs])
     top = bottom & np.column_stack([m.top(label, predicted, k) for m, k in pairs])
     names, of_class = tuple(m.name for m, _ in pairs), tuple(k for _, k in pairs)
-    return Rates(names, of_class, top * 1.0, bottom * 1.0)
+    return Rates(outcomes, names, of_class, top * 1.0, bottom * 1.0)
 
 
 def effective_sizes(
@@ -123,37 +114,30 @@ def effective_sizes(
 
 
 def rate_sizes(
-    cells: OutcomeCounts,
     table: Rates,
     codes: np.ndarray,
+    n_groups: int,
     true: np.ndarray,
     shares: np.ndarray,
-    clusters: np.ndarray | None,
+    clusters: np.ndarray,
 ) -> np.ndarray:
     """Return how many independent rows each group's rates divide by, (n_groups, n_rates).
 
-    They come from the cells of a rate's bottom, whether those are whole labels or not. `codes`,
-    `true` and `shares` are what `cells` were counted from.
+    They come from the cells of a rate's bottom, whether those are whole labels or not.
     """
-    rows = cells.counts @ table.bottom
-    if clusters is None:
-        return rows
-    n_groups = len(rows)
-    sizes = np.empty_like(rows)
-    known: dict[bytes, np.ndarray] = {}
-    for r, bottom in enumerate(table.bottom.T):
-        if bottom.tobytes() not in known:
-            among = np.zeros((true.max() + 1, shares.shape[1]))
-            among[cells.outcomes[:, 0], cells.outcomes[:, 1]] = bottom
-            weight = (among[true] * shares).sum(axis=1)
-            bin_of = np.where(weight > 0, codes, -1)
-            known[bottom.tobytes()] = effective_sizes(bin_of, n_groups, clusters, weight)
-        sizes[:, r] = known[bottom.tobytes()]
-    return sizes
+    unlike, which = np.unique(table.bottom, axis=1, return_inverse=True)
+    sizes = []
+    for bottom in unlike.T:
+        among = np.zeros((true.max() + 1, shares.shape[1]))
+        among[table.outcomes[:, 0], table.outcomes[:, 1]] = bottom
+        weight = (among[true] * shares).sum(axis=1)
+        bin_of = np.where(weight > 0, codes, -1)
+        sizes.append(effective_sizes(bin_of, n_groups, clusters, weight))
+    return np.column_stack(sizes)[:, which.reshape(-1)]
 
 
 def draw_rates(
-    cells: OutcomeCounts, tables: list[Rates], n_draws: int, rng: np.random.Generator
+    counts: np.ndarray, tables: list[Rates], n_draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Resample the rows `n_draws` times and return the rates by group.
 
@@ -162,14 +146,13 @@ def draw_rates(
     cells, lets a cell turn up that by chance has no row. All `tables` are rated on the same draws:
     (n_tables, n_draws, n_groups, n_rates).
     """
-    shape = cells.counts.shape
-    n_rows = round(cells.counts.sum())
-    share = (cells.counts + 1 / shape[1]).ravel() / (n_rows + shape[0])
+    n_rows = round(counts.sum())
+    share = (counts + 1 / counts.shape[1]).ravel() / (n_rows + len(counts))
     block = max(1, ENTRIES_AT_ONCE // share.size)
     rates = []
     for start in range(0, n_draws, block):
         size = min(block, n_draws - start)
-        drawn = rng.multinomial(n_rows, share, size=size).reshape(size, *shape).astype(float)
+        drawn = rng.multinomial(n_rows, share, size=size).reshape(size, *counts.shape) * 1.0
         rates.append([table.of(drawn) for table in tables])
     return np.concatenate(rates, axis=1)
 
@@ -177,35 +160,24 @@ def draw_rates(
 def draw_cluster_rates(
     rows: tuple[Any, ...],
     clusters: np.ndarray,
-    cells: OutcomeCounts,
     tables: list[Rates],
     n_draws: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Resample whole clusters `n_draws` times and return the rates by group, as `draw_rates`.
 
-    `rows` are the arguments of `count_outcomes` that `cells` were counted from.
+    `rows` are the arguments of `count_outcomes` that the cells of `tables` were counted from.
     """
     codes, n_groups, true, *shares = rows
-    n_clusters, n_classes = int(clusters.max()) + 1, shares[0].shape[1]
-    cell = (codes * n_classes + true, clusters)
-    shape = (n_groups * n_classes, n_clusters)
-    by_cluster = [
-        (
-            label,
-            csr_array(
-                (np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0), cell),
-                shape,
-            ),
-        )
-        for label, *kind in cells.outcomes.tolist()
-    ]
+    n_clusters = int(clusters.max()) + 1
+    by_cluster = []
+    for label, *kind in tables[0].outcomes.tolist():
+        weight = np.prod([s[:, k] for s, k in zip(shares, kind, strict=True)], axis=0)
+        weight = np.where(true == label, weight, 0.0)
+        by_cluster.append(csr_array((weight, (codes, clusters)), (n_groups, n_clusters)))
     rates = []
     for times in resampled(n_clusters, n_draws, rng):
-        drawn = np.empty((times.shape[1], *cells.counts.shape))
-        for j, (label, counts) in enumerate(by_cluster):
-            of_cell = (counts @ times).reshape(n_groups, n_classes, -1)
-            drawn[..., j] = of_cell[:, label].T
+        drawn = np.stack([(counts @ times).T for counts in by_cluster], axis=-1)
         rates.append([table.of(drawn) for table in tables])
     return np.concatenate(rates, axis=1)
 
@@ -218,30 +190,25 @@ def resampled(n_units: int, n_draws: int, rng: np.random.Generator) -> Iterator[
         yield rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=size).T
 
 
-def draw_fair_rates(
-    cells: OutcomeCounts,
-    table: Rates,
+def draw_fair_counts(
+    counts: np.ndarray,
+    strata: np.ndarray,
     n_draws: int,
     rng: np.random.Generator,
-    *,
-    at: Sequence[int],
     worth: np.ndarray | float = 1.0,
 ) -> np.ndarray:
-    """Rates by group, shape (n_draws, n_groups, n_rates), were all groups treated alike.
+    """Draw counts by group, (n_draws, n_groups, n_cells), were all groups treated alike.
 
-    What the rates at these positions divide by (rows of a label, say) is kept in each group; into
-    which of its cells those rows fall is drawn from the distribution of all groups. Disparities of
-    these rates are then what chance alone makes of a fair model. `worth`, (n_groups,), is the
+    The rows of each stratum of cells (those of a label, say) are kept in each group; into which of
+    these cells they fall is drawn from the distribution of all groups. Disparities of rates that
+    divide by strata are then what chance alone makes of a fair model. `worth`, (n_groups,), is the
     share of its rows that each group counts: 1, but for clusters.
     """
-    # Cells at the bottom of the same rates are one stratum: a label's, a prediction's, or all.
-    stratum = np.unique(table.bottom[:, at], axis=0, return_inverse=True)[1].reshape(-1)
-    drawn = np.zeros((n_draws, *cells.counts.shape))
-    for value in range(stratum.max() + 1):
-        cell = np.flatnonzero(stratum == value)
-        pooled = cells.counts[:, cell].sum(axis=0)
-        for group, size in enumerate(cells.counts[:, cell].sum(axis=1) * worth):
-            least = 1 if size > 0 else 0
-            n = max(round(size), least)
+    drawn = np.zeros((n_draws, *counts.shape))
+    for stratum in range(strata.max() + 1):
+        cell = np.flatnonzero(strata == stratum)
+        pooled = counts[:, cell].sum(axis=0)
+        for group, size in enumerate(counts[:, cell].sum(axis=1) * worth):
+            n = max(round(size), int(size > 0))
             drawn[:, group, cell] = rng.multinomial(n, pooled / pooled.sum(), size=n_draws)
-    return table.of(drawn)
+    return drawn

@@ -116,34 +116,17 @@ def quantile_interval(draws: np.ndarray, confidence: float) -> tuple[float, floa
     return float(low), float(high)
 
 
-def share_interval(top: float, bottom: float, confidence: float) -> tuple[float, float]:
-    """Return Wilson's score interval for the share top / bottom of a count."""
-    if not bottom:
-        return np.nan, np.nan
-    low, high = share_intervals(np.array([top]), np.array([bottom]), confidence)
-    return float(low[0]), float(high[0])
-
-
 def share_intervals(
-    top: np.ndarray, bottom: np.ndarray, confidence: float
+    top: np.ndarray, bottom: np.ndarray, tail: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of Wilson's score interval for each share top / bottom of a count.
+    """Return Wilson's limits of shares top / bottom of a count, `tail` beyond each; NaN of none.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
     """
-    z2 = ndtri((1 - confidence) / 2) ** 2
-    share = top / bottom
-    centre = (share + z2 / (2 * bottom)) / (1 + z2 / bottom)
-    half = np.sqrt(z2 * (share * (1 - share) / bottom + z2 / (4 * bottom**2))) / (1 + z2 / bottom)
+    z2 = ndtri(tail) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = top / bottom
+        centre = (share + z2 / (2 * bottom)) / (1 + z2 / bottom)
+        half = np.sqrt(z2 * (share * (1 - share) / bottom + z2 / (4 * bottom**2)))
+        half = half / (1 + z2 / bottom)
     return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
-
-
-def difference_intervals(
-    hits: np.ndarray, n: np.ndarray, confidence: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return Newcombe's hybrid score intervals for the differences of shares hits / n.
-
-    Ends for the share of the row less that of the column, (n_shares, n_shares) both. Source: R. G.
-    Newcombe, Statistics in Medicine 17 (1998), method 10.
-    """
-    return square_and_add(hits / n, *share_intervals(hits, n, confidence))

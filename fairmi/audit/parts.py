@@ -15,15 +15,17 @@ from fairmi._data.tables import sensitive_columns_of
 from fairmi._data.values import is_frame
 from fairmi.audit.comparisons import MIN_ROWS, attribute_name, class_name, group_names
 from fairmi.audit.counts import effective_sizes
-from fairmi.audit.intervals import difference_intervals, share_intervals
-from fairmi.audit.measures import FOUND, NOTHING, Figure
+from fairmi.audit.intervals import share_intervals, square_and_add
+from fairmi.audit.measures import FOUND, MOMENTS, NOTHING, Figure, Moment
 from fairmi.audit.predictions import Answers, Forecasts, Predictions
+from fairmi.audit.quantities import GroupMoments
 
 BINS = 4  # quantile bins of a numeric column
 MAX_VALUES = 10  # distinct numbers up to which a column is taken value by value
 MAX_STRATA = 50  # of a column: its most common values
 MAX_COLUMNS = 100  # of X, beyond which none is taken unless named
 OF_TARGET = ("label", "y")
+SECTION = "conditional"  # of the figures between groups; those of a group add a word
 
 
 @dataclass(frozen=True)
@@ -151,52 +153,45 @@ def _binned(name: str, values: np.ndarray, counts: np.ndarray | None) -> Conditi
 
 
 def conditional_figures(
-    predictions: Predictions, groups: Groups, conditions: Sequence[Condition], confidence: float
+    answers: Predictions | Forecasts,
+    groups: Groups,
+    conditions: Sequence[Condition],
+    confidence: float,
 ) -> list[Figure]:
-    """Return the disparity of selection rates within each part of the rows, worst first.
+    """Return how far groups are apart within each part of the rows, worst first, then their rates.
 
-    Only groups of 30 rows or more in a part (of rows in clusters: worth that) are compared. The
-    intervals hold for all parts, classes and pairs of groups at once: Newcombe's, each at the
-    confidence that Bonferroni's inequality asks for (the sources stand at `audit`). Worst is what
-    has the largest lower end, then the largest value.
+    By selection rates; of numbers by means, KS and Wasserstein-1. Only groups of 30 rows or more
+    in a part (of rows in clusters: worth that) are compared. The intervals of each hold for all
+    parts, classes and pairs of groups at once, each at the confidence that Bonferroni's inequality
+    asks for (the sources stand at `audit`). Worst is what has the largest lower end, then the
+    largest value.
     """
-    parts = compared_parts(groups, conditions, predictions)
-    n_compared = len(predictions.rated_classes) * n_pairs_of(parts)
-    names = np.array(group_names(groups), dtype=object)
-    of_parts = []
-    for part in parts:
-        times = 1 if part.counts is None else part.counts
-        n_rows = np.bincount(part.codes, part.counts)
-        for k in predictions.rated_classes:
-            selected = np.bincount(part.codes, times * predictions.shares[part.rows, k])
-            positive = np.bincount(part.codes, times * (predictions.true[part.rows] == k))
-            if not predictions.labelled:
-                positive = np.full(len(part.groups), np.nan)
-            where = {
-                "attribute": attribute_name(groups),
-                "subject": class_name(predictions, k),
-                "part": part.name,
-            }
-            counts = np.stack([n_rows, selected, positive, part.worth])
-            level = 1 - (1 - confidence) / n_compared
-            of_parts.append(_part_figures(where, names[part.groups], counts, level, confidence))
+    parts = compared_parts(groups, conditions, answers)
+    n_pairs = sum(len(part.groups) * (len(part.groups) - 1) // 2 for part in parts)
+    if isinstance(answers, Forecasts):
+        of_parts = [_of_numbers(answers, part, n_pairs, confidence) for part in parts]
+    else:
+        of_parts = [
+            _of_rates(answers, k, part, n_pairs * len(answers.rated_classes), confidence)
+            for part in parts
+            for k in answers.rated_classes
+        ]
     of_parts.sort(key=lambda figures: (-figures[0].low, -figures[0].value))
-    worst_first = [figures[0] for figures in of_parts]
-    return worst_first + [figure for figures in of_parts for figure in figures[1:]]
+    figures = [figure for of_part in of_parts for figure in of_part]
+    return sorted(figures, key=lambda figure: figure.section != SECTION)
 
 
 class Part(NamedTuple):
-    """Rows of the groups that have enough in a part, and their codes among these groups.
+    """Rows of the groups that have enough in a part, and these groups.
 
     `counts` (n_rows,) says how many rows each is, None for one; `worth` (n_groups,) how many
-    independent rows each of `groups` is worth.
+    independent rows each group is worth.
     """
 
     name: str
     rows: np.ndarray
-    codes: np.ndarray
+    groups: Groups
     counts: np.ndarray | None
-    groups: np.ndarray
     worth: np.ndarray
 
 
@@ -217,51 +212,91 @@ def compared_parts(
             if n_rows < answers.n_rows and len(enough) > 1:
                 rows = rows[np.isin(groups.codes[rows], enough)]
                 codes = np.searchsorted(enough, groups.codes[rows])
+                within = Groups(codes, tuple(groups.labels[g] for g in enough), groups.names)
                 weight = None if counts is None else counts[rows]
-                parts.append(Part(name, rows, codes, weight, enough, worth[enough]))
+                parts.append(Part(name, rows, within, weight, worth[enough]))
     return parts
 
 
-def n_pairs_of(parts: Sequence[Part]) -> int:
-    """Return how many pairs of groups are compared in all parts."""
-    return sum(len(part.groups) * (len(part.groups) - 1) // 2 for part in parts)
-
-
-def _part_figures(
-    where: dict[str, Any],
-    names: np.ndarray,
-    counts: np.ndarray,
-    level: float,
-    confidence: float,
+def _of_rates(
+    predictions: Predictions, k: int, part: Part, n_compared: int, confidence: float
 ) -> list[Figure]:
-    """Return the disparity in a part, then each group's selection rate and base rate there."""
-    rows, selected, positive, worth = counts
-    share = selected / rows
-    low, high = difference_intervals(share * worth, worth, level)
-    least_apart = float(max(low.max(), 0.0))
-    figures = [
-        Figure(
-            "conditional",
-            "demographic_parity_difference",
-            float(np.ptp(share)),
-            least_apart,
-            float(high.max()),
-            n=int(rows.sum()),
-            verdict=FOUND if least_apart > 0 else NOTHING,
-            rate="selection_rate",
-            most=names[share.argmax()],
-            least=names[share.argmin()],
-            **where,
-        )
-    ]
-    for measure, count in {"selection_rate": selected, "base_rate": positive}.items():
-        share = count / rows
-        if np.isnan(share).any():
-            continue
-        low, high = share_intervals(share * worth, worth, confidence)
+    """Return the disparity in a part, then each group's selection rate and base rate there.
+
+    Intervals are Newcombe's of Wilson's limits.
+    """
+    codes, names = part.groups.codes, group_names(part.groups)
+    where: dict[str, Any] = {
+        "attribute": attribute_name(part.groups),
+        "subject": class_name(predictions, k),
+        "part": part.name,
+    }
+    times = 1 if part.counts is None else part.counts
+    rows = np.bincount(codes, part.counts)
+    share = np.bincount(codes, times * predictions.shares[part.rows, k]) / rows
+    base = np.bincount(codes, times * (predictions.true[part.rows] == k)) / rows
+
+    def limits(share: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+        return share_intervals(share * part.worth, part.worth, (1 - confidence) / 2)
+
+    joint = limits(share, 1 - (1 - confidence) / n_compared)
+    low, high = square_and_add(share * part.worth / part.worth, *joint)
+    apart = (np.ptp(share), low.max(), high.max())
+    figures = [_disparity("demographic_parity", apart, share, names, int(rows.sum()), where)]
+    rates = {"selection_rate": share} | ({"base_rate": base} if predictions.labelled else {})
+    for measure, share in rates.items():
+        low, high = limits(share, confidence)
         for g, group in enumerate(names):
             ends = (float(share[g]), float(low[g]), float(high[g]))
             figures.append(
-                Figure("conditional group", measure, *ends, n=int(rows[g]), group=group, **where)
+                Figure(f"{SECTION} group", measure, *ends, n=int(rows[g]), group=group, **where)
             )
     return figures
+
+
+def _of_numbers(forecasts: Forecasts, part: Part, n_pairs: int, confidence: float) -> list[Figure]:
+    """Return the distances of the groups in a part, then each group's mean prediction and y."""
+    mean_y = Moment("mean_y", "", lambda y, predicted: y, is_positive=False)
+    of = [MOMENTS[0]] + [mean_y] * forecasts.labelled
+    moments = GroupMoments(forecasts.rows(part.rows), part.groups, of)
+    low, high = (limit[:, 0] for limit in moments.limits((1 - confidence) / n_pairs / 2))
+    means = moments.values[:, 0]
+    lower, upper = square_and_add(means, low, high)
+    ks, area = moments.apart.distances
+    band = moments.apart.band(confidence, n_pairs)
+    area_low, area_high = moments.apart.distance_above(band)
+    ends = {
+        "mean_prediction": (np.ptp(means), lower.max(), upper.max()),
+        "ks": (ks.max(), (ks - band).max(), min((ks + band).max(), 1.0)),
+        "wasserstein": (area.max(), area_low.max(), area_high.max()),
+    }
+    where = {"attribute": moments.attribute, "part": part.name}
+    figures = [
+        _disparity(name, of_name, means, moments.names, len(part.rows), where)
+        for name, of_name in ends.items()
+    ]
+    return figures + moments.figures(f"{SECTION} group", confidence, part.name)
+
+
+def _disparity(
+    name: str,
+    ends: tuple[float, float, float],
+    of_groups: np.ndarray,
+    names: Sequence[str],
+    n_rows: int,
+    where: dict[str, Any],
+) -> Figure:
+    value, low, high = map(float, ends)
+    return Figure(
+        SECTION,
+        f"{name}_difference",
+        value,
+        max(low, 0.0),
+        high,
+        n=n_rows,
+        verdict=FOUND if low > 0 else NOTHING,
+        rate="selection_rate" if name == "demographic_parity" else "mean_prediction",
+        most=names[int(of_groups.argmax())],
+        least=names[int(of_groups.argmin())],
+        **where,
+    )

@@ -24,12 +24,10 @@ from fairmi._data.probabilities import names_probabilities
 from fairmi._data.values import check_indexes, is_frame
 from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
 from fairmi._typing import ColumnLike, Kinds, Predictor, RandomState, SensitiveLike, TableLike
-from fairmi.audit.calibration import calibration_figures, number_calibration
+from fairmi.audit.calibration import calibration_figures
 from fairmi.audit.comparisons import (
     GroupRates,
     attribute_name,
-    change_figures,
-    disparity_figures,
     group_names,
     small_groups,
 )
@@ -48,16 +46,7 @@ from fairmi.audit.predictions import (
     predictions_of,
 )
 from fairmi.audit.probable import probable_figures
-from fairmi.audit.quantities import (
-    GroupMoments,
-    distribution_curves,
-    moments_of,
-    number_changes,
-    number_disparities,
-    number_parts,
-    overall_number_changes,
-    overall_numbers,
-)
+from fairmi.audit.quantities import GroupMoments
 from fairmi.audit.report import Audit
 from fairmi.audit.warehouse import Audited, count_table
 from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
@@ -344,10 +333,14 @@ def audit(
             tasks.append(
                 partial(_importance, estimator, X, y, groups, gap_columns, pos_label, draws, seed)
             )
-    compare: Any = _compare_numbers if isinstance(predictions, Forecasts) else _compare_rates
-    compare = partial(compare, predictions, source.baseline)
-    figures, curves = compare(None, splits, draws)
-    about = _about(estimator, baseline, X, predictions, [groups for groups, _ in attributes])
+    all_groups = [groups for groups, _ in attributes]
+    of: Any = GroupMoments if isinstance(predictions, Forecasts) else GroupRates
+    rated = [of(predictions, groups) for groups in (None, *all_groups)]
+    before = [None] * len(rated)
+    if source.baseline is not None:
+        before = [of(source.baseline, groups) for groups in (None, *all_groups)]
+    figures, curves = _compare(rated[0], before[0], splits, draws)
+    about = _about(estimator, baseline, X, predictions, all_groups)
     if is_probable and isinstance(predictions, Predictions):
         frame, n_rows = source.sensitive, predictions.n_rows
         if len(frame) != n_rows:
@@ -365,8 +358,8 @@ def audit(
     with tqdm(
         total=len(attributes) + len(tasks), desc="audit", disable=not verbose, leave=False
     ) as bar:
-        for groups, _ in attributes:
-            of_groups, its_curves = compare(groups, splits, draws)
+        for pair in zip(rated[1:], before[1:], strict=True):
+            of_groups, its_curves = _compare(*pair, splits, draws)
             figures += of_groups
             curves += its_curves
             bar.update()
@@ -375,9 +368,8 @@ def audit(
         ):
             figures += probed
             bar.update()
-    all_groups = [groups for groups, _ in attributes]
     warned = [
-        (small_groups(predictions, all_groups), SmallGroupWarning),
+        (small_groups(rated[1:], clustered=owners is not None), SmallGroupWarning),
         (_repeated_note(X, owners, all_groups[-1]) if all_groups else "", UserWarning),
     ]
     warned = [(note, category) for note, category in warned if note]
@@ -525,56 +517,32 @@ def _importance(
     ]
 
 
-def _compare_rates(
-    predictions: Predictions,
-    baseline: Predictions | None,
-    groups: Groups | None,
+def _compare(
+    rated: GroupRates | GroupMoments,
+    before: Any,
     conditions: list[Condition],
     draws: dict[str, Any],
 ) -> tuple[list[Figure], list[Curve]]:
-    """Return rates, disparities and calibration, over all rows where `groups` is None.
+    """Return the figures of groups, or of all rows, and how they differ from a baseline's.
 
-    Within parts of the rows not of intersections.
+    Of groups their disparities and calibration too; within parts of the rows not of intersections.
     """
-    confidence = draws["confidence"]
+    confidence, groups = draws["confidence"], rated.groups
     section = "overall" if groups is None else "group"
-    figures = GroupRates(predictions, groups).figures(section, confidence)
+    figures = rated.figures(section, confidence)
     if groups is not None:
-        figures += disparity_figures(predictions, groups, **draws)
+        figures += rated.disparities("disparity", **draws)
         if len(groups.names) == 1:
-            figures += conditional_figures(predictions, groups, conditions, confidence)
-    if baseline is not None:
-        figures += change_figures(predictions, baseline, groups, **draws)
+            figures += conditional_figures(rated.answers, groups, conditions, confidence)
+    if before is not None:
+        figures += before.figures("baseline" if groups is None else "baseline group", confidence)
+        if groups is not None:
+            figures += before.disparities("baseline", **draws)
+        figures += rated.changes(before, **draws)
     if groups is None:
         return figures, []
-    calibration, curves = calibration_figures(predictions, groups, **draws)
-    return figures + calibration, curves
-
-
-def _compare_numbers(
-    forecasts: Forecasts,
-    baseline: Forecasts | None,
-    groups: Groups | None,
-    conditions: list[Condition],
-    draws: dict[str, Any],
-) -> tuple[list[Figure], list[Curve]]:
-    """Return the same of predicted numbers: means, errors, distances and calibration."""
-    confidence = draws["confidence"]
-    if groups is None:
-        figures = overall_numbers(forecasts, confidence, "overall")
-        if baseline is not None:
-            figures += overall_number_changes(forecasts, baseline, **draws)
-        return figures, []
-    moments = GroupMoments(forecasts, groups.codes, group_names(groups), moments_of(forecasts))
-    figures = moments.figures("group", confidence, attribute=attribute_name(groups))
-    disparities = number_disparities(forecasts, groups, **draws)
-    figures += disparities
-    if len(groups.names) == 1:
-        figures += number_parts(forecasts, groups, conditions, confidence)
-    if baseline is not None:
-        figures += number_changes(forecasts, baseline, groups, disparities, **draws)
-    calibration, curves = number_calibration(forecasts, groups, **draws)
-    return figures + calibration, [*distribution_curves(forecasts, groups, confidence), *curves]
+    calibration, curves = calibration_figures(rated.answers, groups, **draws)
+    return figures + calibration, [*rated.curves(confidence), *curves]
 
 
 def _missing_parts(predictions: Predictions | Forecasts) -> list[str]:

@@ -11,11 +11,7 @@ from scipy.sparse import csr_array
 
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
-from fairmi.audit.comparisons import (
-    change_figures,
-    disparity_figures,
-    small_groups,
-)
+from fairmi.audit.comparisons import GroupRates, small_groups
 from fairmi.audit.counts import effective_sizes
 from fairmi.audit.predictions import predictions_of
 from fairmi.exceptions import SmallGroupWarning
@@ -67,13 +63,9 @@ def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
         x, group, y, who = of_persons(seed, persons=100)
         predictions = predictions_of(None, y, (x > 0).astype(int))
         for name, clusters in (("without", None), ("with", who)):
-            parity, *_ = disparity_figures(
-                replace(predictions, clusters=clusters),
-                group_rows(group),
-                confidence=0.95,
-                n_boot=100,
-                rng=np.random.default_rng(0),
-            )
+            rates = GroupRates(replace(predictions, clusters=clusters), group_rows(group))
+            options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
+            parity, *_ = rates.disparities("disparity", **options)
             left_out[name] += parity.low > 0
     assert left_out["without"] > 20
     assert left_out["with"] <= 5
@@ -85,9 +77,9 @@ def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
 def test_small_groups_are_counted_by_independent_rows(clusters, told):
     """Two groups of 100 rows: ten persons of ten rows each are too few for a rate."""
     predictions = predictions_of(None, np.arange(200) % 2, np.arange(200) // 2 % 2)
-    found = small_groups(
-        replace(predictions, clusters=clusters), [group_rows(np.repeat(["f", "m"], 100))]
-    )
+    groups = group_rows(np.repeat(["f", "m"], 100))
+    rates = GroupRates(replace(predictions, clusters=clusters), groups)
+    found = small_groups([rates], clustered=clusters is not None)
     assert bool(found) == bool(told)
     assert told in found
 
@@ -103,12 +95,12 @@ def test_clusters_of_one_row_change_nothing():
 def test_changes_from_a_baseline_are_drawn_by_clusters():
     x, _, y, who = of_persons(2)
     other = np.random.default_rng(0).normal(size=PERSONS)[who] > 0
-    baseline = predictions_of(None, y, other.astype(int))
+    baseline = GroupRates(predictions_of(None, y, other.astype(int)))
     widths = []
     for clusters in (who, None):
         predictions = replace(predictions_of(None, y, (x > 0).astype(int)), clusters=clusters)
         options = {"confidence": 0.95, "n_boot": 4000, "rng": np.random.default_rng(0)}
-        change = change_figures(predictions, baseline, None, **options)[-1]
+        change = GroupRates(predictions).changes(baseline, **options)[-1]
         widths.append(change.high - change.low)
     assert widths[0] / widths[1] == pytest.approx(np.sqrt(EACH), rel=0.06)  # measured 2.526
 

@@ -8,7 +8,7 @@ import pytest
 
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
-from fairmi.audit.intervals import difference_intervals
+from fairmi.audit.intervals import share_intervals, square_and_add
 from fairmi.audit.parts import Condition, conditional_figures, conditions_of
 from fairmi.audit.predictions import predictions_of
 
@@ -99,9 +99,13 @@ def test_fair_models_raise_few_false_alarms_in_many_parts(n_groups):
     assert alarms < 12
 
 
+def newcombe(hits, n, confidence):
+    return square_and_add(hits / n, *share_intervals(hits, n, (1 - confidence) / 2))
+
+
 def test_the_interval_is_newcombes():
     """His table II: 56/70 and 48/80 give 0.0524 to 0.3339."""
-    low, high = difference_intervals(np.array([56, 48]), np.array([70, 80]), 0.95)
+    low, high = newcombe(np.array([56, 48]), np.array([70, 80]), 0.95)
     assert (round(low[0, 1], 4), round(high[0, 1], 4)) == (0.0524, 0.3339)
     assert (low[1, 0], high[1, 0]) == pytest.approx((-high[0, 1], -low[0, 1]))
 
@@ -119,7 +123,7 @@ def test_the_correction_counts_parts_and_pairs():
         for values in (predicted, np.ones(300))
     )
     n_comparisons = 2 * 3  # parts, pairs of groups
-    _, high = difference_intervals(hits, sizes, 1 - 0.05 / n_comparisons)
+    _, high = newcombe(hits, sizes, 1 - 0.05 / n_comparisons)
     assert figure.high == pytest.approx(high.max())
 
 

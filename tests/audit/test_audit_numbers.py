@@ -14,15 +14,9 @@ from sklearn.metrics import mean_gamma_deviance, r2_score, root_mean_squared_err
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
 from fairmi.audit.findings import findings_of, number
-from fairmi.audit.measures import MOMENTS
-from fairmi.audit.parts import Condition
+from fairmi.audit.parts import Condition, conditional_figures
 from fairmi.audit.predictions import Forecasts
-from fairmi.audit.quantities import (
-    GroupMoments,
-    number_changes,
-    number_disparities,
-    number_parts,
-)
+from fairmi.audit.quantities import GroupMoments
 from fairmi.exceptions import SensitiveFeaturesError
 
 N = 400
@@ -157,15 +151,12 @@ def test_rows_given_twice_as_clusters_have_the_intervals_of_rows_once():
     once = Forecasts(y, y + X[:, 1], "squared_error")
     twice = np.repeat(np.arange(N), 2)
     doubled = Forecasts(once.true[twice], once.predicted[twice], "squared_error", clusters=twice)
-    codes = group_rows(group).codes
-    names = ["a", "b", "c"]
-    figures = GroupMoments(once, codes, names, MOMENTS[:4]).limits(0.025)
-    again = GroupMoments(doubled, codes[twice], names, MOMENTS[:4]).limits(0.025)
-    np.testing.assert_allclose(figures, again)
-    options = {"confidence": 0.95, "n_boot": 400}
-    rng = np.random.default_rng
-    few = number_disparities(once, group_rows(group), rng=rng(0), **options)
-    many = number_disparities(doubled, group_rows(group[twice]), rng=rng(0), **options)
+    rated = GroupMoments(once, group_rows(group)), GroupMoments(doubled, group_rows(group[twice]))
+    np.testing.assert_allclose(*(moments.limits(0.025) for moments in rated))
+    few, many = (
+        moments.disparities("", confidence=0.95, n_boot=400, rng=np.random.default_rng(0))
+        for moments in rated
+    )
     for f, g in zip(few, many, strict=True):
         assert (f.measure, f.value) == (g.measure, pytest.approx(g.value))
         assert (f.low, f.high) == (pytest.approx(g.low), pytest.approx(g.high))
@@ -182,19 +173,26 @@ def test_intervals_hold_the_truth_and_chance_does_its_share():
         predicted = rng.normal(size=300) + 0.5 * codes
         forecasts = Forecasts(predicted + rng.normal(size=300), predicted, "squared_error")
         options = {"confidence": 0.95, "n_boot": 100, "rng": rng}
-        for f in number_disparities(forecasts, group_rows(codes), **options):
+        for f in GroupMoments(forecasts, group_rows(codes)).disparities("", **options):
             if f.measure in truth:
                 within = f.low <= truth[f.measure] <= f.high
                 held[f.measure] = held.get(f.measure, 0) + within / n_runs
-        alike = number_disparities(
-            Forecasts(forecasts.true, rng.permutation(predicted), "squared_error"),
-            group_rows(codes), **options,
-        )  # fmt: skip
+        fair = Forecasts(forecasts.true, rng.permutation(predicted), "squared_error")
+        alike = GroupMoments(fair, group_rows(codes)).disparities("", **options)
         found += sum(f.value > f.by_chance for f in alike[:3]) / 3 / n_runs
     # Measured: .93 to 1; chance is exceeded by .06.
     assert set(held) == set(truth)
     assert min(held.values()) > 0.89
     assert found < 0.12
+
+
+def test_a_group_of_one_row_is_no_all_clear():
+    X, y, _ = sample(n=20)
+    groups = group_rows(np.repeat(["a", "b"], [19, 1]))
+    moments = GroupMoments(Forecasts(y, X[:, 0], "squared_error"), groups)
+    options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
+    verdicts = {f.measure: f.verdict for f in moments.disparities("", **options)}
+    assert verdicts["mean_prediction_difference"] == verdicts["mae_difference"] == "not measured"
 
 
 def test_within_parts_the_planted_one_comes_first():
@@ -203,7 +201,7 @@ def test_within_parts_the_planted_one_comes_first():
     predicted = X[:, 1] + 1.5 * ((part == 1) & (group == "a"))
     forecasts = Forecasts(y, predicted, "squared_error")
     condition = Condition(("k = 0", "k = 1", "k = 2"), part)
-    figures = number_parts(forecasts, group_rows(group), [condition], 0.95)
+    figures = conditional_figures(forecasts, group_rows(group), [condition], 0.95)
     first = [f for f in figures if f.part == "k = 1" and f.section == "conditional"]
     assert figures[:3] == first
     assert [f.verdict for f in first] == ["found"] * 3
@@ -217,14 +215,9 @@ def test_within_parts_the_planted_one_comes_first():
 
 def test_a_model_against_itself_has_not_changed():
     X, y, group = sample()
-    forecasts, groups = Forecasts(y, X[:, 0] + 3, "squared_error"), group_rows(group)
+    moments = GroupMoments(Forecasts(y, X[:, 0] + 3, "squared_error"), group_rows(group))
     options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
-    ours = number_disparities(forecasts, groups, **options)
-    changes = [
-        f
-        for f in number_changes(forecasts, forecasts, groups, ours, **options)
-        if f.section == "change"
-    ]
+    changes = moments.changes(moments, **options)
     assert len(changes) == 6
     assert all((f.value, f.low, f.high) == (0, 0, 0) for f in changes)
 

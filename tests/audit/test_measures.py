@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,8 @@ from scipy.stats import norm
 
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit, measures
-from fairmi.audit.comparisons import GroupRates, disparity_figures, group_names
-from fairmi.audit.intervals import share_interval
+from fairmi.audit.comparisons import GroupRates, group_names
+from fairmi.audit.intervals import share_intervals
 from fairmi.audit.measures import Measure
 from fairmi.audit.predictions import predictions_of
 from fairmi.exceptions import SmallGroupWarning
@@ -50,7 +52,7 @@ def test_a_rate_is_one_row_of_the_table():
         rows = (predicted == 1) & (group == name)
         assert figure.value == pytest.approx(y[rows].mean())
         assert figure.n == rows.sum()
-        interval = share_interval(y[rows].sum(), rows.sum(), 0.95)
+        interval = share_intervals(y[rows].sum(), rows.sum(), 0.025)
         assert (figure.low, figure.high) == pytest.approx(interval)
     assert "precision difference" in repr(report)
     assert PRECISION.meaning in report._repr_html_()
@@ -72,20 +74,16 @@ def test_its_intervals_hold_with_and_without_clusters():
             predictions = predictions_of(None, codes[0], codes[1])
             if times > 1:
                 clusters = np.repeat(np.arange(len(y)), times)
-                predictions = predictions.__class__(**{**vars(predictions), "clusters": clusters})
+                predictions = replace(predictions, clusters=clusters)
             rates = GroupRates(predictions, group_rows(codes[2]))
             (r,) = rates.table.where("precision")
             value, size = rates.values[:, r], rates.sizes[:, r]
             assert size == pytest.approx(np.bincount(group[predicted == 1], minlength=2))
             width = norm.isf(0.025) * np.sqrt((value * (1 - value) / size).sum())
             left_out[whose] += abs(value[0] - value[1]) > width
-        figures = disparity_figures(
-            predictions_of(None, y, predicted),
-            group_rows(group),
-            confidence=0.95,
-            n_boot=100,
-            rng=np.random.default_rng(0),
-        )
+        rates = GroupRates(predictions_of(None, y, predicted), group_rows(group))
+        options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
+        figures = rates.disparities("disparity", **options)
         (figure,) = (f for f in figures if f.measure == "precision_difference")
         above_chance += figure.value > figure.by_chance
         left_out["interval"] = left_out.get("interval", 0) + (figure.low > 0)
