@@ -11,6 +11,7 @@ from typing import Any
 
 import fairlearn.metrics
 import numpy as np
+import pandas as pd
 import sklearn.metrics
 from fairlearn.metrics import MetricFrame
 from sklearn.base import BaseEstimator, is_regressor
@@ -18,7 +19,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from fairmi._data.probabilities import PROBABILITIES
 from fairmi._data.tables import named_columns, sensitive_columns_of
-from fairmi._data.values import check_indexes
+from fairmi._data.values import check_indexes, plain_series
 from fairmi._sklearn_compat import StrOptions, validate_params
 from fairmi._typing import ColumnLike, Kinds, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
@@ -221,8 +222,7 @@ class FairnessScorer:
                 "first and pass sensitive_features to fit of the search (in cross_validate: in "
                 "params). Without metadata routing scikit-learn passes no metadata to scorers."
             )
-        y_true = np.asarray(y_true)
-        y_pred = np.asarray(getattr(estimator, self.response_method)(X))
+        y_pred = getattr(estimator, self.response_method)(X)
         return self._value_of(y_true, y_pred, estimator, sensitive_features, sample_weight)
 
     # Of scikit-learn's scorers TunedThresholdClassifierCV reads three more attributes.
@@ -250,17 +250,23 @@ class FairnessScorer:
                 "fit, and leave out sensitive_columns and response_method. FairThresholdClassifier"
                 " finds the best decisions under a bound by itself."
             )
-        labels = np.asarray(y_true), np.asarray(y_pred)
-        return self._value_of(*labels, None, sensitive_features, sample_weight)
+        return self._value_of(y_true, y_pred, None, sensitive_features, sample_weight)
 
     def _value_of(
         self,
-        y_true: np.ndarray,
-        y_pred: np.ndarray,
+        labels: ColumnLike,
+        answers: ColumnLike,
         estimator: BaseEstimator,
         sensitive_features: SensitiveLike,
         sample_weight: ColumnLike | None,
     ) -> float:
+        y_true, y_pred = _values("y_true", labels), _values(self.response_method, answers)
+        one_each = y_true.ndim == 1 and (y_pred.ndim == 1 or self.response_method != "predict")
+        if len(y_true) != len(y_pred) or not one_each:
+            raise ValueError(
+                f"y_true has shape {y_true.shape}, and {self.response_method} gave "
+                f"{y_pred.shape}; give one label or number for each row of X."
+            )
         weight = row_weights(sample_weight, len(y_true))
         if self.sensitive_kinds is None:
             codes = comparable_groups(sensitive_features, len(y_true)).codes
@@ -279,7 +285,7 @@ class FairnessScorer:
             y_true, y_pred, codes, weight = y_true[rows], y_pred[rows], codes[rows], weight[rows]
         one_class: list[int] = []
         if predicts_numbers(estimator):
-            true, predicted = (np.asarray(y, np.float64).ravel() for y in (y_true, y_pred))
+            true, predicted = (y.astype(np.float64) for y in (y_true, y_pred))
         elif self.response_method == "predict":
             true, predicted, classes = label_codes(estimator, y_true, y_pred)
             one_class = self._rated_classes(classes)
@@ -364,6 +370,20 @@ class FairnessScorer:
         options["pos_label"] = self.pos_label
         text = "".join(f", {key}={value!r}" for key, value in options.items() if value is not None)
         return f"make_fairness_scorer({self.name!r}{text})"
+
+
+def _values(name: str, values: ColumnLike) -> np.ndarray:
+    """Return labels, numbers or scores of rows, none of them missing; one column is 1-d."""
+    array = np.asarray(plain_series(values))
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    missing = int(np.count_nonzero(pd.isna(array).reshape(len(array), -1).any(axis=1)))
+    if missing:
+        raise ValueError(
+            f"{name} has a missing value in {missing} rows, which no metric can compare; drop "
+            "these rows or fill them in."
+        )
+    return array
 
 
 class Predictions:

@@ -170,6 +170,40 @@ def test_weights_that_would_give_a_perfect_score_are_refused(weight, message):
             scorer(MODEL, X, Y, sensitive_features=S, sample_weight=weight)
 
 
+class _Answers:
+    """A stand-in estimator of given answers."""
+
+    classes_ = np.array([0, 1])
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def predict(self, X):
+        return self.answers
+
+    predict_proba = predict
+
+
+@pytest.mark.parametrize(
+    ("method", "y", "answers", "message"),
+    [
+        ("predict", np.where(Y, np.nan, 0.0), PRED, "y_true has a missing value in 15"),
+        ("predict", pd.array([None, *Y[1:]], dtype="Int64"), PRED, "y_true has a missing value"),
+        ("predict", Y, np.where(PRED, np.nan, 0), "predict has a missing value in 1"),
+        ("predict_proba", Y, np.full((300, 2), np.nan), "predict_proba has a missing value"),
+        ("predict", np.column_stack([Y, Y]), np.column_stack([PRED, PRED]), "one label or number"),
+        ("predict", Y, PRED[:9], r"y_true has shape \(300,\), and predict gave \(9,\)"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["equalized_odds_difference", "ks_difference"])
+def test_answers_that_no_metric_can_compare_are_refused(metric, method, y, answers, message):
+    scorer = make_fairness_scorer(metric, response_method=method)
+    with pytest.raises(ValueError, match=message):
+        scorer(_Answers(answers), X, y, sensitive_features=S)
+    column = make_fairness_scorer(metric)(_Answers(PRED[:, None]), X, Y, sensitive_features=S)
+    assert column == make_fairness_scorer(metric)(MODEL, X, Y, sensitive_features=S)
+
+
 def fold_gaps(y, group, cv, model=MODEL):
     """The gap on each test part, by hand: the wrong rows of `group` would give other numbers."""
     gaps = []
@@ -247,21 +281,12 @@ def test_sensitive_columns_need_no_routing(enabled, n_jobs):
     assert results["split0_test_dp"][0] == pytest.approx(-gap)
 
 
-class _Fixed:
-    """A stand-in estimator whose answer does not depend on the kind of X."""
-
-    classes_ = np.array([0, 1])
-
-    def predict(self, X):
-        return PRED
-
-
 @pytest.mark.parametrize("columns", [["s"], [6], "s"])
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
 def test_columns_of_frames_by_name_and_position(kind, columns):
     frame = kind({**{f"x{j}": X[:, j] for j in range(6)}, "s": S})
     scorer = make_fairness_scorer("demographic_parity_difference", sensitive_columns=columns)
-    assert scorer(_Fixed(), frame, Y) == pytest.approx(DP(MODEL, X, Y, sensitive_features=S))
+    assert scorer(_Answers(PRED), frame, Y) == pytest.approx(DP(MODEL, X, Y, sensitive_features=S))
 
 
 @pytest.mark.parametrize("columns", [["sex"], [9]])
