@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairmi._data.values import read_columns, to_pandas
 from fairmi._typing import ColumnLike, TableLike
 from fairmi.compare._measures import CLASSES, COUNTS, NUMBERS, Reading
 from fairmi.core.membership import quantile_bins
@@ -135,11 +136,11 @@ def table_rows(
 ) -> tuple[LabelledRows, Any]:
     """A user's table, checked and in a form that every method can read, and its positive label.
 
-    Text becomes categories, of which the rarest share one where there are more than scikit-learn's
-    boosting takes; dates become days. The arguments are those of `compare`.
+    Columns are read as fairmi's estimators read them. Text becomes categories, of which the rarest
+    share one where there are more than scikit-learn's boosting takes. The arguments are those of
+    `compare`.
     """
-    frame = X.to_pandas() if hasattr(X, "to_pandas") else pd.DataFrame(X)
-    frame = frame.reset_index(drop=True).rename(columns=str)
+    frame = pd.DataFrame(to_pandas(X)).reset_index(drop=True).rename(columns=str)
     names = [sensitive_features] if isinstance(sensitive_features, str) else sensitive_features
     named = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     columns = tuple(names) if named and set(names) <= set(frame) else ()
@@ -172,10 +173,10 @@ def table_rows(
         loss = "squared_error"
     if loss != "auto":
         numbers = _numbers(labels["y"], loss)
-        return LabelledRows(frame.apply(_readable), numbers, s, columns, loss, owners), None
+        return LabelledRows(_readable(frame), numbers, s, columns, loss, owners), None
     label = _positive_label(labels["y"], positive)
     ones = (labels["y"] == label).to_numpy().astype(int)
-    return LabelledRows(frame.apply(_readable), ones, s, columns, None, owners), label
+    return LabelledRows(_readable(frame), ones, s, columns, None, owners), label
 
 
 def _is_quantity(y: pd.Series) -> bool:
@@ -231,14 +232,14 @@ def _positive_label(labels: pd.Series, positive: Hashable) -> Any:
     return label
 
 
-def _readable(column: pd.Series) -> pd.Series:
-    """A column as numbers or categories."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return (column - column.min()) / pd.Timedelta(days=1)
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        return column.astype(float)
-    text = column.astype(object).map(str, na_action="ignore")
-    counts = text.value_counts()
-    return text.where(text.isna() | ~text.isin(counts.index[_MAX_CATEGORIES:]), "rare").astype(
-        "category"
-    )
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns as fairmi reads them, numbers or text, the latter as categories."""
+    columns = {}
+    for column in read_columns(frame):
+        values = pd.Series(column.values)
+        if values.dtype == object:
+            text = values.map(str, na_action="ignore")
+            rare = text.isin(text.value_counts().index[_MAX_CATEGORIES:])
+            values = text.where(~rare, "rare").astype("category")
+        columns[column.name] = values
+    return pd.DataFrame(columns)

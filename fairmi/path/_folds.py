@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_memory
 from threadpoolctl import threadpool_limits
 
-from fairmi._data.values import n_rows
+from fairmi._data.values import is_dict, n_rows
 from fairmi._sklearn_compat import safe_indexing
 from fairmi._threads import one_thread_if_few
 from fairmi.metrics.scorers import FairnessScorer, Predictions
@@ -153,10 +153,7 @@ def fit_and_judge(
     if split is None:
         fitted, held_out, threads = rows, rows, one_thread_if_few(n_rows(rows[0]))
     else:
-        fitted, held_out = (
-            tuple(None if part is None else safe_indexing(part, index) for part in rows)
-            for index in split
-        )
+        fitted, held_out = (tuple(_take(part, index) for part in rows) for index in split)
         threads = threadpool_limits(1)
     X, y, _, weights = held_out
     keywords = {} if weights is None else {"sample_weight": weights}
@@ -170,6 +167,13 @@ def fit_and_judge(
             value = np.nan if diverged else score(model, X, y, **keywords)
             judged.append((value, model.predict(X)))
     return (models if split is None else []), judged
+
+
+def _take(part: Any, index: np.ndarray) -> Any:
+    """Return some rows of what `fit` is given, a dict of columns too."""
+    if is_dict(part):
+        return {name: _take(column, index) for name, column in part.items()}
+    return None if part is None else safe_indexing(part, index)
 
 
 def remembering(

@@ -172,9 +172,9 @@ class BoundedSearch(
         )
         rows = (X, y, sensitive_features, sample_weight)
         codes = self._group_codes(estimator, rows)
-        labels, classes = np.asarray(y), None
+        labels, classes = np.asarray(y).ravel(), None
         if isinstance(self, RegressorMixin):
-            labels = labels.astype(np.float64).ravel()
+            labels = labels.astype(np.float64)
         else:
             classes = np.unique(labels)
         splits = list(check_cv(self.cv, y, classifier=classes is not None).split(X, y, groups))

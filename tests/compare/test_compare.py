@@ -37,6 +37,7 @@ from fairmi.core.membership import Membership
 from fairmi.metrics.disparities import ks_pairs, largest_pair, mean_pairs, wasserstein_pairs
 
 BY_NAME = {method.name: method for method in METHODS}
+TRANSPORT = "Quantile transport, boosting"
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,12 @@ def adult():
     return train.take(np.arange(1_500)), test.take(np.arange(2_000))
 
 
-def on_split(adult, names, *, fast):
-    """The table of some methods on Adult's few rows, and the draws."""
+@pytest.fixture(scope="module")
+def compared_on_adult(adult):
+    """The table of some methods at all their settings, and the draws."""
+    names = ("Logistic regression, plain encoding", "CorrelationRemover", TRANSPORT)
     train, test = adult
-    lines = [(BY_NAME[name], BY_NAME[name].settings(fast=fast)) for name in names]
+    lines = [(BY_NAME[name], BY_NAME[name].settings(fast=False)) for name in names]
     return compared([Split(train, test, np.arange(len(test)))], test, lines, bound=0.05, n_jobs=1)
 
 
@@ -104,15 +107,6 @@ def test_bootstrap_draws_whole_samples_after_the_sample_itself():
     assert weights[1:].var(axis=0).mean() == pytest.approx(1 - 1 / 50, abs=0.1)  # measured 0.977
 
 
-def test_bootstrap_interval_has_the_width_of_the_binomial(predictions):
-    y, labels, scores, codes = predictions
-    draws = weighted_metrics(y, labels, scores, codes, bootstrap_weights(400, 2_000))["accuracy"]
-    low, high = np.quantile(draws[1:], [0.025, 0.975])
-    error = np.sqrt(draws[0] * (1 - draws[0]) / 400)
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)  # measured 0.087 under 0.092
-    assert low < draws[0] < high
-
-
 def test_metrics_without_scores_or_without_a_class_in_a_group(predictions):
     y, labels, _, codes = predictions
     y = np.where(codes == 0, 0, y)  # group 0 has no positive row: no true positive rate
@@ -142,19 +136,51 @@ def test_unbettered_points_are_the_frontier():
 
 
 @pytest.mark.slow
-def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
-    table, draws = on_split(adult, ["Logistic regression", "CorrelationRemover"], fast=False)
-    assert draws.shape == (4, 1_001)
+def test_table_has_a_row_for_each_setting_with_intervals_around_values(compared_on_adult, adult):
+    table, draws = compared_on_adult
+    assert draws.shape == (9, 1_001)
     np.testing.assert_allclose(draws[:, 0], table["accuracy"])
-    assert table["method"].tolist() == ["Logistic regression"] + ["CorrelationRemover"] * 3
-    assert table["setting"].tolist() == ["", "alpha=0.5", "alpha=0.9", "alpha=1"]
+    settings = ["", "alpha=0.5", "alpha=0.9", "alpha=1"]
+    settings += [f"strength={k:g}" for k in (0.5, 0.7, 0.8, 0.9, 1)]
+    assert table["setting"].tolist() == settings
     for name in METRICS:
-        assert (table[f"{name}_low"] < table[f"{name}_high"]).all()
+        assert (table[f"{name}_low"] <= table[f"{name}_high"]).all()
         assert table["accuracy"].between(table["accuracy_low"], table["accuracy_high"]).all()
-    assert table["accuracy"].min() > 0.78  # measured 0.832
-    assert table["probe_auc"].isna().tolist() == [True, False, False, False]
+    assert table["accuracy"].min() > 0.78  # measured 0.79
+    assert table["probe_auc"].isna().tolist() == [True] + [False] * 8
     parity = table["demographic_parity_difference"]
     assert parity.iloc[3] < parity.iloc[0]
+    assert parity.iloc[4:].is_monotonic_decreasing
+    assert table["reads_group"].tolist() == [False] + [True] * 8
+    # Settings that share a model give what each gives alone.
+    train, test = adult
+    alone = BY_NAME[TRANSPORT].build(Trial(), strength=0.8).fit(train.X, train.y, train.s)
+    accuracy = accuracy_score(test.y, alone.predict(test.X, test.s))
+    assert table["accuracy"].iloc[6] == pytest.approx(accuracy)
+
+
+@pytest.mark.slow
+def test_comparison_prints_within_a_terminal_and_saves(compared_on_adult, tmp_path):
+    table, _ = compared_on_adult
+    comparison = Comparison("adult", table, fast=True)
+    text = str(comparison)
+    assert "torch" in text
+    assert f"{table['accuracy'].iloc[0]:.4f} ±".removeprefix("0") in text
+    assert "Small setting" in text
+    assert "small setting" in comparison.plot().axes[0].get_title("left")
+    saved = comparison.save(tmp_path / "new")
+    assert [path.suffix for path in saved] == [".csv", ".png"]
+    assert saved[1].read_bytes().startswith(b"\x89PNG")
+    pd.testing.assert_frame_equal(pd.read_csv(saved[0])[list(METRICS)], table[list(METRICS)])
+    rows = [(m.name, setting) for m in METHODS for setting in m.settings(fast=False)]
+    words = [", ".join(f"{k}={v:g}" for k, v in setting.items()) for _, setting in rows]
+    table = pd.concat([table.iloc[:1]] * len(rows), ignore_index=True)
+    table = table.assign(method=[name for name, _ in rows], setting=words, fit_seconds=123.4)
+    for wide in (
+        Comparison("adult", table, sensitive="sex"),
+        Comparison("german", table, None, "age", True, True, 0.05),
+    ):
+        assert max(map(len, str(wide).splitlines())) <= 100
 
 
 # What fairlearn 0.15's reductions do to pandas 3.1.
@@ -169,6 +195,8 @@ def test_table_has_a_row_for_each_setting_with_intervals_around_values(adult):
 def test_every_method_gives_labels_scores_and_representation(method, adult):
     train, test = adult
     contender = method.build(Trial(), **method.settings(fast=False)[0])
+    if method.name == "MI backpropagation as published":  # four minutes at its own length
+        contender.model.set_params(max_iter=3)
     contender.fit(train.X, train.y, train.s)
     labels, scores = contender.predict(test.X, test.s), contender.scores(test.X, test.s)
     assert set(np.unique(labels)) <= {0, 1}
@@ -226,21 +254,6 @@ def test_sample_takes_matching_rows():
     assert taken.strata.tolist() == [-2, -2]  # too few to be in every fold
 
 
-def test_comparison_prints_and_saves(adult, tmp_path):
-    names = ["Majority class", "Logistic regression, plain encoding"]
-    table, _ = on_split(adult, names, fast=True)
-    comparison = Comparison("adult", table, fast=True)
-    text = str(comparison)
-    assert "torch" in text
-    assert f"{table['accuracy'].iloc[1]:.4f} ±".removeprefix("0") in text
-    assert "Small setting" in text
-    assert "small setting" in comparison.plot().axes[0].get_title("left")
-    saved = comparison.save(tmp_path / "new")
-    assert [path.suffix for path in saved] == [".csv", ".png"]
-    assert saved[1].read_bytes().startswith(b"\x89PNG")
-    pd.testing.assert_frame_equal(pd.read_csv(saved[0])[list(METRICS)], table[list(METRICS)])
-
-
 @pytest.fixture(scope="module")
 def scored():
     """Scores that tell much of y, y's own share in each group being another, and groups."""
@@ -270,19 +283,6 @@ def test_transported_scores_have_one_distribution_and_few_bins(scored):
     assert gaps[2] < 0.005  # measured 7e-5
     shares = [np.bincount(bins[s == group], minlength=17) / (s == group).sum() for group in "ab"]
     assert np.abs(shares[0] - shares[1]).max() < 0.01  # measured 4e-4
-
-
-@pytest.mark.slow
-def test_settings_that_share_a_model_give_what_each_gives_alone(adult):
-    table, _ = on_split(adult, ["Quantile transport, boosting"], fast=False)
-    train, test = adult
-    method = BY_NAME["Quantile transport, boosting"]
-    alone = method.build(Trial(), strength=0.8).fit(train.X, train.y, train.s)
-    accuracy = accuracy_score(test.y, alone.predict(test.X, test.s))
-    found = table.loc[table["setting"] == "strength=0.8", "accuracy"]
-    assert found.item() == pytest.approx(accuracy)
-    assert table["reads_group"].all()
-    assert table["demographic_parity_difference"].is_monotonic_decreasing
 
 
 def lines(**methods):
@@ -378,19 +378,6 @@ def test_stray_points_do_not_stretch_the_picture():
     assert "Adversarial" not in {text.get_text() for text in axes.texts}
 
 
-def test_text_fits_a_terminal(adult):
-    table, _ = on_split(adult, ["Majority class"], fast=True)
-    rows = [(m.name, setting) for m in METHODS for setting in m.settings(fast=False)]
-    words = [", ".join(f"{k}={v:g}" for k, v in setting.items()) for _, setting in rows]
-    table = pd.concat([table] * len(rows), ignore_index=True)
-    table = table.assign(method=[name for name, _ in rows], setting=words, fit_seconds=123.4)
-    for comparison in (
-        Comparison("adult", table, sensitive="sex"),
-        Comparison("german", table, None, "age", True, True, 0.05),
-    ):
-        assert max(map(len, str(comparison).splitlines())) <= 100
-
-
 def test_sensitive_column_is_kept_out_of_all_features(monkeypatch, adult):
     monkeypatch.setattr("fairmi.compare.adult_rows", lambda part: adult[part == "test"])
     seen = []
@@ -422,13 +409,6 @@ def test_methods_too_slow_for_many_folds_are_fewer_there_and_the_page_says_so():
     assert found.table["accuracy"].tolist() == pytest.approx([0.7])
 
 
-def test_unknown_data_set_is_refused():
-    with pytest.raises(ValueError, match="X must be a table, or one of"):
-        compare("compas")
-    with pytest.raises(SystemExit):
-        main(["compare", "compas"])
-
-
 def test_command_line_prints_the_table(monkeypatch, capsys, tmp_path, adult):
     monkeypatch.setattr("fairmi.compare.adult_rows", lambda part: adult[part == "test"])
     names = ["Majority class", "Logistic regression, plain encoding"]
@@ -438,6 +418,8 @@ def test_command_line_prints_the_table(monkeypatch, capsys, tmp_path, adult):
     assert "Logistic regression, plain" in printed
     assert "fairmi, trees" not in printed
     assert (tmp_path / "compare_adult.png").exists()
+    with pytest.raises(ValueError, match="X must be a table, or one of"):
+        compare("compas")
     with pytest.raises(SystemExit) as stopped:
         main([*asked, "trees"])
     assert stopped.value.code == 2
@@ -468,19 +450,15 @@ def test_a_table_of_ones_own_is_compared_and_one_sentence_says_what_to_take(own)
     assert "no columns of the table" in str(array)
 
 
-def test_slow_methods_are_left_out_by_name_where_time_is_short(own):
+def test_methods_too_slow_or_for_two_groups_are_left_out_by_name(own):
     X, y, _ = own
-    methods = [BY_NAME["Majority class"], replace(BY_NAME["Gradient boosting"], cost=1e9)]
+    X = X.assign(sex=np.arange(1_000) % 3)
+    slow = replace(BY_NAME["Gradient boosting"], cost=1e9)
+    names = ("Majority class", "Boosting, a threshold for each group")
+    methods = [slow, *(BY_NAME[name] for name in names)]
     found = compare(X, y, sensitive_features="sex", methods=methods, minutes=5, n_jobs=1)
     assert found.table["method"].tolist() == ["Majority class"]
     assert "Left out as too slow for 5 minutes: Gradient boosting." in str(found)
-
-
-def test_methods_for_two_groups_are_left_out_by_name_where_there_are_more(own):
-    X, y, _ = own
-    X = X.assign(sex=np.arange(1_000) % 3)
-    methods = [BY_NAME["Majority class"], BY_NAME["Boosting, a threshold for each group"]]
-    found = compare(X, y, sensitive_features="sex", methods=methods, n_jobs=1)
     assert "Boosting, a threshold for each group is for two groups alone" in str(found)
 
 
@@ -518,11 +496,15 @@ def test_what_can_not_be_compared_is_refused_before_any_fit(own, change, said, m
 
 def test_the_positive_label_may_be_one_of_many_and_is_known_by_its_text(own):
     X, _, _ = own
+    X = X.assign(took=pd.to_timedelta(np.arange(1_000), unit="h"))
     rows, label = table_rows(X, np.arange(1_000) % 3, "sex", "2")
     assert label == 2
     assert rows.y.mean() == pytest.approx(0.333)
     assert rows.X["town"].nunique() == 251  # the others share one
-    assert rows.X.dtypes.astype(str).tolist() == ["category", "float64", "float64", "category"]
+    kinds = ["category", "float64", "float64", "category", "float64"]
+    assert rows.X.dtypes.astype(str).tolist() == kinds
+    with pytest.raises(ValueError, match="'score' of X holds an infinite value"):
+        table_rows(X.assign(score=np.inf), rows.y, "sex")
 
 
 def test_advice_takes_the_simplest_of_what_is_level():
