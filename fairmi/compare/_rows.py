@@ -236,7 +236,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the columns as fairmi reads them, numbers or text, the latter as categories."""
     columns = {}
     for column in read_columns(frame):
-        values = pd.Series(column.values)
+        values = pd.Series(column.values, dtype=column.values.dtype)
         if values.dtype == object:
             text = values.map(str, na_action="ignore")
             rare = text.isin(text.value_counts().index[_MAX_CATEGORIES:])
