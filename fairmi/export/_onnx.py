@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from fairmi._base import TableEstimator
 from fairmi._data.values import read_columns, to_pandas
 from fairmi._typing import TableLike
 from fairmi.export._graph import MATRIX, Graph, Inputs
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 
 _MISSING, _COLUMNS = "missing", "columns"
 _SEARCHES = {"MIDebiasedClassifierCV", "MIDebiasedRegressorCV"}
-_ESTIMATORS = {
-    "FairThresholdClassifier",
-    "MIBackpropClassifier",
-    "MIBoostingClassifier",
-    "MIBoostingRegressor",
-    "MIDebiasedClassifier",
-    "MIDebiasedRegressor",
-    "MIDebiasedTransformer",
-}
 
 
 def to_onnx(model: BaseEstimator, *, missing: str = "") -> ModelProto:
@@ -192,15 +184,17 @@ def onnx_inputs(exported: ModelProto, X: TableLike) -> dict[str, np.ndarray]:
 
 
 def _chosen(model: BaseEstimator) -> Any:
-    """Return the fitted classifier whose arrays are exported."""
-    names = {kind.__name__ for kind in type(model).__mro__}
-    if not names & (_ESTIMATORS | _SEARCHES):
+    """Return the fitted estimator whose arrays are exported."""
+    fitted = model
+    if {kind.__name__ for kind in type(model).__mro__} & _SEARCHES:
+        check_is_fitted(model)
+        fitted = model.model_
+    if not isinstance(fitted, TableEstimator):
         raise TypeError(
-            f"to_onnx takes an estimator of fairmi, not a {type(model).__name__}; of a pipeline "
+            f"to_onnx takes an estimator of fairmi, not a {type(fitted).__name__}; of a pipeline "
             "give the last step, as in pipeline[-1], and of a search best_estimator_."
         )
-    check_is_fitted(model)
-    fitted = model.model_ if names & _SEARCHES else model
+    check_is_fitted(fitted)
     if hasattr(fitted, "trunk_"):
         raise ValueError(
             "to_onnx can't export an encoder of yours; export the module trunk_ by "

@@ -83,13 +83,18 @@ def altered(model, *path, value):
     return state
 
 
-def node(field, value):
+def node(field, value, first=True):
     def change(nodes):
         nodes = nodes.copy()
-        nodes[field][np.flatnonzero(nodes["is_leaf"] == 0)[0]] = value
+        nodes[field][np.flatnonzero(nodes["is_leaf"] == 0)[0] if first else slice(None)] = value
         return nodes
 
     return change
+
+
+def with_column(j, **fields):
+    """Change column j of an encoder."""
+    return lambda columns: [c | fields if k == j else c for k, c in enumerate(columns)]
 
 
 TREES = [
@@ -99,36 +104,64 @@ TREES = [
     (("trees_", "nodes"), node("feature_idx", -1)),
     (("trees_", "nodes"), node("is_leaf", 7)),
     (("trees_", "nodes"), lambda nodes: nodes.astype(nodes.dtype.newbyteorder())),
+    (("trees_", "nodes"), node("value", np.nan, first=False)),
+    (("trees_", "nodes"), node("is_categorical", 1, first=False)),
+    (("trees_", "nodes"), node("bitset_idx", 10**6, first=False)),
+    (("trees_",), None),
     (("trees_", "first_node"), lambda starts: starts + 1),
+    (("trees_", "first_node"), lambda starts: np.r_[0, 0, starts[2:]]),
     (("trees_", "first_split"), lambda starts: starts[:-1]),
     (("trees_", "left_categories"), lambda words: words[:, :4]),
+    (("trees_", "left_categories"), lambda words: words.astype(np.uint64)),
     (("trees_", "start"), lambda start: start * np.nan),
     (("trees_", "n_categories"), lambda sizes: sizes * 100),
     (("columns_", "n_categories"), lambda sizes: sizes * 100),
     (("columns_", "categories"), lambda categories: [*categories[:-1], [1]]),
-    (("columns_", "dates"), lambda dates: [9]),
+    (("columns_", "categories"), None),
+    (("columns_", "names"), lambda names: names[:-1]),
+    (("columns_", "dates"), [9]),
+    (("columns_", "dates"), [1]),
+    (("columns_", "encodings"), "x"),
     (("columns_", "encodings"), lambda of: [{9: of[0][1]}]),
     (("columns_", "encodings"), lambda of: [{1: of[0][1][:-1]}]),
     (("columns_", "categories"), lambda of: [of[0], of[1][[0, 0, 1]], *of[2:]]),
     (("channel_", "n_levels"), 0),
     (("channel_", "scale"), 0.0),
+    (("channel_", "kind"), "x"),
     (("classes_",), lambda classes: classes[:1]),
-    (("_kept",), lambda kept: [0, 99]),
+    (("_kept",), [0, 99]),
+    (("_kept",), [1, 0, 2, 3]),
+    (("_kept",), 3),
+    (("_kept",), []),
+    (("warnings_",), None),
+    (("_sensitive_plan", "plans"), []),
+    (("_sensitive_plan", "separate"), 1),
+    (("_sensitive_plan", "names"), ["a", "b"]),
+    (("_sensitive_plan", "plans"), lambda plans: [plans[0] | {"missing": "x"}]),
     (("_sensitive_plan", "plans"), lambda plans: [plans[0] | {"labels": 3}]),
 ]
 NETWORKS = [
     (("architecture_", "n_inputs"), 7),
     (("architecture_", "hidden_layer_sizes"), (2**40,)),
+    (("architecture_", "hidden_layer_sizes"), 3),
+    (("architecture_", "n_outputs"), 5),
     (("architecture_", "n_levels"), 1),
     (("parameters_", "head.layers.0.bias"), lambda bias: bias[..., None]),
     (("parameters_", "encoder.layers.0.weight"), lambda weight: weight.astype("S4")),
     (("parameters_",), lambda arrays: arrays | {"encoder.layers.9.weight": np.zeros(3)}),
     (("n_features_in_",), "four"),
     (("feature_names_in_",), lambda names: names[:-1]),
+    (("feature_names_in_",), lambda names: np.arange(4).astype(object)),
 ]
 ENCODER = [
-    (("columns_",), lambda columns: [columns[0] | {"knots": -columns[0]["knots"]}, *columns[1:]]),
-    (("columns_",), lambda columns: [columns[0] | {"kind": "date"}, *columns[1:]]),
+    (("columns_",), {}),
+    (("columns_",), with_column(0, knots=np.array([1.0, 0.0]))),
+    (("columns_",), with_column(0, kind="date")),
+    (("columns_",), with_column(0, name=1)),
+    (("columns_",), with_column(0, has_missing=3)),
+    (("columns_",), with_column(0, more=1)),
+    (("columns_",), with_column(1, categories=np.zeros(0, dtype=object), rest=True)),
+    (("columns_",), with_column(1, categories=np.array([[1], None], dtype=object))),
     (("dates_",), [3]),
     (("layout_", "source"), lambda source: source + 2**40),
     (("layout_", "slope"), lambda slope: slope[:-1]),

@@ -194,11 +194,6 @@ def test_a_regressor_predicts_the_same_numbers(parameters):
     np.testing.assert_allclose(prediction, search.predict(x), rtol=1e-12)
 
 
-def test_the_chosen_model_of_a_search():
-    search = MIDebiasedClassifierCV(trees(max_iter=3), lams=[0, 8], cv=2, bound=0.5)
-    check(search.fit(GAPPED, Y, sensitive_features=S), GAPPED)
-
-
 MISSING = pd.DataFrame({"job": np.where(pd.isna(JOBS), "", JOBS), "pay": NUMBERS[:, 0]})
 MISSING.loc[:20, "job"] = None
 DAYS = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=N), "x": NUMBERS[:, 0]})
@@ -234,8 +229,11 @@ def test_what_can_not_be_exported_is_refused(model, rows, labels, message):
 def test_what_is_no_fitted_model_of_ours_is_refused(monkeypatch):
     with pytest.raises(NotFittedError):
         to_onnx(trees())
-    with pytest.raises(TypeError, match=r"not a Pipeline; of a pipeline give the last step"):
-        to_onnx(make_pipeline(StandardScaler(), trees()))
+    scaled = make_pipeline(StandardScaler(), trees(max_iter=3))
+    search = clone(SEARCH).set_params(estimator=scaled)
+    for pipeline in (scaled, search.fit(NUMBERS, Y, sensitive_features=S)):
+        with pytest.raises(TypeError, match=r"not a Pipeline; of a pipeline give the last step"):
+            to_onnx(pipeline)
     model = trees().fit(NUMBERS, Y, sensitive_features=S)
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "fairmi\[onnx\]"'):
