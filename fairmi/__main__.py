@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fairmi import __version__
-from fairmi._data.options import add_jobs, new_folder
+from fairmi._data.options import add_jobs, new_folder, read_table
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -53,7 +53,7 @@ def make_parser(commands: Sequence[str] = ("audit", "monitor")) -> argparse.Argu
     else:
         subparsers.add_parser("audit", help="measure how fair a saved model is on a table of rows")
     if "monitor" in commands:
-        from fairmi.audit.monitor_command import add_monitor_command
+        from fairmi.audit.command import add_monitor_command
 
         add_monitor_command(subparsers)
     else:
@@ -144,10 +144,9 @@ def run_compare(options: argparse.Namespace) -> str:
     """Compare as the options say, save what they ask for, and return the table as text."""
     # Loads torch, which the other commands do without.
     from fairmi.compare import DATASETS, compare
-    from fairmi.compare._rows import read_table
 
     if options.output is not None and find_spec("matplotlib") is None:
-        raise SystemExit(
+        raise ValueError(
             "--output saves a picture, which needs matplotlib: pip install matplotlib"
         )
     settings = {
@@ -163,11 +162,9 @@ def run_compare(options: argparse.Namespace) -> str:
     else:
         if options.target is None or options.sensitive is None:
             raise ValueError("--target and --sensitive name columns of the file; give both.")
-        table = read_table(Path(options.data))
         clusters = [options.clusters] if options.clusters else []
-        for column in (options.target, *options.sensitive, *clusters):
-            if column not in table:
-                raise ValueError(f"{options.data} has no column {column!r}; it has {list(table)}.")
+        named = [options.target, *options.sensitive, *clusters]
+        table = read_table(Path(options.data), named)
         comparison = compare(
             table.drop(columns=[options.target, *clusters]),
             table[options.target],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _checked(text: str, kind: type, is_right: Callable[[Any], bool], what: str) -> Any:
@@ -64,3 +67,20 @@ def new_folder(text: str) -> Path:
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
     return path
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a CSV or Parquet file; ValueError if it can't be, or lacks a column."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; give a CSV or Parquet file.")
+    form = "Parquet" if path.suffix in (".parquet", ".pq") else "CSV"
+    try:
+        table = pd.read_parquet(path) if form == "Parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path} can't be read as {form}: {error}") from error
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"{path} has no column {column!r}; it has {list(table)}.")
+    return table

@@ -1,9 +1,12 @@
-"""`python -m fairmi audit`: of a saved model on a table of rows, or of files of predictions."""
+"""`fairmi audit`, of a saved model or of files of predictions, and `fairmi monitor`."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
+from datetime import UTC, datetime
 from glob import glob
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,9 +17,10 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from fairmi._data.options import add_jobs, confidence, new_file, seed
-from fairmi._typing import Predictor
-from fairmi.audit.report import Audit
+from fairmi._data.options import add_jobs, confidence, new_file, read_table, seed
+from fairmi.audit.monitor import FairnessMonitor
+from fairmi.audit.periods import RATES
+from fairmi.audit.report import Audit, write_whole
 from fairmi.audit.run import audit
 from fairmi.audit.saved import load_model
 
@@ -105,35 +109,20 @@ def run_audit(arguments: argparse.Namespace) -> str:
 
     Raises
     ------
-    SystemExit
+    ValueError
         If a file, or a column of the data, isn't there, or a file to write is one to read, or is
         to be written twice.
     """
     _check_files(arguments)
-    _check_asked(arguments)
-    report = _report_of_model(arguments) if arguments.model else _report_of_table(arguments)
-    for form in OUTPUTS:
-        path = getattr(arguments, form)
-        if path:
-            getattr(report, f"to_{form}")(path)
-    return repr(report)
-
-
-def _check_asked(arguments: argparse.Namespace) -> None:
-    """Refuse two models or none, and what a table that is counted can't have."""
     if (arguments.model is None) == (arguments.prediction is None):
-        raise SystemExit(
+        raise ValueError(
             "give one of --model, a saved model, and --prediction, a column of --data."
         )
-    extra = ("score",) if arguments.model else ("clusters", "baseline")
-    for option in extra:
+    for option in ("score",) if arguments.model else ("clusters", "baseline"):
         if getattr(arguments, option) is not None:
             other = "--prediction" if arguments.model else "--model"
-            raise SystemExit(f"--{option} goes with {other}; leave it out.")
-
-
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
+            raise ValueError(f"--{option} goes with {other}; leave it out.")
+    options = {
         "favourable": arguments.favourable,
         "bins": _bins(arguments.bins),
         "confidence": arguments.confidence,
@@ -141,9 +130,16 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
         "random_state": arguments.seed,
         "verbose": arguments.verbose or sys.stderr.isatty(),
     }
+    make = _report_of_model if arguments.model else _report_of_table
+    report = make(arguments, options)
+    for form in OUTPUTS:
+        path = getattr(arguments, form)
+        if path:
+            getattr(report, f"to_{form}")(path)
+    return repr(report)
 
 
-def _report_of_table(arguments: argparse.Namespace) -> Audit:
+def _report_of_table(arguments: argparse.Namespace, options: dict[str, Any]) -> Audit:
     """Audit predictions in files that are counted on disk."""
     table = _scan(arguments.data)
     positive, column = arguments.positive, arguments.prediction
@@ -160,10 +156,10 @@ def _report_of_table(arguments: argparse.Namespace) -> Audit:
             sensitive_features=arguments.sensitive,
             conditions=arguments.conditions,
             pos_label=positive,
-            **_options(arguments),
+            **options,
         )
     except ValueError as error:
-        raise SystemExit(f"--data {arguments.data}: {_line(error)}") from error
+        raise ValueError(f"--data {arguments.data}: {error}") from error
 
 
 def _scan(path: Path) -> Any:
@@ -173,7 +169,7 @@ def _scan(path: Path) -> Any:
     """
     files = sorted(path.rglob("*.parquet") if path.is_dir() else map(Path, glob(str(path))))
     if not files:
-        raise SystemExit(
+        raise ValueError(
             f"--data {path} is no file, no folder of Parquet files, and no pattern of their names."
         )
     names = [str(file) for file in files]
@@ -184,36 +180,38 @@ def _scan(path: Path) -> Any:
         if find_spec("polars"):
             return getattr(import_module("polars"), f"scan_{kind}")(names)
     except Exception as error:  # each package has errors of its own
-        raise SystemExit(f"--data {path} can't be read as {kind}: {_line(error)}") from error
-    raise SystemExit("--prediction counts files by DuckDB or polars: pip install duckdb.")
+        raise ValueError(f"--data {path} can't be read as {kind}: {error}") from error
+    raise ValueError("--prediction counts files by DuckDB or polars: pip install duckdb.")
 
 
-def _report_of_model(arguments: argparse.Namespace) -> Audit:
-    table = _table(arguments.data)
-    clusters = [arguments.clusters] if arguments.clusters else []
-    target = [] if arguments.target is None else [arguments.target]
-    named = (*target, *arguments.sensitive, *clusters, *(arguments.conditions or ()))
-    for column in named:
-        if column not in table:
-            raise SystemExit(f"{arguments.data} has no column {column!r}; it has {list(table)}.")
-    for option, columns in (("--sensitive", arguments.sensitive), ("--clusters", clusters)):
+def _report_of_model(arguments: argparse.Namespace, options: dict[str, Any]) -> Audit:
+    target, clusters = (
+        [] if name is None else [name] for name in (arguments.target, arguments.clusters)
+    )
+    sensitive, conditions = arguments.sensitive, arguments.conditions
+    table = read_table(arguments.data, [*target, *sensitive, *clusters, *(conditions or ())])
+    for option, columns in (("--sensitive", sensitive), ("--clusters", clusters)):
         if target and target[0] in columns:
-            raise SystemExit(f"--target {arguments.target} is in {option} too; name another.")
+            raise ValueError(f"--target {target[0]} is in {option} too; name another.")
     trust = arguments.trust_pickle
     model = load_model(arguments.model, trust_pickle=trust)
     baseline = arguments.baseline and load_model(arguments.baseline, trust_pickle=trust)
+    # By name the columns that the model was fitted on; else all but target and clusters.
+    names = list(getattr(model, "feature_names_in_", table.columns.drop([*target, *clusters])))
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise ValueError(f"The data lack columns that the model was fitted on: {missing}.")
+    y = table[target[0]] if target else None
     return audit(
         model,
-        _features(model, table, [*target, *clusters]),
-        table[target[0]] if target else None,
-        sensitive_features=table[arguments.sensitive],
-        pos_label=_label(
-            arguments.positive, table[target[0]] if target else getattr(model, "classes_", ())
-        ),
+        table[names],
+        y,
+        sensitive_features=table[sensitive],
+        pos_label=_label(arguments.positive, getattr(model, "classes_", ()) if y is None else y),
         baseline=baseline,
-        conditions="auto" if arguments.conditions is None else table[arguments.conditions],
+        conditions="auto" if conditions is None else table[conditions],
         clusters=table[clusters[0]] if clusters else None,
-        **_options(arguments),
+        **options,
     )
 
 
@@ -223,7 +221,7 @@ def _check_files(arguments: argparse.Namespace) -> None:
     files = [(f"--{form}", path) for form, path in named if path is not None]
     for (option, path), (other, earlier) in ((b, a) for a, b in combinations(files, 2)):
         if option[2:] in OUTPUTS and _same_file(path, earlier):
-            raise SystemExit(
+            raise ValueError(
                 f"{option} {path} would overwrite {other} {earlier}; name another file."
             )
 
@@ -250,7 +248,7 @@ def _bins(texts: list[str]) -> int | dict[str, int | list[float]]:
             )
         return by_column or 4
     except ValueError:
-        raise SystemExit(
+        raise ValueError(
             f"--bins {' '.join(texts)} is no number of groups, such as 4, age=5 or age=30,45,60."
         ) from None
 
@@ -263,30 +261,134 @@ def _label(text: str | None, labels: Any) -> Any:
     for label in known:
         if str(label) == text:
             return label
-    raise SystemExit(f"--positive {text} is not a label of the data; it has {known[:20]}.")
+    raise ValueError(f"--positive {text} is not a label of the data; it has {known[:20]}.")
 
 
-def _table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise SystemExit(f"--data {path} is not a file.")
-    parquet = path.suffix in (".parquet", ".pq")
+def add_monitor_command(
+    subparsers: argparse._SubParsersAction,
+) -> argparse.ArgumentParser:
+    """Add `monitor` to the subparsers of a command line; its `run` takes the parsed arguments."""
+    parser = subparsers.add_parser(
+        "monitor",
+        help="count new predictions of a model in use, and tell when groups differ too much",
+        description=(
+            "Add a file of new predictions to the counts in the state, which is made if it is not "
+            "there, and print the differences between groups with intervals that hold however "
+            "often one looks. The status is 1 where a difference is, or was, above the tolerance "
+            "with confidence, else 0; 2 where something is wrong with arguments or files."
+        ),
+    )
+    parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file of new rows")
+    parser.add_argument(
+        "--state", required=True, type=new_file, metavar="FILE", help="JSON file of the counts"
+    )
+    parser.add_argument(
+        "--prediction", default="y_pred", metavar="COLUMN", help="predicted classes (y_pred)"
+    )
+    parser.add_argument("--target", metavar="COLUMN", help="labels; empty where not there yet")
+    parser.add_argument(
+        "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
+    )
+    parser.add_argument(
+        "--labels-only",
+        action="store_true",
+        help="the rows were counted before, without a label, and have one now",
+    )
+    parser.add_argument("--time", help="of the predictions, as ISO text (today)")
+    parser.add_argument("--positive", metavar="LABEL", help="the prediction that matters (1)")
+    parser.add_argument(
+        "--tolerance", type=float, metavar="D", help="largest difference that is no alarm (0.1)"
+    )
+    parser.add_argument(
+        "--measures", nargs="+", choices=list(RATES), help="rates to watch (all but accuracy)"
+    )
+    parser.add_argument("--confidence", type=confidence, help="of alarm and intervals (0.95)")
+    parser.add_argument("--intersections", action="store_true", help="watch combinations too")
+    parser.set_defaults(run=run_monitor)
+    return parser
+
+
+def run_monitor(arguments: argparse.Namespace) -> str:
+    """Count the rows, move the new state over the old one, and return the report as text.
+
+    Raises
+    ------
+    SystemExit
+        With 1 where there is an alarm, after the report is printed.
+    ValueError
+        If a file or a column of it isn't there, the file was counted before, or an option
+        contradicts the state.
+    """
+    target = [arguments.target] if arguments.target else []
+    columns = [arguments.prediction, *target, *arguments.sensitive]
+    table = read_table(arguments.data, columns)
+    if arguments.labels_only and not target:
+        raise ValueError("--labels-only needs --target, the column of the labels.")
+    state = _read_state(arguments.state)
+    kind = "labels" if arguments.labels_only else "rows"
+    digest = f"{kind} {hashlib.sha256(arguments.data.read_bytes()).hexdigest()}"
+    files: list[str] = state.pop("files", [])
+    if digest in files:
+        raise ValueError(f"{arguments.data} was counted in {arguments.state} before.")
+    predicted = table[arguments.prediction]
+    options = _monitor_options(arguments, predicted)
+    monitor = FairnessMonitor.from_state(state) if state else FairnessMonitor(**options)
+    for name, value in options.items():
+        if value != getattr(monitor, name):
+            raise ValueError(
+                f"{arguments.state} was begun with {name}={getattr(monitor, name)!r}, not "
+                f"{value!r}; leave the option out, or begin another state."
+            )
+    labels = table[target[0]] if target else None
+    sensitive = table[arguments.sensitive]
+    if arguments.labels_only and labels is not None:
+        there = labels.notna()
+        monitor.add_labels(labels[there], predicted[there], sensitive[there], arguments.time)
+    else:
+        time = arguments.time or datetime.now(UTC).date()
+        monitor.update(predicted, sensitive, labels, time)
+    state = {**monitor.state, "files": [*files, digest]}
+    write_whole(arguments.state, json.dumps(state))
+    if monitor.alarm:
+        sys.stdout.write(f"{monitor}\n")
+        raise SystemExit(1)
+    return repr(monitor)
+
+
+def _positive(text: str, predicted: pd.Series) -> Any:
+    """Return the class that is written like this; a batch need not hold it."""
+    known = {str(label): label for label in predicted.dropna().unique().tolist()}
+    if text in known or any(isinstance(label, str) for label in known.values()):
+        return known.get(text, text)
     try:
-        return pd.read_parquet(path) if parquet else pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        form = "Parquet" if parquet else "CSV"
-        raise SystemExit(f"--data {path} can't be read as {form}: {_line(error)}") from error
+        return {"True": True, "False": False}[text] if text in ("True", "False") else float(text)
+    except ValueError:
+        raise ValueError(f"--positive {text}: the data has {list(known)[:20]}.") from None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _read_state(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--state {path} is not JSON: {error}.") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"--state {path} is no state of a monitor.")
+    return state
 
 
-def _features(model: Predictor, table: pd.DataFrame, others: list[str]) -> pd.DataFrame:
-    """Take the columns that the model was fitted on, by name; else all but target and clusters."""
-    names = getattr(model, "feature_names_in_", None)
-    if names is None:
-        return table.drop(columns=others)
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise SystemExit(f"The data lack columns that the model was fitted on: {missing}.")
-    return table[list(names)]
+def _monitor_options(arguments: argparse.Namespace, predicted: Any) -> dict[str, Any]:
+    """Return the parameters of a monitor that the command line names."""
+    options: dict[str, Any] = {}
+    tolerance = 0.1 if arguments.tolerance is None else arguments.tolerance
+    if arguments.tolerance is not None or arguments.measures:
+        measures = arguments.measures or list(RATES)[:3]
+        options["tolerance"] = dict.fromkeys(measures, tolerance)
+    if arguments.positive is not None:
+        options["pos_label"] = _positive(arguments.positive, predicted)
+    if arguments.confidence is not None:
+        options["confidence"] = arguments.confidence
+    if arguments.intersections:
+        options["intersections"] = True
+    return options

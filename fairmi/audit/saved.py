@@ -47,15 +47,15 @@ _MAX_UNPACKED, _READ_AT_ONCE = 2**28, 2**20
 def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     """Return the model that a .skops file holds, or a pickle or joblib file if it is trusted.
 
-    Such a file runs whatever code is in it. SystemExit where there is no such file, it is no
+    Such a file runs whatever code is in it. ValueError where there is no such file, it is no
     model, holds types that are not trusted, or is a pickle and these are not.
     """
     if not path.is_file():
-        raise SystemExit(f"{path} is not a file; give a model saved by skops, pickle or joblib.")
+        raise ValueError(f"{path} is not a file; give a model saved by skops, pickle or joblib.")
     if path.suffix == ".skops":
         return _from_skops(path)
     if not trust_pickle:
-        raise SystemExit(
+        raise ValueError(
             f"{path} is not a .skops file, and any other is loaded as a pickle, which runs the "
             "code that is in it. If you know where it comes from, add --trust-pickle; else have "
             "it saved by skops.io.dump."
@@ -63,7 +63,7 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     try:
         return _checked(path, joblib.load(path))
     except Exception as error:  # what a file that is no pickle raises depends on its first bytes
-        raise SystemExit(_no_model(path, error)) from error
+        raise ValueError(_no_model(path, error)) from error
 
 
 def _from_skops(path: Path) -> Any:
@@ -73,9 +73,9 @@ def _from_skops(path: Path) -> Any:
         data = _unpacked(path)
         unknown = sorted(set(io.get_untrusted_types(data=data)) - set(SKOPS_TRUSTED_TYPES))
     except Exception as error:
-        raise SystemExit(_no_model(path, error)) from error
+        raise ValueError(_no_model(path, error)) from error
     if unknown:
-        raise SystemExit(
+        raise ValueError(
             f"{path} holds what fairmi does not trust: {', '.join(unknown)}. Nothing was loaded. "
             "If you know these, load the model in Python with skops.io.load(path, trusted=[...]) "
             "and give it to fairmi.audit.audit."
@@ -83,7 +83,7 @@ def _from_skops(path: Path) -> Any:
     try:
         return _checked(path, io.loads(data, trusted=list(SKOPS_TRUSTED_TYPES)))
     except Exception as error:
-        raise SystemExit(_no_model(path, error)) from error
+        raise ValueError(_no_model(path, error)) from error
 
 
 def _unpacked(path: Path) -> bytes:

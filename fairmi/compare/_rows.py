@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from fairmi._data.options import read_table
 from fairmi._data.values import read_columns, to_pandas
 from fairmi._typing import ColumnLike, TableLike
 from fairmi.compare._measures import CLASSES, COUNTS, NUMBERS, Reading
@@ -96,7 +97,7 @@ def wages_rows(folder: Path) -> LabelledRows:
     Source: H. Bierens and D. Ginther, "Integrated Conditional Moment Testing of Quantile
     Regression Models", Empirical Economics 2001.
     """
-    table = read_table(folder / "cps_wages.csv.gz")
+    table = read_table(folder / "cps_wages.csv.gz", ["wage"])
     wage = np.log(table.pop("wage"))
     return table_rows(table, wage, "ethnicity", loss="squared_error")[0]
 
@@ -106,7 +107,7 @@ def visits_rows(folder: Path) -> LabelledRows:
 
     Source: J. Hilbe, *Negative Binomial Regression*, 2011.
     """
-    table = read_table(folder / "doctor_visits.csv.gz").drop(columns="hospvis")
+    table = read_table(folder / "doctor_visits.csv.gz", ["docvis", "id"]).drop(columns="hospvis")
     y, persons = table.pop("docvis"), table.pop("id")
     table = table[[name for name in table if not name.startswith("edlevel")]]
     return table_rows(table, y, "female", loss="poisson", clusters=persons)[0]
@@ -197,17 +198,6 @@ def _numbers(y: pd.Series, loss: str) -> np.ndarray:
             'take loss="squared_error".'
         )
     return numbers
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a CSV or Parquet file."""
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file; give a CSV or Parquet file.")
-    try:
-        parquet = path.suffix in (".parquet", ".pq")
-        return pd.read_parquet(path) if parquet else pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path} can't be read: {error}") from error
 
 
 def _positive_label(labels: pd.Series, positive: Hashable) -> Any:
