@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,31 +109,38 @@ class Figures:
             if figure.section == name and attribute in (None, figure.attribute)
         ]
 
-    def rate_of(self, section: str, figure: Figure, group: str, rate: str = "") -> Figure | None:
-        """Return a group's rate behind a comparison: the one compared, or another of its part."""
-        return next(
-            (
-                f
-                for f in self.section(section, figure.attribute)
-                if (f.group, f.subject, f.part) == (group, figure.subject, figure.part)
-                and f.measure == (rate or figure.rate)
-            ),
-            None,
-        )
+    def rate_of(self, section: str, figure: Figure, group: str, rate: str = "") -> str:
+        """Return a group's rate behind a comparison: the one compared, or another of its part.
+
+        As a report shows it; "" where it was not measured.
+        """
+        for f in self.section(section, figure.attribute):
+            same = (f.group, f.subject, f.part) == (group, figure.subject, figure.part)
+            if same and f.measure == (rate or figure.rate):
+                return number(f.value)
+        return ""
 
 
 def findings_of(audit: Figures) -> list[Finding]:
     """Return the findings, those of each sensitive feature in turn."""
     findings: list[Finding] = []
     for attribute in audit.attributes:
-        findings += [
-            _difference(audit, figure)
-            for figure in audit.section("disparity", attribute)
-            if figure.measure.endswith("_difference")
-        ]
-        for make in (_probable, _parts, _calibration, _leakage, _certificate, _changes):
-            finding = make(audit, attribute)
-            findings += [finding] if finding else []
+        disparities = audit.section("disparity", attribute)
+        for figure in disparities:
+            criterion, _, kind = figure.measure.rpartition("_")
+            if kind == "difference":
+                ratios = [f for f in disparities if f.measure == f"{criterion}_ratio"]
+                topic, text = _difference(audit, criterion, figure, ratios)
+                figures = (figure, *ratios)
+                findings.append(Finding(topic, attribute, figure.verdict, text, figures))
+        for topic, (sections, say) in TOPICS.items():
+            of_topic = [f for section in sections for f in audit.section(section, attribute)]
+            if of_topic and topic == BASELINE:
+                of_topic = audit.section("change", "") + of_topic
+            text = say(audit, of_topic) if of_topic else ""
+            if text:
+                verdict = worst(of_topic)
+                findings.append(Finding(topic, attribute, verdict, text, tuple(of_topic)))
     return findings
 
 
@@ -142,8 +149,11 @@ def next_steps(audit: Figures) -> list[str]:
     findings = findings_of(audit)
     asked: dict[tuple[str, str], list[str]] = {}  # topics that ask for the same
     for topic in dict.fromkeys(finding.topic for finding in findings):
-        advice = ADVICE.get(topic) or _advice_on(topic, findings)
-        if topic == CALIBRATION and audit.of_numbers:
+        figure = next(f.figures[0] for f in findings if f.topic == topic)
+        advice = ADVICE.get(topic, "")
+        if figure.section == "disparity":
+            advice = criterion_of(figure.measure.removesuffix("_difference")).advice
+        elif topic == CALIBRATION and audit.of_numbers:
             advice = "recalibrate the predictions before anyone compares one with an amount."
         by = [f.attribute for f in findings if (f.topic, f.verdict) == (topic, FOUND)]
         if advice and by:
@@ -166,13 +176,6 @@ def next_steps(audit: Figures) -> list[str]:
     return [*steps, "Audit again, on new rows, when the model or those it decides about change."]
 
 
-def _advice_on(topic: str, findings: Iterable[Finding]) -> str:
-    """Return what to do about a difference: by the criterion that its figures are of."""
-    figure = next(f.figures[0] for f in findings if f.topic == topic)
-    is_criterion = figure.section == "disparity"
-    return criterion_of(figure.measure.removesuffix("_difference")).advice if is_criterion else ""
-
-
 def overall_sentence(audit: Figures) -> str:
     """Say how often the model is right, or where labels are not known whom it selects."""
     figures = {f.measure: f for f in audit.section("overall") if not f.subject}
@@ -180,36 +183,27 @@ def overall_sentence(audit: Figures) -> str:
         shown = ("rmse", "explained") if "explained" in figures else ("mean_prediction",)
         words = " and ".join(f"{name_of(m)} {with_interval(figures[m])}" for m in shown)
         return f"The model has {words}."
-    if "accuracy" in figures:
-        return f"The model's accuracy is {with_interval(figures['accuracy'])}."
-    if "selection_rate" in figures:
-        return f"The model's selection rate is {with_interval(figures['selection_rate'])}."
+    for measure in ("accuracy", "selection_rate"):
+        if measure in figures:
+            return f"The model's {name_of(measure)} is {with_interval(figures[measure])}."
     return ""
 
 
-def _difference(audit: Figures, figure: Figure) -> Finding:
-    """Say by a criterion which groups differ most, and by how much."""
-    criterion = figure.measure.removesuffix("_difference")
+def _difference(
+    audit: Figures, criterion: str, figure: Figure, ratios: list[Figure]
+) -> tuple[str, str]:
+    """Say by a criterion which groups differ most, and by how much: its topic, and a text."""
     topic = criterion_of(criterion).topic
-    ratios = [
-        f
-        for f in audit.section("disparity", figure.attribute)
-        if f.measure == f"{criterion}_ratio"
-    ]
     if figure.verdict == NOT_MEASURED:
-        text = "No two groups have rows to compare."
-        return Finding(topic, figure.attribute, figure.verdict, text, (figure, *ratios))
+        return topic, "No two groups have rows to compare."
     if criterion in ("ks", "wasserstein"):
         text = f"{name_of(figure.measure)} of {figure.most} and {figure.least}: "
-        text += f"{with_chance(figure)}.{_beside_ks(audit, figure) if criterion == 'ks' else ''}"
-        return Finding(topic, figure.attribute, figure.verdict, text, (figure,))
-    most = audit.rate_of("group", figure, figure.most)
-    least = audit.rate_of("group", figure, figure.least)
+        text += f"{with_chance(figure)}."
+        return topic, text + (_beside_ks(audit, figure) if criterion == "ks" else "")
+    most, least = (audit.rate_of("group", figure, g) for g in (figure.most, figure.least))
     rates = capital(name_of(figure.rate)) + (f" of {figure.subject}" if figure.subject else "")
     if most and least:
-        rates += (
-            f": {number(most.value)} in {figure.most}, {number(least.value)} in {figure.least}"
-        )
+        rates += f": {most} in {figure.most}, {least} in {figure.least}"
     text = f"{rates}: a difference of {with_chance(figure)}."
     for ratio in ratios:
         if audit.of_numbers:
@@ -221,214 +215,181 @@ def _difference(audit: Figures, figure: Figure) -> Finding:
                 "hiring in the US (29 CFR 1607.4 D) take less than 0.8 for a sign of adverse "
                 "impact."
             )
-    return Finding(topic, figure.attribute, figure.verdict, text, (figure, *ratios))
-
-
-def _probable(audit: Figures, attribute: str) -> Finding | None:
-    """Say of groups known by probabilities which differ most, and between what it can lie."""
-    figures = audit.section("probable", attribute)
-    if not figures:
-        return None
-    verdict = worst([f.verdict for f in figures])
-    weighted = [f for f in figures if f.measure.startswith("weighted") and f.verdict == verdict]
-    most = max(weighted, key=lambda f: f.value)
-    at = figures.index(most)
-    text = (
-        f"{capital(name_of(most.rate))} of {most.most} above {most.least}, weighted by "
-        f"probabilities: {with_interval(most)}. For any truth that fits them it is between "
-        f"{number(figures[at + 1].low)} and {number(figures[at + 2].high)}."
-    )
-    return Finding(PROBABLE, attribute, verdict, text, tuple(figures))
+    return topic, text
 
 
 def _beside_ks(audit: Figures, figure: Figure) -> str:
     """Say what a probe of the predictions recovers, which KS alone may hide."""
-    scores = [
-        f
-        for f in audit.section("leakage", figure.attribute)
-        if f.subject == "predictions" and not f.given and f.measure not in BESIDE_SCORE
-    ]
     text = " KS alone misleads: it looks at one threshold at a time."
-    return text + "".join(
-        f" A fresh probe of the predictions has {name_of(f.measure)} {with_interval(f)}."
-        for f in scores
+    for f in audit.section("leakage", figure.attribute):
+        if f.subject == "predictions" and not f.given and f.measure not in BESIDE_SCORE:
+            score = f"{name_of(f.measure)} {with_interval(f)}"
+            text += f" A fresh probe of the predictions has {score}."
+    return text
+
+
+def _probable(audit: Figures, figures: list[Figure]) -> str:
+    """Say of groups known by probabilities which differ most, and between what it can lie."""
+    verdict = worst(figures)
+    weighted = [f for f in figures if f.measure.startswith("weighted") and f.verdict == verdict]
+    most = max(weighted, key=lambda f: f.value)
+    at = figures.index(most)
+    return (
+        f"{capital(name_of(most.rate))} of {most.most} above {most.least}, weighted by "
+        f"probabilities: {with_interval(most)}. For any truth that fits them it is between "
+        f"{number(figures[at + 1].low)} and {number(figures[at + 2].high)}."
     )
 
 
-def _parts(audit: Figures, attribute: str) -> Finding | None:
-    """Say what parity over all rows is made of, by the part in which it holds least."""
-    figures = audit.section("conditional", attribute)
-    if not figures:
-        return None
-    verdict = worst([f.verdict for f in figures])
-    n_parts = len({(f.part, f.subject) for f in figures})
-    if verdict != FOUND:
-        text = f"In none of {n_parts} parts of the rows do the groups surely differ."
-        return Finding(PARTS, attribute, verdict, text, tuple(figures))
-    if audit.of_numbers:
-        return Finding(PARTS, attribute, verdict, _number_parts(audit, figures), tuple(figures))
-    figure = figures[0]
-    whole = next(
-        (
-            f
-            for f in audit.section("disparity", attribute)
-            if f.measure == "demographic_parity_difference"
-        ),
-        None,
-    )
-    start = "Among"
-    if whole is not None:
-        start = f"Over all rows the difference is {number(whole.value)}, but among"
-        if whole.verdict == NOTHING or whole.value < SMALL:
-            start = f"Parity overall at {number(whole.value)}, but among"
-    often, seldom = (_selected(audit, figure, group) for group in (figure.most, figure.least))
-    differ = sum(f.verdict == FOUND for f in figures)
-    text = (
-        f"{start} the {figure.n:,} rows with {figure.part}, {often} and {seldom}: a "
-        f"difference of {with_interval(figure)}. "
-        f"The groups differ in {differ} of {len(figures)} parts."
-    )
-    return Finding(PARTS, attribute, verdict, text, tuple(figures))
+def _parts(audit: Figures, figures: list[Figure]) -> str:
+    """Say in which part of the rows groups are surely furthest apart, and what they have there.
 
-
-def _number_parts(audit: Figures, figures: list[Figure]) -> str:
-    """Say in which part of the rows groups are surely furthest apart, by means or else by KS."""
-    figure = next(f for f in figures if f.verdict == FOUND)
-    parts = {f.part for f in figures}
-    differ = {f.part for f in figures if f.verdict == FOUND}
+    Of classes beside parity over all rows, which may hide it.
+    """
+    differ = [f for f in figures if f.verdict == FOUND]
+    parts = list(dict.fromkeys((f.part, f.subject) for f in figures))
+    if not differ:
+        return f"In none of {len(parts)} parts of the rows do the groups surely differ."
+    n_differ = len({(f.part, f.subject) for f in differ})
+    figure = differ[0] if audit.of_numbers else figures[0]
     ends = []
     for group in (figure.most, figure.least):
-        mean = audit.rate_of("conditional group", figure, group)
-        y = audit.rate_of("conditional group", figure, group, "mean_y")
-        text = f"{number(mean.value if mean else math.nan)} for {group}"
-        ends.append(text + (f" (their y is {number(y.value)})" if y else ""))
-    return (
-        f"Among the {figure.n:,} rows with {figure.part}, predictions are {' and '.join(ends)} on "
-        f"average: {name_of(figure.measure)} {with_interval(figure)}. The groups differ in "
-        f"{len(differ)} of {len(parts)} parts."
-    )
+        rate = audit.rate_of("conditional group", figure, group)
+        if audit.of_numbers:
+            y = audit.rate_of("conditional group", figure, group, "mean_y")
+            ends.append(f"{rate} for {group}" + (f" (their y is {y})" if y else ""))
+        else:
+            y = audit.rate_of("conditional group", figure, group, "base_rate")
+            known = f" (their label is positive at {y})" if y else ""
+            ends.append(f"{group} are selected at {rate}{known}")
+    where = f"the {figure.n:,} rows with {figure.part}, "
+    count = f"The groups differ in {n_differ} of {len(parts)} parts."
+    if audit.of_numbers:
+        return (
+            f"Among {where}predictions are {' and '.join(ends)} on average: "
+            f"{name_of(figure.measure)} {with_interval(figure)}. {count}"
+        )
+    start = "Among"
+    for whole in audit.section("disparity", figure.attribute):
+        if whole.measure == "demographic_parity_difference":
+            parity = whole.verdict == NOTHING or whole.value < SMALL
+            start = "Parity overall at" if parity else "Over all rows the difference is"
+            start += f" {number(whole.value)}, but among"
+    apart = f"a difference of {with_interval(figure)}"
+    return f"{start} {where}{' and '.join(ends)}: {apart}. {count}"
 
 
-def _selected(audit: Figures, figure: Figure, group: str) -> str:
-    """Say how often a group is selected in a part, and how often its label is positive there."""
-    share = audit.rate_of("conditional group", figure, group)
-    base = audit.rate_of("conditional group", figure, group, "base_rate")
-    text = f"{group} are selected at {number(share.value if share else math.nan)}"
-    return text + (f" (their label is positive at {number(base.value)})" if base else "")
-
-
-def _calibration(audit: Figures, attribute: str) -> Finding | None:
-    figures = audit.section("calibration", attribute)
-    if not figures:
-        return None
-    excess = {f.group: f for f in figures if f.measure.endswith("_excess")}
+def _calibration(audit: Figures, figures: list[Figure]) -> str:
     what = "Predictions" if audit.of_numbers else "Scores"
-    off = [
-        f"of {f.group} by {number(f.value)} on average{_way(excess[f.group])}"
-        for f in figures
-        if f.measure.endswith("calibration_error") and f.verdict == FOUND
-    ]
-    verdict = worst([f.verdict for f in figures])
-    text = {
-        FOUND: f"{what} are off: those {'; '.join(off)}. Chance explains less.",
-        UNCLEAR: f"{what} may be off in some group: their mean is, their error is within chance.",
-    }.get(
-        verdict,
-        f"A {what.lower()[:-1]} means the same in every group, as far as these rows tell.",
-    )
-    return Finding(CALIBRATION, attribute, verdict, text, tuple(figures))
+    verdict = worst(figures)
+    if verdict == UNCLEAR:
+        return f"{what} may be off in some group: their mean is, their error is within chance."
+    if verdict != FOUND:
+        return f"A {what.lower()[:-1]} means the same in every group, as far as these rows tell."
+    excess = {f.group: f for f in figures if f.measure.endswith("_excess")}
+    off = []
+    for f in figures:
+        if f.measure.endswith("calibration_error") and f.verdict == FOUND:
+            way = ", promising more than came true" if excess[f.group].low > 0 else ""
+            way = ", promising less than came true" if excess[f.group].high < 0 else way
+            off.append(f"of {f.group} by {number(f.value)} on average{way}")
+    return f"{what} are off: those {'; '.join(off)}. Chance explains less."
 
 
-def _way(excess: Figure) -> str:
-    if excess.low > 0:
-        return ", promising more than came true"
-    return ", promising less than came true" if excess.high < 0 else ""
-
-
-def _leakage(audit: Figures, attribute: str) -> Finding | None:
+def _leakage(audit: Figures, figures: list[Figure]) -> str:
     """Say what a probe recovers, and where it recovers nothing, what information there is."""
-    probed = audit.section("leakage", attribute)
-    scores = [f for f in probed if f.measure not in BESIDE_SCORE]
-    p_values = {(f.subject, f.given): f for f in probed if f.measure == "p_value"}
-    rounded = {(f.subject, f.given): f for f in probed if f.measure == "rounded_score"}
-    nats = audit.section("information", attribute)
+    nats = [f for f in figures if f.section == "information"]
+    by = {(f.subject, f.given, f.measure): f for f in figures}
+    scores = [f for f in figures if f not in nats and f.measure not in BESIDE_SCORE]
+    subjects = list(dict.fromkeys(f.subject for f in scores))
+    attribute, verdict = figures[0].attribute, worst(figures)
     if not scores:
-        return None
-    verdict = worst([f.verdict for f in (*scores, *nats)])
+        return ""
+    if verdict != FOUND:
+        text = (
+            f"No test says that its {listed(subjects, 'or')} tell {attribute}, which is no proof."
+        )
+        if verdict == UNCLEAR:
+            text += " A probe's score, or what is told in nats, is beyond chance, though."
+        return text
     sentences = []
-    for subject in dict.fromkeys(f.subject for f in scores):
-        leaks = [f for f in scores if f.subject == subject and f.verdict == FOUND]
-        informative = [f for f in nats if f.subject == subject and f.verdict == FOUND]
+    for subject in subjects:
+        leaks, informative = (
+            [f for f in of if f.subject == subject and f.verdict == FOUND] for of in (scores, nats)
+        )
         if leaks:
             score = leaks[0]
-            p = p_values[subject, score.given]
+            p, rounded = (
+                by.get((subject, score.given, measure)) for measure in ("p_value", "rounded_score")
+            )
             sentences.append(
                 f"From its {subject} a fresh probe tells {attribute}{known_words(score)}: "
-                f"{name_of(score.measure)} {with_interval(score)}, p-value {p_text(p.value)}."
+                f"{name_of(score.measure)} {with_interval(score)}, p-value {p_text(p)}."
             )
-            if (subject, score.given) in rounded:
-                coarse = number(rounded[subject, score.given].value)
+            if rounded:
+                coarse = number(rounded.value)
                 sentences.append(f"That is in the last digits; rounded to six it is {coarse}.")
         elif informative:
             sentences.append(
                 f"Its {subject} tell {with_interval(informative[0])} nats of {attribute}"
                 f"{known_words(informative[0])}, though no test says so."
             )
-    if verdict != FOUND:
-        names = listed(list(dict.fromkeys(f.subject for f in scores)), "or")
-        sentences = [f"No test says that its {names} tell {attribute}, which is no proof."]
-        if verdict == UNCLEAR:
-            sentences.append("A probe's score, or what is told in nats, is beyond chance, though.")
-    return Finding(LEAKAGE, attribute, verdict, " ".join(sentences), (*probed, *nats))
+    return " ".join(sentences)
 
 
-def _certificate(audit: Figures, attribute: str) -> Finding | None:
+def _certificate(audit: Figures, figures: list[Figure]) -> str:
     bounds = [
         f
-        for f in audit.section("certificate", attribute)
+        for f in figures
         if f.verdict == HOLDS and (audit.of_numbers or f.subject != "predictions")
     ]
     if not bounds:
-        return None
-    text = ""
-    differences: dict[tuple[str, str], list[str]] = {}
-    for f in bounds:
-        what = f.measure.removesuffix("_bound").replace("_", " ")
-        whom = (f.against, f.subject)
-        differences.setdefault(whom, []).append(f"{what} difference above {number(f.value)}")
+        return ""
     if audit.of_numbers:
-        least = {
-            m: min(f.value for f in bounds if f.measure == m) for m in (f.measure for f in bounds)
-        }
-        text = (
-            f"The groups' predictions have a KS distance of at most {number(least['ks_bound'])}; "
-            "means and Wasserstein-1, while predictions stay in their range here, differ by at "
-            f"most {number(least['mean_difference_bound'])}."
+        ks, means = (
+            number(min(f.value for f in bounds if f.measure == measure))
+            for measure in ("ks_bound", "mean_difference_bound")
         )
-    text = text or " ".join(
-        f"No {against} on its {subject}, by anyone, has a {' or an '.join(of)}."
-        for (against, subject), of in differences.items()
-    )
-    start = (
+        text = (
+            f"The groups' predictions have a KS distance of at most {ks}; means and "
+            "Wasserstein-1, while predictions stay in their range here, differ by at most "
+            f"{means}."
+        )
+    else:
+        differences: dict[tuple[str, str], list[str]] = {}
+        for f in bounds:
+            what = f.measure.removesuffix("_bound").replace("_", " ")
+            of = differences.setdefault((f.against, f.subject), [])
+            of.append(f"{what} difference above {number(f.value)}")
+        text = " ".join(
+            f"No {against} on its {subject}, by anyone, has a {' or an '.join(of)}."
+            for (against, subject), of in differences.items()
+        )
+    return (
         f"At {percent_of(audit.about['confidence'])} confidence each, if these are rows that took "
-        "no part in training: "
+        f"no part in training: {text}"
     )
-    return Finding(CERTIFICATE, attribute, HOLDS, start + text, tuple(bounds))
 
 
-def _changes(audit: Figures, attribute: str) -> Finding | None:
-    changes = audit.section("change", "") + audit.section("change", attribute)
-    if not audit.section("change", attribute):
-        return None
-    moved = [f for f in changes if f.verdict in ("higher", "lower")]
+def _changes(audit: Figures, figures: list[Figure]) -> str:
     text = "; ".join(
         f"{name_of(f.measure)} is {f.verdict} by {number(abs(f.value))} "
         f"({interval(f, signed=True)})"
-        for f in moved
+        for f in figures
+        if f.verdict in ("higher", "lower")
     )
-    text = f"Than the baseline's, {text}." if moved else "No change is beyond chance."
-    verdict = "changed" if moved else "no change found"
-    return Finding(BASELINE, attribute, verdict, text, tuple(changes))
+    return f"Than the baseline's, {text}." if text else "No change is beyond chance."
+
+
+# From which sections a finding is made that is no difference between groups, and what says it.
+TOPICS: dict[str, tuple[tuple[str, ...], Callable[[Figures, list[Figure]], str]]] = {
+    PROBABLE: (("probable",), _probable),
+    PARTS: (("conditional",), _parts),
+    CALIBRATION: (("calibration",), _calibration),
+    LEAKAGE: (("leakage", "information"), _leakage),
+    CERTIFICATE: (("certificate",), _certificate),
+    BASELINE: (("change",), _changes),
+}
 
 
 def number(value: float, *, signed: bool = False) -> str:
@@ -462,9 +423,9 @@ def with_chance(figure: Figure) -> str:
     return f"{number(figure.value)} ({interval(figure)}{explained})"
 
 
-def p_text(value: float) -> str:
+def p_text(figure: Figure | None) -> str:
     """Return a p-value for a table."""
-    return number(value) if value >= 0.001 else "<0.001"
+    return number(figure.value) if figure and figure.value >= 0.001 else "<0.001"
 
 
 def known_words(figure: Figure) -> str:

@@ -508,7 +508,10 @@ def direction(low: float, high: float) -> str:
     return "lower" if high < 0 else "no change found"
 
 
-def worst(verdicts: list[str]) -> str:
-    """Return the verdict on several figures: that of the worst."""
-    order = (FOUND, UNCLEAR, NOTHING)
+def worst(figures: Sequence[Figure]) -> str:
+    """Return the verdict on several figures: that of the worst; of changes whether one is."""
+    verdicts = {figure.verdict for figure in figures}
+    if verdicts & {"higher", "lower"}:
+        return "changed"
+    order = (FOUND, UNCLEAR, NOTHING, HOLDS, "no change found")
     return next((verdict for verdict in order if verdict in verdicts), NOT_MEASURED)

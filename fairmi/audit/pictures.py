@@ -49,6 +49,7 @@ MAX_ROWS = 40  # of a panel; larger tables go without one
 MAX_PANELS = 16
 MAX_LINES = 5
 MIN_IN_BIN = 10  # rows
+KS = "ks_difference"  # of all differences of numbers the one that is in no units of y
 
 
 @dataclass(frozen=True)
@@ -67,112 +68,8 @@ class Dot:
 
 
 Panels = dict[str, list[Dot]]
-
-
-def overview_panels(audit: Figures, attribute: str) -> Panels:
-    """Return who is treated differently, by how much and how surely: a row for each difference."""
-    theirs = {f.measure: f for f in audit.section("baseline", attribute)}
-    if audit.of_numbers:
-        units = [
-            _difference(f, name_of(f.measure).removesuffix(" difference"), theirs)
-            for f in audit.section("disparity", attribute)
-            if f.measure.endswith("_difference") and f.value == f.value
-        ]
-        in_shares = [dot for dot in units if dot.figure.measure == "ks_difference"]
-        in_units = [dot for dot in units if dot not in in_shares]
-        return {"from 0 to 1": in_shares, "in units of y": in_units}
-    dots: dict[str, Dot] = {}  # by rate, of which two criteria may say the same
-    for f in audit.section("disparity", attribute):
-        if f.measure.endswith("_difference") and f.value == f.value:
-            rate = name_of(f.rate).capitalize() + (f" of {f.subject}" if f.subject else "")
-            dots.setdefault(rate, _difference(f, rate, theirs))
-    return {"": list(dots.values())}
-
-
-def _difference(figure: Figure, title: str, theirs: dict[str, Figure]) -> Dot:
-    label = f"{figure.most} above {figure.least}"
-    return Dot(label, figure, (0.0, figure.by_chance), theirs.get(figure.measure), capital(title))
-
-
-def rate_panels(figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> Panels:
-    """Return one panel for each rate, and of more than two classes for each rate of each class."""
-    order = measures.figures_of_groups()
-    keys = dict.fromkeys((f.measure, f.subject) for f in figures)
-    theirs = {(f.measure, f.subject, f.group): f for f in baseline}
-    panels = {
-        name_of(measure) + (f" of {subject}" if subject else ""): [
-            Dot(f.group, f, baseline=theirs.get((measure, subject, f.group)))
-            for f in figures
-            if (f.measure, f.subject) == (measure, subject)
-        ]
-        for measure, subject in sorted(keys, key=lambda key: (order.index(key[0]), key[1]))
-    }
-    return panels if len(panels) <= MAX_PANELS else {}
-
-
-def part_panels(figures: Sequence[Figure]) -> Panels:
-    """Return the differences within parts of the rows, the worst parts first."""
-    panels: Panels = {}
-    for f in figures:
-        of = "difference of selection rates" if f.rate == "selection_rate" else name_of(f.measure)
-        label = f.part + (f", {f.subject}" if f.subject else "")
-        panels.setdefault(of, []).append(Dot(label, f))
-    return {of: dots[:MAX_PARTS] for of, dots in panels.items()}
-
-
-def change_panels(figures: Sequence[Figure]) -> Panels:
-    """Return the changes of the differences from a baseline."""
-    dots = [Dot(name_of(f.measure).removesuffix(" difference"), f, (0.0, 0.0)) for f in figures]
-    of_ks = [dot for dot in dots if dot.figure.measure == "ks_difference"]
-    if of_ks:
-        rest = [dot for dot in dots if dot not in of_ks]
-        return {"change, from 0 to 1": of_ks, "change, in units of y": rest}
-    return {"change of the difference": dots}
-
-
-def leakage_panels(figures: Sequence[Figure]) -> Panels:
-    """Return what is recovered of the sensitive feature, beside what chance explains."""
-    figures = [f for f in figures if not math.isnan(f.by_chance)]
-    nothing = 0.5 if figures[0].measure.startswith("roc_auc") else 0.0
-    dots = [
-        Dot(
-            f"{f.subject},{known_words(f)}" if f.given else f.subject,
-            f,
-            (nothing, f.by_chance),
-        )
-        for f in figures
-    ]
-    return {name_of(figures[0].measure): dots}
-
-
-def picture_of(audit: Figures, section: str, attribute: str) -> list[str]:
-    """Return the pictures of a section as SVG; none where it has none."""
-    figures = audit.section(section, attribute)
-    curves = [c for c in audit.curves if (c.attribute, c.section) == (attribute, section)]
-    if curves:
-        return _curves(curves, audit.of_numbers)
-    if section == "group":
-        panels = rate_panels(figures, audit.section("baseline group", attribute))
-    elif section == "overview":
-        panels = overview_panels(audit, attribute)
-    elif section in PANELS:
-        panels = PANELS[section](figures)
-    else:
-        return []
-    return [
-        dot_panel(title, dots, f"{TITLES[section]}: {attribute}")
-        for title, dots in panels.items()
-        if 0 < len(dots) <= MAX_ROWS
-    ]
-
-
-PANELS = {
-    "conditional": part_panels,
-    "change": change_panels,
-    "leakage": leakage_panels,
-    "information": leakage_panels,
-}
-TITLES = {
+# What is drawn of a section's figures; the overview is of the differences between groups.
+DESCRIPTIONS = {
     "overview": "Differences between groups with intervals, and what chance explains",
     "group": "Rates by group with intervals",
     "conditional": "Differences within parts of the rows with intervals",
@@ -180,6 +77,76 @@ TITLES = {
     "leakage": "What is recovered, with intervals, and what chance explains",
     "information": "What is told, with intervals, and what chance explains",
 }
+
+
+def picture_of(audit: Figures, section: str, attribute: str) -> list[str]:
+    """Return the pictures of a section, or the overview, as SVG; none where it has none."""
+    curves = [c for c in audit.curves if (c.attribute, c.section) == (attribute, section)]
+    if curves:
+        return _curves(curves, audit.of_numbers)
+    if section not in DESCRIPTIONS:
+        return []
+    if section == "overview":
+        panels = _overview_panels(audit, attribute)
+    else:
+        baseline = audit.section("baseline group", attribute) if section == "group" else []
+        panels = panels_of(section, audit.section(section, attribute), baseline)
+    return [
+        dot_panel(title, dots, f"{DESCRIPTIONS[section]}: {attribute}")
+        for title, dots in panels.items()
+        if len(dots) <= MAX_ROWS and len(panels) <= MAX_PANELS
+    ]
+
+
+def _overview_panels(audit: Figures, attribute: str) -> Panels:
+    """Return who is treated differently, by how much and how surely: a row for each difference."""
+    theirs = {f.measure: f for f in audit.section("baseline", attribute)}
+    panels: dict[str, dict[str, Dot]] = {}
+    for f in audit.section("disparity", attribute):
+        if f.measure.endswith("_difference") and f.value == f.value:
+            panel, title = "", name_of(f.rate) + (f" of {f.subject}" if f.subject else "")
+            if audit.of_numbers:
+                panel = "from 0 to 1" if f.measure == KS else "in units of y"
+                title = name_of(f.measure).removesuffix(" difference")
+            pair, chance = f"{f.most} above {f.least}", (0.0, f.by_chance)
+            dot = Dot(pair, f, chance, theirs.get(f.measure), capital(title))
+            # Of a rate two criteria may say the same.
+            panels.setdefault(panel, {}).setdefault(title, dot)
+    return {panel: list(dots.values()) for panel, dots in sorted(panels.items())}
+
+
+def panels_of(section: str, figures: Sequence[Figure], baseline: Sequence[Figure] = ()) -> Panels:
+    """Return what a section's figures look like: a panel for each measure, or unit."""
+    theirs = {(f.measure, f.subject, f.group): f for f in baseline}
+    panels: Panels = {}
+    if section == "group":
+        order = measures.figures_of_groups()
+        figures = sorted(figures, key=lambda f: (order.index(f.measure), f.subject))
+    of_numbers = any(f.measure == KS for f in figures)
+    for f in figures:
+        name = name_of(f.measure)
+        if section == "group":
+            panel = name + (f" of {f.subject}" if f.subject else "")
+            dot = Dot(f.group, f, baseline=theirs.get((f.measure, f.subject, f.group)))
+        elif section == "conditional":
+            panel = "difference of selection rates" if f.rate == "selection_rate" else name
+            dot = Dot(f.part + (f", {f.subject}" if f.subject else ""), f)
+        elif section == "change":
+            panel = "change of the difference"
+            if of_numbers:
+                panel = "change, " + ("from 0 to 1" if f.measure == KS else "in units of y")
+            dot = Dot(name.removesuffix(" difference"), f, (0.0, 0.0))
+        elif math.isnan(f.by_chance):  # what stands beside a probe's score
+            continue
+        else:
+            panel = next(iter(panels), name)
+            nothing = 0.5 if "AUC" in panel else 0.0
+            known = f",{known_words(f)}" if f.given else ""
+            dot = Dot(f.subject + known, f, (nothing, f.by_chance))
+        panels.setdefault(panel, []).append(dot)
+    if section == "conditional":
+        panels = {panel: dots[:MAX_PARTS] for panel, dots in panels.items()}
+    return panels
 
 
 def dot_panel(title: str, dots: Sequence[Dot], description: str) -> str:

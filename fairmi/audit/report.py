@@ -117,7 +117,7 @@ class Audit(Figures):
         It has no script and asks for nothing from the network; it follows the reader's choice of
         light or dark, and opens all its sections on paper.
         """
-        write_whole(path, _environment("html").get_template("page.html").render(_page(self)))
+        write_whole(path, filled("page.html", self))
 
     def to_card(self, path: str | Path) -> None:
         """Write a model card in Markdown with a YAML head, as the Hugging Face Hub takes it [1]_.
@@ -130,10 +130,10 @@ class Audit(Figures):
         ----------
         .. [1] M. Mitchell et al., Model Cards for Model Reporting, FAT* 2019, arXiv:1810.03993.
         """
-        write_whole(path, as_card(self))
+        write_whole(path, filled("card.md", self))
 
     def _repr_html_(self) -> str:
-        return _environment("html").get_template("report.html").render(_page(self))
+        return filled("report.html", self)
 
     def __repr__(self) -> str:
         return as_text(self)
@@ -198,100 +198,33 @@ def _text_cell(cell: Cell) -> tuple[str, str]:
     return (cell if len(cell) <= MAX_CELL else f"{cell[: MAX_CELL - 1]}…"), ""
 
 
-def _page(audit: Figures) -> dict[str, Any]:
-    """Return what the templates of the page show."""
-    about, heading = audit.about, _heading(audit.about)
-    features = "" if about["features"] is None else f", of {about['features']:,} features"
-    rows = {
-        "Model": about["model"],
-        "Baseline": about["baseline"],
-        "Rows": f"{about['rows']:,}{features}",
-        "Clusters of rows": f"{about['clusters']:,}" if about["clusters"] else "",
-        "Labels": ", ".join(f"{label}: {n:,}" for label, n in about["labels"].items()),
-        "y": about.get("y", "").removeprefix("y "),
-        "Positive label": about["positive label"],
-        "Sensitive features": ", ".join(about["sensitive features"]),
-        "Date": about["date"],
-    }
-    return {
-        **_common(audit),
-        "id": f"audit-{zlib.crc32(repr((about, audit.figures)).encode('utf-8', 'replace')):08x}",
+def filled(template: str, audit: Figures) -> str:
+    """Return a template with what it shows of an audit: of a page, a piece of one, or a card."""
+    about = audit.about
+    form = "md" if template.endswith(".md") else "html"
+    checksum = zlib.crc32(repr((about, audit.figures)).encode("utf-8", "replace"))
+    shown = {
+        "audit": audit,
+        "about": about,
+        "id": f"audit-{checksum:08x}",
         "style": Markup(_environment("md").get_template("style.css").render()),
-        "attributes": [_attribute(audit, name) for name in audit.attributes],
-        "subtitle": " ".join(heading[:2]) + "".join(f", {part}" for part in heading[2:]),
-        "baseline": about["baseline"],
-        "notes": audit.notes,
+        "head": Markup(_card_head(audit)),
+        "heading": _heading(about),
+        "overall": overall_sentence(audit),
+        "findings": findings_of(audit),
+        "steps": next_steps(audit),
+        "tables": tables_of(audit),
+        "overviews": {name: picture_of(audit, "overview", name) for name in audit.attributes},
+        "theirs": {(f.attribute, f.measure): f.verdict for f in audit.section("baseline")},
+        "measures": dict.fromkeys(f.measure for f in audit.figures),
+        "versions": ", ".join(f"{name} {release}" for name, release in about["versions"].items()),
         "limits": LIMITS,
-        "about": [(name, text) for name, text in rows.items() if text],
         "methods": (NUMBER_METHODS if audit.of_numbers else METHODS).format(about["draws"]),
+        "confidence": f"{100 * about['confidence']:g} %",
         "max_lines": MAX_LINES,
         "min_in_bin": MIN_IN_BIN,
     }
-
-
-def _attribute(audit: Figures, name: str) -> dict[str, Any]:
-    """Return what a page shows of one sensitive feature."""
-    findings = [f for f in findings_of(audit) if f.attribute == name]
-    theirs = {f.measure: f.verdict for f in audit.section("baseline", name)}
-    return {
-        "name": name,
-        "findings": findings,
-        "baseline": {
-            f.topic: theirs.get(f.figures[0].measure, "")
-            for f in findings[:]
-            if f.figures[0].section == "disparity"
-        },
-        "picture": "".join(picture_of(audit, "overview", name)),
-        "tables": [
-            {
-                **vars(table),
-                "full_title": table.full_title,
-                "pictures": picture_of(audit, table.section, name),
-            }
-            for table in tables_of(audit, name)
-        ],
-    }
-
-
-def as_card(audit: Figures) -> str:
-    """Return the model card: a YAML head, and Markdown."""
-    about = audit.about
-    return (
-        _environment("md")
-        .get_template("card.md")
-        .render(
-            {
-                **_common(audit),
-                "head": Markup(_card_head(audit)),
-                "model": about["model"],
-                "rows": f"{about['rows']:,}",
-                "labels": [f"{label}: {n:,}" for label, n in about["labels"].items()],
-                "y": about.get("y", ""),
-                "positive": about["positive label"],
-                "groups": [
-                    (attribute, [f"{group}: {n:,}" for group, n in sizes.items()])
-                    for attribute, sizes in about["groups"].items()
-                ],
-                "findings": findings_of(audit),
-                "tables": tables_of(audit),
-                "limits": [*audit.notes, *LIMITS],
-                "date": about["date"],
-            }
-        )
-    )
-
-
-def _common(audit: Figures) -> dict[str, Any]:
-    """Return what page and card both show."""
-    measures = dict.fromkeys(f.measure for f in audit.figures)
-    versions = audit.about["versions"].items()
-    return {
-        "overall": overall_sentence(audit),
-        "steps": next_steps(audit),
-        "meanings": [(name_of(m), meaning_of(m)) for m in measures if meaning_of(m)],
-        "confidence": f"{100 * audit.about['confidence']:g} %",
-        "versions": ", ".join(f"{name} {version}" for name, version in versions),
-    }
+    return _environment(form).get_template(template).render(shown)
 
 
 def _card_head(audit: Figures) -> str:
@@ -342,6 +275,10 @@ def _environment(form: str) -> Environment:
     )
     environment.globals.update(
         number=number,
+        name_of=name_of,
+        meaning_of=meaning_of,
+        picture_of=picture_of,
+        counted=lambda sizes: [f"{name}: {n:,}" for name, n in sizes.items()],
         interval=words.interval,
         with_interval=words.with_interval,
         spelt_out=words.spelt_out,

@@ -15,7 +15,7 @@ from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.audit.comparisons import GroupRates
 from fairmi.audit.measures import Figure
-from fairmi.audit.pictures import GREY, rate_panels
+from fairmi.audit.pictures import GREY, panels_of
 from fairmi.audit.predictions import FittedModel, predictions_of
 from fairmi.inspection import GapImportance
 from fairmi.metrics._rows import comparable_groups
@@ -105,7 +105,7 @@ class GroupMetricsDisplay:
     def plot(self, ax: Any = None) -> GroupMetricsDisplay:
         """Draw on `ax`, or on new axes; with more than two classes, each has its own columns."""
         ax = axes_or_new(ax)
-        panels = rate_panels(self.figures)
+        panels = panels_of("group", self.figures)
         groups = list(dict.fromkeys(f.group for f in self.figures))
         for i, group in enumerate(groups):
             row = [dot.figure for dots in panels.values() for dot in dots if dot.label == group]

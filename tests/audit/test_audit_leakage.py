@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fairmi._data.groups import group_rows
-from fairmi.audit.findings import _leakage as findings_leakage
+from fairmi.audit.findings import Figures, findings_of
 from fairmi.audit.leakage import _leakage_figures, _probed_rows, leakage_tasks
 from fairmi.audit.measures import Figure
 from fairmi.audit.predictions import predictions_of
@@ -101,10 +100,8 @@ def test_a_leak_in_the_last_digits_is_told_with_both_figures():
     report = replace(report, score=0.62, p_value=0.001, rounded_score=0.528)
     where = Figure("leakage", "", np.nan, attribute="sex", subject="scores")
     figures = _leakage_figures(report, where)
-    sections = SimpleNamespace(
-        section=lambda name, attribute: figures if name == "leakage" else []
-    )
-    text = findings_leakage(sections, "sex").text
+    (finding,) = findings_of(Figures({}, tuple(figures), (), ()))
+    text = finding.text
     assert "ROC AUC 0.62" in text
     assert "That is in the last digits; rounded to six it is 0.528." in text
 

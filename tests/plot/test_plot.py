@@ -195,11 +195,13 @@ def test_groups(by_predictions):
 
 
 def test_groups_of_more_classes():
-    X3, y3 = make_classification(400, 6, n_classes=3, n_informative=4, random_state=1)
+    X3, y3 = make_classification(
+        400, 6, n_classes=6, n_informative=6, n_redundant=0, random_state=1
+    )
     model = LogisticRegression(max_iter=500).fit(X3, y3)
     display = GroupMetricsDisplay.from_estimator(model, X3, y3, sensitive_features=X3[:, 0] > 0)
     assert drawn(display) == ["sensitive_0: no", "sensitive_0: yes"]
-    assert len(display.ax_.get_xticks()) == 10
+    assert len(display.ax_.get_xticks()) == 1 + 3 * 6
 
 
 def test_groups_of_the_label_that_is_named():
