@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fairmi._data.fit_input import FitInput
-from fairmi._data.labels import prior_offsets
 from fairmi._data.sensitive import check_certain
 from fairmi._network_base import DebiasedNetworks, NetworkClassifier
 from fairmi._sklearn_compat import AUTO, HasMethods, parameter, safe_indexing, with_parameters
 from fairmi._typing import ColumnLike, GroupNames, SensitiveLike, TableLike
 from fairmi.boosting.base import boosted_targets, fitted_base, scores_of_base, setting_of
+from fairmi.core.information import prior_offsets
 from fairmi.core.task import Classes
 from fairmi.preprocessing import TableEncoder
 

@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from fairmi._data.fit_input import check_labels, check_weights
 from fairmi._data.groups import sensitive_frame
-from fairmi._data.labels import check_labels, check_weights
 from fairmi._data.sensitive import plan_sensitive
 from fairmi._data.tables import sensitive_columns_of
 from fairmi._data.values import check_indexes

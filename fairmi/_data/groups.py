@@ -17,6 +17,7 @@ from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, warn_
 # is held by two rows or more and by this many on average. Two values always are.
 MAX_CATEGORIES = 20
 MIN_ROWS_PER_CATEGORY = 5
+PROBABILITIES = "probabilities"  # of groups, in `sensitive_kinds`
 # How far from 1 a row of probabilities may sum: columns that were rounded to three digits do.
 TOLERANCE = 0.005
 
@@ -247,6 +248,12 @@ def column_kinds(
     return continuous
 
 
+def names_probabilities(kinds: object) -> bool:
+    """Whether `sensitive_kinds` calls all columns, or some, probabilities of groups."""
+    words = kinds.values() if isinstance(kinds, Mapping) else [kinds]
+    return PROBABILITIES in [kind for kind in words if isinstance(kind, str)]
+
+
 def _kinds_by_name(kinds: object, names: list[Any], argument: str) -> dict[Any, Any]:
     """Return the word for each column that `sensitive_kinds` has one for, checked."""
     if kinds is None:
@@ -309,10 +316,7 @@ def sums_to_one(frame: pd.DataFrame) -> bool:
     """Whether two columns of numbers or more are at least 0 and sum to 1 in every row."""
     if frame.shape[1] < 2 or not len(frame):
         return False
-    try:
-        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        return False
+    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= TOLERANCE).all())
 
 

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fairmi._data.groups import TOLERANCE, codes_among, group_rows, sorted_places
+from fairmi._data.groups import (
+    PROBABILITIES,
+    TOLERANCE,
+    codes_among,
+    group_rows,
+    sorted_places,
+)
 from fairmi.exceptions import SensitiveFeaturesError
-
-PROBABILITIES = "probabilities"
 
 
 class FeatureColumns(NamedTuple):
@@ -25,12 +29,6 @@ class FeatureColumns(NamedTuple):
     kind: str
     labels: tuple[Any, ...]
     positions: tuple[int, ...]
-
-
-def names_probabilities(kinds: object) -> bool:
-    """Whether `sensitive_kinds` calls all columns, or some, probabilities of groups."""
-    words = kinds.values() if isinstance(kinds, Mapping) else [kinds]
-    return PROBABILITIES in [kind for kind in words if isinstance(kind, str)]
 
 
 def probable_groups(

@@ -15,15 +15,11 @@ from fairmi._data.groups import (
     column_kinds,
     group_rows,
     missing_rows,
+    names_probabilities,
     quantities,
     sorted_places,
 )
-from fairmi._data.probabilities import (
-    FeatureColumns,
-    learn_groups,
-    names_probabilities,
-    shares_of_groups,
-)
+from fairmi._data.probabilities import FeatureColumns, learn_groups, shares_of_groups
 from fairmi.core.membership import Membership
 from fairmi.exceptions import ColumnWarning, Note, SensitiveFeaturesError, SmallGroupWarning
 

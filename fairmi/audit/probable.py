@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.stats import norm
 from sklearn.utils import check_random_state
 
-from fairmi._data.groups import sensitive_frame
-from fairmi._data.probabilities import PROBABILITIES, probable_groups
+from fairmi._data.groups import PROBABILITIES, sensitive_frame
+from fairmi._data.probabilities import probable_groups
 from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, Kinds, RandomState, SensitiveLike
 from fairmi.audit.comparisons import class_name

@@ -19,8 +19,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from fairmi._data.groups import Groups, binned, group_rows, sensitive_frame
-from fairmi._data.probabilities import names_probabilities
+from fairmi._data.groups import Groups, binned, group_rows, names_probabilities, sensitive_frame
 from fairmi._data.values import check_indexes, is_frame
 from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
 from fairmi._typing import ColumnLike, Kinds, Predictor, RandomState, SensitiveLike, TableLike

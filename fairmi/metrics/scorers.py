@@ -17,7 +17,7 @@ from fairlearn.metrics import MetricFrame
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from fairmi._data.probabilities import PROBABILITIES
+from fairmi._data.groups import PROBABILITIES
 from fairmi._data.tables import named_columns, sensitive_columns_of
 from fairmi._data.values import check_indexes, plain_series
 from fairmi._sklearn_compat import StrOptions, validate_params

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -31,14 +30,21 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
-from fairmi._base import with_parameters
 from fairmi._boosting_classifier import MIBoostingClassifier
 from fairmi._boosting_regressor import MIBoostingRegressor
 from fairmi._data.fit_input import read_fit_input
 from fairmi._data.saved_format import of_this_format, with_format
 from fairmi._data.sensitive import check_certain
 from fairmi._data.values import n_rows
-from fairmi._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions
+from fairmi._sklearn_compat import (
+    NOT_NEGATIVE,
+    TWO_OR_MORE,
+    DocLinkMixin,
+    HasMethods,
+    StrOptions,
+    parameter,
+    with_parameters,
+)
 from fairmi._typing import SensitiveLike, TableLike
 from fairmi.exceptions import (
     CollapseWarning,
@@ -75,29 +81,24 @@ class BoundedSearch(
 
     __metadata_request__fit: ClassVar = {"sensitive_features": True}
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "estimator": [None, HasMethods(["fit"])],
-        "lams": [Interval(Integral, 2, None, closed="left"), "array-like"],
-        "cv": ["cv_object"],
-        "bound": [Interval(Real, 0, None, closed="left")],
-        "metric": [str, callable],
-        "scoring": [str, callable],
-        "rule": [StrOptions(set(RULES))],
-        "n_jobs": [None, Integral],
-        "memory": [None, str, PathLike, HasMethods(["cache"])],
-        "verbose": ["verbose"],
-    }
-
-    estimator: BaseEstimator | None = field(default=None, kw_only=False)
-    lams: int | Sequence[float] = 10
-    cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = 5
-    bound: float = 0.05
-    metric: str | Callable[..., float] = "demographic_parity_difference"
-    scoring: str | Callable[..., float] = "accuracy"
-    rule: str = "mean"
-    n_jobs: int | None = None
-    memory: str | Path | Memory | None = None
-    verbose: bool | int = 0
+    estimator: BaseEstimator | None = parameter(
+        None, HasMethods(["fit"]), default=None, kw_only=False
+    )
+    lams: int | Sequence[float] = parameter(TWO_OR_MORE, "array-like", default=10)
+    cv: int | BaseCrossValidator | Iterable[tuple[np.ndarray, np.ndarray]] = parameter(
+        "cv_object", default=5
+    )
+    bound: float = parameter(NOT_NEGATIVE, default=0.05)
+    metric: str | Callable[..., float] = parameter(
+        str, callable, default="demographic_parity_difference"
+    )
+    scoring: str | Callable[..., float] = parameter(str, callable, default="accuracy")
+    rule: str = parameter(StrOptions(set(RULES)), default="mean")
+    n_jobs: int | None = parameter(None, Integral, default=None)
+    memory: str | Path | Memory | None = parameter(
+        None, str, PathLike, HasMethods(["cache"]), default=None
+    )
+    verbose: bool | int = parameter("verbose", default=0)
 
     def _checked_estimator(self) -> Any:
         """Return the estimator whose λ is chosen; raise TypeError for one of another kind."""
@@ -573,9 +574,9 @@ class MIDebiasedRegressorCV(RegressorMixin, BoundedSearch):
     True
     """
 
-    bound: float = 0.1
-    metric: str | Callable[..., float] = "ks_difference"
-    scoring: str | Callable[..., float] = "auto"
+    bound: float = parameter(NOT_NEGATIVE, default=0.1)
+    metric: str | Callable[..., float] = parameter(str, callable, default="ks_difference")
+    scoring: str | Callable[..., float] = parameter(str, callable, default="auto")
 
 
 # Saved models name the public place of a class, which stays where its file moves.

@@ -133,12 +133,13 @@ def test_one_class_is_no_collapse_where_it_is_the_likelier_one():
 def test_a_collapse_names_its_cause(lam, n_steps, message):
     codes = np.arange(100) % 4 // 3
     one_class = np.full((100, 1), np.log(1 / 3))
+    fit = {"penalty": "donsker_varadhan", "attributes": [], "n_steps": n_steps}
     rows = (codes, np.ones(100), lam)
-    ((category, told),) = notes_of_collapse(Classes(2), one_class, *rows, n_steps=n_steps)
+    ((category, told),) = notes_of_collapse(Classes(2), one_class, *rows, **fit)
     assert category is CollapseWarning
     assert re.search(message, told)
     split = 6.0 * codes[:, None] - 3
-    assert notes_of_collapse(Classes(2), split, *rows, n_steps=n_steps) == []
+    assert notes_of_collapse(Classes(2), split, *rows, **fit) == []
 
 
 @pytest.mark.filterwarnings("default::fairmi.exceptions.CollapseWarning")

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
-from fairmi._data.labels import prior_offsets
 from fairmi._diagnosis import notes_of_collapse
-from fairmi.core.information import information_of_labels
+from fairmi.core.information import information_of_labels, prior_offsets
 from fairmi.core.membership import Membership
 from fairmi.core.task import Classes
 from fairmi.exceptions import CollapseWarning, SensitiveFeaturesError
@@ -102,7 +101,8 @@ def ceiling_of(odds, cost_of_y, labels=Y):
 
 def warned(odds, lam):
     odds = np.asarray(odds, dtype=float)[:, None]
-    ((_, message),) = notes_of_collapse(Classes(2), odds, Y, ONES, lam, cost_of_y=cost(10.0))
+    fit = {"penalty": "donsker_varadhan", "attributes": [(10.0, Y, GROUPS, ONES)]}
+    ((_, message),) = notes_of_collapse(Classes(2), odds, Y, ONES, lam, **fit)
     return message
 
 
