@@ -27,28 +27,10 @@ def information(
     and the marginal term of the bound has no gradient, since the sum over c of p(c) exp T is 1 at
     every level. A row that is in several groups by probabilities has the expected slope.
 
+    `position` (n,) is where each row lies among the levels, from 0 to `n_levels` - 1. `smoothing`
+    is the rows' worth of prior in each level of each stratum.
+
     Source of the bound: Donsker and Varadhan, doi 10.1002/cpa.3160360204.
-
-    Parameters
-    ----------
-    position : ndarray of shape (n,)
-        Where each row lies among the levels, from 0 to `n_levels` - 1.
-    compared : Comparison
-    n_levels : int
-    smoothing : float, default=50.0
-        Rows' worth of prior in each level of each stratum.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fairmi.core.information import information
-    >>> from fairmi.core.membership import Membership, compare
-    >>> groups = Membership.of_codes(np.array([0, 0, 1, 1]), 2)
-    >>> of_all = {"constraint": "demographic_parity", "labels": np.zeros(4, int), "n_labels": 1}
-    >>> compared = compare(groups, np.ones(4), **of_all, group_weight=None)
-    >>> value, slope = information(np.array([0.0, 0.0, 1.0, 1.0]), compared, 2, smoothing=1e-9)
-    >>> round(value, 3)  # log 2
-    0.693
     """
     n_cells, rows = compared.prior.size, compared.members.rows
     low = np.minimum(position.astype(np.int64), n_levels - 2)
@@ -67,12 +49,7 @@ def information(
 def optimal_critic(counts: np.ndarray, prior: np.ndarray, smoothing: float) -> np.ndarray:
     """Return log p(c | level, stratum) - log p(c | stratum), (L, S, G), of smoothed counts.
 
-    Parameters
-    ----------
-    counts : ndarray of shape (L, S, G)
-    prior : ndarray of shape (S, G)
-    smoothing : float
-        Rows' worth of prior in each level of each stratum.
+    `counts` are (L, S, G), and `prior` (S, G); `smoothing` is in rows' worth of prior.
     """
     of_level = counts.sum(-1, keepdims=True)
     shares = (counts + smoothing * prior) / (of_level + smoothing)

@@ -158,20 +158,9 @@ def strata_of(
 ) -> tuple[np.ndarray, int, np.ndarray]:
     """Return within what strata a constraint compares groups, how many they are, and which rows.
 
-    Parameters
-    ----------
-    constraint : {"demographic_parity", "equalized_odds", "equal_opportunity", "conditional"}
-        Over all rows; within each class; among rows of the positive class, code 1 of two, alone;
-        within each bin of a quantity y.
-    labels : ndarray of shape (n,), int
-        Codes of classes, or of bins of y.
-    n_labels : int
-
-    Returns
-    -------
-    strata : ndarray of shape (n,), int64
-    n_strata : int
-    compared : ndarray of shape (n,), bool
+    "demographic_parity" compares over all rows; "equalized_odds" within each class;
+    "equal_opportunity" among rows of the positive class, code 1 of two, alone; "conditional"
+    within each bin of a quantity y. `labels` (n,) are codes of classes, or of bins of y.
     """
     everywhere = np.ones(len(labels), dtype=bool)
     if constraint in ("equalized_odds", "conditional"):
@@ -194,22 +183,12 @@ def compare(
 ) -> Comparison:
     """Return the rows that a constraint compares, and how they weigh: the one rule for all.
 
-    Parameters
-    ----------
-    members : Membership
-        n rows.
-    weights : ndarray of shape (n,)
-        Weights >= 0 of the rows.
-    constraint, labels, n_labels
-        As in `strata_of`.
-    group_weight : {"auto", "balanced"} or None
-        "balanced" weighs rows so that all groups of all strata that have rows weigh alike, at the
-        same sum of weights; None leaves them as they are. "auto" balances where there are several
-        strata: a difference between groups of a small class counts as much as one of a large
-        class, and rows do not.
-    total : callable, default=None
-        Maps the summed weights (S, G) of these rows to those of all rows, where these are a part
-        of a stream or of what several processes hold.
+    `weights` (n,) >= 0 are of the rows. A `group_weight` of "balanced" weighs rows so that all
+    groups of all strata that have rows weigh alike, at the same sum of weights; None leaves them
+    as they are. "auto" balances where there are several strata: a difference between groups of a
+    small class counts as much as one of a large class, and rows do not. `total` maps the summed
+    weights (S, G) of these rows to those of all rows, where these are a part of a stream or of
+    what several processes hold.
     """
     strata, n_strata, compared = strata_of(constraint, labels, n_labels)
     row_weights = weights * compared * members.known

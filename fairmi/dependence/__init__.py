@@ -86,13 +86,7 @@ _METHODS = ("critic", "critic_loss", "value")
 
 
 def penalty_of(choice: str | Penalty) -> Penalty:
-    """Return a fresh penalty: of a name in `PENALTIES`, or a copy of the object given.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the object is a class or lacks a method of `Penalty`.
-    """
+    """Return a fresh penalty: of a name in `PENALTIES`, or a copy of the object given."""
     if isinstance(choice, str):
         if choice not in PENALTIES:
             raise ValueError(

@@ -21,14 +21,6 @@ class StackedLinear(nn.Module):
     """M affine maps of one shape, x W + b, each with weights of its own.
 
     Shape: (B, n_in) in, which all maps read, or (M, B, n_in); (M, B, n_out) out.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from fairmi.dependence.layers import StackedLinear
-    >>> layer = StackedLinear(3, 4, 2, torch.Generator().manual_seed(0))
-    >>> layer(torch.zeros(5, 4)).shape
-    torch.Size([3, 5, 2])
     """
 
     def __init__(self, n_models: int, n_in: int, n_out: int, generator: Generator) -> None:
@@ -54,14 +46,6 @@ class StackedMLP(nn.Module):
     """M multilayer perceptrons, with dropout (when training) after each hidden layer.
 
     Shape: (B, sizes[0]) in, or (M, B, sizes[0]); (M, B, sizes[-1]) out.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from fairmi.dependence.layers import StackedMLP
-    >>> networks = StackedMLP(2, (4, 8, 1), torch.Generator().manual_seed(0))
-    >>> networks(torch.zeros(5, 4)).shape
-    torch.Size([2, 5, 1])
     """
 
     def __init__(

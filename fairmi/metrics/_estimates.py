@@ -226,11 +226,6 @@ def nearest_log_ratios(Z: np.ndarray, scores: np.ndarray, rng: np.random.Generat
     which leaves the information as it is. Rows share neighbours, so that the mean varies more
     than independent terms would: its standard error was 1.1 to 1.4 times theirs in simulations of
     independent normals (100 to 1,000 rows, one to three columns). Its variance is doubled.
-
-    References
-    ----------
-    A. Kraskov, H. Stögbauer, P. Grassberger, Estimating mutual information, Physical Review E 69
-    (2004), doi:10.1103/PhysRevE.69.066138.
     """
     n = len(scores)
     z = np.column_stack([_normal(column, rng) for column in Z.T])

@@ -78,12 +78,8 @@ AT_ONCE = 32  # permutations
 class RecurringValues:
     """The values that two rows or more share, by column and by whole row.
 
-    Attributes
-    ----------
-    members : csr_array of shape (n_values, n_rows)
-        1 where a row has the value. Values of one row alone are one value together.
-    column : ndarray of shape (n_values,)
-        Which column of Z each value is of.
+    `members` (n_values, n_rows) is 1 where a row has the value, and `column` (n_values,) says of
+    which column of Z it is. Values of one row alone are one value together.
     """
 
     def __init__(self, Z: Representation, row: np.ndarray | None = None) -> None:

@@ -22,28 +22,9 @@ Pairs = Callable[Concatenate[np.ndarray, Membership, ...], np.ndarray]
 def ks_pairs(
     y_pred: np.ndarray, members: Membership, sample_weight: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the greatest difference of distribution functions of each pair of groups.
+    """Return the greatest difference of distribution functions of each pair of groups, (G, G).
 
-    Parameters
-    ----------
-    y_pred : ndarray of shape (n_rows,)
-    members : Membership
-        The groups of the rows.
-    sample_weight : ndarray of shape (n_rows,), default=None
-
-    Returns
-    -------
-    ndarray of shape (n_groups, n_groups)
-        The two-sample Kolmogorov-Smirnov statistic, from 0 to 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fairmi.core.membership import Membership
-    >>> from fairmi.metrics.disparities import ks_pairs, largest_pair
-    >>> members = Membership.of_codes(np.array([0, 0, 1, 1]), 2)
-    >>> largest_pair(ks_pairs(np.array([1.0, 2.0, 2.0, 3.0]), members))
-    (0.5, 0, 1)
+    It is the two-sample Kolmogorov-Smirnov statistic, from 0 to 1.
     """
     _, below = _distributions(y_pred, members, sample_weight)
     return np.stack([np.abs(below - of_group).max(axis=1) for of_group in below])

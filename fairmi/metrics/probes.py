@@ -241,12 +241,7 @@ class DigitSelector(_Selector):
     Decimal digits, of the fraction and of whole numbers; and binary ones: the lowest of whole
     numbers, the mantissa's of others. Dependence is the between-digit sum of squares of the
     (one-hot) target, which is Pearson's chi-squared where the target is a category, over its
-    expectation under independence.
-
-    Parameters
-    ----------
-    continuous : bool, default=False
-        Whether the target is a number and not a code.
+    expectation under independence. A `continuous` target is a number, and not a code.
     """
 
     def __init__(self, continuous: bool = False) -> None:
@@ -343,14 +338,8 @@ class WaveSelector(_Selector):
     """Sines and cosines of columns of Z, and of sums and differences of two, that tell the most.
 
     The frequency of each line is the peak of the periodogram of the (one-hot) target over it, by
-    a fast Fourier transform of the binned rows.
-
-    Parameters
-    ----------
-    continuous : bool, default=False
-        Whether the target is a number and not a code.
-    seed : int, default=0
-        Of the choice of lines, where there are too many.
+    a fast Fourier transform of the binned rows. `seed` is of the choice of lines, where there are
+    too many.
     """
 
     def __init__(self, continuous: bool = False, seed: int = 0) -> None:

@@ -387,14 +387,9 @@ def _values(name: str, values: ColumnLike) -> np.ndarray:
 
 
 class Predictions:
-    """Predictions in the shape of an estimator, for a scorer: labels among `classes`, or numbers.
+    """Predictions (n_rows,) in the shape of an estimator, for a scorer: labels, or `numbers`.
 
-    Parameters
-    ----------
-    predicted : array-like of shape (n_rows,)
-    classes : ndarray of shape (n_classes,), default=None
-        None are those that occur.
-    numbers : bool, default=False
+    The labels are among `classes`, or else those that occur.
     """
 
     def __init__(
@@ -437,13 +432,7 @@ def label_codes(
 
 
 def positive_code(classes: np.ndarray, pos_label: Hashable) -> int:
-    """Return the code of the class that rates are of.
-
-    Raises
-    ------
-    ValueError
-        If `pos_label` is none of the classes.
-    """
+    """Return the code of the class that rates are of."""
     for code, label in enumerate(classes.tolist()):
         if label == pos_label:
             return code
