@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from inspect import cleandoc
+from numbers import Integral
 
 from sklearn.base import BaseEstimator, clone
 
@@ -106,4 +107,11 @@ def penalty_of(choice: str | Penalty) -> Penalty:
             f"({', '.join(map(repr, sorted(PENALTIES)))}), or an object with critic, critic_loss "
             "and value, as in fairmi.dependence.Penalty."
         )
+    if isinstance(choice, Penalty):
+        choice._validate_params()
+        sizes = getattr(choice, "hidden_layer_sizes", ())
+        if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
+            raise ValueError(
+                f"penalty={choice!r}: hidden_layer_sizes needs positive integers, as in (64, 64)."
+            )
     return clone(choice) if isinstance(choice, BaseEstimator) else copy.deepcopy(choice)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi._sklearn_compat import ABOVE_0, parameter, with_parameters
 from fairmi.dependence.counts import exact_bound
 from fairmi.dependence.layers import PairCritic, SmoothMLP, StackedMLP
 from fairmi.dependence.pairs import (
@@ -26,14 +27,14 @@ from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 
 
+@with_parameters
 class CriticBound(Penalty):
     """A bound on I(Z; C) by a trained critic."""
 
+    hidden_layer_sizes: Sequence[int] = parameter("array-like", default=(64, 64), kw_only=False)
+
     # Whether the critic is a density of C, and not a score of pairs, that reads any features.
     models_c = False
-
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
@@ -204,6 +205,7 @@ class InfoNCE(CriticBound):
         return mean(scores.joint - scores.log_row_means(), scores.rows.weights)
 
 
+@with_parameters
 class SMILE(CriticBound):
     """I(Z; C) by the smoothed estimator SMILE; within strata, given the stratum.
 
@@ -227,9 +229,7 @@ class SMILE(CriticBound):
         The tau at which log density ratios are clipped.
     """
 
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64), clip: float = 5.0) -> None:
-        super().__init__(hidden_layer_sizes)
-        self.clip = clip
+    clip: float = parameter(ABOVE_0, default=5.0, kw_only=False)
 
     def critic_loss(
         self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
+from fairmi._sklearn_compat import ABOVE_0, POSITIVE, parameter, with_parameters
 from fairmi.dependence.layers import StackedMLP
 from fairmi.dependence.penalty import Penalty
 from fairmi.dependence.sensitive_batch import SensitiveBatch, StratumWeights, tiny
 
 
+@with_parameters
 class KernelPenalty(Penalty):
     """A measure of two kernels of the pairs of a batch, one of Z and one of C."""
 
+    bandwidth: float = parameter(ABOVE_0, default=0.5, kw_only=False)
+
     is_information = False
     max_rows = 1024
-
-    def __init__(self, bandwidth: float = 0.5) -> None:
-        self.bandwidth = bandwidth
 
     def value(
         self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
@@ -129,6 +130,7 @@ def hsic(first: Tensor, second: Tensor, rows: StratumWeights) -> Tensor:
 _LOWEST, _HIGHEST = 0.5, 24.0  # of the frequencies in Z that the pairs start from
 
 
+@with_parameters
 class CharacteristicFunction(Penalty):
     """The maximum norm of the difference of characteristic functions, between 0 and 1.
 
@@ -147,10 +149,9 @@ class CharacteristicFunction(Penalty):
         Pairs (a, b) of frequencies that are climbed at once; the largest gap counts.
     """
 
-    is_information = False
+    n_frequencies: int = parameter(POSITIVE, default=16, kw_only=False)
 
-    def __init__(self, n_frequencies: int = 16) -> None:
-        self.n_frequencies = n_frequencies
+    is_information = False
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
@@ -217,6 +218,7 @@ def _unit_columns(shape: tuple[int, ...], generator: Generator) -> Tensor:
 _RIDGE = 1e-3  # of polynomials of variance 1
 
 
+@with_parameters
 class SlicedInfomin(Penalty):
     """The squared canonical correlation of polynomials of slices, between 0 and 1.
 
@@ -235,11 +237,10 @@ class SlicedInfomin(Penalty):
         Of the polynomials.
     """
 
-    is_information = False
+    n_slices: int = parameter(POSITIVE, default=8, kw_only=False)
+    degree: int = parameter(POSITIVE, default=3, kw_only=False)
 
-    def __init__(self, n_slices: int = 8, degree: int = 3) -> None:
-        self.n_slices = n_slices
-        self.degree = degree
+    is_information = False
 
     def value(
         self, critic: nn.Module, z: Tensor, sensitive: SensitiveBatch, generator: Generator
@@ -276,6 +277,7 @@ def _powers(slices: Tensor, rows: StratumWeights, degree: int) -> Tensor:
     return torch.stack([standardised(base**p) for p in range(1, degree + 1)], 3)
 
 
+@with_parameters
 class HGR(Penalty):
     """The square of the maximal correlation of Z and C, between 0 and 1.
 
@@ -294,10 +296,9 @@ class HGR(Penalty):
         Hidden units of both networks.
     """
 
-    is_information = False
+    hidden_layer_sizes: Sequence[int] = parameter("array-like", default=(64, 64), kw_only=False)
 
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (64, 64)) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
+    is_information = False
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator
@@ -344,6 +345,7 @@ def correlation(f: Tensor, g: Tensor, rows: StratumWeights) -> Tensor:
 _BANDWIDTH = 0.5
 
 
+@with_parameters
 class CrossSample(Penalty):
     """The Jensen-Shannon bound that tells pairs of rows of like C from others, in [0, 2 log 2].
 
@@ -364,12 +366,11 @@ class CrossSample(Penalty):
         Units of the embeddings, whose inner product is the score of a pair.
     """
 
+    hidden_layer_sizes: Sequence[int] = parameter("array-like", default=(64,), kw_only=False)
+    n_embedded: int = parameter(POSITIVE, default=32, kw_only=False)
+
     is_information = False
     max_rows = 1024
-
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (64,), n_embedded: int = 32) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_embedded = n_embedded
 
     def critic(
         self, n_models: int, n_components: int, sensitive: SensitiveBatch, generator: Generator

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from sklearn.base import BaseEstimator
 from torch import Generator, Tensor, nn
 
@@ -16,6 +18,8 @@ class Penalty(DocLinkMixin, BaseEstimator):
     minimises. One without a critic has `value` alone.
     """
 
+    # What scikit-learn is to let each parameter be: checked before a fit.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
     # Whether the value is a mutual information, in nats.
     is_information = True
     # Whether, where C is discrete, the penalty is the Donsker-Varadhan bound of its critic, which

@@ -12,7 +12,17 @@ from sklearn.base import clone
 from torch import nn
 
 from fairmi import MIDebiasedClassifier
-from fairmi.dependence import HGR, HSIC, MMD, PENALTIES, DonskerVaradhan, Penalty, SensitiveBatch
+from fairmi.dependence import (
+    HGR,
+    HSIC,
+    MMD,
+    NWJ,
+    PENALTIES,
+    DonskerVaradhan,
+    Penalty,
+    SensitiveBatch,
+    SlicedInfomin,
+)
 from fairmi.dependence.distances import correlation, gaussian_kernel, hsic
 from fairmi.exceptions import CollapseWarning
 from fairmi.networks.losses import PenaltyTerm
@@ -341,6 +351,10 @@ BAD = {
     "unknown name": ("mutual", "penalty='mutual' is not among 'barber_agakov'"),
     "class": (HSIC, r"penalty=HSIC is a class; .*penalty=HSIC\(\)"),
     "no methods": (nn.Linear(1, 1), "'penalty' parameter"),
+    "negative width": (HSIC(bandwidth=-1.0), "'bandwidth' parameter of HSIC must be"),
+    "a number of units": (NWJ(hidden_layer_sizes=64), "'hidden_layer_sizes' parameter of NWJ"),
+    "a layer without units": (HGR(hidden_layer_sizes=(8, 0)), "needs positive integers, as in"),
+    "no slices": (SlicedInfomin(0), "'n_slices' parameter of SlicedInfomin must be an int"),
     "wrong shape": (Wrong(), r"penalty=Wrong: value must return .* shape \(1,\), but gave \(\)"),
 }
 

@@ -46,15 +46,16 @@ def test_independent_persons_are_not_flagged():
 def test_interval_of_no_leakage_holds_a_half(of):
     """In 95 % of samples: 4.0 % and 4.7 % of 300 left it out; without the spread of folds 17 %."""
     left_out = 0
-    for seed in range(200):
-        Z, group, owner = persons(40, 5, seed)
+    for seed in range(100):
+        Z, group, owner = persons(60, 3, seed)
         if of == "rows":
-            Z, group, owner = Z[::5], group[::5], None
+            Z, group, owner = Z[::3], group[::3], None
         low, high = leakage_report(
             Z, group, probe="linear", cv=3, clusters=owner, random_state=seed
         ).interval
+        assert np.isfinite(low)
         left_out += low > 0.5 or high < 0.5
-    assert left_out <= 17  # more would be a matter of one in 500
+    assert left_out <= 11  # more would be a matter of one in 200
 
 
 @pytest.mark.slow

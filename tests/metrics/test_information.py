@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,15 +254,6 @@ def test_permutations_given_y_stay_within_y():
     C = np.where(rng.random(2_000) < 0.9, y, 1 - y)
     found = mutual_information_report(y, C, given=y, random_state=0)
     assert found.score == found.null_quantile == 0.0
-
-
-def test_labels_of_any_kind_and_frames_are_taken():
-    rng = np.random.default_rng(8)
-    C, y, Z = rng.integers(2, size=(3, 500))
-    plain = mutual_information_score(Z, C, given=y)
-    frame = pd.DataFrame({"z": np.array(["u", "v"])[Z]}, index=np.arange(500) + 7)
-    words = pd.Series(np.array(["no", "yes"])[y], index=frame.index)
-    assert mutual_information_score(frame, C.astype(str), given=words) == plain
 
 
 def test_auto_takes_probes_where_values_are_too_many():

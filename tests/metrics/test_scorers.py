@@ -410,7 +410,7 @@ def test_a_threshold_can_be_tuned_for_it(labels):
     X = np.column_stack([s + random.normal(size=600), random.normal(size=600)])
     y = np.array(labels)[(X.sum(axis=1) > 1).astype(int)]
     scorer = make_fairness_scorer("demographic_parity_difference")
-    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring=scorer, cv=3)
+    tuned = TunedThresholdClassifierCV(LogisticRegression(), scoring=scorer, cv=3, thresholds=20)
     with sklearn.config_context(enable_metadata_routing=True):
         tuned.fit(X, y, sensitive_features=s)
         value = scorer(tuned, X, y, sensitive_features=s)
