@@ -16,21 +16,29 @@ size alone, a setting that goes past zero would count as one that has not come n
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
 import numpy as np
 import pandas as pd
-from frontier import BOOSTED, THRESHOLDS, TOLERANCES, TREES, UNFAIRNESS, Run, points
+from frontier import BOOSTED, THRESHOLDS, TOLERANCES, TREES, UNFAIRNESS, Run, job
 from joblib import Parallel, delayed
-from shared import Parts, add_data_options, measured, parser, print_machine, splits, write
-from sklearn.model_selection import StratifiedKFold
+from shared import (
+    Parts,
+    add_data_options,
+    adult_parts,
+    parser,
+    print_machine,
+    rows_named,
+    write,
+)
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from fairmi.compare import Method, methods_named
 from fairmi.compare._measures import correct_at
 from fairmi.compare._methods import decisions
-from fairmi.compare._rows import adult_rows
 
 AT = (0.01, 0.02, 0.03, 0.05, 0.1)
 BOUNDS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.12)
@@ -73,18 +81,35 @@ def signed_difference(parts: Parts, predicted: np.ndarray) -> float:
     return float(sign * difference(predicted, parts.test.s))
 
 
-def run(name: str, parts: Parts, constraint: str, at: Sequence[float], k: int) -> pd.DataFrame:
+def run(name: str, parts: Parts, options: argparse.Namespace, k: int) -> pd.DataFrame:
     """Return the points of a method in one split, and what its line has at equal differences."""
-    found, correct, test = [], [], parts.test
-    for setting, _, fit, _ in points(RUNS[name], parts, constraint, RUNS[name].settings, [k]):
-        predicted = fit.predict(test.X, test.s)  # of a lottery the same draw in each split
-        row = {"method": name, "setting": setting, "seconds": fit.seconds}
-        row |= measured(test.y, predicted, test.s)
-        found.append(row | {"dp": signed_difference(parts, predicted), "split": k})
-        correct.append(predicted == test.y)
-    rows = pd.DataFrame(found)
-    line = rows[UNFAIRNESS[constraint]].tolist(), correct
-    return rows.assign(**{f"at {x:g}": correct_at(*line, x).mean() for x in at})
+    method = RUNS[name]
+    found = job(method, parts, options, method.settings, k, [0])  # the same draw in each split
+    rows = pd.DataFrame([row for row, _ in found]).assign(method=name, split=k)
+    labels = [np.where(right, parts.test.y, 1 - parts.test.y) for _, right in found]
+    rows["dp"] = [signed_difference(parts, predicted) for predicted in labels]
+    line = rows[UNFAIRNESS[options.constraint]].tolist(), [right for _, right in found]
+    return rows.assign(**{f"at {x:g}": correct_at(*line, x).mean() for x in options.at})
+
+
+def splits(options: argparse.Namespace) -> list[Parts]:
+    """Return splits of Adult's training part, its official one over and over, or another table's.
+
+    Those of another table are random, with 30 % of its rows to measure on.
+    """
+    if options.dataset == "adult" and options.official:
+        return [adult_parts(options.rows)] * options.splits
+    whole = rows_named(options.dataset, options.data)
+    if options.dataset == "adult":
+        whole = whole.first(options.rows)
+        cut = StratifiedKFold(5, shuffle=True, random_state=0).split(whole.X, whole.strata)
+        return [Parts(*map(whole.take, fold)) for fold in islice(cut, options.splits)]
+    how = {"test_size": 0.3, "stratify": whole.strata}
+    halves = (
+        train_test_split(np.arange(len(whole)), random_state=seed, **how)
+        for seed in range(options.splits)
+    )
+    return [Parts(whole.take(a).first(options.rows), whole.take(b)) for a, b in halves]
 
 
 def summary(rows: pd.DataFrame, at: Sequence[float]) -> None:
@@ -144,7 +169,7 @@ def main() -> None:
     made.add_argument("--methods", nargs="+", choices=RUNS, default=default)
     made.add_argument("--constraint", choices=UNFAIRNESS, default="demographic_parity")
     add_data_options(made)
-    made.set_defaults(splits=5)
+    made.set_defaults(splits=5, probe=False)
     made.add_argument("--official", action="store_true", help="measure on the test part, once")
     made.add_argument("--chance", action="store_true", help="what fair labels show by chance")
     made.add_argument("--at", type=float, nargs="+", default=AT)
@@ -154,25 +179,14 @@ def main() -> None:
     if options.chance:
         chance()
         return
-    if options.dataset != "adult":
-        parts = splits(options)
-    elif options.official:
-        parts = splits(options) * options.splits
-    else:
-        whole = adult_rows("train").first(options.rows)
-        folds = StratifiedKFold(5, shuffle=True, random_state=0).split(whole.X, whole.strata)
-        parts = [Parts(*map(whole.take, fold)) for fold in islice(folds, options.splits)]
-    jobs = [
-        delayed(run)(name, part, options.constraint, options.at, k)
-        for name in options.methods
-        for k, part in enumerate(parts)
-    ]
+    numbered = list(enumerate(splits(options)))
+    jobs = [delayed(run)(m, part, options, k) for m in options.methods for k, part in numbered]
     rows = pd.concat(Parallel(n_jobs=options.jobs)(jobs), ignore_index=True)
     summary(rows, options.at)
     if options.constraint == "equalized_odds":
         for bound in (0.01, 0.02, 0.03):
             chosen(rows, bound)
-    write(rows.drop(columns=[f"at {value:g}" for value in options.at]), options.output)
+    write(rows.drop(columns=["seed", *(f"at {value:g}" for value in options.at)]), options.output)
 
 
 if __name__ == "__main__":

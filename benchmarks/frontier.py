@@ -1,4 +1,4 @@
-r"""Accuracy over unfairness of fairmi and its peers, on Adult's test part or another table.
+r"""Accuracy over unfairness of fairmi and its peers, on Adult's test part.
 
 The README's tables, one thread a fit; the methods are those of fairmi.compare, with more settings:
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from shared import Parts, add_data_options, measured, parser, print_machine, splits, write
+from shared import Parts, adult_parts, measured, parser, print_machine, write
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
@@ -95,19 +95,8 @@ AT = (0.01, 0.02, 0.028, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15)
 
 Found = tuple[dict[str, Any], np.ndarray]
 """A row of the table, and which test rows are predicted right."""
-
-
-def points(
-    run: Run, parts: Parts, constraint: str, settings: Sequence[Any], seeds: Sequence[int]
-) -> Iterator[tuple[Any, int, Contender, np.ndarray]]:
-    """Train a method on one thread; yield setting, seed, fit, and predictions of the test rows."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
-        asked = [{run.knob: setting} if run.knob else {} for setting in settings]
-        fitted = fits(run.method, asked, parts.train, Trial(constraint, seeds[0]))
-        for setting, fit in zip(settings, fitted, strict=True):
-            for seed in seeds:
-                yield setting, seed, fit, fit.predict(parts.test.X, parts.test.s, seed)
+Line = tuple[list[float], list[np.ndarray]]
+"""Of settings: unfairness, and who is right."""
 
 
 def job(
@@ -115,19 +104,28 @@ def job(
     parts: Parts,
     options: argparse.Namespace,
     settings: Sequence[float],
-    seeds: Sequence[int],
+    start: int,
+    draws: Sequence[int],
 ) -> list[Found]:
-    """Return what each point of a method reaches on the test rows."""
-    found = []
-    test = parts.test
-    for setting, seed, fit, predicted in points(run, parts, options.constraint, settings, seeds):
-        row = {"method": run.method.name, "setting": setting, "seed": seed, run.knob: setting}
-        row |= measured(test.y, predicted, test.s) | {"seconds": fit.seconds}
-        scores = fit.scores(test.X, test.s)
-        row["roc_auc"] = np.nan if scores is None else roc_auc_score(test.y, scores)
-        if options.probe:
-            row |= probed(fit, parts)
-        found.append((row, predicted == test.y))
+    """Train a method on one thread, and return what each point of it reaches on the test rows.
+
+    `start` is the seed of the training, `draws` are those of predictions that are drawn.
+    """
+    found, test = [], parts.test
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the published procedure warns of its blind critic
+        asked = [{run.knob: setting} if run.knob else {} for setting in settings]
+        fitted = fits(run.method, asked, parts.train, Trial(options.constraint, start))
+        for setting, fit in zip(settings, fitted, strict=True):
+            scores = fit.scores(test.X, test.s)
+            auc = np.nan if scores is None else roc_auc_score(test.y, scores)
+            of_fit = {"seconds": fit.seconds, "roc_auc": auc}
+            of_fit |= probed(fit, parts) if options.probe else {}
+            for seed in draws:
+                predicted = fit.predict(test.X, test.s, seed)
+                row = {"method": run.method.name, "setting": setting, "seed": seed}
+                row |= measured(test.y, predicted, test.s) | of_fit
+                found.append((row, predicted == test.y))
     return found
 
 
@@ -145,22 +143,19 @@ def probed(fit: Contender, parts: Parts) -> dict[str, float]:
 
 
 def whole_lines(parts: Parts, options: argparse.Namespace) -> list[Found]:
-    """Return all points of all methods on one split; the seeds of a draw need one fit."""
+    """Return all points of all methods; the seeds of a draw need one fit."""
     tasks, every = [], range(options.seeds)
     for run in (RUNS[name] for name in options.methods):
         settings = options.settings or run.settings
         of_fits = [[setting] for setting in settings] if run.alone else [settings]
-        seeds = [every] if run.method.draws else [[seed] for seed in every]
-        tasks += [delayed(job)(run, parts, options, *each) for each in product(of_fits, seeds)]
+        seeds = [(0, every)] if run.method.draws else [(seed, [seed]) for seed in every]
+        tasks += [delayed(job)(run, parts, options, a, *b) for a, b in product(of_fits, seeds)]
     found = []
     results = Parallel(n_jobs=options.jobs, return_as="generator")(tasks)
     for number, part in enumerate(results, 1):
         found += part
         print(f"{number} of {len(tasks)} jobs done", flush=True)
     return found
-
-
-Line = tuple[list[float], list[np.ndarray]]  # of settings: unfairness, and who is right
 
 
 def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
@@ -177,51 +172,35 @@ def lines_of(found: Sequence[Found], unfairness: str) -> dict[str, Line]:
     }
 
 
-def accuracies_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) -> pd.DataFrame:
-    """Return the accuracy of each method at each unfairness, mean over splits."""
-    values = {
-        title: [np.mean([correct_at(*lines[title], x) for lines in of_splits]) for x in at]
-        for title in of_splits[0]
-    }
-    return pd.DataFrame(values, index=pd.Index(at, name="unfairness"))
-
-
-def differences_at(of_splits: Sequence[dict[str, Line]], at: Sequence[float]) -> pd.DataFrame:
-    """Return by how much the first method is ahead of each other one, with standard error.
-
-    Over splits both are means: test parts of random splits overlap, so that the error of one is
-    kept.
-    """
-    first, *others = of_splits[0]
-    values = {}
-    for other in others:
-        values[other] = []
-        for x in at:
-            rows = [correct_at(*of[first], x) - correct_at(*of[other], x) for of in of_splits]
-            mean = np.mean([of_split.mean() for of_split in rows])
-            error = np.mean([of_split.std(ddof=1) / len(of_split) ** 0.5 for of_split in rows])
-            values[other].append(f"{mean:+.4f} ± {error:.4f}")
-    return pd.DataFrame(values, index=pd.Index(at, name=f"{first} less"))
-
-
-def report(found: Sequence[Sequence[Found]], options: argparse.Namespace) -> None:
-    """Print means over seeds and splits, the lines at equal unfairness, and their differences."""
-    rows = pd.DataFrame([row for part in found for row, _ in part])
+def report(found: Sequence[Found], options: argparse.Namespace) -> None:
+    """Print means over seeds, the lines at equal unfairness, and the first less each other."""
+    rows = pd.DataFrame([row for row, _ in found])
     groups = rows.drop(columns="seed").groupby(["method", "setting"], sort=False)
-    means = groups.mean(numeric_only=True).drop(columns=["lam", "bound", "tol"], errors="ignore")
+    means = groups.mean(numeric_only=True)
     means["least accuracy"] = groups.accuracy.min()
     print(f"\nmeans over {options.seeds} seeds\n{means.round(4).to_string(na_rep='')}")
     name = UNFAIRNESS[options.constraint]
-    lines = [lines_of(part, name) for part in found]
-    print(f"\naccuracy at {name}\n{accuracies_at(lines, options.at).round(4).to_string()}")
-    if len(lines[0]) > 1:
-        print(f"\npaired differences\n{differences_at(lines, options.at).to_string()}")
+    lines = lines_of(found, name)
+    right = {title: [correct_at(*line, x) for x in options.at] for title, line in lines.items()}
+    index = pd.Index(options.at, name=name)
+    accuracies = pd.DataFrame({title: map(np.mean, of) for title, of in right.items()}, index)
+    print(f"\naccuracy\n{accuracies.round(4).to_string()}")
+    first, *others = right
+    less = {
+        title: [
+            f"{(a - b).mean():+.4f} ± {(a - b).std(ddof=1) / len(a) ** 0.5:.4f}"
+            for a, b in zip(right[first], right[title], strict=True)
+        ]
+        for title in others
+    }
+    if less:
+        print(f"\n{first} less, paired by test rows\n{pd.DataFrame(less, index).to_string()}")
 
 
 def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
     made = parser(__doc__)
-    add_data_options(made)
+    made.add_argument("--rows", type=int, help="learn from so few rows: to see that it runs")
     made.add_argument("--constraint", choices=UNFAIRNESS, default="demographic_parity")
     made.add_argument("--methods", nargs="+", choices=RUNS, default=DEFAULT)
     made.add_argument("--settings", type=float, nargs="+", help="λ, or a method's own knob")
@@ -236,14 +215,10 @@ def main() -> None:
     """Print the points of each method, and their lines at the same unfairness."""
     options = arguments()
     print_machine()
-    found = [whole_lines(parts, options) for parts in splits(options)]
+    found = whole_lines(adult_parts(options.rows), options)
     report(found, options)
-    about = {"dataset": options.dataset, "constraint": options.constraint}
-    tables = [
-        pd.DataFrame([row for row, _ in part]).assign(split=number)
-        for number, part in enumerate(found)
-    ]
-    write(pd.concat(tables).assign(**about), options.output)
+    rows = pd.DataFrame([row for row, _ in found])
+    write(rows.assign(dataset="adult", constraint=options.constraint), options.output)
 
 
 if __name__ == "__main__":

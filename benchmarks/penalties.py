@@ -16,9 +16,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from shared import measured, parser, print_machine, seconds_of, write
+from shared import Table, measured, parser, print_machine, print_means, seconds_of
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
@@ -98,22 +97,16 @@ def main() -> None:
     options = made.parse_args()
     torch.set_num_threads(1)
     print_machine()
-    there = options.output is not None and options.output.exists()
-    table = pd.read_csv(options.output) if there else pd.DataFrame(columns=KEYS)
+    table = Table(options.output, KEYS)
     for attribute, seed in product(options.attributes, options.seeds):
         adult = adult_rows("train", attribute)
         for penalty in options.penalties:
             keys = (f"Adult, {attribute}", penalty, seed)
-            if (table[KEYS] == list(keys)).all(axis=1).any():
-                continue
-            row = dict(zip(KEYS, keys, strict=True))
-            row |= row_of(adult, penalty, seed, options.rows)
-            print(row, flush=True)
-            table = pd.DataFrame([*table.to_dict("records"), row])
-            write(table.drop(columns=["machine", "versions"], errors="ignore"), options.output)
-    parts = table.groupby(["data", "penalty"], sort=False)
-    figures = parts[["lam", "accuracy", "dp", "leakage", "seconds"]]
-    print(figures.agg(["mean", "sem"]).round(4).to_string(na_rep=""))
+            if table.find(*keys) is None:
+                row = row_of(adult, penalty, seed, options.rows)
+                table.add(dict(zip(KEYS, keys, strict=True)) | row)
+    figures = ["lam", "accuracy", "dp", "leakage", "seconds"]
+    print_means(table.frame, ["data", "penalty"], figures)
 
 
 if __name__ == "__main__":

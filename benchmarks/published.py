@@ -2,7 +2,6 @@
 
 Run: OMP_NUM_THREADS=1 python benchmarks/published.py --digits mnist.npz --side 14 --rows 20000
      --lams 2 --output benchmarks/results/published.csv
-     --picture benchmarks/results/published.png
 
 K = 40 critic steps a batch, batches of 128, a rate of 1e-4, the network of `digits.py`. After each
 epoch a row is written and the training is saved under --folder, from where the same command goes
@@ -12,35 +11,32 @@ states with an accuracy of .9 or more, that of which a fresh probe finds least. 
 part is read, and chooses nothing. "claim" is the critic's own estimate of I(Z; colour), "probe"
 what a fresh probe finds of the channel that it finds most of, both in nats. "averaged" is the
 accuracy in random colours of a state averaged over epochs, each of which weighs .8 of the next.
-
-With --table, the same class on Adult's training rows, a third of them held out, sex to be taken
-out: accuracy and the AUC of a fresh booster that learns sex from Z, for each λ and K, over steps.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import itertools
-import os
-import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from digits import BATCH_SIZE, Coloured, Digits, network, shift_weights
-from shared import parser, print_machine, write
+from digits import (
+    BATCH_SIZE,
+    Coloured,
+    Digits,
+    add_digit_options,
+    digits_of,
+    network,
+    shift_weights,
+)
+from shared import Table, parser, print_machine, seconds_of
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fairmi import MIBackpropClassifier
-from fairmi.compare._rows import adult_rows
 from fairmi.dependence.sensitive_batch import SensitiveBatch
 from fairmi.networks.backprop import Backprop, backprop_architecture
 from fairmi.networks.model import trunk_of
@@ -57,11 +53,11 @@ CPU = torch.device("cpu")
 class Run:
     """One training at one λ: its state, its file, and the rows of the table that it makes."""
 
-    def __init__(self, digits: Digits, options: argparse.Namespace, **key: Any) -> None:
+    def __init__(self, digits: Digits, folder: Path, **key: Any) -> None:
         self.key = key
         self.setting = digits.setting(key["rows"], key["variance"], key["seed"])
         name = "-".join(f"{value:g}" for value in key.values())
-        self.path: Path = options.folder / f"{name}.pt"
+        self.path = folder / f"{name}.pt"
         self.epoch, self.seconds = 0, 0.0
         self.rows: list[dict[str, Any]] = []
         train = self.setting.train
@@ -88,10 +84,10 @@ class Run:
 
     def advance(self) -> None:
         """Train for an epoch, measure, and save."""
-        start = time.process_time()
         self.training.networks.train()
-        loss, claim = self.training.epoch()[:, 0].tolist()
-        self.seconds += time.process_time() - start
+        seconds, of_epoch = seconds_of(self.training.epoch)
+        loss, claim = of_epoch[:, 0].tolist()
+        self.seconds += seconds
         self.training.networks.eval()
         self.average.update_parameters(self.model)
         self.epoch += 1
@@ -102,9 +98,9 @@ class Run:
             self.key
             | {
                 "step": self.epoch * round(len(train.y) / BATCH_SIZE),
-                "as in training": right.mean(),
-                "weighted": np.average(right, weights=weights),
-                "random": (self.predict(test) == test.y).mean(),
+                "as in training": float(right.mean()),
+                "weighted": float(np.average(right, weights=weights)),
+                "random": float((self.predict(test) == test.y).mean()),
                 "averaged": self.averaged_accuracy(test),
                 "claim": claim,
                 "probe": probed(self.represent(held_out).numpy(), held_out.bins),
@@ -193,135 +189,28 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows.assign(rule=rule) for rule, rows in rules.items()])
 
 
-def picture(table: pd.DataFrame, path: Path) -> None:
-    """Draw accuracy above and nats below over steps, a column for each λ of the first setting."""
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    first = table[table["side"] == table["side"].iloc[0]]
-    first = first[first["variance"] == first["variance"].min()]
-    lams = sorted(first["lam"].unique())
-    figure, axes = plt.subplots(
-        2, len(lams), figsize=(2.4 * len(lams) + 1, 5), sharex=True, sharey="row",
-        layout="constrained", squeeze=False,
-    )  # fmt: skip
-    lines = {
-        "as in training": (0, "#4477aa", "held-out, coloured as in training"),
-        "random": (0, "#ee6677", "test, random colours"),
-        "claim": (1, "#4477aa", "the critic's claim"),
-        "probe": (1, "#ee6677", "a fresh probe's finding"),
-    }
-    for place, lam in enumerate(lams):
-        for number, (_, run) in enumerate(first[first["lam"] == lam].groupby("seed")):
-            for name, (row, colour, label) in lines.items():
-                label = label if number == 0 else "_"
-                axes[row, place].plot(run["step"], run[name], color=colour, label=label)
-        axes[0, place].set(title=f"λ = {lam:g}", ylim=(0, 1))
-        axes[1, place].set(xlabel="steps", ylim=(0, None))
-    axes[0, 0].set_ylabel("accuracy")
-    axes[1, 0].set_ylabel("nats of colour in Z")
-    for row in (0, 1):
-        axes[row, -1].legend(fontsize=7)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def print_digits(options: argparse.Namespace) -> None:
-    """Go on with the runs that are asked for, and write what is there."""
-    folder = os.environ.get("FAIRMI_DATA")
-    path = options.digits or (Path(folder) / "mnist.npz" if folder else None)
-    digits = Digits(path, halved=options.side == 14)
-    keys = [
-        {"side": options.side, "rows": options.rows, "variance": v, "lam": lam, "seed": seed}
-        for v in options.variances
-        for seed in options.seeds
-        for lam in options.lams
-    ]
-    there = options.output is not None and options.output.exists()
-    table = pd.read_csv(options.output) if there else pd.DataFrame(columns=RUN)
-    for key in keys:
-        run = Run(digits, options, **key)
-        while not run.rows or run.rows[-1]["step"] < options.steps:
-            run.advance()
-            print({k: round(float(v), 4) for k, v in run.rows[-1].items()}, flush=True)
-            table = merged(table, run.rows)
-            write(table, options.output)
-    print(
-        chosen(table)
-        .drop(columns=["machine", "versions"], errors="ignore")
-        .round(4)
-        .to_string(index=False)
-    )
-    if options.picture is not None:
-        picture(table, options.picture)
-
-
-def print_table(options: argparse.Namespace) -> None:
-    """Print and write what the procedure reaches on a table, every 500 steps or so."""
-    rows = adult_rows("train").first(options.rows)
-    parts = train_test_split(np.arange(len(rows)), test_size=1 / 3, random_state=0)
-    train, other = map(rows.take, parts)
-    half, lines = len(other) // 2, []
-    n_steps = round(len(train) / BATCH_SIZE)  # of an epoch
-    every = max(round(500 / n_steps), 1)
-    for lam in options.lams:
-        for n_critic_steps in options.critic_steps:
-            for seed in options.seeds:
-                key = {"lam": lam, "critic steps": n_critic_steps, "seed": seed}
-                epochs = itertools.count(1)
-
-                def measure(model: MIBackpropClassifier, key=key, epochs=epochs) -> float:
-                    epoch = next(epochs)
-                    if epoch % every == 0:
-                        z = model.transform(other.X)
-                        probe = HistGradientBoostingClassifier(max_iter=60, random_state=0)
-                        found = probe.fit(z[:half], other.s[:half]).predict_proba(z[half:])[:, 1]
-                        of_sex = {"probe AUC": roc_auc_score(other.s[half:], found)}
-                        accuracy = model.score(other.X, other.y)
-                        line = key | {"step": epoch * n_steps, "accuracy": accuracy} | of_sex
-                        lines.append(line)
-                        print(line, flush=True)
-                    return epoch
-
-                model = MIBackpropClassifier(
-                    lam=lam,
-                    n_critic_steps=n_critic_steps,
-                    max_iter=round(options.steps / n_steps),
-                    keep_best=measure,
-                    random_state=seed,
-                )
-                model.fit(train.X, train.y, sensitive_features=train.s)
-                write(pd.DataFrame(lines), options.output)
-
-
-def merged(table: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the table with the rows of a run, which take the place of its own there."""
-    fresh = pd.DataFrame(rows)
-    both = pd.concat([table.drop(columns=["machine", "versions"], errors="ignore"), fresh])
-    last = both.drop_duplicates([*RUN, "step"], keep="last")
-    return last.sort_values([*RUN, "step"], ignore_index=True)
-
-
 def main() -> None:
-    """Run the procedure on digits, or on a table."""
+    """Go on with the runs that are asked for, and write what is there."""
     made = parser(__doc__)
-    made.add_argument("--digits", type=Path, help="mnist.npz; FAIRMI_DATA may name its folder")
-    made.add_argument("--side", type=int, choices=(14, 28), default=28, help="pixels")
+    add_digit_options(made)
+    made.set_defaults(seeds=[0])
     made.add_argument("--rows", type=int, default=58_000, help="digits to train on")
-    made.add_argument("--variances", type=float, nargs="+", default=[0.02])
     made.add_argument("--lams", type=float, nargs="+", default=[2.0])
-    made.add_argument("--seeds", type=int, nargs="+", default=[0])
     made.add_argument("--steps", type=int, default=3_000)
     made.add_argument("--folder", type=Path, default=Path("out/published"), help="saved trainings")
-    made.add_argument("--picture", type=Path, help="draw the table into this file")
-    made.add_argument("--table", action="store_true", help="Adult in place of digits")
-    made.add_argument("--critic-steps", type=int, nargs="+", default=[40], help="K, with --table")
     options = made.parse_args()
     print_machine()
-    if options.table:
-        print_table(options)
-    else:
-        print_digits(options)
+    digits, table = digits_of(options), Table(options.output, [*RUN, "step"])
+    for setting in product(options.variances, options.lams, options.seeds):
+        key = dict(zip(RUN, (options.side, options.rows, *setting), strict=True))
+        run = Run(digits, options.folder, **key)
+        for row in run.rows:
+            table.add(row)
+        while not run.rows or run.rows[-1]["step"] < options.steps:
+            run.advance()
+            table.add(run.rows[-1])
+    shown = chosen(table.frame).drop(columns=["machine", "versions"], errors="ignore")
+    print(shown.round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from shared import parser, print_machine, write
+from shared import parser, print_machine, print_means, write
 from sklearn.model_selection import GroupShuffleSplit
 from threadpoolctl import threadpool_limits
 
@@ -81,9 +81,8 @@ def main() -> None:
     print(rows.drop(columns="split").groupby(by, sort=False).mean().round(4).to_string())
     for ks in AT_KS:
         of_split = rows.groupby(["table", "method", "split"], sort=False)
-        scores = of_split[["ks", "score"]].apply(at_ks, ks)
-        print(f"score at KS {ks}")
-        print(scores.groupby(["table", "method"], sort=False).agg(["mean", "sem"]).round(4))
+        scores = of_split[["ks", "score"]].apply(at_ks, ks).rename(f"score at KS {ks}")
+        print_means(scores.reset_index(), ["table", "method"], [scores.name])
     write(rows, options.output)
 
 

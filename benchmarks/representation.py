@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fairlearn.preprocessing import CorrelationRemover
-from shared import add_data_options, parser, print_machine, rows_named, write
+from shared import Table, add_data_options, parser, print_machine, print_means, rows_named
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -36,7 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fairmi import MIBoostingClassifier, MIDebiasedTransformer
-from fairmi.compare._rows import LabelledRows, adult_rows
+from fairmi.compare._rows import LabelledRows
 
 QUANTILES = np.linspace(0, 1, 101)
 RARE = 0.005  # share of rows below which a category is left out
@@ -196,30 +196,20 @@ def main() -> None:
     made.add_argument("--column", help="its numbers at or below the median are the group")
     options = made.parse_args()
     print_machine()
-    whole = adult_rows("train") if options.dataset == "adult" else None
-    whole = (whole or rows_named(options.dataset, options.data)).first(options.rows)
+    whole = rows_named(options.dataset, options.data).first(options.rows)
     if options.column:
         values = whole.X[options.column].to_numpy()
         young = values <= np.median(values)
         whole = replace(whole, s=young, sensitive_columns=(options.column,))
     dataset = " ".join([options.dataset, *whole.sensitive_columns])
-    lines = []
+    table = Table(options.output, ["dataset", "split", "method"])
     for seed in range(options.splits):
         rows, start = read(whole, seed), time.process_time()
         for name, z in representations(rows, seed):
-            figures = measured(rows, z)
-            seconds = time.process_time() - start
-            lines.append({"dataset": dataset, "split": seed, "method": name, **figures})
-            lines[-1]["seconds"] = seconds
-            print(lines[-1], flush=True)
+            row = {"dataset": dataset, "split": seed, "method": name} | measured(rows, z)
+            table.add(row | {"seconds": time.process_time() - start})
             start = time.process_time()
-    table = pd.DataFrame(lines)
-    parts = table.groupby("method", sort=False)[["accuracy", "auc", "seconds"]]
-    print(pd.concat({"mean": parts.mean(), "sem": parts.sem()}, axis=1).round(4).to_string())
-    if options.output and options.output.exists():  # rows of other tables stay
-        before = pd.read_csv(options.output)
-        table = pd.concat([before[before["dataset"] != dataset], table])
-    write(table, options.output)
+    print_means(table.frame, ["dataset", "method"], ["accuracy", "auc", "seconds"])
 
 
 if __name__ == "__main__":

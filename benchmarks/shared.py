@@ -12,7 +12,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,26 +20,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from fairmi.compare._measures import bootstrap_weights, weighted_metrics
 from fairmi.compare._rows import LabelledRows, adult_rows, german_rows, table_rows
 
 DATASETS = ("adult", "german", "credit", "census")
 PACKAGES = ("torch", "scikit-learn", "fairlearn", "numpy", "pandas")
-_TEST_SHARE = 0.3
 
 
 def machine() -> str:
     """Return processor, cores, threads of a process, and Python."""
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
-    parts = (
-        f"{platform.machine()} ({_processor()})",
-        f"{os.cpu_count()} cores",
-        f"OMP_NUM_THREADS {threads}",
-        f"Python {platform.python_version()}",
+    return (
+        f"{platform.machine()} ({_processor()}), {os.cpu_count()} cores, "
+        f"OMP_NUM_THREADS {threads}, Python {platform.python_version()}"
     )
-    return ", ".join(parts)
 
 
 def versions() -> str:
@@ -61,11 +56,43 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def write(rows: pd.DataFrame, path: Path | None) -> None:
-    """Write rows with machine and versions to a CSV file, where a path is given."""
+    """Write rows to a CSV file, where a path is given.
+
+    Those that don't say on what machine and by which versions they were measured say it then.
+    """
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stated = rows.round(5).assign(machine=machine(), versions=versions())
-        stated.to_csv(path, index=False)
+        rows = rows.round(5)
+        for name, value in {"machine": machine(), "versions": versions()}.items():
+            rows[name] = rows[name].fillna(value) if name in rows else value
+        rows.to_csv(path, index=False)
+
+
+class Table:
+    """Rows that are written as they come, beside those that the output file has already."""
+
+    def __init__(self, path: Path | None, keys: Sequence[str]) -> None:
+        self.path, self.keys = path, keys
+        there = path is not None and path.exists()
+        self.frame = pd.read_csv(path) if there else pd.DataFrame(columns=keys)
+
+    def find(self, *values: Any) -> dict[str, Any] | None:
+        """Return the row whose keys have these values, None where there is none."""
+        same = self.frame[(self.frame[self.keys] == list(values)).all(axis=1)]
+        return same.iloc[0].to_dict() if len(same) else None
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Print a row, and write it in place of that of the same keys."""
+        print(row, flush=True)
+        both = pd.DataFrame([*self.frame.to_dict("records"), row])
+        self.frame = both.drop_duplicates(self.keys, keep="last", ignore_index=True)
+        write(self.frame, self.path)
+
+
+def print_means(rows: pd.DataFrame, by: str | list[str], columns: list[str]) -> None:
+    """Print the mean of each part of the rows, and its standard error."""
+    parts = rows.groupby(by, sort=False)[columns]
+    print(parts.agg(["mean", "sem"]).round(4).to_string(na_rep=""), flush=True)
 
 
 def seconds_of(
@@ -107,6 +134,11 @@ class Parts:
     test: LabelledRows
 
 
+def adult_parts(n_rows: int | None) -> Parts:
+    """Return Adult's official parts, the first of few rows if so asked."""
+    return Parts(adult_rows("train").first(n_rows), adult_rows("test"))
+
+
 def add_data_options(made: argparse.ArgumentParser) -> None:
     """Let a script choose its table, how it is split, and how many rows it learns from."""
     made.add_argument("--dataset", choices=DATASETS, default="adult")
@@ -115,27 +147,10 @@ def add_data_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--rows", type=int, help="learn from so few rows: to see that it runs")
 
 
-def splits(options: argparse.Namespace) -> list[Parts]:
-    """Return Adult's official split, or random ones of another table, as options say."""
-    if options.dataset == "adult":
-        found = [Parts(adult_rows("train"), adult_rows("test"))]
-    else:
-        whole = rows_named(options.dataset, options.data)
-        halves = (
-            train_test_split(
-                np.arange(len(whole)),
-                test_size=_TEST_SHARE,
-                stratify=whole.strata,
-                random_state=seed,
-            )
-            for seed in range(options.splits)
-        )
-        found = [Parts(*map(whole.take, half)) for half in halves]
-    return [Parts(parts.train.first(options.rows), parts.test) for parts in found]
-
-
 def rows_named(name: str, data: Path | None = None) -> LabelledRows:
-    """Return German, card holders (who fails to pay?) or census income (who earns 50,000?)."""
+    """Return Adult's training part, German, card holders (who fails to pay?) or census income."""
+    if name == "adult":
+        return adult_rows("train")
     if name == "german":
         return german_rows()
     folder = data or os.environ.get("FAIRMI_DATA")

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-from shared import Parts, measured, memory_mb, parser, print_machine, seconds_of, write
+from shared import adult_parts, measured, memory_mb, parser, print_machine, seconds_of, write
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
@@ -52,11 +52,6 @@ PEERS = (
 HELD_OUT, WARM_UP, BATCH_ROWS = 100_000, 20, 2_048
 
 
-def adult(options: argparse.Namespace) -> Parts:
-    """Return Adult's official parts, the first of few rows if so asked."""
-    return Parts(adult_rows("train").first(options.rows), adult_rows("test"))
-
-
 def least_seconds(jobs: dict[str, Callable[[], Any]], turns: int = 2) -> Table:
     """Return the least seconds of each job, which take turns, and its ratio to the first."""
     spent: dict[str, list[float]] = {what: [] for what in jobs}
@@ -69,9 +64,15 @@ def least_seconds(jobs: dict[str, Callable[[], Any]], turns: int = 2) -> Table:
     return [{"what": k, "seconds": min(v), "ratio": min(v) / first} for k, v in spent.items()]
 
 
+def alone(job: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Return what a job returns in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(job, arguments)
+
+
 def ours(options: argparse.Namespace) -> Table:
     """Fits and paths of ours beside plain boosting."""
-    train = adult(options).train
+    train = adult_parts(options.rows).train
     given = {"sensitive_features": train.s}
     trees = MIBoostingClassifier(lam=8.0, random_state=0)
     odds = MIBoostingClassifier(lam=8.0, constraint="equalized_odds", random_state=0)
@@ -97,7 +98,7 @@ def ours(options: argparse.Namespace) -> Table:
 
 def peers(options: argparse.Namespace) -> Table:
     """One fit of each method, with what it reaches on the test part."""
-    parts, rows = adult(options), []
+    parts, rows = adult_parts(options.rows), []
     with threadpool_limits(1):
         for name, setting in PEERS:
             (fit,) = fits(methods_named([name])[0], [setting], parts.train, Trial())
@@ -109,7 +110,7 @@ def peers(options: argparse.Namespace) -> Table:
 
 def search(options: argparse.Namespace) -> Table:
     """MIDebiasedClassifierCV beside GridSearchCV over the same λ and folds, by the clock."""
-    parts = adult(options)
+    parts = adult_parts(options.rows)
     train, test = parts.train, parts.test
     given = {"sensitive_features": train.s}
     model = MIDebiasedClassifier(random_state=0)
@@ -140,12 +141,11 @@ def search(options: argparse.Namespace) -> Table:
 
 def memory(options: argparse.Namespace) -> Table:
     """MB that a fit of Adult adds at its peak, and that many partial_fit grow by; a pickle."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return [pool.apply(_peak_of_fit, (options,)), pool.apply(_growth_of_stream, (options,))]
+    return [alone(_peak_of_fit, options), alone(_growth_of_stream, options)]
 
 
 def _peak_of_fit(options: argparse.Namespace) -> dict[str, Any]:
-    train = adult(options).train
+    train = adult_parts(options.rows).train
     _warm_up()
     before = memory_mb("VmHWM")
     model = MIDebiasedClassifier(lam=LAM, max_iter=2, random_state=0)
@@ -156,7 +156,7 @@ def _peak_of_fit(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _growth_of_stream(options: argparse.Namespace) -> dict[str, Any]:
-    train, random = adult(options).train, np.random.default_rng(0)
+    train, random = adult_parts(options.rows).train, np.random.default_rng(0)
     model = MIDebiasedClassifier(lam=LAM, sensitive_columns="sex", random_state=0)
     for number in range(10 * WARM_UP):
         batch = train.take(random.integers(len(train), size=BATCH_ROWS))
@@ -221,8 +221,7 @@ def long_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np
 
 def audits(options: argparse.Namespace) -> Table:
     """Audit of predictions with scores, two attributes and their intersection, in a process."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return [pool.apply(_audited, (options.rows or 100_000,))]
+    return [alone(_audited, options.rows or 100_000)]
 
 
 def _audited(n_rows: int) -> dict[str, Any]:
@@ -266,8 +265,7 @@ def warehouse(options: argparse.Namespace) -> Table:
             f"select * exclude h from ({DECISIONS.format(n_rows)})"
         ).write_parquet(path)
         size = Path(path).stat().st_size / 2**20
-        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            return [pool.apply(_counted, (path, n_rows)) | {"MB on disk": size}]
+        return [alone(_counted, path, n_rows) | {"MB on disk": size}]
 
 
 def _counted(path: str, n_rows: int) -> dict[str, Any]:

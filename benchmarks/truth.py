@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
-from shared import machine, parser, print_machine, versions
+from shared import Table, parser, print_machine
 
 from fairmi import MIBoostingClassifier, MIDebiasedClassifier
 from fairmi.datasets import load_adult
@@ -61,18 +60,24 @@ def plant(leak: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return Z, c
 
 
+def drawn(task: Callable[[int], tuple], repetitions: int, jobs: int) -> np.ndarray:
+    """Return what a task returns for each seed, (repetitions, n_values)."""
+    return np.array(Parallel(jobs)(delayed(task)(seed) for seed in range(repetitions)))
+
+
 def leaks(n: int, repetitions: int, jobs: int) -> Iterator[Figures]:
     """Planted leaks: how often each is flagged, and the score."""
     repetitions = min(repetitions, 20 if n == 500 else 5)
     for leak in LEAKS:
-        found = Parallel(jobs)(delayed(_leak)(leak, n, seed) for seed in range(repetitions))
-        flagged, _, score, quantile, _ = np.mean(found, axis=0)
+        found = drawn(partial(_leak, leak, n), repetitions, jobs)
+        flagged, _, score, quantile, _ = found.mean(axis=0)
         figures = {"flagged": flagged, "score": score, "score without leak, 95 %": quantile}
         yield leak, n, repetitions, figures
 
 
 def _leak(leak: str, n: int, seed: int) -> tuple[float, ...]:
-    Z, c = plant(leak, n, np.random.default_rng([seed, n]))
+    kind = leak or ("none", "recurring values")[seed % 2]
+    Z, c = plant(kind, n, np.random.default_rng([seed, n]))
     start = time.process_time()
     report = leakage_report(Z, c, random_state=seed)
     seconds = time.process_time() - start
@@ -84,9 +89,8 @@ def false_alarms(n: int, repetitions: int, jobs: int) -> Iterator[Figures]:
 
     Every other Z has columns of few values, which are tested by themselves too.
     """
-    kinds = ("none", "recurring values")
-    found = Parallel(jobs)(delayed(_leak)(kinds[k % 2], n, k) for k in range(repetitions))
-    flagged, p_value, score, quantile, seconds = np.array(found).T
+    found = drawn(partial(_leak, "", n), repetitions, jobs)
+    flagged, p_value, score, quantile, seconds = found.T
     figures = {
         "flagged": flagged.mean(),
         "flagged where values recur": flagged[1::2].mean(),
@@ -101,8 +105,7 @@ def information(repetitions: int, jobs: int) -> Iterator[Figures]:
     """Mutual information against closed forms: how often the interval holds the truth."""
     n, repetitions = 2_000, min(repetitions, 50)
     for case in CASES:
-        found = Parallel(jobs)(delayed(_information)(case, n, seed) for seed in range(repetitions))
-        score, low, high = np.array(found).T
+        score, low, high = drawn(partial(_information, case, n), repetitions, jobs).T
         held = float(((low <= case.truth) & (case.truth <= high)).mean())
         figures = {
             "truth, nats": case.truth,
@@ -139,11 +142,10 @@ def independent(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 def intervals(probe: str, repetitions: int, jobs: int) -> Iterator[Figures]:
     """Return how often the interval of a score leaves out 0.5 without a leak; 5 % are wanted."""
     for kind in INTERVALS:
-        task = delayed(partial(_interval, kind, probe))
-        drawn = np.array(Parallel(jobs)(task(seed) for seed in range(20 * repetitions)))
+        found = drawn(partial(_interval, kind, probe), 20 * repetitions, jobs)
         measures = ("interval leaves out 0.5", "no interval", "p-value at most 0.05")
-        figures = dict(zip(measures, drawn.mean(axis=0), strict=True))
-        yield f"{probe}, {kind}", 0, len(drawn), figures
+        figures = dict(zip(measures, found.mean(axis=0), strict=True))
+        yield f"{probe}, {kind}", 0, len(found), figures
 
 
 def _interval(kind: str, probe: str, seed: int) -> tuple[bool, bool, bool]:
@@ -174,8 +176,7 @@ def clusters(repetitions: int, jobs: int) -> Iterator[Figures]:
     for kind in CLUSTERS:
         for given in (True, False):
             n_repetitions = 10 * repetitions if given else repetitions
-            task = delayed(partial(_flagged_persons, kind, given))
-            found = np.array(Parallel(jobs)(task(seed) for seed in range(n_repetitions)))
+            found = drawn(partial(_flagged_persons, kind, given), n_repetitions, jobs)
             name = f"{kind}, {'clusters given' if given else 'taken as rows'}"
             figures = {
                 "flagged": found[:, 0].mean(),
@@ -250,31 +251,15 @@ def main() -> None:
     made.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     options = made.parse_args()
     print_machine()
+    table = Table(options.output, ["table", "case", "rows", "measure"])
     for name in options.tables:
         start = time.perf_counter()
-        title, table = TABLES[name]
-        rows = [
-            {"table": title, "case": case, "rows": n, "repetitions": repetitions}
-            | {"measure": measure, "value": float(value)}
-            for case, n, repetitions, figures in table(options.repetitions, options.jobs)
-            for measure, value in figures.items()
-        ]
-        print(f"\n{name} ({time.perf_counter() - start:.0f} s)")
-        by = ["case", "rows", "repetitions"]
-        wide = pd.DataFrame(rows).pivot(index=by, columns="measure", values="value")
-        print(wide.round(4).to_string(), flush=True)
-        if options.output is not None:
-            store(pd.DataFrame(rows), options.output)
-
-
-def store(result: pd.DataFrame, path: Path) -> None:
-    """Write the figures, in place of those of the same cases where the file has some."""
-    key = ["table", "case", "rows", "measure"]
-    result = result.round({"value": 5}).assign(environment=f"{machine()}; {versions()}")
-    if path.exists():
-        result = pd.concat([pd.read_csv(path), result]).drop_duplicates(key, keep="last")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    result.to_csv(path, index=False)
+        title, figures = TABLES[name]
+        for case, n, repetitions, values in figures(options.repetitions, options.jobs):
+            row = {"table": title, "case": case, "rows": n, "repetitions": repetitions}
+            for measure, value in values.items():
+                table.add(row | {"measure": measure, "value": float(value)})
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,52 @@ def representation() -> Figure:
     return figure
 
 
+def digits() -> Figure:
+    """Accuracy in random colours, a panel for each setting: benchmarks/digits.py."""
+    rows = pd.read_csv(RESULTS / "digits.csv").query("chosen")
+    names = list(rows.groupby("method")["accuracy"].mean().sort_values().index)
+    panels = [*rows.groupby(["rows", "epochs", "variance"])]
+    panels = [(key, part) for key, part in panels if part["method"].nunique() > 1]
+    figure = Figure(figsize=(3.2 * len(panels) + 1.5, 3.4), layout="constrained")
+    row_of_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, ((n_rows, epochs, variance), part) in zip(row_of_axes, panels, strict=True):
+        of = part.groupby("method")["accuracy"].agg(["mean", "min", "max"])
+        spread = [of["mean"] - of["min"], of["max"] - of["mean"]]
+        axes.barh(of.index.map(names.index), of["mean"], xerr=spread, color="#0072b2")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(f"{n_rows:,} digits, {epochs} epochs,\nvariance {variance:g}")
+        axes.set(xlim=(0, 1), xlabel="accuracy, mean and range of seeds")
+        axes.grid(axis="x", alpha=0.25)
+    row_of_axes[0].invert_yaxis()
+    return figure
+
+
+def published() -> Figure:
+    """Accuracy and nats of the published procedure over steps: benchmarks/published.py."""
+    rows = pd.read_csv(RESULTS / "published.csv").query("side == 14 and variance == 0.02")
+    lams = sorted(rows["lam"].unique())
+    figure = Figure(figsize=(2.4 * len(lams) + 1, 5), layout="constrained")
+    axes = figure.subplots(2, len(lams), sharex=True, sharey="row", squeeze=False)
+    lines = {
+        "as in training": (0, "#0072b2", "held-out, coloured as in training"),
+        "random": (0, "#d55e00", "test, random colours"),
+        "claim": (1, "#0072b2", "the critic's claim"),
+        "probe": (1, "#d55e00", "a fresh probe's finding"),
+    }
+    for place, lam in enumerate(lams):
+        for seed, run in rows[rows["lam"] == lam].groupby("seed"):
+            for name, (line, colour, label) in lines.items():
+                label = "_" if seed else label
+                axes[line, place].plot(run["step"], run[name], color=colour, label=label)
+        axes[0, place].set(title=f"λ = {lam:g}", ylim=(0, 1))
+        axes[1, place].set(xlabel="steps", ylim=(0, None))
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("nats of colour in Z")
+    for line in axes:
+        line[-1].legend(fontsize=7)
+    return figure
+
+
 def equal_steps() -> Figure:
     """The published procedure beside other training, 1,359 steps: published.py, digits.py."""
     published = pd.read_csv(RESULTS / "published.csv").query("side == 28 and variance == 0.02")
@@ -180,6 +226,8 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "penalties": penalties,
     "leaks": leaks,
     "representation": representation,
+    "digits": digits,
+    "published": published,
     "equal_steps": equal_steps,
 }
 
