@@ -190,6 +190,7 @@ class Told(nn.Module):
         self.shape = (n_models, n_components)
         critic = nn.Linear(1, 1, bias=False)
         nn.init.ones_(critic.weight)
+        self.state = torch.get_rng_state()
         return critic
 
     def critic_loss(self, critic, z, sensitive, generator):
@@ -211,6 +212,7 @@ def test_a_trained_critic_reads_all_rows_in_parts():
     penalty = Told()
     critic = TrainedCritic(penalty, batch, Channel(5), 1.0, 0)
     critic.gradient(z)
+    assert torch.equal(torch.get_rng_state(), penalty.state)  # it has a generator of its own
     assert penalty.shape == (1, 1)
     assert penalty.sizes == [16] * 203
     assert 0.24 < max(penalty.spread) <= 0.25 + 1e-6  # noise as wide as a step, which is 1/2

@@ -127,6 +127,14 @@ def test_weight_of_two_is_a_repeated_row_and_of_zero_an_absent_one(kind, constra
 
 
 @each_kind
+def test_at_lam_0_weights_of_the_task_alone_count(kind):
+    weights = np.random.default_rng(0).uniform(1, 2, size=300)
+    of_all = {"lam": 0.0, "sample_weight": weights}
+    assert same(fit(kind, weighted="penalty", **of_all), fit(kind, lam=0.0))
+    assert same(fit(kind, weighted="task", **of_all), fit(kind, **of_all))
+
+
+@each_kind
 def test_callbacks_see_each_record_and_may_stop_and_a_bar_shows_them(kind, capsys):
     fit(kind)
     assert capsys.readouterr() == ("", "")
