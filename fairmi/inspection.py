@@ -25,8 +25,9 @@ from fairmi.metrics._rows import comparable_groups
 __all__ = ["GapImportance", "gap_importance"]
 
 FOLDS = 5
-# What a row adds to a figure: the figure, and its influence function (n,), of mean 0.
-Influence = tuple[float, np.ndarray]
+# A figure, what each row adds to it, (n,), of mean 0 (its influence function), and the two groups
+# that it is between, None for a figure of all.
+Value = tuple[float, np.ndarray, tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
@@ -203,11 +204,11 @@ def gap_importance(
         probe=probe,
         folds=int(rng.randint(2**31 - 1)),
     )
-    plain = figures(X, pair={})
-    pair = {name: ends for name, (_, _, ends) in plain.items() if ends is not None}
+    plain = figures(X, {})
+    pairs = {name: pair for name, (_, _, pair) in plain.items()}
     seeds = rng.randint(2**31 - 1, size=len(sets))
     tasks = (
-        delayed(_change)(X, chosen, layers, partial(figures, pair=pair), plain, n_repeats, seed)
+        delayed(_change)(X, chosen, layers, partial(figures, pairs=pairs), plain, n_repeats, seed)
         for chosen, seed in zip(sets.values(), seeds, strict=True)
     )
     changes = np.array(Parallel(n_jobs)(tasks))
@@ -254,36 +255,45 @@ def _positive(model: Predictor, pos_label: Hashable) -> Any:
 
 def _figures(
     X: TableLike,
+    pairs: Mapping[str, tuple[int, int] | None],
     *,
-    pair: Mapping[str, tuple[int, int]],
     model: Predictor,
     groups: Groups,
     labels: np.ndarray | None,
     positive: Hashable,
     probe: str | BaseEstimator,
     folds: int,
-) -> dict[str, tuple[float, np.ndarray, tuple[int, int] | None]]:
-    """Return value, influence (n,) and the two groups, if any, of each figure of the model on X.
+) -> dict[str, Value]:
+    """Return the figures of the model on X; those between two groups are so by `pairs`.
 
-    `pair` has the two groups that a gap is between; where it is empty they are looked for.
+    Where a pair is missing, it is that of the groups whose means are furthest apart.
     """
     predicted = np.asarray(model.predict(X))
+    everyone = np.ones(len(predicted), dtype=bool)
     if positive is None:
-        answers, scores = predicted.astype(float), predicted.astype(float)
-        parts = {"mean_prediction": np.ones(len(answers), dtype=bool)}
+        scores = answers = predicted.astype(float)
+        parts = {"mean_prediction": everyone}
     else:
         answers = (predicted == positive).astype(float)
-        scores = _scores(model, X, answers)
-        parts = {"selection_rate": np.ones(len(answers), dtype=bool)}
+        asked = ("predict_proba", "decision_function")
+        method = next((name for name in asked if hasattr(model, name)), None)
+        scores = np.asarray(getattr(model, method)(X)) if method else answers
+        parts = {"selection_rate": everyone}
         if labels is not None:
             parts["true_positive_rate"] = labels == positive
             parts["false_positive_rate"] = labels != positive
-    figures: dict[str, tuple[float, np.ndarray, tuple[int, int] | None]] = {}
+    figures: dict[str, Value] = {}
     for name, rows in parts.items():
-        ends = pair.get(name) or _widest(answers, rows, groups)
-        figures[name] = (*_gap(answers, rows, groups.codes, *ends), ends)
+        means = pd.Series(answers[rows]).groupby(groups.codes[rows]).mean()
+        if len(means) < 2:
+            raise ValueError(
+                "y: only one group has rows of a class, so that no gap can be measured in it; "
+                "give more rows, or leave y out."
+            )
+        pair = pairs.get(name) or (int(means.idxmax()), int(means.idxmin()))
+        figures[name] = _gap(answers, rows, groups.codes, pair)
     if probe is not None:
-        figures["probe_auc"] = (*_probe_auc(probe, scores, groups, folds), None)
+        figures["probe_auc"] = _probe_auc(probe, scores, groups, folds)
     if labels is not None:
         right = -((labels - predicted) ** 2) if positive is None else predicted == labels
         name = "minus_squared_error" if positive is None else "accuracy"
@@ -291,42 +301,20 @@ def _figures(
     return figures
 
 
-def _scores(model: Predictor, X: TableLike, answers: np.ndarray) -> np.ndarray:
-    for method in ("predict_proba", "decision_function"):
-        if hasattr(model, method):
-            return np.asarray(getattr(model, method)(X))
-    return answers
-
-
-def _widest(answers: np.ndarray, rows: np.ndarray, groups: Groups) -> tuple[int, int]:
-    """Return the groups whose mean answer over `rows` is highest and lowest."""
-    sizes = np.bincount(groups.codes[rows], minlength=len(groups))
-    sums = np.bincount(groups.codes[rows], answers[rows], minlength=len(groups))
-    means = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.nan)
-    if (sizes > 0).sum() < 2:
-        raise ValueError(
-            "y: only one group has rows of a class, so that no gap can be measured in it; give "
-            "more rows, or leave y out."
-        )
-    return int(np.nanargmax(means)), int(np.nanargmin(means))
-
-
-def _gap(
-    answers: np.ndarray, rows: np.ndarray, codes: np.ndarray, above: int, below: int
-) -> Influence:
+def _gap(answers: np.ndarray, rows: np.ndarray, codes: np.ndarray, pair: tuple[int, int]) -> Value:
     """Return the mean of one group's answers less that of another's."""
     value, influence = 0.0, np.zeros(len(answers))
-    for sign, group in ((1, above), (-1, below)):
+    for sign, group in zip((1, -1), pair, strict=True):
         of_group = rows & (codes == group)
         mean = answers[of_group].mean()
         value += sign * mean
         influence[of_group] += sign * (answers[of_group] - mean) / of_group.mean()
-    return float(value), influence
+    return float(value), influence, pair
 
 
 def _probe_auc(
     probe: str | BaseEstimator, scores: np.ndarray, groups: Groups, folds: int
-) -> Influence:
+) -> Value:
     """Return what a probe recovers out of fold: the mean AUC of each group against the rest."""
     Z = scores.reshape(len(scores), -1)
     if Z.shape[1] == 2:  # of two probabilities one tells the other
@@ -342,10 +330,11 @@ def _probe_auc(
         clone(probe), Z, groups.codes, cv=cv, method="predict_proba", n_jobs=1
     )
     parts = [_auc(recovered[:, g], groups.codes == g) for g in range(len(groups))]
-    return float(np.mean([value for value, _ in parts])), np.mean([i for _, i in parts], axis=0)
+    values, influences = zip(*parts, strict=True)
+    return float(np.mean(values)), np.mean(influences, axis=0), None
 
 
-def _auc(scores: np.ndarray, is_group: np.ndarray) -> Influence:
+def _auc(scores: np.ndarray, is_group: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the AUC of scores for a group; DeLong's placements are what each row adds."""
     ranks = rankdata(scores)
     placement = np.empty(len(scores))
@@ -361,8 +350,8 @@ def _change(
     X: TableLike,
     chosen: list[Any],
     layers: np.ndarray,
-    figures: Callable[[Any], dict[str, tuple[float, np.ndarray, Any]]],
-    plain: dict[str, tuple[float, np.ndarray, Any]],
+    figures: Callable[[Any], dict[str, Value]],
+    plain: dict[str, Value],
     n_repeats: int,
     seed: int,
 ) -> tuple[list[float], list[float]]:
@@ -370,17 +359,17 @@ def _change(
     rng = np.random.default_rng(seed)
     n = len(layers)
     by_layer = np.argsort(layers, kind="stable")
-    value = dict.fromkeys(plain, 0.0)
+    falls = dict.fromkeys(plain, 0.0)
     influence = {name: np.zeros(n) for name in plain}
     for _ in range(n_repeats):
         order = np.empty(n, dtype=np.int64)
         shuffled = rng.permutation(n)
         order[by_layer] = shuffled[np.argsort(layers[shuffled], kind="stable")]
-        for name, (new, new_influence, _) in figures(_permuted(X, chosen, order)).items():
-            value[name] += (plain[name][0] - new) / n_repeats
-            influence[name] += (plain[name][1] - new_influence) / n_repeats
-    errors = [float(np.sqrt(np.mean(rows**2) / n)) for rows in influence.values()]
-    return list(value.values()), errors
+        for name, (value, of_rows, _) in figures(_permuted(X, chosen, order)).items():
+            falls[name] += (plain[name][0] - value) / n_repeats
+            influence[name] += (plain[name][1] - of_rows) / n_repeats
+    errors = [float(np.sqrt(np.mean(of_rows**2) / n)) for of_rows in influence.values()]
+    return list(falls.values()), errors
 
 
 def _permuted(X: Any, chosen: list[Any], order: np.ndarray) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fairmi.audit.measures import Curve, Figure, ReliabilityBin
-from fairmi.audit.monitor import Alarm, FairnessMonitor
+from fairmi.audit.monitor import FairnessMonitor
+from fairmi.audit.periods import Alarm
 from fairmi.audit.probable import (
     ProbableDisparities,
     ProbableDisparity,

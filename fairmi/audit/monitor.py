@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterator, Mapping
-from functools import partial
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,9 @@ import pandas as pd
 from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.periods import (
     RATES,
+    SHARE,
     UNKNOWN,
+    Alarm,
     Counts,
     Periods,
     Time,
@@ -22,42 +24,16 @@ from fairmi.audit.periods import (
     count_batch,
     plain_time,
     rate_counts,
+    shared,
 )
-from fairmi.audit.pictures import BLUE, GREY, VERMILION
+from fairmi.audit.pictures import BLUE, GREY, VERMILION, axes_or_new
 from fairmi.audit.report import write_whole
 from fairmi.audit.sequences import difference_limits, is_above, rate_limits
 
-__all__ = ["Alarm", "FairnessMonitor"]
+__all__ = ["FairnessMonitor"]
 
 FORMAT = 1
 PARAMETERS = ("tolerance", "confidence", "pos_label", "intersections")
-# Share of the error that goes to the groups of the beginning, alike; the rest is for later ones.
-FIRST_SHARE = 0.9
-# Sum of 1 / (k log(k)^2) over k = 2, 3, ...
-LOG_SERIES = 2.10974
-
-
-class Alarm(NamedTuple):
-    """A difference between two groups that was above the tolerance with confidence.
-
-    Attributes
-    ----------
-    attribute, measure : str
-        The sensitive feature, and the rate that differs.
-    above, below : str
-        The group whose rate is higher, and the other.
-    since : str, int or float
-        Time of the first update after which it was so.
-    rows_from : str, int or float
-        Time of the first rows that showed it: those of all periods, or of the latest ones alone.
-    """
-
-    attribute: str
-    measure: str
-    above: str
-    below: str
-    since: Time
-    rows_from: Time
 
 
 class FairnessMonitor:
@@ -142,6 +118,8 @@ class FairnessMonitor:
         self.tolerance = _tolerances(tolerance)
         if not (isinstance(confidence, int | float) and 0 < confidence < 1):
             raise ValueError(f"confidence={confidence!r} is not between 0 and 1, as 0.95 is.")
+        if isinstance(pos_label, np.generic):
+            pos_label = pos_label.item()
         if not isinstance(pos_label, bool | int | float | str):
             raise TypeError(
                 f"pos_label={pos_label!r} can't be kept as JSON; give text, a number or a bool."
@@ -149,7 +127,7 @@ class FairnessMonitor:
         self.confidence = float(confidence)
         self.pos_label = pos_label
         self.intersections = bool(intersections)
-        self._counts: Periods = Periods()
+        self._periods: Periods = Periods()
         self._alarms: list[Alarm] = []
 
     @property
@@ -205,12 +183,13 @@ class FairnessMonitor:
         counts = self._read(y_pred, sensitive_features, y_true)
         if not counts:
             return self
-        periods: list[Any] = self._counts.periods
-        default = max((p.last for p in periods), default=-1) if time is None else None
-        if isinstance(default, str):
-            raise ValueError(f"time is None, but earlier updates had one, such as {default!r}.")
-        time = default + 1 if default is not None else plain_time(time)
-        self._counts.add(counts, time)
+        if time is None:
+            latest = max(self._periods.lasts, default=-1)
+            if isinstance(latest, str):
+                raise ValueError(f"time is None, but earlier updates had one, such as {latest!r}.")
+            time = latest + 1
+        time = plain_time(time)
+        self._periods.add(counts, time)
         self._look(time)
         return self
 
@@ -250,8 +229,8 @@ class FairnessMonitor:
         for groups in counts.values():
             if y_true is None or sum(row[[UNKNOWN, 3 + UNKNOWN]].sum() for row in groups.values()):
                 raise ValueError("y_true has missing labels; give the rows that have one.")
-        self._counts.label(counts, None if time is None else plain_time(time))
-        self._look(max(p.last for p in self._counts.periods))
+        self._periods.label(counts, None if time is None else plain_time(time))
+        self._look(max(self._periods.lasts))
         return self
 
     def merge(self, other: FairnessMonitor) -> FairnessMonitor:
@@ -269,17 +248,16 @@ class FairnessMonitor:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 raise ValueError(f"The monitors differ in {name}: {ours!r} and {theirs!r}.")
-        if self._counts.groups and other._counts.groups:
-            check_features(other._counts.groups, self._counts.groups)
-        counts = Periods.from_plain(self._counts.to_plain())
-        for period in other._counts.periods:
-            counts.add(other._counts.as_counts(period), period.time, period.last)
-        self._counts = counts
+        if self._periods.groups and other._periods.groups:
+            check_features(other._periods.groups, self._periods.groups)
+        counts = deepcopy(self._periods)
+        counts.merge(other._periods)
+        self._periods = counts
         by_since: Any = sorted((*self._alarms, *other._alarms), key=lambda a: a.since)
         # The earlier of two on the same pair stays.
         self._alarms = list({a[:4]: a for a in reversed(by_since)}.values())[::-1]
-        if counts.periods:
-            self._look(max(p.last for p in self._counts.periods))
+        if counts.times:
+            self._look(max(counts.lasts))
         return self
 
     @property
@@ -289,7 +267,7 @@ class FairnessMonitor:
             "format": FORMAT,
             **{name: getattr(self, name) for name in PARAMETERS},
             "alarms": [alarm._asdict() for alarm in self._alarms],
-            **self._counts.to_plain(),
+            **self._periods.to_plain(),
         }
 
     @classmethod
@@ -308,9 +286,9 @@ class FairnessMonitor:
             )
         try:
             monitor = cls(**{name: state[name] for name in PARAMETERS})
-            monitor._counts = Periods.from_plain(state)
+            monitor._periods = Periods.from_plain(state)
             monitor._alarms = [Alarm(**alarm) for alarm in state["alarms"]]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"The state of the monitor is damaged: {error}.") from error
         return monitor
 
@@ -337,17 +315,19 @@ class FairnessMonitor:
             rows (of the group).
         """
         records = []
-        for name, labels in self._counts.groups.items():
-            counts = self._counts.by_period(name).sum(axis=0)
+        for name, labels in self._periods.groups.items():
+            counts = self._periods.counts[name].sum(axis=0)
             for measure in RATES:
                 successes, n = rate_counts(counts, measure)
                 low, high = rate_limits(successes, n, 1 - self.confidence)
-                for g, label in enumerate(labels):
-                    value = successes[g] / n[g] if n[g] else np.nan
-                    figures = (value, low[g], high[g], int(n[g]), int(counts[g].sum()))
-                    records.append((name, label, measure, *figures))
-        columns = ["attribute", "group", "measure", "value", "low", "high", "n", "rows"]
-        return pd.DataFrame(records, columns=columns)
+                with np.errstate(invalid="ignore"):
+                    columns = (successes / n, low, high, n, counts.sum(axis=1))
+                records += [
+                    (name, label, measure, *row)
+                    for label, *row in zip(labels, *columns, strict=True)
+                ]
+        names = ["attribute", "group", "measure", "value", "low", "high", "n", "rows"]
+        return pd.DataFrame(records, columns=names)
 
     def differences(self) -> pd.DataFrame:
         """Return the differences of all pairs of groups over all rows, with the alarm's intervals.
@@ -361,20 +341,20 @@ class FairnessMonitor:
         records = []
         rung = {(*a[:2], frozenset(a[2:4])) for a in self._alarms}
         for name, measure, error in self._watched():
-            labels = self._counts.groups[name]
-            s, n = rate_counts(self._counts.by_period(name).sum(axis=0), measure)
+            labels = self._periods.groups[name]
+            s, n = rate_counts(self._periods.counts[name].sum(axis=0), measure)
             i, j = np.triu_indices(len(labels), 1)
             swap = s[i] * n[j] < s[j] * n[i]
             i, j = np.where(swap, j, i), np.where(swap, i, j)
             # Half of the error is for all rows, the other half for those since some period.
             low, high = difference_limits((s[i], n[i]), (s[j], n[j]), error[i, j] / 2)
-            for k in range(len(i)):
-                a, b = i[k], j[k]
-                value = s[a] / n[a] - s[b] / n[b] if n[a] and n[b] else np.nan
+            with np.errstate(invalid="ignore"):
+                value = s[i] / n[i] - s[j] / n[j]
+            tolerance = self.tolerance[measure]
+            for a, b, *figures in zip(i, j, value, low, high, strict=True):
                 pair = labels[a], labels[b]
-                tolerance = self.tolerance[measure]
                 alarm = (name, measure, frozenset(pair)) in rung
-                records.append((name, measure, *pair, value, low[k], high[k], tolerance, alarm))
+                records.append((name, measure, *pair, *figures, tolerance, alarm))
         columns = ["attribute", "measure", "above", "below", "value", "low", "high"]
         return pd.DataFrame(records, columns=[*columns, "tolerance", "alarm"])
 
@@ -394,35 +374,28 @@ class FairnessMonitor:
             interval leaves out 0).
         """
         records = []
-        for name, labels in self._counts.groups.items():
-            after = self._since(name)[1:]
-            before = self._since(name)[0] - after
-            for measure in ("share_of_rows", *self.tolerance):
-                of = (
-                    _shares
-                    if measure == "share_of_rows"
-                    else partial(rate_counts, measure=measure)
-                )
-                s, n, t, m = (x.astype(float) for counts in (after, before) for x in of(counts))
-                if not len(s):
-                    continue
-                n_rates = len(self._counts.groups) * (1 + len(self.tolerance))
-                group = _shared(len(labels), self._counts.n_first.get(name, len(labels)))
-                error = (
-                    (1 - self.confidence) / n_rates * np.outer(self._start_weights()[1:], group)
-                )
-                low, high = difference_limits((s, n), (t, m), 2 * error)
-                best = np.argmax(np.maximum(low, -high), axis=0)
-                for g, label in enumerate(labels):
-                    k = best[g]
-                    with np.errstate(invalid="ignore"):
-                        shares = t[k, g] / m[k, g], s[k, g] / n[k, g]
-                    ends = low[k, g], high[k, g]
-                    time = self._counts.periods[k + 1].time
-                    changed = bool(ends[0] > 0 or ends[1] < 0)
-                    records.append((name, label, measure, *shares, *ends, time, changed))
-        columns = ["attribute", "group", "measure", "before", "after", "low", "high"]
-        return pd.DataFrame(records, columns=[*columns, "time", "changed"])
+        n_rates = len(self._periods.groups) * (1 + len(self.tolerance))
+        for name, labels in self._periods.groups.items():
+            of_all, *since = self._periods.since(name)
+            if not since:
+                continue
+            share = shared(len(labels), self._periods.n_first.get(name, len(labels)))
+            weights = self._periods.start_weights()[1:]
+            error = (1 - self.confidence) / n_rates * np.outer(weights, share)
+            for measure in (SHARE, *self.tolerance):
+                s, n = rate_counts(of_all - since, measure)
+                t, m = rate_counts(np.array(since), measure)
+                low, high = difference_limits((t, m), (s, n), 2 * error)
+                with np.errstate(invalid="ignore"):
+                    columns = (s / n, t / m, low, high)
+                clearest = np.argmax(np.maximum(low, -high), axis=0)
+                for g, (label, k) in enumerate(zip(labels, clearest, strict=True)):
+                    figures = [of[k, g] for of in columns]
+                    changed = bool(low[k, g] > 0 or high[k, g] < 0)
+                    time = self._periods.times[k + 1]
+                    records.append((name, label, measure, *figures, time, changed))
+        names = ["attribute", "group", "measure", "before", "after", "low", "high"]
+        return pd.DataFrame(records, columns=[*names, "time", "changed"])
 
     def plot(
         self, measure: str = "selection_rate", attribute: str | None = None, ax: Any = None
@@ -447,29 +420,31 @@ class FairnessMonitor:
         Raises
         ------
         ValueError
-            If `measure` is not watched, or there are no two groups yet.
+            If `measure` is not watched, or no two groups have rows that it is a share of yet.
         """
-        name = next(iter(self._counts.groups), "") if attribute is None else attribute
+        name = next(iter(self._periods.groups), "") if attribute is None else attribute
         watched = {(n, m): error for n, m, error in self._watched()}
         if (name, measure) not in watched:
             raise ValueError(
                 f"measure={measure!r} of attribute={name!r} can't be drawn; watched are "
                 f"{list(watched)}."
             )
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
-        labels = self._counts.groups[name]
-        by_period = self._counts.by_period(name)
+        labels = self._periods.groups[name]
+        by_period = self._periods.counts[name]
         s, n = rate_counts(by_period.cumsum(axis=0), measure)
         s_each, n_each = rate_counts(by_period, measure)
         with np.errstate(invalid="ignore"):
             running, each = s / n, s_each / n_each
+        if (n[-1] > 0).sum() < 2:
+            raise ValueError(
+                f"measure={measure!r} of attribute={name!r} can't be drawn: fewer than two groups "
+                "have rows that it is a share of; add their labels first."
+            )
         a, b = int(np.nanargmax(running[-1])), int(np.nanargmin(running[-1]))
+        ax = axes_or_new(ax)
         error = watched[name, measure][a, b] / 2
         low, high = difference_limits((s[:, a], n[:, a]), (s[:, b], n[:, b]), error)
-        times: list[Any] = [p.time for p in self._counts.periods]
+        times = self._periods.times
         place = np.arange(len(times))
         band = {"color": BLUE, "alpha": 0.2, "lw": 0, "label": "interval at all times"}
         ax.fill_between(place, low, high, **band)
@@ -492,14 +467,12 @@ class FairnessMonitor:
         return ax
 
     def __repr__(self) -> str:
-        if not self._counts.periods:
+        if not self._periods.times:
             return "FairnessMonitor: no rows yet"
-        first = next(iter(self._counts.groups))
-        total = self._counts.by_period(first).sum(axis=(0, 1))
+        total = next(iter(self._periods.counts.values())).sum(axis=(0, 1))
         labelled = 1 - total[[UNKNOWN, 3 + UNKNOWN]].sum() / total.sum()
-        times = self._counts.periods[0].time, self._counts.periods[-1].last
-        rows = f"{total.sum()} rows from {times[0]} to {times[1]}, {labelled:.0%} with a label"
-        lines = [f"FairnessMonitor: {rows}"]
+        times = f"from {self._periods.times[0]} to {self._periods.lasts[-1]}"
+        lines = [f"FairnessMonitor: {total.sum()} rows {times}, {labelled:.0%} with a label"]
         lines += [
             f"ALARM {a.attribute}, {a.measure}: {a.above} above {a.below} since {a.since}, seen "
             f"in rows from {a.rows_from} on"
@@ -513,54 +486,34 @@ class FairnessMonitor:
     def _read(
         self, y_pred: ColumnLike, sensitive_features: SensitiveLike, y_true: ColumnLike | None
     ) -> Counts:
-        options: dict[str, Any] = {
-            "pos_label": self.pos_label,
-            "intersections": self.intersections,
-        }
-        return count_batch(y_pred, sensitive_features, y_true, self._counts.groups, **options)
+        known, positive = self._periods.groups, self.pos_label
+        return count_batch(y_pred, sensitive_features, y_true, known, positive, self.intersections)
 
     def _watched(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield feature, measure and the error of each pair of groups, (n_groups, n_groups).
 
         Half of it is for the rows of all periods.
         """
-        n_tests = len(self._counts.groups) * len(self.tolerance)
-        for name, labels in self._counts.groups.items():
-            if len(labels) < 2:
-                continue
-            n_first = self._counts.n_first[name]
-            # In the order in which a pair's later group turned up.
-            later, earlier = np.tril_indices(len(labels), -1)
-            error = np.ones((len(labels), len(labels)))
-            share = _shared(len(later), n_first * (n_first - 1) // 2)
-            error[later, earlier] = error[earlier, later] = (1 - self.confidence) / n_tests * share
-            for measure in self.tolerance:
-                yield name, measure, error
-
-    def _start_weights(self) -> np.ndarray:
-        """Return the share of the error for all rows since each period; the first is for all."""
-        k = np.array([p.number for p in self._counts.periods]) + 1.0
-        weights = 0.5 / (LOG_SERIES * k * np.log(k) ** 2)
-        weights[0] = 0.5
-        return weights
-
-    def _since(self, name: str) -> np.ndarray:
-        """Return the counts of all rows since each period, (n_periods, n_groups, 6)."""
-        return self._counts.by_period(name)[::-1].cumsum(axis=0)[::-1]
+        n_tests = len(self._periods.groups) * len(self.tolerance)
+        for name, labels in self._periods.groups.items():
+            if len(labels) > 1:
+                error = (1 - self.confidence) / n_tests * self._periods.pair_shares(name)
+                for measure in self.tolerance:
+                    yield name, measure, error
 
     def _look(self, time: Time) -> None:
         """Note the pairs of groups that are above the tolerance for the first time."""
         rung = {a[:4] for a in self._alarms}
-        weights = self._start_weights()
+        weights = self._periods.start_weights()
         for name, measure, error in self._watched():
-            labels = self._counts.groups[name]
-            s, n = rate_counts(self._since(name), measure)
+            labels = self._periods.groups[name]
+            s, n = rate_counts(self._periods.since(name), measure)
             wanted = np.log(2 / (error * weights[:, None, None]))
             first, second = (s[:, :, None], n[:, :, None]), (s[:, None, :], n[:, None, :])
             above = is_above(first, second, self.tolerance[measure], wanted)
             for a, b in np.argwhere(above.any(axis=0)):
                 if (name, measure, labels[a], labels[b]) not in rung:
-                    start = self._counts.periods[int(np.argmax(above[:, a, b]))].time
+                    start = self._periods.times[int(np.argmax(above[:, a, b]))]
                     alarm = Alarm(name, measure, labels[a], labels[b], time, start)
                     self._alarms.append(alarm)
 
@@ -578,17 +531,3 @@ def _tolerances(tolerance: float | Mapping[str, float]) -> dict[str, float]:
     if not tolerance:
         raise ValueError(f"tolerance={tolerance!r} watches nothing; name some of {list(RATES)}.")
     return {measure: float(value) for measure, value in tolerance.items()}
-
-
-def _shared(n: int, n_first: int) -> np.ndarray:
-    """Split 1 between `n` things, (n,): 0.9 for the first, alike, and less for each later one."""
-    k = np.arange(1, n - n_first + 1)
-    return np.concatenate(
-        [np.full(n_first, FIRST_SHARE / max(n_first, 1)), (1 - FIRST_SHARE) / (k * (k + 1))]
-    )
-
-
-def _shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of each group and of all, both of shape (n_periods, n_groups)."""
-    rows = counts.sum(axis=-1)
-    return rows, np.broadcast_to(rows.sum(axis=1, keepdims=True), rows.shape)

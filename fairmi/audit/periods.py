@@ -1,11 +1,12 @@
-"""Rows counted by period, sensitive feature, group, prediction and label: all a monitor keeps."""
+"""All a monitor keeps: rows by period, feature, group, prediction and label, and its alarms."""
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,10 @@ from fairmi._typing import ColumnLike, SensitiveLike
 from fairmi.audit.measures import cells_of_rates
 from fairmi.exceptions import SensitiveFeaturesError
 
+# Share of the error that goes to the groups of the beginning, alike; the rest is for later ones.
+FIRST_SHARE = 0.9
+# Sum of 1 / (k log(k)^2) over k = 2, 3, ...
+LOG_SERIES = 2.10974
 # Columns of counts: 3 * prediction + label, where a label of 2 isn't there yet.
 N_CELLS = 6
 UNKNOWN = 2
@@ -26,6 +31,7 @@ RATES = cells_of_rates(
     np.arange(N_CELLS) // 3,
     UNKNOWN,
 )
+SHARE = "share_of_rows"  # of a group
 MAX_PERIODS = 64
 MAX_GROUPS = 50
 
@@ -38,7 +44,6 @@ def count_batch(
     sensitive_features: SensitiveLike,
     y_true: ColumnLike | None,
     known: Mapping[str, Collection[str]],
-    *,
     pos_label: Hashable,
     intersections: bool,
 ) -> Counts:
@@ -145,78 +150,95 @@ def plain_time(time: Hashable) -> Time:
     raise ValueError(f"time={time!r} is no date, ISO text or number.")
 
 
-@dataclass
-class Period:
-    """Rows from `time` to `last`; `number` says how many periods were begun before it.
+class Alarm(NamedTuple):
+    """A difference between two groups that was above the tolerance with confidence.
 
-    `counts` holds an array of shape (n_groups, 6) for each sensitive feature. Groups that the
-    period hasn't seen may lack a row at its end.
+    Attributes
+    ----------
+    attribute, measure : str
+        The sensitive feature, and the rate that differs.
+    above, below : str
+        The group whose rate is higher, and the other.
+    since : str, int or float
+        Time of the first update after which it was so.
+    rows_from : str, int or float
+        Time of the first rows that showed it: those of all periods, or of the latest ones alone.
     """
 
-    time: Time
-    last: Time
-    number: int
-    counts: dict[str, np.ndarray]
+    attribute: str
+    measure: str
+    above: str
+    below: str
+    since: Time
+    rows_from: Time
 
 
 @dataclass
 class Periods:
     """All counts in the order of time, and the groups of each feature as they turned up.
 
-    `n_first` is how many groups there were of each feature when there was more than one for the
-    first time.
+    A period holds the rows from its time in `times` to that in `lasts`; `numbers` says how many
+    were begun before its end. `counts` has an array of shape (n_periods, n_groups, 6) for each
+    feature, and `n_first` how many groups it had when there was more than one for the first time.
     """
 
     groups: dict[str, list[str]] = field(default_factory=dict)
     n_first: dict[str, int] = field(default_factory=dict)
-    periods: list[Period] = field(default_factory=list)
     n_begun: int = 0
+    times: list[Any] = field(default_factory=list)
+    lasts: list[Any] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, counts: Counts, time: Time, last: Time | None = None) -> None:
         """Add counts to the period of `time`, which begins here if there is none.
 
         Of more than MAX_PERIODS, neighbours become one: the older a period, the longer.
         """
-        if any(isinstance(time, str) != isinstance(p.time, str) for p in self.periods):
+        if any(isinstance(time, str) != isinstance(other, str) for other in self.times):
             raise ValueError(
-                f"time={time!r} can't be compared with the time {self.periods[0].time!r} of an "
+                f"time={time!r} can't be compared with the time {self.times[0]!r} of an "
                 "earlier update; give all of one kind, dates or numbers."
             )
-        period = self._period(time, time if last is None else last)
+        at = next(iter(self._places(time)), None)
+        if at is None:
+            at = bisect(self.times, time)
+            self.n_begun += 1
+            self.times.insert(at, time)
+            self.lasts.insert(at, time if last is None else last)
+            self.numbers.insert(at, self.n_begun)
+            self.counts = {name: np.insert(of, at, 0, axis=0) for name, of in self.counts.items()}
         for name, rows in counts.items():
             known = self.groups.setdefault(name, [])
             known += [group for group in rows if group not in known]
             if len(known) > 1:
                 self.n_first.setdefault(name, len(known))
-            table = _padded(period.counts.get(name), len(known))
+            table = np.zeros((len(self.times), len(known), N_CELLS), dtype=np.int64)
+            if name in self.counts:
+                table[:, : self.counts[name].shape[1]] = self.counts[name]
             for group, row in rows.items():
-                table[known.index(group)] += row
-            period.counts[name] = table
-        if len(self.periods) > MAX_PERIODS:
-            self._join_neighbours()
+                table[at, known.index(group)] += row
+            self.counts[name] = table
+        if len(self.times) > MAX_PERIODS:
+            starts = range(0, len(self.times), 2)
+            self.counts = {name: np.add.reduceat(of, starts) for name, of in self.counts.items()}
+            self.lasts = [max(self.lasts[k : k + 2]) for k in starts]
+            self.times, self.numbers = self.times[::2], self.numbers[::2]
 
-    def _period(self, time: Any, last: Time) -> Period:
-        for period in self.periods:
-            first: Any = period.time
-            if first <= time <= period.last:
-                return period
-        self.n_begun += 1
-        self.periods.append(Period(time, last, self.n_begun, {}))
-        self.periods.sort(key=lambda p: p.time)
-        return next(p for p in self.periods if p.time == time)
+    def merge(self, other: Periods) -> None:
+        """Add the counts of others, period by period."""
+        self.n_first = {**other.n_first, **self.n_first}
+        for k, (time, last) in enumerate(zip(other.times, other.lasts, strict=True)):
+            counts = {
+                name: dict(zip(other.groups[name], table[k], strict=True))
+                for name, table in other.counts.items()
+            }
+            self.add(counts, time, last)
 
-    def _join_neighbours(self) -> None:
-        pairs = zip(self.periods[::2], [*self.periods[1::2], None], strict=False)
-        joined = []
-        for one, other in pairs:
-            if other is not None:
-                one.last = max(one.last, other.last)
-                for name, table in other.counts.items():
-                    sum_ = _padded(one.counts.get(name), len(table))
-                    sum_[: len(table)] += table
-                    one.counts[name] = sum_
-            joined.append(one)
-        self.periods = joined
+    def _places(self, time: Any) -> list[int]:
+        """Return which periods hold a time."""
+        spans = enumerate(zip(self.times, self.lasts, strict=True))
+        return [k for k, (first, last) in spans if first <= time <= last]
 
     def label(self, counts: Counts, time: Time | None) -> None:
         """Give rows that were counted without a label the one they have in `counts`.
@@ -224,101 +246,102 @@ class Periods:
         Of those of `time`, or the earliest that wait for one. Where fewer such rows were counted
         a ValueError is raised, and nothing is changed.
         """
-        periods: list[Any] = self.periods
-        if time is not None:
-            periods = [p for p in periods if p.time <= time <= p.last]
-        moves = []
+        places = range(len(self.times)) if time is None else self._places(time)
+        labelled = {name: table.copy() for name, table in self.counts.items()}
         for name, rows in counts.items():
             for group, row in rows.items():
-                for predicted in (0, 1):
-                    wanted = row[3 * predicted : 3 * predicted + UNKNOWN]
-                    waiting = self._waiting(periods, name, group, predicted)
-                    if sum(waiting) < wanted.sum():
+                known = group in self.groups.get(name, [])
+                at = (
+                    list(places) if known else [],
+                    self.groups[name].index(group) if known else 0,
+                )
+                for predicted, wanted in enumerate(row.reshape(2, -1)[:, :UNKNOWN]):
+                    cells = labelled[name][at].reshape(-1, 2, 3)[:, predicted]
+                    waiting = cells[:, UNKNOWN]
+                    if waiting.sum() < wanted.sum():
                         when = "" if time is None else f" at time={time!r}"
                         raise ValueError(
                             f"y_true has labels of {wanted.sum()} rows with {name} = {group} and "
-                            f"the prediction {predicted}, but {sum(waiting)} rows like these "
+                            f"the prediction {predicted}, but {waiting.sum()} rows like these "
                             f"were counted without a label{when}; give each label once, with "
                             "the prediction that update() was given."
                         )
-                    moves.append((name, group, predicted, wanted.copy(), waiting))
-        for name, group, predicted, wanted, waiting in moves:
-            for period, n_waiting in zip(periods, waiting, strict=True):
-                for label in (0, 1):
-                    n = min(wanted[label], n_waiting)
-                    if n:
-                        row = period.counts[name][self.groups[name].index(group)]
-                        row[3 * predicted + label] += n
-                        row[3 * predicted + UNKNOWN] -= n
-                        n_waiting -= n
-                        wanted[label] -= n
+                    # The earliest get the labels 0, the next ones the labels 1.
+                    until = np.minimum(waiting.cumsum()[:, None], wanted.cumsum())
+                    of_label = np.diff(np.diff(until, axis=0, prepend=0), axis=1, prepend=0)
+                    first = 3 * predicted
+                    labelled[name][(*at, slice(first, first + UNKNOWN))] += of_label
+                    labelled[name][(*at, first + UNKNOWN)] -= of_label.sum(axis=1)
+        self.counts = labelled
 
-    def _waiting(self, periods: list[Period], name: str, group: str, predicted: int) -> list[int]:
-        """Return how many rows of each period wait for a label."""
-        known = self.groups.get(name, [])
-        if group not in known:
-            return [0] * len(periods)
-        tables = [_padded(p.counts.get(name), len(known)) for p in periods]
-        return [int(t[known.index(group), 3 * predicted + UNKNOWN]) for t in tables]
+    def since(self, name: str) -> np.ndarray:
+        """Return the counts of all rows since each period, (n_periods, n_groups, 6)."""
+        return self.counts[name][::-1].cumsum(axis=0)[::-1]
 
-    def by_period(self, name: str) -> np.ndarray:
-        """Return the counts of one feature, (n_periods, n_groups, 6)."""
-        n_groups = len(self.groups[name])
-        return np.stack([_padded(p.counts.get(name), n_groups) for p in self.periods])
+    def start_weights(self) -> np.ndarray:
+        """Return the share of the error for all rows since each period; the first is for all."""
+        k = np.array(self.numbers) + 1.0
+        weights = 0.5 / (LOG_SERIES * k * np.log(k) ** 2)
+        weights[0] = 0.5
+        return weights
 
-    def as_counts(self, period: Period) -> Counts:
-        """Return what one period holds, by feature and group."""
-        return {
-            name: dict(zip(self.groups[name], table, strict=False))
-            for name, table in period.counts.items()
-        }
+    def pair_shares(self, name: str) -> np.ndarray:
+        """Return the share of the error for each pair of groups, (n_groups, n_groups)."""
+        n_groups, n_first = len(self.groups[name]), self.n_first[name]
+        # In the order in which a pair's later group turned up.
+        later, earlier = np.tril_indices(n_groups, -1)
+        shares = np.ones((n_groups, n_groups))
+        share = shared(len(later), n_first * (n_first - 1) // 2)
+        shares[later, earlier] = shares[earlier, later] = share
+        return shares
 
     def to_plain(self) -> dict[str, Any]:
         """Return all as lists, numbers and text."""
-        return {
-            "groups": {name: list(labels) for name, labels in self.groups.items()},
-            "n_first": dict(self.n_first),
-            "n_begun": self.n_begun,
-            "periods": [
-                {
-                    "time": p.time,
-                    "last": p.last,
-                    "number": p.number,
-                    "counts": {name: table.tolist() for name, table in p.counts.items()},
-                }
-                for p in self.periods
-            ],
-        }
+        spans = zip(self.times, self.lasts, self.numbers, strict=True)
+        periods = [
+            {
+                "time": time,
+                "last": last,
+                "number": number,
+                "counts": {name: table[k].tolist() for name, table in self.counts.items()},
+            }
+            for k, (time, last, number) in enumerate(spans)
+        ]
+        groups = {name: list(labels) for name, labels in self.groups.items()}
+        n_first = dict(self.n_first)
+        return {"groups": groups, "n_first": n_first, "n_begun": self.n_begun, "periods": periods}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Periods:
-        """Make what `to_plain` returned."""
-        periods = [
-            Period(
-                p["time"],
-                p["last"],
-                int(p["number"]),
-                {
-                    name: np.array(table, dtype=np.int64).reshape(-1, N_CELLS)
-                    for name, table in p["counts"].items()
-                },
-            )
-            for p in plain["periods"]
-        ]
+        """Make what `to_plain` returned; groups that a period hasn't seen may lack there."""
         groups = {name: list(labels) for name, labels in plain["groups"].items()}
-        return cls(groups, dict(plain["n_first"]), periods, int(plain["n_begun"]))
+        shape = len(plain["periods"])
+        counts = {
+            name: np.zeros((shape, len(labels), N_CELLS), dtype=np.int64)
+            for name, labels in groups.items()
+        }
+        for k, period in enumerate(plain["periods"]):
+            for name, table in period["counts"].items():
+                counts[name][k, : len(table)] = np.reshape(table, (-1, N_CELLS))
+        times, lasts, numbers = (
+            [period[key] for period in plain["periods"]] for key in ("time", "last", "number")
+        )
+        n_first, n_begun = dict(plain["n_first"]), int(plain["n_begun"])
+        return cls(groups, n_first, n_begun, times, lasts, numbers, counts)
 
 
 def rate_counts(counts: np.ndarray, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return successes and trials of a rate from counts of shape (..., 6)."""
+    """Return successes and trials of a rate, or a group's rows and all, of counts (..., 6)."""
+    if measure == SHARE:
+        rows = counts.sum(axis=-1)
+        return rows, np.broadcast_to(rows.sum(axis=-1, keepdims=True), rows.shape)
     top, bottom = RATES[measure]
     return counts[..., list(top)].sum(axis=-1), counts[..., list(bottom)].sum(axis=-1)
 
 
-def _padded(table: np.ndarray | None, n_groups: int) -> np.ndarray:
-    """Return a copy with a row for each group."""
-    n_rows = 0 if table is None else len(table)
-    padded = np.zeros((max(n_groups, n_rows), N_CELLS), dtype=np.int64)
-    if table is not None:
-        padded[:n_rows] = table
-    return padded
+def shared(n: int, n_first: int) -> np.ndarray:
+    """Split 1 between `n` things, (n,): 0.9 for the first, alike, and less for each later one."""
+    k = np.arange(1, n - n_first + 1)
+    return np.concatenate(
+        [np.full(n_first, FIRST_SHARE / max(n_first, 1)), (1 - FIRST_SHARE) / (k * (k + 1))]
+    )

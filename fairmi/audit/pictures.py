@@ -1,4 +1,4 @@
-"""Figures as pictures: what is drawn, for a page and for `fairmi.plot`, and inline SVG of it.
+"""Figures as pictures: what is drawn, for a page and for `fairmi.plot`, colours and inline SVG.
 
 The SVG needs no library, no script and no network. Its colours are those of the page's style
 sheet, by class, so that they follow it into the dark and onto paper.
@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from fairmi.audit import measures
 from fairmi.audit.findings import Figures, capital, interval, known_words, number
 from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure, name_of
 from fairmi.audit.tables import MAX_PARTS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes. PURPLE, ORANGE and SKY are darkened
 # until they reach the 3 : 1 on white that WCAG 2.2 (1.4.11) asks of what carries a number.
@@ -37,12 +41,15 @@ BROWN = "#A6761D"
 
 # Dashes and marks tell apart in grey what colours do on a screen.
 DASHES = ("none", "7 3", "2 3", "9 3 2 3")
-MARKS: tuple[list[tuple[float, float]], ...] = (  # corners; none for a circle
+CORNERS: tuple[list[tuple[float, float]], ...] = (  # none for a circle
     [],
     [(-1, -1), (1, -1), (1, 1), (-1, 1)],
     [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
     [(0, -1.2), (1.2, 1), (-1.2, 1)],
 )
+# The same where matplotlib draws.
+MARKS = ("o", "s", "D", "^", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
 WIDTH = 340  # of a panel: that of a phone
 CHARACTER = 7.3  # width of a letter of 13 pixels, generously
 MAX_ROWS = 40  # of a panel; larger tables go without one
@@ -300,7 +307,7 @@ def _range(dots: Sequence[Dot]) -> tuple[float, float]:
 
 
 def _mark(x: float, y: float, i: int, style: str) -> str:
-    corners, r = MARKS[i % len(MARKS)], 4.5
+    corners, r = CORNERS[i % len(CORNERS)], 4.5
     if not corners:
         return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>'
     points = " ".join(f"{x + r * a:.1f},{y + r * b:.1f}" for a, b in corners)
@@ -332,3 +339,29 @@ def _svg(width: float, height: float, parts: Sequence[str], description: str) ->
         f'<svg role="img" aria-label="{escape(description)}" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}">{"".join(parts)}</svg>'
     )
+
+
+def look(i: int, *, line: bool = True) -> dict[str, Any]:
+    """Return the colour, mark and line style of the i-th thing in a picture by matplotlib."""
+    style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKS[i % len(MARKS)], "markersize": 5}
+    return {**style, "linestyle": LINES[i % len(LINES)] if line else "none"}
+
+
+def axes_or_new(ax: Any) -> Any:
+    """Return `ax`, or the axes of a new figure; ImportError if matplotlib is not installed."""
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'Plots need matplotlib; install it by: pip install "fairmi[plot]"'
+        ) from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def tidy(ax: Axes) -> None:
+    """Take away what carries no number."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=True, color=GRID, linewidth=0.8)
+    ax.set_axisbelow(True)

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
 from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.audit.comparisons import GroupRates
 from fairmi.audit.measures import Figure
-from fairmi.audit.pictures import GREY, panels_of
+from fairmi.audit.pictures import GREY, axes_or_new, look, panels_of, tidy
 from fairmi.audit.predictions import FittedModel, predictions_of
 from fairmi.inspection import GapImportance
 from fairmi.metrics._rows import comparable_groups
 from fairmi.metrics.information import mutual_information_report
-from fairmi.plot._style import axes_or_new, look, require, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 # Of the records of a training.
 NOT_DRAWN = ("epoch", "time", "seconds", "step", "lr", "learning_rate", "lam", "n_")
 SCORES = ("score", "accuracy", "auc")
+
+
+def require(estimator: BaseEstimator, attribute: str) -> Any:
+    """Return what `fit` has left in that attribute; NotFittedError if it isn't there."""
+    if not hasattr(estimator, attribute):
+        raise NotFittedError(
+            f"{type(estimator).__name__} has no {attribute}; fit it first, if its fit leaves one."
+        )
+    return getattr(estimator, attribute)
 
 
 class GroupMetricsDisplay:

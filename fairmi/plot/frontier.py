@@ -14,9 +14,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import type_of_target
 
 from fairmi._typing import ColumnLike, SensitiveLike
-from fairmi.audit.pictures import GREY, VERMILION
+from fairmi.audit.pictures import GREY, VERMILION, axes_or_new, look, tidy
 from fairmi.metrics.scorers import Predictions, make_fairness_scorer
-from fairmi.plot._style import axes_or_new, look, require, tidy
+from fairmi.plot.displays import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

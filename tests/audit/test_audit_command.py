@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
@@ -56,20 +57,6 @@ def test_prints_and_writes_the_report(files, data):
     assert (files / "a.md").read_text().startswith("---\n")
 
 
-@pytest.mark.slow
-def test_the_positive_label_is_found_by_its_text(files):
-    text = run(*common(files), "--sensitive", "sex", "--positive", "0")
-    assert "positive label 0" in text
-
-
-@pytest.mark.slow
-def test_labels_may_be_unknown(files):
-    arguments = [*common(files)[:-2], "--sensitive", "sex", "--positive", "0", "--favourable"]
-    text = run(*arguments)
-    assert "labels not known; positive label 0" in text
-    assert "selection rate" in text
-
-
 @pytest.mark.parametrize("engine", ["duckdb", "polars"])
 def test_predictions_in_files_are_counted_on_disk(files, engine, monkeypatch):
     """A folder, a pattern and one file give the figures of the rows in memory."""
@@ -103,33 +90,33 @@ def test_predictions_in_files_are_counted_on_disk(files, engine, monkeypatch):
             run(*asked[:-3], *wrong)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--target", "income", "--positive", "0"], "positive label 0"),
+        (["--positive", "0", "--favourable"], "labels not known; positive label 0"),
+        (["--target", "income", "--clusters", "person"], "on 800 rows in 200 clusters"),
+        (["--target", "income", "--baseline", "baseline.joblib"], "Against the baseline: sex"),
+        (["--target", "income", "--sensitive", "d", "--bins", "d=0,"], "d up to 0"),
+        (["--model", "numbers.joblib", "--target", "c", "--conditions", "income"], "KS distance"),
+        (["--model", "model.skops", "--target", "income"], "Rates by group: sex"),
+    ],
+)
+def test_options_reach_the_audit(files, options, said, monkeypatch):
+    monkeypatch.chdir(files)
+    skops.io.dump(joblib.load("model.joblib"), "model.skops")
+    table = pd.read_csv("rows.csv").assign(person=[k // 4 for k in range(800)])
+    table.to_csv("rows.csv", index=False)
+    joblib.dump(LinearRegression().fit(table[["a", "b"]], table["c"]), "numbers.joblib")
+    plain = [*common(files)[:-2], "--sensitive", "sex", "--conditions", "--n-jobs", "1"]
+    assert said in run(*plain, *options)
+
+
 def test_conditions_are_columns_of_the_data(files):
-    conditions = ["--conditions", "c"]
-    text = run(*common(files), "--sensitive", "sex", *conditions)
+    text = run(*common(files), "--sensitive", "sex", "--conditions", "c")
     within = text.split("Differences within parts of the rows")[1].split("\n\n")[0]
     assert within.count("\nc ") == 4
     assert "\na " not in within
-
-
-def test_clusters_are_a_column_of_the_data(files):
-    table = pd.read_csv(files / "rows.csv").assign(person=[k // 4 for k in range(800)])
-    table.to_csv(files / "persons.csv", index=False)
-    arguments = [*common(files, "persons.csv"), "--sensitive", "sex", "--clusters", "person"]
-    text = run(*arguments, "--conditions", "--n-jobs", "1")
-    assert "on 800 rows in 200 clusters" in text
-
-
-@pytest.mark.slow
-def test_compares_with_a_baseline(files):
-    text = run(*common(files), "--sensitive", "sex", "--baseline", files / "baseline.joblib")
-    assert "Against the baseline: sex" in text
-
-
-def test_a_skops_file_is_loaded(files):
-    skops_io = pytest.importorskip("skops.io")
-    skops_io.dump(joblib.load(files / "model.joblib"), files / "model.skops")
-    arguments = ["--model", files / "model.skops", *common(files)[3:], "--sensitive", "sex"]
-    assert "Rates by group: sex" in run(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +129,19 @@ def test_a_skops_file_is_loaded(files):
         (["--positive", "yes"], r"--positive yes is not a label of the data; it has \[0, 1\]"),
         (["--model", "nowhere.joblib"], "nowhere.joblib is not a file"),
         (["--data", "nowhere.csv"], "nowhere.csv is not a file; give a CSV"),
+        (["--data", "bad.csv"], "bad.csv can't be read as CSV: "),
+        (["--data", "bad.parquet"], "bad.parquet can't be read as Parquet: "),
+        (["--data", "less.csv"], r"fitted on: \['b', 'd'\]"),
         (["--sensitive", "sex", "income"], "--target income is in --sensitive too"),
         (["--clusters", "income"], "--target income is in --clusters too"),
+        (["--bins", "a=x"], "--bins a=x is no number of groups"),
     ],
 )
-def test_says_what_is_not_there(files, change, message):
+def test_says_what_is_wrong(files, change, message, monkeypatch):
+    monkeypatch.chdir(files)
+    pd.read_csv("rows.csv").drop(columns=["b", "d"]).to_csv("less.csv")
+    for name in ("bad.csv", "bad.parquet"):
+        (files / name).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=message):
         run(*common(files), "--sensitive", "sex", *change)
 
@@ -197,13 +192,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_whole("/dev/null", "gone")
 
 
-@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
-def test_says_what_can_not_be_read(files, name):
-    (files / name).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"can't be read as (CSV|Parquet): "):
-        run(*common(files, name), "--sensitive", "sex")
-
-
 def test_shows_progress_in_a_terminal_or_where_it_is_asked_for(files, monkeypatch, capsys):
     shown = []
     monkeypatch.setattr(
@@ -213,26 +201,3 @@ def test_shows_progress_in_a_terminal_or_where_it_is_asked_for(files, monkeypatc
         monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
         run(*common(files), "--sensitive", "sex", *["--verbose"] * asked)
     assert shown == [False, True, True]
-
-
-def test_says_which_columns_the_model_misses(files):
-    pd.read_csv(files / "rows.csv").drop(columns=["b", "d"]).to_csv(files / "less.csv")
-    with pytest.raises(ValueError, match=r"fitted on: \['b', 'd'\]"):
-        run(*common(files, "less.csv"), "--sensitive", "sex")
-
-
-def test_bins_of_a_sensitive_quantity(files):
-    text = run(*common(files), "--sensitive", "d", "--bins", "d=0,", "--conditions")
-    assert "d up to 0" in text
-    assert "d over 0" in text
-    with pytest.raises(ValueError, match="--bins a=x is no number of groups"):
-        run(*common(files), "--sensitive", "a", "--bins", "a=x")
-
-
-def test_a_saved_regressor_is_audited(files):
-    table = pd.read_csv(files / "rows.csv")
-    joblib.dump(LinearRegression().fit(table[["a", "b"]], table["c"]), files / "numbers.joblib")
-    model = ["--trust-pickle", "--model", files / "numbers.joblib", "--data", files / "rows.csv"]
-    text = run(*model, "--target", "c", "--sensitive", "sex", "--conditions", "income")
-    assert "KS distance" in text
-    assert "Among" in text or "In none of" in text

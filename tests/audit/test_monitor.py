@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from datetime import date
 
 import numpy as np
@@ -12,8 +11,7 @@ from scipy.stats import binom
 
 from fairmi.__main__ import main
 from fairmi.audit import FairnessMonitor
-from fairmi.audit.monitor import LOG_SERIES
-from fairmi.audit.periods import MAX_PERIODS
+from fairmi.audit.periods import LOG_SERIES, MAX_PERIODS
 from fairmi.audit.sequences import (
     difference_limits,
     is_above,
@@ -110,7 +108,7 @@ def test_all_that_shares_the_error_has_no_more_than_all_of_it():
     errors = [np.triu(error, 1).sum() for _, _, error in monitor._watched()]
     assert len(errors) == 4
     assert 0.08 < sum(errors) <= 0.1
-    assert 0.6 < monitor._start_weights().sum() <= 1
+    assert 0.6 < monitor._periods.start_weights().sum() <= 1
 
 
 def test_a_model_that_turns_unfair_late_is_seen_by_its_latest_rows():
@@ -151,12 +149,13 @@ def test_labels_that_come_late_count_as_if_they_had_come_at_once():
     predicted, group, true = days[2]
     late.add_labels(true[50:], predicted[50:], group[50:], time=2)
     assert late.state == at_once.state
-    with pytest.raises(ValueError, match="were counted without a label"):
-        late.add_labels(true, predicted, group)
+    for labels, said in ((true, "were counted without a label"), ([None] * 200, "missing labels")):
+        with pytest.raises(ValueError, match=said):
+            late.add_labels(labels, predicted, group)
     assert late.state == at_once.state
 
 
-def test_monitors_of_two_servers_merge_exactly():
+def test_monitors_of_two_servers_merge_exactly(tmp_path):
     rng = np.random.default_rng(3)
     days = [batch(rng, (0.6, 0.3)) for _ in range(12)]
     whole = filled(FairnessMonitor(), days)
@@ -164,8 +163,8 @@ def test_monitors_of_two_servers_merge_exactly():
     for day, (predicted, group) in enumerate(days):
         one.update(predicted[:80], group[:80], time=day)
         other.update(predicted[80:], pd.Series(group[80:], name="sensitive_0"), time=day)
-    other = FairnessMonitor.from_state(json.loads(json.dumps(other.state)))
-    merged = one.merge(other)
+    other.save(tmp_path / "state.json")
+    merged = one.merge(FairnessMonitor.load(tmp_path / "state.json"))
     pd.testing.assert_frame_equal(merged.rates(), whole.rates())
     pd.testing.assert_frame_equal(
         merged.differences().drop(columns="alarm"), whole.differences().drop(columns="alarm")
@@ -200,6 +199,8 @@ def test_forms_of_a_batch_give_the_same_counts():
     for predicted_, group_, true_ in forms:
         monitor = FairnessMonitor().update(predicted_, group_, true_, time=date(2026, 1, 1))
         assert monitor.state == expected
+    of_numpy = FairnessMonitor(pos_label=np.int64(1))
+    assert of_numpy.update(predicted, group, true, time="2026-01-01").state == expected
     text = FairnessMonitor(pos_label="yes")
     text.update(np.where(predicted, "yes", "no"), group, time=date(2026, 1, 1))
     assert text.rates()["value"][0] == FairnessMonitor.from_state(expected).rates()["value"][0]
@@ -224,12 +225,13 @@ def test_forms_of_a_batch_give_the_same_counts():
         (([1, 0, 1], ["a", None, "b"]), "has a missing value"),
         (([1, 0, 1], pd.Series(list("aab"), name="sex")), "earlier updates had"),
         (([1, 0, 1], list("aab"), None, float("nan")), "time=nan is no date"),
-        (([1, 0, 1], list("aab"), None, "2026-01-01"), "can't be compared with the time"),
+        (([1, 0, 1], list("aab"), None, 3), "can't be compared with the time"),
+        (([1, 0, 1], list("aab"), None), "time is None, but earlier updates had one"),
         (([1] * 60, np.arange(60)), "62 groups, more than 50"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_counted(arguments, text):
-    monitor = FairnessMonitor().update([1, 0], ["a", "b"])
+    monitor = FairnessMonitor().update([1, 0], ["a", "b"], time="2026-01-01")
     before = monitor.state
     with pytest.raises((ValueError, SensitiveFeaturesError), match=text):
         monitor.update(*arguments)
@@ -237,28 +239,21 @@ def test_what_is_wrong_is_named_and_nothing_is_counted(arguments, text):
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("make", "text"),
     [
-        ({"tolerance": {"parity": 0.1}}, "tolerance names 'parity'"),
-        ({"tolerance": 1.0}, "tolerance=1.0 is not from 0"),
-        ({"tolerance": {}}, "watches nothing"),
-        ({"confidence": 95}, "confidence=95 is not between"),
-        ({"pos_label": None}, "pos_label=None can't be kept"),
+        (lambda: FairnessMonitor(tolerance={"parity": 0.1}), "tolerance names 'parity'"),
+        (lambda: FairnessMonitor(tolerance=1.0), "tolerance=1.0 is not from 0"),
+        (lambda: FairnessMonitor(tolerance={}), "watches nothing"),
+        (lambda: FairnessMonitor(confidence=95), "confidence=95 is not between"),
+        (lambda: FairnessMonitor(pos_label=None), "pos_label=None can't be kept"),
+        (lambda: FairnessMonitor.from_state({}), "its format is None"),
+        (lambda: FairnessMonitor.from_state({"format": 1}), "damaged: 'tolerance'"),
+        (lambda: FairnessMonitor.load(__file__), "is not JSON"),
     ],
 )
-def test_parameters_are_checked(options, text):
+def test_parameters_and_states_are_checked(make, text):
     with pytest.raises((ValueError, TypeError), match=text):
-        FairnessMonitor(**options)
-
-
-def test_a_state_of_something_else_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="its format is None"):
-        FairnessMonitor.from_state({})
-    with pytest.raises(ValueError, match="damaged: 'tolerance'"):
-        FairnessMonitor.from_state({"format": 1})
-    (tmp_path / "state.json").write_text("{")
-    with pytest.raises(ValueError, match="is not JSON"):
-        FairnessMonitor.load(tmp_path / "state.json")
+        make()
 
 
 def test_plot_shows_the_difference_over_time_and_the_alarm():
@@ -272,41 +267,66 @@ def test_plot_shows_the_difference_over_time_and_the_alarm():
     ax.figure.clear()
     with pytest.raises(ValueError, match="'accuracy' of attribute='sensitive_0' can't be drawn"):
         monitor.plot("accuracy")
+    with pytest.raises(ValueError, match="fewer than two groups have rows"):
+        monitor.plot("true_positive_rate")
+
+
+def monitored(folder, name, *options):
+    """Run the command on a file of the folder, with its state there."""
+    files = ["--data", str(folder / name), "--state", str(folder / "state.json")]
+    return main(["monitor", *files, "--sensitive", "sex", "--target", "y", *options])
 
 
 def test_command_counts_each_file_once_and_exits_with_1_on_alarm(tmp_path, capsys):
     rng = np.random.default_rng(6)
-    state = tmp_path / "state.json"
-
-    def run(name, rates, *options):
+    for name, rates in {"one.csv": (0.5, 0.5), "two.csv": (1.0, 0.0)}.items():
         predicted, sex = batch(rng, rates)
         true = np.where(np.arange(200) < 100, predicted, np.nan)
         frame = pd.DataFrame({"y_pred": predicted, "sex": sex, "y": true})
         frame.to_csv(tmp_path / name, index=False)
-        return command(name, *options)
-
-    def command(name, *options):
-        data = ["--data", str(tmp_path / name), "--state", str(state), "--sensitive", "sex"]
-        return main(["monitor", *data, "--target", "y", *options])
-
-    assert run("one.csv", (0.5, 0.5), "--time", "2026-01-01") == 0
+    assert monitored(tmp_path, "one.csv", "--time", "2026-01-01") == 0
     assert "50% with a label" in capsys.readouterr().out
-    before = state.read_text()
-    pd.DataFrame({"y_pred": [1, 0], "sex": ["a", "b"], "y": 1}).to_csv(tmp_path / "two.csv")
-    for repeated in (["one.csv"], ["two.csv", "--tolerance", "0.3"], ["two.csv", "--target", "z"]):
-        with pytest.raises(SystemExit) as stop:
-            command(*repeated)
-        assert stop.value.code == 2
-        assert capsys.readouterr().err.count("\n") == 1
-    assert state.read_text() == before
     with pytest.raises(SystemExit) as stop:
-        run("three.csv", (1.0, 0.0), "--time", "2026-01-02")
+        monitored(tmp_path, "two.csv", "--time", "2026-01-02")
     assert stop.value.code == 1
     assert "ALARM sex, selection_rate: a above b since 2026-01-02" in capsys.readouterr().out
     late = pd.read_csv(tmp_path / "one.csv").iloc[100:].assign(y=1)
     late.to_csv(tmp_path / "late.csv", index=False)
     with pytest.raises(SystemExit) as stop:
-        command("late.csv", "--labels-only", "--time", "2026-01-01")
+        monitored(tmp_path, "late.csv", "--labels-only", "--time", "2026-01-01")
     assert stop.value.code == 1
     assert "75% with a label" in capsys.readouterr().out
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["one.csv"], "was counted in"),
+        (["two.csv", "--tolerance", "0.3"], "was begun with tolerance="),
+        (["two.csv", "--confidence", "0.9"], "was begun with confidence=0.95, not 0.9"),
+        (["two.csv", "--intersections"], "was begun with intersections=False"),
+        (["two.csv", "--positive", "0"], "was begun with pos_label=1, not 0"),
+        (["two.csv", "--positive", "yes"], "--positive yes: the data has ['1', '0']"),
+        (["two.csv", "--target", "z"], "has no column 'z'"),
+        (["two.csv", "--state", "two.csv"], "two.csv is not JSON"),
+        (["two.csv", "--state", "list.json"], "list.json is no state of a monitor"),
+    ],
+)
+def test_command_says_what_is_wrong_and_counts_nothing(
+    options, said, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text("[]")
+    for name in ("one.csv", "two.csv"):
+        table = {"y_pred": [1, 0], "sex": ["a", "b"], "y": 1, "file": name}
+        pd.DataFrame(table).to_csv(name, index=False)
+    assert monitored(tmp_path, "one.csv", "--positive", "1") == 0
+    before = (tmp_path / "state.json").read_text()
+    with pytest.raises(SystemExit) as stop:
+        monitored(tmp_path, *options)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+    assert (tmp_path / "state.json").read_text() == before

@@ -20,6 +20,7 @@ from sklearn.metrics import d2_absolute_error_score, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
+from fairmi.audit.pictures import COLOURS, LINES, MARKS, look
 from fairmi.metrics.scorers import make_fairness_scorer
 from fairmi.model_selection import best_under_bound
 from fairmi.plot import (
@@ -28,7 +29,6 @@ from fairmi.plot import (
     LeakageDisplay,
     TrainingDisplay,
 )
-from fairmi.plot._style import COLOURS, LINES, MARKS, look
 
 mpl.use("Agg")
 X, Y = make_classification(600, 6, flip_y=0.2, random_state=0)
