@@ -122,18 +122,16 @@ class Sample:
         if not self.continuous:
             present, codes = np.unique(target, return_inverse=True)
             target, labels = codes.reshape(-1), tuple(labels[k] for k in present)
-        return Sample(
-            self.Z.rows(chosen),
-            self.kind,
-            target,
-            labels,
-            weight / weight.mean(),
-            self.total * float(weight.sum() / self.weight.sum()),
-            self.weighted,
-            self.owners(chosen),
-            self.cv,
-            self.seed,
-            None if self.row is None else self.row[chosen],
+        return replace(
+            self,
+            Z=self.Z.rows(chosen),
+            target=target,
+            labels=labels,
+            weight=weight / weight.mean(),
+            total=self.total * float(weight.sum() / self.weight.sum()),
+            clusters=self.owners(chosen),
+            row=None if self.row is None else self.row[chosen],
+            fits={},
         )
 
     @property
@@ -154,13 +152,13 @@ class Sample:
         return len(self) if self.row is None else len(np.unique(self.row))
 
     def strata(self, given: SensitiveLike | None) -> list[tuple[Hashable, Sample]]:
-        """Return each value of `given` with the sample of its rows; the whole without."""
+        """Return each value of `given` that has weight with its rows; the whole without."""
         if given is None:
             return [(None, self)]
         by_value = strata_of(given, self.n_rows, argument="given")
         if self.row is not None:
             by_value = [(v, np.flatnonzero(np.isin(self.row, rows))) for v, rows in by_value]
-        return [(value, self.rows(rows)) for value, rows in by_value]
+        return [(value, self.rows(rows)) for value, rows in by_value if self.weight[rows].any()]
 
     def with_target(self, target: np.ndarray) -> Sample:
         """Return the same rows with another target."""

@@ -22,7 +22,6 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils import Tags
 from sklearn.utils.validation import has_fit_parameter
 
 from fairmi._threads import one_thread_if_few
@@ -226,16 +225,7 @@ MAX_PLACES = 15
 WHOLE_BITS = 20  # lowest binary digits of whole numbers
 
 
-class _Selector(TransformerMixin, BaseEstimator):
-    """A choice of features by their dependence on the target."""
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
-
-
-class DigitSelector(_Selector):
+class DigitSelector(TransformerMixin, BaseEstimator):
     """Digits of Z's columns, of which those most dependent on the target are kept.
 
     Decimal digits, of the fraction and of whole numbers; and binary ones: the lowest of whole
@@ -334,7 +324,7 @@ MIN_CYCLES = 6  # over the range; slower waves are seen by the other probes
 Line = tuple[int, int, int]  # columns i and j, and the sign of j: Z[:, i] + sign * Z[:, j]
 
 
-class WaveSelector(_Selector):
+class WaveSelector(TransformerMixin, BaseEstimator):
     """Sines and cosines of columns of Z, and of sums and differences of two, that tell the most.
 
     The frequency of each line is the peak of the periodogram of the (one-hot) target over it, by

@@ -96,18 +96,6 @@ def test_information_of_independent_persons_is_near_nought():
 
 
 @pytest.mark.slow
-def test_discrete_predictions_of_persons_are_not_taken_for_many_rows():
-    Z, group, owner = persons(60)
-    found = mutual_information_report(
-        Z[:, 0] > 0, group, clusters=owner, n_permutations=0, random_state=0
-    )
-    assert found.estimator == "probe"
-    assert found.interval[0] == 0
-    with pytest.raises(ValueError, match='give estimator="panel"'):
-        mutual_information_report(Z[:, 0] > 0, group, clusters=owner, estimator="plugin")
-
-
-@pytest.mark.slow
 def test_equal_rows_of_one_group_are_pointed_out():
     rng = np.random.default_rng(3)
     group, Z = rng.integers(2, size=150), rng.normal(size=(150, 2))

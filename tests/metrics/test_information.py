@@ -261,6 +261,8 @@ def test_auto_takes_probes_where_values_are_too_many():
     few = mutual_information_report(np.arange(203) % 20, C, n_permutations=0)
     many = mutual_information_report(np.arange(203) % 21, C, n_permutations=0)
     assert (few.estimator, many.estimator) == ("plugin", "probe")
+    of_pairs = {"clusters": np.arange(203) // 2, "n_permutations": 0}
+    assert mutual_information_report(np.arange(203) % 20, C, **of_pairs).estimator == "probe"
 
 
 @pytest.mark.slow
@@ -285,6 +287,11 @@ def test_same_seed_same_report():
         ({"given": np.arange(60) // 3, "estimator": "linear"}, ValueError, "3 rows, fewer than"),
         ({"estimator": "oracle"}, ValueError, "estimator"),
         ({"n_permutations": -1}, ValueError, "n_permutations"),
+        (
+            {"estimator": "plugin", "clusters": np.arange(60) // 4},
+            ValueError,
+            'for independent rows, so that clusters make it too high; give estimator="panel"',
+        ),
         ({"given": np.zeros(59)}, ValueError, "given has 59 rows, 0 of them missing"),
         ({"given": ["a", None] * 30}, ValueError, "given has 60 rows, 30 of them missing"),
     ],

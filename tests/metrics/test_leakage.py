@@ -112,6 +112,9 @@ def test_xor_with_the_label_is_found_given_it():
     assert given.flagged
     assert given.score > 0.99 > 0.6 > alone.score  # measured 1 and 0.538
     assert given.n_rows == 600
+    of_one = leakage_report(Z, c, given=y, sample_weight=y, probe="boosting", random_state=0)
+    assert of_one.n_rows == y.sum()  # a label without weight has no part in it
+    assert of_one.score > 0.99
 
 
 @pytest.mark.slow

@@ -215,23 +215,6 @@ def fold_gaps(y, group, cv, model=MODEL):
     return np.array(gaps)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_search_routes_the_right_rows_without_a_request(routing, n_jobs):
-    cv = KFold(3, shuffle=True, random_state=0)
-    search = GridSearchCV(
-        LogisticRegression(),
-        {"C": [1.0, 1e-3]},
-        scoring={"dp": DP, "accuracy": "accuracy"},
-        refit="accuracy",
-        cv=cv,
-        n_jobs=n_jobs,
-    )
-    results = clone(search).fit(X, Y, sensitive_features=S).cv_results_
-    gaps = [results[f"split{k}_test_dp"][0] for k in range(3)]
-    np.testing.assert_allclose(gaps, -fold_gaps(Y, S, cv))
-
-
 def test_pipeline_and_cross_validate_route(routing):
     cv = KFold(3, shuffle=True, random_state=0)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
