@@ -70,26 +70,22 @@ def compared(groups, weights=None):
     )
 
 
-def fitted(n_threads=1, order=None, max_features=1.0):
+def fitted():
     x, n_categories, y, group = table()
-    order = np.arange(len(y)) if order is None else order
-    x, y, group = x[order], y[order], group[order]
-    config = TreeConfig(0.1, 20, 8, 20, 0.0, max_features, n_threads)
-    ones = np.ones(len(y))
-    rows = bin_rows(x, n_categories, np.ones(len(x)), 255, np.random.default_rng(0))
+    config, ones = replace(CONFIG, max_iter=20), np.ones(len(y))
+    rows = bin_rows(x, n_categories, ones, 255, np.random.default_rng(0))
     task = Classes(2)
     trees, scores = boost(TreeRows(rows, y, task, ones), config, np.random.default_rng(0))
-    penalty = GroupTable(compared(group), Channel(17), 8.0)
     grown, *_ = debias(
         rows,
         task.beside_base(scores, y, ones),
-        [penalty],
+        [GroupTable(compared(group), Channel(17), 8.0)],
         lambda scores: Channel(17),
         scores,
         config,
         np.random.default_rng(0),
     )
-    return x, trees.then(grown), group, scores
+    return x, trees.then(grown)
 
 
 def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
@@ -236,20 +232,8 @@ def test_trees_give_the_scores_of_training():
     np.testing.assert_allclose(trees.then(trees).then(trees).scores(x), 3 * scores)
 
 
-@pytest.mark.parametrize("max_features", [1.0, 0.5])
-def test_same_trees_in_any_number_of_threads(max_features):
-    one, four = (fitted(n, max_features=max_features)[1].arrays() for n in (1, 4))
-    assert all(np.array_equal(one[name], four[name]) for name in one)
-
-
-def test_same_trees_in_any_order_of_rows():
-    order = np.random.default_rng(3).permutation(2000)
-    one, other = fitted()[1].arrays(), fitted(order=order)[1].arrays()
-    assert all(np.array_equal(one[name], other[name]) for name in one)
-
-
 def test_trees_are_plain_arrays():
-    x, trees, _, _ = fitted()
+    x, trees = fitted()
     assert np.array_equal(Trees(**trees.arrays()).scores(x), trees.scores(x))
     saved = pickle.dumps(trees.arrays(), protocol=4)
     names = {arg for op, arg, _ in pickletools.genops(saved) if isinstance(arg, str)}
@@ -257,7 +241,7 @@ def test_trees_are_plain_arrays():
 
 
 def test_missing_and_unknown_values_are_scored():
-    x, trees, _, _ = fitted()
+    x, trees = fitted()
     missing, unknown = (np.where(np.arange(4) == 3, code, x[:50]) for code in (np.nan, 5.0))
     assert np.isfinite(trees.scores(missing)).all()
     assert np.array_equal(trees.scores(unknown), trees.scores(missing))
@@ -270,19 +254,6 @@ def test_exact_sums_do_not_depend_on_their_order():
     order = np.random.default_rng(5).permutation(len(values))
     sums = {np.cumsum(part.astype(np.float64))[-1] for part in (rounded, rounded[order])}
     assert len(sums) == 1
-
-
-def test_cross_fitted_base_scores_rows_that_it_did_not_see():
-    rng, config = np.random.default_rng(7), replace(CONFIG, n_folds=5, n_held_out=5)
-    config = replace(config, out_of_fold=True)
-    x, n_categories, y, _ = table()
-    rows = bin_rows(x, n_categories, np.ones(len(x)), 255, rng)
-    rows = TreeRows(rows, y, Classes(2), np.ones(2000))
-    trees, scores = cross_fit(rows, config, np.random.default_rng(0))
-    in_sample, out_of_fold = (
-        Classes(2).loss(of, y[:, None], np.ones(2000)) for of in (trees.scores(x), scores)
-    )
-    assert in_sample < out_of_fold < 0.6  # measured 0.503 and 0.546
 
 
 @pytest.mark.parametrize("out_of_fold", [False, True])
@@ -306,6 +277,7 @@ def test_a_base_is_the_mean_of_one_for_each_encoding(out_of_fold):
     means = [one.scores(codes[:, of]) for (one, _), of in zip(each, read, strict=True)]
     np.testing.assert_allclose(trees.scores(codes), np.mean(means, axis=0), atol=1e-12)
     np.testing.assert_allclose(scores, np.mean([of for _, of in each], axis=0))
+    assert np.allclose(scores, trees.scores(codes)) != out_of_fold  # else of rows that it saw
 
 
 def test_numbers_and_columns_of_two_categories_have_one_encoding():

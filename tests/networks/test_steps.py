@@ -92,6 +92,27 @@ def test_a_training_ends_after_its_epochs_and_says_how_fast_it_is():
     assert state.step_count == 3 * 4
 
 
+def test_what_is_claimed_of_each_attribute():
+    """The value of a lone information, else whether its critic sees; none of weight 0."""
+    state = trainer()
+    state.train(lambda *_, **__: None)
+    model = state.config.models_of(1).start
+    value = state.course.last[model].penalty[model]
+    information, other = SimpleNamespace(is_information=True), SimpleNamespace()
+    for penalty, factors, expected in (
+        (information, (1.0,), [value]),
+        (other, (1.0,), [np.inf]),
+        (information, (2.0, 1.0, 0.0), [np.inf, 0.0, None]),
+    ):
+        term = SimpleNamespace(penalty=penalty, sees=lambda z, told, of: told and of == model)
+        state.terms = [term] * len(factors)
+        state.config = replace(state.config, factors=factors)
+        rows = replace(state.rows, sensitive=(True, False, True)[: len(factors)])
+        assert state.claims(rows, 1) == expected
+    state.course.last[model] = None
+    assert state.claims(rows, 1) == []
+
+
 def test_the_schedule_is_of_straight_lines_and_half_a_cosine():
     done = np.linspace(0, 1, 201)
     fall = np.cos(done * np.pi / 2) ** 2
