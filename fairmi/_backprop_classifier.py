@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fairmi._data.fit_input import FitInput
 from fairmi._diagnosis import check_started, notes_of_stop
-from fairmi._network_base import NetworkClassifier
+from fairmi._network_classifier import NetworkClassifier
 from fairmi._sklearn_compat import (
     ABOVE_0,
     NOT_NEGATIVE,
@@ -202,7 +202,7 @@ history_, stopped_, warnings_, encoder_, trunk_, item_shape_, architecture_, par
             if last is not None:
                 claims = last.penalty if self.lam else (None,)
             n_steps = len(history) * training.n_batches
-            self._note(self._diagnosed(training.rows.first(), claims, n_steps))
+            self._diagnose(training.rows.first(), claims, n_steps)
 
 
 def _weights(training: Backprop) -> dict[str, Any]:

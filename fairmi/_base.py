@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.fit_input import Earlier, FitInput, RowOptions, read_fit_input
 from fairmi._data.saved_format import check_header, of_this_format, with_format
-from fairmi._data.sensitive import SensitivePlan
+from fairmi._data.sensitive import SensitivePlan, check_lam
 from fairmi._data.tables import Header, check_table, without_dropped
 from fairmi._diagnosis import Callbacks, Progress
 from fairmi._sklearn_compat import (
@@ -52,8 +52,6 @@ from fairmi.exceptions import Note, warn_again, warn_of
 if TYPE_CHECKING:  # it loads torch, which a server that only predicts does without
     from fairmi.dependence import Penalty
 
-LOSSES = ("squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie")
-_BINS_OF_Y = 4
 _PLAN = "_sensitive_plan"
 
 
@@ -276,10 +274,6 @@ class RepresentationEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """Let each of `models` become that of its λ, in one training."""
         raise NotImplementedError
 
-    def _note(self, notes: list[Note]) -> None:
-        """Keep what else there is to warn of."""
-        self.warnings_ += [(kind.__name__, text) for kind, text in notes]
-
     def _warn(self, inputs: FitInput) -> Self:
         """Warn, at the line that called `fit`, of the training; of the rows it was before.
 
@@ -314,6 +308,13 @@ class PathEstimator(RepresentationEstimator):
     penalty: str | Penalty = parameter(
         str, HasMethods(["critic", "critic_loss", "value"]), default="donsker_varadhan"
     )
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if not (isinstance(self.penalty, str) and self.penalty == "donsker_varadhan"):
+            from fairmi.dependence import penalty_of  # loads torch
+
+            penalty_of(self.penalty)
 
     def fit_path(
         self,
@@ -411,7 +412,10 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
 
     _reads: ClassVar = "numbers"
 
-    loss: str = parameter(StrOptions(set(LOSSES)), default="squared_error")
+    loss: str = parameter(
+        StrOptions({"squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie"}),
+        default="squared_error",
+    )
     quantile: float = parameter(Interval(Real, 0, 1, closed="neither"), default=0.5)
     power: float = parameter(Interval(Real, 1, 2, closed="both"), default=1.5)
     constraint: str = parameter(
@@ -423,7 +427,7 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
         return Quantity(self.loss, float(self.quantile), float(self.power))
 
     def _bins_of_y(self) -> int:
-        return _BINS_OF_Y if self.n_y_bins == "auto" else int(self.n_y_bins)
+        return 4 if self.n_y_bins == "auto" else int(self.n_y_bins)
 
     def _check_y(self, y: np.ndarray, *, first: bool) -> None:
         loss, n_bins = self._quantity().sklearn_loss, self._bins_of_y()
@@ -442,15 +446,3 @@ class RepresentationRegressor(RegressorMixin, RepresentationEstimator):
                 f"y has {len(y)} rows, too few for n_y_bins={n_bins}; lower it, or take "
                 'constraint="demographic_parity".'
             )
-
-
-def check_lam(lam: object) -> None:
-    """Raise ValueError where λ is a truth value, or a dict of it is no dict of numbers >= 0."""
-    if isinstance(lam, bool | np.bool_):
-        raise ValueError(f"lam={lam!r} is a truth value; give a number >= 0, 0 for no penalty.")
-    if lam == {}:
-        raise ValueError("lam={} names no sensitive feature; give a number, or λ for each.")
-    for name, value in lam.items() if isinstance(lam, dict) else ():
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not 0 <= float(value) < np.inf:
-            raise ValueError(f"lam has {value!r} for {name!r}; give a finite number >= 0.")

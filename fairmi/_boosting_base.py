@@ -35,7 +35,6 @@ from fairmi.boosting.base import TreeRows, averaged, fitted_base, setting_of
 from fairmi.boosting.training import (
     Record,
     boosting_config,
-    check_penalty,
     debias,
     is_table,
     penalties_of,
@@ -97,22 +96,20 @@ class BoostingEstimator(PathEstimator):
     def _completed(
         self,
         rows: TreeRows,
-        compared: Sequence[Comparison],
-        weighed: tuple[float, Sequence[float]],
+        attributes: Sequence[tuple[float, Comparison]],
         channel: Channel,
         scores: np.ndarray,
         base_scores: np.ndarray,
     ) -> tuple[dict[str, Any], list[Note]]:
         """Return what a model holds beside its trees, and what to warn of.
 
-        `weighed` has λ and the share of it of each attribute; `scores` (n, K) are those of the
-        rows of the fit, before the channel.
+        `attributes` are λ and what is compared of each; `scores` (n, K) are those of the rows of
+        the fit, before the channel.
         """
 
     def _check_parameters(self) -> None:
         check_alone(type(self).__name__)
         super()._check_parameters()
-        check_penalty(self.penalty)
 
     def _tree_rows(
         self, inputs: FitInput, seed: int
@@ -159,15 +156,14 @@ class BoostingEstimator(PathEstimator):
             base_trees = trees_of([], np.zeros(base_scores.shape[1]), rows.binned.n_categories)
         channel_of = rows.task.channels(int(self.n_levels), rows.y, rows.weights)
         objective = rows.task.beside_base(base_scores, rows.y, rows.weights)
-        for model, of_lam in zip(models, weighed, strict=True):
-            lam, factors = of_lam
+        for model, (lam, factors) in zip(models, weighed, strict=True):
+            lams = [lam * factor for factor in factors]
             channel, trees, scores = channel_of(base_scores), base_trees, base_scores
             history: list[Record] = []
             stopped, n_rounds = None, 0
             if lam == 0:  # the base, unrounded
                 channel = channel.with_levels(None)
             else:
-                lams = [lam * factor for factor in factors]
                 penalties = penalties_of(compared, lams, self.penalty, channel, seed)
                 with closing(self._progress(config.max_iter, "round", f"λ = {model.lam}")) as seen:
                     grown, scores, history, stopped = debias(
@@ -190,7 +186,8 @@ class BoostingEstimator(PathEstimator):
                 "n_iter_": n_rounds,
                 "stopped_": stopped,
             }
-            more, notes = model._completed(rows, compared, of_lam, channel, scores, base_scores)
+            attributes = list(zip(lams, compared, strict=True))
+            more, notes = model._completed(rows, attributes, channel, scores, base_scores)
             stop = notes_of_stop(stopped, n_rounds)
             model._store(inputs, learned | more, stop + notes)
 

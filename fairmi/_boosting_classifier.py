@@ -198,23 +198,22 @@ default="demographic_parity"
     def _completed(
         self,
         rows: TreeRows,
-        compared: Sequence[Comparison],
-        weighed: tuple[float, Sequence[float]],
+        attributes: Sequence[tuple[float, Comparison]],
         channel: Channel,
         scores: np.ndarray,
         base_scores: np.ndarray,
     ) -> tuple[dict[str, Any], list[Note]]:
-        (lam, factors), codes = weighed, rows.y
+        codes = rows.y
         return {}, notes_of_collapse(
             Classes(int(codes.max()) + 1),
             channel.unsquash(channel.round(channel.squash(scores))),
             codes,
             rows.weights,
-            lam,
+            self.lam,
             penalty=self.penalty,
             attributes=[
-                (lam * factor, codes[c.members.rows], c.members.groups, c.weights)
-                for c, factor in zip(compared, factors, strict=True)
+                (lam, codes[c.members.rows], c.members.groups, c.weights)
+                for lam, c in attributes
                 if c.members.n_groups and c.n_strata == 1
             ],
         )

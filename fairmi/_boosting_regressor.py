@@ -178,8 +178,7 @@ warnings_, history_, base_, columns_, trees_, channel_
     def _completed(
         self,
         rows: TreeRows,
-        compared: Sequence[Comparison],
-        weighed: tuple[float, Sequence[float]],
+        attributes: Sequence[tuple[float, Comparison]],
         channel: Channel,
         scores: np.ndarray,
         base_scores: np.ndarray,
@@ -201,7 +200,11 @@ warnings_, history_, base_, columns_, trees_, channel_
             elif task.name == "squared_error":
                 learned["balance_"] = of_y - of_predictions
             learned["values_"] = _moved(task, learned["values_"], learned["balance_"])
-        notes = [note_of_one_value(self.lam)] if weighed[0] > 0 and np.ptp(predicted) == 0 else []
+        notes = (
+            [note_of_one_value(self.lam)]
+            if any(lam for lam, _ in attributes) and np.ptp(predicted) == 0
+            else []
+        )
         if task.is_flat(base_scores, y, weights):
             notes = [note_of_nothing_explained("The base", self.loss)]
         return learned, notes

@@ -14,16 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fairmi._base import PathEstimator, RepresentationClassifier, RepresentationEstimator
+from fairmi._base import PathEstimator, RepresentationEstimator
 from fairmi._data.fit_input import Earlier, FitInput
 from fairmi._data.saved_format import check_networks
 from fairmi._data.tables import ArrayRows, Table, as_array_rows, check_array_rows
-from fairmi._diagnosis import (
-    check_started,
-    notes_of_blind_critics,
-    notes_of_collapse,
-    notes_of_stop,
-)
+from fairmi._diagnosis import check_started, notes_of_blind_critics, notes_of_stop
 from fairmi._sklearn_compat import (
     ABOVE_0,
     AUTO,
@@ -153,23 +148,21 @@ class NetworkEstimator(RepresentationEstimator):
         """
         raise NotImplementedError
 
-    def _diagnosed(
-        self, batch: TrainingRows, claims: Sequence[float | None], n_steps: int
-    ) -> list[Note]:
-        """Say what is wrong with the fitted model, as some rows of the fit show it."""
+    def _diagnose(self, batch: TrainingRows, claims: Sequence[float | None], n_steps: int) -> None:
+        """Keep what to warn of in the fitted model, as some rows of the fit show it."""
         networks = self._networks()
         x, features = batch.dense.cpu().numpy(), self._features()
         z = networks.represent(x if features is None else features(x), x)
         notes = self._trivial(networks.mean_scores(z), batch, n_steps)
-        if self.constraint != "demographic_parity" or not claims:
-            return notes
-        groups = [
-            None if s.groups is None or s.rows is not None else s.groups.cpu().numpy()
-            for s in batch.sensitive
-        ]
-        counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
-        blind = notes_of_blind_critics(z[0], groups, counted, claims)
-        return notes + [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
+        if self.constraint == "demographic_parity" and claims:
+            groups = [
+                None if s.groups is None or s.rows is not None else s.groups.cpu().numpy()
+                for s in batch.sensitive
+            ]
+            counted = [(s.weights[0] > 0).cpu().numpy() for s in batch.sensitive]
+            blind = notes_of_blind_critics(z[0], groups, counted, claims)
+            notes += [(kind, f"{message} {self._against_blindness}") for kind, message in blind]
+        self.warnings_ += [(kind.__name__, message) for kind, message in notes]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain data alone, which a module is not: skops asks here, pickle below."""
@@ -206,32 +199,6 @@ class NetworkEstimator(RepresentationEstimator):
     def _n_features_out(self) -> int:
         several = self.architecture_["n_models"] > 1
         return int(self.architecture_["n_outputs" if several else "n_components"])
-
-
-class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
-    """Networks whose scores are those of classes."""
-
-    def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
-        lam, factors = self._sensitive_plan.weigh(self.lam)
-        return notes_of_collapse(
-            Classes(len(self.classes_)),
-            scores,
-            batch.y.cpu().numpy(),
-            batch.task_weights[0].cpu().numpy(),
-            self.lam,
-            penalty=getattr(self, "penalty", None),
-            attributes=[
-                (
-                    lam * factor,
-                    (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
-                    of.groups.cpu().numpy(),
-                    of.weights[0].cpu().numpy(),
-                )
-                for factor, of in zip(factors, batch.sensitive, strict=True)
-                if of.groups is not None and of.n_strata == 1
-            ],
-            n_steps=n_steps,
-        )
 
 
 @with_parameters
@@ -285,12 +252,6 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         check_is_fitted(self, "parameters_")
         self._stream = None
         return self
-
-    def _check_parameters(self) -> None:
-        from fairmi.dependence import penalty_of
-
-        super()._check_parameters()
-        penalty_of(self.penalty)
 
     def _read(self, rows: UserRows, earlier: Earlier | None = None, **of_part: Any) -> FitInput:
         reducer, read = active_reducer(), partial(super()._read, rows)
@@ -391,7 +352,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         self._keep(inputs, learned, trainer, history, trainer.course.stopped(models))
         self._complete(rows)
         batch = rows.first()
-        self._note(self._diagnosed(batch, trainer.claims(batch, place), self.t_))
+        self._diagnose(batch, trainer.claims(batch, place), self.t_)
         if reducer.n_shards > 1:
             # Parameters are equal; times and warnings are those of the first.
             own = self.get_params(deep=False)

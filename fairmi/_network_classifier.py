@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fairmi._base import RepresentationClassifier
 from fairmi._data.fit_input import FitInput
 from fairmi._data.sensitive import check_certain
-from fairmi._network_base import DebiasedNetworks, NetworkClassifier
+from fairmi._diagnosis import notes_of_collapse
+from fairmi._network_base import DebiasedNetworks, NetworkEstimator
 from fairmi._sklearn_compat import AUTO, HasMethods, parameter, safe_indexing, with_parameters
 from fairmi._typing import ColumnLike, GroupNames, SensitiveLike, TableLike
 from fairmi.boosting.base import boosted_targets, fitted_base, scores_of_base, setting_of
 from fairmi.core.information import prior_offsets
 from fairmi.core.task import Classes
+from fairmi.exceptions import Note
 from fairmi.preprocessing import TableEncoder
+
+if TYPE_CHECKING:  # it loads torch, which a server that only predicts does without
+    from fairmi.networks.rows import TrainingRows
+
+
+class NetworkClassifier(RepresentationClassifier, NetworkEstimator):
+    """Networks whose scores are those of classes."""
+
+    def _trivial(self, scores: np.ndarray, batch: TrainingRows, n_steps: int) -> list[Note]:
+        lam, factors = self._sensitive_plan.weigh(self.lam)
+        return notes_of_collapse(
+            Classes(len(self.classes_)),
+            scores,
+            batch.y.cpu().numpy(),
+            batch.task_weights[0].cpu().numpy(),
+            self.lam,
+            penalty=getattr(self, "penalty", None),
+            attributes=[
+                (
+                    lam * factor,
+                    (batch.y if of.rows is None else batch.y[of.rows]).cpu().numpy(),
+                    of.groups.cpu().numpy(),
+                    of.weights[0].cpu().numpy(),
+                )
+                for factor, of in zip(factors, batch.sensitive, strict=True)
+                if of.groups is not None and of.n_strata == 1
+            ],
+            n_steps=n_steps,
+        )
 
 
 @with_parameters

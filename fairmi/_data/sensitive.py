@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -341,3 +342,15 @@ def _named_groups(
         labels = list(distinct)
         by_name[name] = tuple(labels[k] for k in sorted_places(labels))
     return by_name
+
+
+def check_lam(lam: object) -> None:
+    """Raise ValueError where λ is a truth value, or a dict of it is no dict of numbers >= 0."""
+    if isinstance(lam, bool | np.bool_):
+        raise ValueError(f"lam={lam!r} is a truth value; give a number >= 0, 0 for no penalty.")
+    if lam == {}:
+        raise ValueError("lam={} names no sensitive feature; give a number, or λ for each.")
+    for name, value in lam.items() if isinstance(lam, dict) else ():
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not 0 <= float(value) < np.inf:
+            raise ValueError(f"lam has {value!r} for {name!r}; give a finite number >= 0.")

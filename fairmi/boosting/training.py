@@ -148,14 +148,6 @@ def is_table(penalty: Any) -> bool:
     return isinstance(penalty, str) and penalty == "donsker_varadhan"
 
 
-def check_penalty(penalty: Any) -> None:
-    """Raise ValueError where a penalty is no name that is known, or no such object."""
-    if not is_table(penalty):
-        from fairmi.dependence import penalty_of  # loads torch
-
-        penalty_of(penalty)
-
-
 def penalties_of(
     compared: Sequence[Comparison],
     lams: Sequence[float],
