@@ -211,6 +211,9 @@ def test_one_class_is_told():
     y = (np.random.default_rng(10).random(len(Y)) < 0.1).astype(int)
     with pytest.warns(CollapseWarning, match="one class"):
         model(lam=1.0).fit(np.zeros_like(X), y, sensitive_features=S)
+    each, both = {"s": 1.0, "other": 0.5}, {"s": S, "other": S[::-1]}
+    with pytest.warns(CollapseWarning, match=r"lower lam=\{'s': 1.0, 'other': 0.5\}"):
+        model(lam=each).fit(np.zeros_like(X), y, sensitive_features=both)
 
 
 def test_rare_classes_keep_their_order():

@@ -392,20 +392,6 @@ def test_sensitive_columns(columns, drop, kind):
     assert same(model, model, frame, swapped) == drop
 
 
-# Weights.
-
-
-@pytest.mark.slow
-def test_weights_move_the_task_loss_and_the_mutual_information():
-    heavy = np.where(Y == 1, 20.0, 1.0)
-    assert fit(X, Y, S, heavy, lam=0, max_iter=30).predict(X_TEST).mean() > 0.6  # measured 0.697
-    # The gap is hidden where only rows of one value of the first feature's shift count.
-    alike = np.where((X[:, 0] > 0) & (X[:, 0] < 1.5), 1.0, 1e-3)
-    model = fit(X, Y, S, alike, lam=8, max_iter=60)
-    # Measured: 0.24 and 0.19; over four seeds the latter lies between 0.18 and 0.20.
-    assert parity_gap(model) > parity_gap(fitted(8)) + 0.03
-
-
 # Missing sensitive features.
 
 
@@ -420,15 +406,6 @@ def test_missing_sensitive_feature_is_a_group_or_masked(nothing):
     assert not same(masked, category)
     # The rows still train the task.
     assert not same(masked, fit(X[200:], Y[200:], s[200:]))
-
-
-@pytest.mark.slow
-def test_masked_rows_do_not_count_in_the_penalty():
-    """Where all that show the gap are masked the gap stays; where they are not it falls."""
-    s = np.array(["f", "m"], dtype=object)[S]
-    s[(X[:, 0] < 0.4) | (X[:, 0] > 1.1)] = None
-    model = fit(X, Y, s, lam=8, max_iter=60, missing_sensitive="mask")
-    assert parity_gap(model) > parity_gap(fitted(8)) + 0.05  # measured 0.416 and 0.203
 
 
 # How a fit may end.
@@ -472,14 +449,3 @@ def test_interruption_before_the_first_epoch_leaves_a_model_that_predicts(monkey
         model.fit(X[FEW], Y[FEW], sensitive_features=S[FEW])
     assert model.n_iter_ == 0
     assert np.isfinite(model.predict_proba(X)).all()
-
-
-@pytest.mark.slow
-def test_history_is_what_was_trained():
-    model = fitted(8)
-    assert [record["epoch"] for record in model.history_] == list(range(1, 81))
-    losses = [record["task_loss"] for record in model.history_]
-    assert np.mean(losses[:3]) > 0.6  # measured 0.607
-    # In nats: below ln 2, which a guess has, and above what λ = 0 reaches.
-    assert fitted(0).history_[-1]["task_loss"] < losses[-1] < np.log(2)
-    assert model.history_[-1]["penalty"] < fitted(0).history_[-1]["penalty"]

@@ -19,7 +19,6 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from fairmi import MIDebiasedTransformer
@@ -38,21 +37,6 @@ X, _, S, _ = rows_of_numbers(0, 1500)
 X_NEW, _, S_NEW, _ = rows_of_numbers(1, 3000)
 
 
-class WithoutY(MIDebiasedTransformer):
-    """Takes the y that each check gives, and leaves it."""
-
-    def fit(self, X, y=None, *, sensitive_features=None, sample_weight=None):
-        return super().fit(X, sensitive_features=sensitive_features, sample_weight=sample_weight)
-
-    def partial_fit(self, X, y=None, **rows):
-        return super().partial_fit(X, **rows)
-
-
-CHECKED = WithoutY(
-    sensitive_columns=[0], missing_sensitive="mask", lam=0.1, max_iter=2, n_components=2
-)
-
-
 def model(**parameters):
     return MIDebiasedTransformer(
         **{"random_state": 0, "max_iter": 20, "n_components": 3, "n_critic_steps": 3, **parameters}
@@ -66,13 +50,6 @@ def probe(fitted):
     columns = make_pipeline(SplineTransformer(5), LinearRegression()).fit(z, X)
     auc = roc_auc_score(S_NEW, of_c.predict_proba(z_new)[:, 1])
     return auc, r2_score(X_NEW, columns.predict(z_new), multioutput="raw_values")
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::fairmi.exceptions.CollapseWarning")
-@parametrize_with_checks([CHECKED])
-def test_scikit_learn_accepts_the_estimator(estimator, check):
-    check(estimator)
 
 
 def test_larger_lam_tells_less_of_c_and_still_the_columns():

@@ -10,7 +10,6 @@ import sklearn
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -20,7 +19,6 @@ from fairmi import (
     MIDebiasedClassifier,
     MIDebiasedClassifierCV,
 )
-from fairmi.audit import audit
 from fairmi.metrics import certify, leakage_report, mutual_information_report
 from fairmi.preprocessing import TableEncoder
 
@@ -93,24 +91,6 @@ def test_a_regressor_s_base_predicts_as_it_was_fitted():
     with sklearn.config_context(transform_output="pandas"):
         within = model.predict(X)
     np.testing.assert_array_equal(within, model.predict(X))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("library", FRAMES)
-def test_pipelines_searches_and_the_audit_work_under_each(library):
-    X = TABLE[["pay"]].assign(age=np.arange(N) % 7)
-    pipeline = make_pipeline(StandardScaler(), clone(TREES))
-    search = GridSearchCV(pipeline, {"miboostingclassifier__lam": [0, 1]}, cv=2)
-    fit = {"miboostingclassifier__sensitive_features": S}
-    expected = clone(search).fit(X, Y, **fit)
-    asked = clone(search)
-    asked.estimator.set_output(transform=library)
-    asked.fit(X, Y, **fit)
-    np.testing.assert_array_equal(asked.predict_proba(X), expected.predict_proba(X))
-    with sklearn.config_context(transform_output=library):
-        reports = [audit(asked, X, Y, sensitive_features=S, random_state=0)]
-    reports.append(audit(expected, X, Y, sensitive_features=S, random_state=0))
-    pd.testing.assert_frame_equal(*(report.to_frame() for report in reports))
 
 
 @pytest.mark.slow_cases("polars")

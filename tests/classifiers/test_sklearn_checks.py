@@ -21,6 +21,7 @@ from fairmi import (
     MIBoostingRegressor,
     MIDebiasedClassifier,
     MIDebiasedRegressor,
+    MIDebiasedTransformer,
 )
 
 # Two parameters beside the column, without which 63 of the 68 checks of scikit-learn 1.9 pass.
@@ -33,7 +34,20 @@ ESTIMATOR = MIDebiasedClassifier(**ALIKE, max_iter=60)
 BACKPROP = MIBackpropClassifier(
     **ALIKE, hidden_layer_sizes=(32,), n_critic_steps=1, max_iter=30, learning_rate=0.01
 )
+
+
+class WithoutY(MIDebiasedTransformer):
+    """Takes the y that each check gives, and leaves it."""
+
+    def fit(self, X, y=None, *, sensitive_features=None, sample_weight=None):
+        return super().fit(X, sensitive_features=sensitive_features, sample_weight=sample_weight)
+
+    def partial_fit(self, X, y=None, **rows):
+        return super().partial_fit(X, **rows)
+
+
 OTHERS = [
+    WithoutY(**ALIKE, max_iter=2, n_components=2),
     MIDebiasedRegressor(**ALIKE, max_iter=60),
     MIBoostingClassifier(**ALIKE, max_iter=5),
     MIBoostingRegressor(**ALIKE, max_iter=5),
