@@ -150,7 +150,8 @@ class Classes:
 
     def tells_little(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> bool:
         """Whether scores have about the loss of a constant, or a higher one."""
-        loss = self.loss(scores.astype(np.float64), self.target(y), weights)
+        with np.errstate(invalid="ignore"):  # a module of the user's may give NaN
+            loss = self.loss(scores.astype(np.float64), self.target(y), weights)
         return loss > (1 - _OF_USE) * self.entropy(y, weights)
 
     def is_collapsed(self, scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> bool:
