@@ -91,8 +91,8 @@ def notes_of_collapse(
     weights: np.ndarray,
     lam: float | dict[Hashable, float],
     *,
-    penalty: object = None,
-    attributes: Iterable[tuple[float, np.ndarray, np.ndarray, np.ndarray]] = (),
+    penalty: object,
+    attributes: Iterable[tuple[float, np.ndarray, np.ndarray, np.ndarray]],
     n_steps: int | None = None,
 ) -> list[Note]:
     """Say that a fit ended in a trivial solution, and what to change, if it did.
