@@ -9,7 +9,6 @@ import re
 import secrets
 import shutil
 import textwrap
-import unicodedata
 import zlib
 from dataclasses import asdict
 from functools import lru_cache
@@ -294,26 +293,18 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 ANYWHERE = re.compile(
     r"([\\`*_\[\]#|~$]|(?:(?<=http)|(?<=https)|(?<=ftp)):|(?<=www)\.)", re.IGNORECASE
 )
-AT_THE_START = re.compile(r"^( ?)([-+](?=\s|$)|[-=](?=[-=\s]*$)|\d+(?=[.)](?:\s|$)))")
+AT_THE_START = re.compile(r"^( ?)(?=[-+](?:\s|$)|[-=][-=\s]*$)|^( ?\d+)(?=[.)](?:\s|$))")
+# Control characters, those that turn the direction of what follows, and halves of surrogate pairs,
+# which no file of UTF-8 can hold.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def as_line(text: object) -> Any:
-    """Return text as one line of characters that can be printed; Markup as it is.
-
-    Control characters, and those that turn the direction of what follows, are replaced; so are
-    halves of surrogate pairs, which no file of UTF-8 can hold.
-    """
+    """Return text as one line of characters that can be printed; Markup as it is."""
     if isinstance(text, Markup):
         return text
     # The spaces around a text are the template's.
-    line = re.sub(r"\s+", " ", str(text))
-    return "".join(REPLACEMENT if _is_control(c) else c for c in line)
-
-
-def _is_control(character: str) -> bool:
-    category = unicodedata.category(character)
-    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
-    return category in ("Cc", "Cs") or turns
+    return CONTROLS.sub(REPLACEMENT, re.sub(r"\s+", " ", str(text)))
 
 
 def as_markdown(text: object) -> str:
@@ -322,12 +313,7 @@ def as_markdown(text: object) -> str:
         return str(text)
     line = ANYWHERE.sub(r"\\\1", as_line(text))
     # After the backslashes: the entities' own "&" and "#" are none of the text's.
-    return AT_THE_START.sub(_escape_start, escape(line, quote=False))
-
-
-def _escape_start(match: re.Match[str]) -> str:
-    space, mark = match.groups()
-    return f"{space}{mark}\\" if mark.isdigit() else f"{space}\\{mark}"
+    return AT_THE_START.sub(r"\1\2\\", escape(line, quote=False))
 
 
 def harmless(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from sklearn.base import BaseEstimator
 
 # Every type of fairmi that a saved model holds, by its whole name. A prefix would not do: skops
 # looks a name up attribute by attribute, so one that begins with "fairmi." can end anywhere.
@@ -52,38 +51,35 @@ def load_model(path: Path, *, trust_pickle: bool = False) -> Any:
     """
     if not path.is_file():
         raise ValueError(f"{path} is not a file; give a model saved by skops, pickle or joblib.")
-    if path.suffix == ".skops":
-        return _from_skops(path)
-    if not trust_pickle:
+    is_skops = path.suffix == ".skops"
+    if not is_skops and not trust_pickle:
         raise ValueError(
             f"{path} is not a .skops file, and any other is loaded as a pickle, which runs the "
             "code that is in it. If you know where it comes from, add --trust-pickle; else have "
             "it saved by skops.io.dump."
         )
+    if is_skops:
+        from skops import io
+    unknown: list[str] = []
     try:
-        return _checked(path, joblib.load(path))
-    except Exception as error:  # what a file that is no pickle raises depends on its first bytes
-        raise ValueError(_no_model(path, error)) from error
-
-
-def _from_skops(path: Path) -> Any:
-    from skops import io
-
-    try:
-        data = _unpacked(path)
-        unknown = sorted(set(io.get_untrusted_types(data=data)) - set(SKOPS_TRUSTED_TYPES))
-    except Exception as error:
-        raise ValueError(_no_model(path, error)) from error
+        if is_skops:
+            data = _unpacked(path)
+            unknown = sorted(set(io.get_untrusted_types(data=data)) - set(SKOPS_TRUSTED_TYPES))
+            model = None if unknown else io.loads(data, trusted=list(SKOPS_TRUSTED_TYPES))
+        else:
+            model = joblib.load(path)
+        if not unknown and not hasattr(model, "predict"):
+            raise TypeError(f"it holds a {type(model).__name__}, which has no predict")
+    except Exception as error:  # what a file that is no model raises depends on its first bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is no saved model: {reason[:200]}.") from error
     if unknown:
         raise ValueError(
             f"{path} holds what fairmi does not trust: {', '.join(unknown)}. Nothing was loaded. "
             "If you know these, load the model in Python with skops.io.load(path, trusted=[...]) "
             "and give it to fairmi.audit.audit."
         )
-    try:
-        return _checked(path, io.loads(data, trusted=list(SKOPS_TRUSTED_TYPES)))
-    except Exception as error:
-        raise ValueError(_no_model(path, error)) from error
+    return model
 
 
 def _unpacked(path: Path) -> bytes:
@@ -111,14 +107,3 @@ def _unpacked(path: Path) -> bytes:
                         )
                     target.write(part)
     return copy.getvalue()
-
-
-def _checked(path: Path, model: BaseEstimator) -> Any:
-    if not hasattr(model, "predict"):
-        raise TypeError(f"it holds a {type(model).__name__}, which has no predict")
-    return model
-
-
-def _no_model(path: Path, error: Exception) -> str:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{path} is no saved model: {reason[:200]}."
