@@ -302,7 +302,7 @@ class LeakageDisplay:
         Raises
         ------
         ValueError
-            Where an estimator has a λ for each feature.
+            Where an estimator has a λ for each feature, or two have the same.
         """
         models = estimators if isinstance(estimators, Sequence) else [estimators]
         histories = [require(model, "history_") for model in models]
@@ -314,6 +314,11 @@ class LeakageDisplay:
                     "representations, by numbers of your own."
                 )
         weights = [float(model.lam) for model in models]
+        if len(set(weights)) < len(weights):
+            raise ValueError(
+                f"estimators have λ of {weights}, of which some are equal and have one place on "
+                "the axis; give one estimator for each λ."
+            )
         return cls.from_predictions(
             {lam: model.transform(X) for lam, model in zip(weights, models, strict=True)},
             {lam: h[-1].get(claim, np.nan) for lam, h in zip(weights, histories, strict=True)},

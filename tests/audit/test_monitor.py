@@ -155,7 +155,7 @@ def test_labels_that_come_late_count_as_if_they_had_come_at_once():
     assert late.state == at_once.state
 
 
-def test_monitors_of_two_servers_merge_exactly(tmp_path):
+def test_servers_merge_exactly_and_periods_stand_in_order(tmp_path):
     rng = np.random.default_rng(3)
     days = [batch(rng, (0.6, 0.3)) for _ in range(12)]
     whole = filled(FairnessMonitor(), days)
@@ -171,6 +171,11 @@ def test_monitors_of_two_servers_merge_exactly(tmp_path):
     )
     assert merged.state["periods"] == whole.state["periods"]
     assert merged.alarm
+    backwards = FairnessMonitor()
+    for day, (predicted, group) in reversed(list(enumerate(days))):
+        backwards.update(predicted, group, time=day)
+    periods = [{**p, "number": 12 - k} for k, p in enumerate(whole.state["periods"])]
+    assert backwards.state["periods"] == periods
     with pytest.raises(ValueError, match="differ in tolerance"):
         merged.merge(FairnessMonitor(tolerance=0.2))
 
@@ -184,6 +189,11 @@ def test_old_periods_become_longer_and_no_row_is_lost():
     widths = [p["last"] - p["time"] for p in monitor.state["periods"]]
     assert widths[0] > widths[-1] == 0
     assert monitor.rates().query("group == 'c'")["rows"].iloc[0] == 3 * MAX_PERIODS - 101
+    assert monitor.state["n_first"] == {"sensitive_0": 2}
+    merged, own = FairnessMonitor().merge(monitor).state, monitor.state
+    assert merged["n_first"] == own["n_first"]
+    for theirs, ours in zip(merged["periods"], own["periods"], strict=True):
+        assert {**theirs, "number": 0} == {**ours, "number": 0}
 
 
 def test_forms_of_a_batch_give_the_same_counts():

@@ -247,9 +247,16 @@ class Fitted:
         return self.Z
 
 
-def test_leakage_over_a_lam_for_each_feature_has_no_axis():
-    with pytest.raises(ValueError, match=r"lam=\{'a': 1.0\}, a λ for each feature"):
-        LeakageDisplay.from_estimator(Fitted({"a": 1.0}, X), X, sensitive_features=S)
+@pytest.mark.parametrize(
+    ("lams", "text"),
+    [
+        ([{"a": 1.0}], r"lam=\{'a': 1.0\}, a λ for each feature"),
+        ([1.0, 2.0, 1.0], "of which some are equal"),
+    ],
+)
+def test_leakage_has_one_place_for_each_lam(lams, text):
+    with pytest.raises(ValueError, match=text):
+        LeakageDisplay.from_estimator([Fitted(lam, X) for lam in lams], X, sensitive_features=S)
 
 
 @pytest.mark.slow
