@@ -143,16 +143,18 @@ def test_labels_that_come_late_count_as_if_they_had_come_at_once():
         at_once.update(predicted, group, true, time=day)
         some = np.where(np.arange(200) < 50, true, np.nan)
         late.update(predicted, group, some, time=day)
-    for predicted, group, true in days[:2]:  # the earliest wait first
-        late.add_labels(true[50:], predicted[50:], group[50:])
-    assert late.state != at_once.state
     predicted, group, true = days[2]
     late.add_labels(true[50:], predicted[50:], group[50:], time=2)
+    for predicted, group, true in days[:2]:  # the earliest wait first
+        assert late.state != at_once.state
+        late.add_labels(true[50:], predicted[50:], group[50:])
     assert late.state == at_once.state
-    for labels, said in ((true, "were counted without a label"), ([None] * 200, "missing labels")):
+    one = FairnessMonitor().update([1, 1], ["a", "b"])
+    before = one.state
+    for labels, said in (([1, 1, 1], "were counted without a label"), ([1, 1, None], "missing")):
         with pytest.raises(ValueError, match=said):
-            late.add_labels(labels, predicted, group)
-    assert late.state == at_once.state
+            one.add_labels(labels, [1, 1, 1], ["a", "b", "b"])
+    assert one.state == before
 
 
 def test_servers_merge_exactly_and_periods_stand_in_order(tmp_path):
