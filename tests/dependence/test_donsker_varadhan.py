@@ -101,7 +101,7 @@ def test_bound_of_repaired_rows_is_its_definition(n_strata):
 
 
 @pytest.mark.parametrize("n_strata", [1, 2])
-@pytest.mark.parametrize("absent", ["group", "stratum", "all weights"])
+@pytest.mark.parametrize("absent", ["group", "stratum"])
 def test_batch_that_misses_what_it_compares_counts_nothing_and_is_finite(absent, n_strata):
     scores, groups, prior, strata, weights = random_rows(n_rows=12, n_strata=n_strata)
     if absent == "group":
@@ -109,8 +109,6 @@ def test_batch_that_misses_what_it_compares_counts_nothing_and_is_finite(absent,
         prior = np.tile([1e-12, 0.5, 0.5 - 2e-12, 1e-12], (n_strata, 1))
     if absent == "stratum":
         strata = np.zeros(12, dtype=int)
-    if absent == "all weights":
-        weights = np.zeros_like(weights)
     inputs = tensor(scores, torch.float32).requires_grad_()
     values = exact(inputs, groups, prior, strata, weights, torch.float32)
     values.sum().backward()
@@ -119,9 +117,6 @@ def test_batch_that_misses_what_it_compares_counts_nothing_and_is_finite(absent,
     if absent == "stratum":
         alone = exact(scores, groups, prior[:1], strata, weights)
         np.testing.assert_allclose(values.detach(), alone, rtol=1e-5)
-    if absent == "all weights":
-        assert (values == 0).all()
-        assert (inputs.grad == 0).all()
 
 
 def test_shuffle_within_is_a_permutation_that_keeps_strata_and_takes_each_way_alike():
