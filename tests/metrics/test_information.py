@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_information import CASES, cut_normal, mixture
+from scipy.optimize import minimize_scalar
+from scipy.special import digamma, ndtri
+from scipy.stats import norm
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -14,8 +19,13 @@ from fairmi.metrics import (
     mutual_information_score,
 )
 from fairmi.metrics._estimates import (
+    KERNELS,
     LogRatios,
+    _mixture,
+    _neighbour_ratios,
+    _ratios,
     is_larger,
+    nearest_log_ratios,
     normal_scores,
     plugin_log_ratios,
     quantile_bins,
@@ -70,6 +80,7 @@ def test_plugin_is_the_plain_sum_less_miller_and_madow_bias(rows):
     freedom = len(set(rows)) - len(set(Z)) - len(set(C)) + 1
     assert found.values.mean() == pytest.approx(plain_information(Z, C))
     assert found.bias == pytest.approx(freedom / (2 * len(Z)))
+    assert found.excess == pytest.approx(max(freedom, 0) / (2 * len(Z) ** 2))
 
 
 @settings(max_examples=30, deadline=None)
@@ -168,19 +179,6 @@ def test_continuous_attribute_is_scored_by_ranks():
 
 
 @pytest.mark.slow
-def test_shape_of_a_continuous_attribute_is_seen_in_many_columns():
-    """Where neighbours are not near the densities of the panel see it: truth 0.26."""
-    rng = np.random.default_rng(14)
-    Z, e = rng.normal(size=(1_500, 8)), rng.normal(size=1_500)
-    found = mutual_information_report(
-        Z, np.exp(0.7 * Z[:, 0]) * e, n_permutations=0, random_state=0
-    )
-    assert found.estimator == "probe"
-    assert found.interval[0] > 0.12  # measured 0.15
-    assert found.score < 0.27  # measured 0.176
-
-
-@pytest.mark.slow
 def test_either_sign_is_seen_in_many_columns():
     """0.069 to 0.083 on six samples, of 0.108; without a probe of the distance 0.04."""
     rng = np.random.default_rng(16)
@@ -207,8 +205,57 @@ def test_nearest_neighbours_are_taken_where_they_are_surely_larger():
     assert is_larger(one, other)
     assert not is_larger(one, LogRatios(one.values + 0.1))
     assert not is_larger(LogRatios(other.values + 0.1), other)  # less than 2.6 standard errors
-    parts = [LogRatios(one.values), LogRatios(one.values, estimator="nearest")]
-    assert LogRatios.combine(parts).estimator == "nearest"
+    values = np.random.default_rng(17).normal(0.5, 1, size=40)
+    parts = [LogRatios(values[:30], 0.1, 0.002), LogRatios(values[30:], 0.3, 0.004, "nearest")]
+    both, mean = LogRatios.combine(parts), values.mean() - (0.75 * 0.1 + 0.25 * 0.3)
+    excess = 0.75**2 * 0.002 + 0.25**2 * 0.004
+    assert (both.estimator, both.mean) == ("nearest", pytest.approx(mean))
+    for clusters in (None, np.arange(40) // 4):
+        of = np.arange(40) if clusters is None else clusters
+        sums = np.bincount(of, values - values.mean())
+        error = 1.959964 * np.sqrt((sums**2).sum() / 1_600 + excess)
+        expected = max(mean - error, 0), max(mean + error, 0)
+        assert both.interval(clusters) == pytest.approx(expected)
+
+
+def test_neighbours_and_kernels_over_them_are_those_of_loops():
+    rng, n = np.random.default_rng(18), 90
+    Z, scores = rng.normal(size=(n, 2)) * [1, 9], normal_scores(rng.normal(size=n), rng)
+    nearest = nearest_log_ratios(Z, scores, rng)
+    ranks = ndtri((np.argsort(np.argsort(Z, axis=0), axis=0) + 0.5) / n)
+    train, test = np.arange(70), np.arange(70, n)
+    kernels = _neighbour_ratios(Z, scores, [(train, test)])
+    for i in range(n):
+        in_z, in_c = np.abs(ranks - ranks[i]).max(axis=1), np.abs(scores - scores[i])
+        radius = np.sort(np.maximum(in_z, in_c))[5]
+        nearer = digamma((in_z < radius).sum()) + digamma((in_c < radius).sum())
+        assert nearest.values[i] == pytest.approx(digamma(5) + digamma(n) - nearer)
+        near = np.argsort((((Z[train] - Z[i]) / Z[train].std(axis=0)) ** 2).sum(axis=1))
+        for j, (k, width) in enumerate(KERNELS if i >= 70 else ()):
+            density = norm.pdf(scores[i], scores[near[:k]], width).mean()
+            own = norm.pdf(scores[i], scale=np.sqrt(1 + width**2))
+            assert kernels[i, j] == pytest.approx(density / own)
+    assert nearest.excess == pytest.approx(nearest.values.var() / n)
+
+
+def test_probes_are_read_beside_shares_and_mixed_by_likelihood():
+    rng, n, train = np.random.default_rng(18), 90, np.arange(70)
+    for n_groups in (2, 3):
+        c, chance = rng.integers(n_groups, size=n), rng.dirichlet(np.ones(n_groups), (2, n))
+        columns = np.eye(n_groups)[c][:, n_groups == 2 :]
+        sample = SimpleNamespace(columns=columns, continuous=False)
+        ratio = _ratios(chance[..., n_groups == 2 :], sample, train)
+        share = np.bincount(c) / n
+        for i in range(n):
+            assert ratio[i] == pytest.approx([*chance[:, i, c[i]] / share[c[i]], 1])
+    scores = rng.normal(size=n)
+    sample = SimpleNamespace(columns=scores[:, None], continuous=True)
+    found = _ratios(0.3 * scores[None, :, None], sample, train)[:, 0]
+    spread = np.sqrt(((0.7 * scores[train]) ** 2).mean())
+    assert found == pytest.approx(norm.pdf(scores, 0.3 * scores, spread) / norm.pdf(scores))
+    pair = np.column_stack([rng.exponential(1.3, size=n), np.ones(n)])
+    best = minimize_scalar(lambda w: -np.log(pair @ [w, 1 - w]).mean(), bounds=(0, 1)).x
+    assert _mixture(pair) == pytest.approx([n * best / (n + 1), 1 - n * best / (n + 1)], abs=1e-3)
 
 
 def test_a_value_that_recurs_is_a_bin_by_itself():
