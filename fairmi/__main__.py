@@ -71,60 +71,53 @@ def add_compare_command(subparsers: argparse._SubParsersAction) -> None:
             "table of yours, which one to take under a bound."
         ),
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "data",
         type=data_to_compare,
         help="adult, german, wages, visits, or a CSV or Parquet file of rows",
     )
-    parser.add_argument("--target", metavar="COLUMN", help="of a file: the labels, or numbers")
-    parser.add_argument(
-        "--sensitive", nargs="+", metavar="COLUMN", help="of a file: the sensitive columns"
-    )
-    parser.add_argument("--positive", metavar="LABEL", help="of a file: the label that matters")
-    parser.add_argument(
+    add("--target", metavar="COLUMN", help="of a file: the labels, or numbers")
+    add("--sensitive", nargs="+", metavar="COLUMN", help="of a file: the sensitive columns")
+    add("--positive", metavar="LABEL", help="of a file: the label that matters")
+    add(
         "--loss",
         choices=("auto", "squared_error", "poisson"),
         default="auto",
         help="of a file: predict a number, or a count (poisson), not a label",
     )
-    parser.add_argument(
-        "--clusters", metavar="COLUMN", help="of a file: whose rows belong together"
-    )
-    parser.add_argument(
+    add("--clusters", metavar="COLUMN", help="of a file: whose rows belong together")
+    add(
         "--bound",
         type=float,
         default=None,
         help="demographic parity difference that is allowed (0.05); KS of numbers (0.1)",
     )
-    parser.add_argument(
+    add(
         "--data",
         dest="folder",
         metavar="DIR",
         help="folder of wages and visits, which are not packaged (FAIRMI_DATA)",
     )
-    parser.add_argument(
+    add(
         "--minutes",
         type=float,
         default=None,
         help="of a file: leave out the slow methods, to end in about so many minutes",
     )
-    parser.add_argument(
+    add(
         "--output",
         type=new_folder,
         metavar="DIR",
         help="save the table (CSV) and the picture (PNG)",
     )
-    parser.add_argument(
-        "--fast", action="store_true", help="fewer rows, settings and folds, under a minute"
-    )
-    parser.add_argument(
+    add("--fast", action="store_true", help="fewer rows, settings and folds, under a minute")
+    add(
         "--without-sensitive",
         action="store_true",
         help="keep the sensitive column out of the features of all methods",
     )
-    parser.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="these alone, by their names in the table"
-    )
+    add("--methods", nargs="+", metavar="NAME", help="these alone, by their names in the table")
     add_jobs(parser)
     parser.set_defaults(run=run_compare)
 

@@ -45,38 +45,33 @@ def add_audit_command(
             "in it, and is loaded only with --trust-pickle."
         ),
     )
-    parser.add_argument("--model", type=Path, help=".skops file, or a pickle")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--model", type=Path, help=".skops file, or a pickle")
+    add(
         "--prediction",
         metavar="COLUMN",
         help="column of the predictions, in place of a model: then the data may be larger than "
         "memory, and are counted where they lie",
     )
-    parser.add_argument("--score", metavar="COLUMN", help="column of the scores, with it")
-    parser.add_argument(
+    add("--score", metavar="COLUMN", help="column of the scores, with it")
+    add(
         "--trust-pickle",
         action="store_true",
         help="load models from pickle or joblib files too, which runs the code that is in them",
     )
-    parser.add_argument(
+    add(
         "--data",
         required=True,
         type=Path,
         help="CSV or Parquet file of rows; with --prediction a folder of Parquet files, or a "
         "pattern such as 'day_*.parquet', too",
     )
-    parser.add_argument("--target", help="column of the labels; left out where nobody knows them")
-    parser.add_argument(
-        "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
-    )
-    parser.add_argument("--positive", metavar="LABEL", help="the label whose rates matter")
-    parser.add_argument(
-        "--favourable", action="store_true", help="say that people hope for the positive label"
-    )
-    parser.add_argument(
-        "--conditions", nargs="*", metavar="COLUMN", help="compare groups within these (all)"
-    )
-    parser.add_argument(
+    add("--target", help="column of the labels; left out where nobody knows them")
+    add("--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns")
+    add("--positive", metavar="LABEL", help="the label whose rates matter")
+    add("--favourable", action="store_true", help="say that people hope for the positive label")
+    add("--conditions", nargs="*", metavar="COLUMN", help="compare groups within these (all)")
+    add(
         "--bins",
         nargs="+",
         default=[],
@@ -84,18 +79,14 @@ def add_audit_command(
         help="groups that a sensitive quantity is cut into (4): a number for all; age=5; or the "
         "ends between them, age=30,45,60",
     )
-    parser.add_argument("--clusters", metavar="COLUMN", help="whose rows belong together")
-    parser.add_argument("--baseline", type=Path, help="a saved model to compare with")
+    add("--clusters", metavar="COLUMN", help="whose rows belong together")
+    add("--baseline", type=Path, help="a saved model to compare with")
     for form, words in OUTPUTS.items():
-        parser.add_argument(
-            f"--{form}", type=new_file, metavar="FILE", help=f"write {words} to this file"
-        )
-    parser.add_argument(
-        "--confidence", type=confidence, default=0.95, help="of the intervals (0.95)"
-    )
-    parser.add_argument("--seed", type=seed, default=0, help="of draws and probes (0)")
+        add(f"--{form}", type=new_file, metavar="FILE", help=f"write {words} to this file")
+    add("--confidence", type=confidence, default=0.95, help="of the intervals (0.95)")
+    add("--seed", type=seed, default=0, help="of draws and probes (0)")
     add_jobs(parser)
-    parser.add_argument(
+    add(
         "--verbose",
         action="store_true",
         help="show progress even where it does not go to a terminal",
@@ -278,32 +269,23 @@ def add_monitor_command(
             "with confidence, else 0; 2 where something is wrong with arguments or files."
         ),
     )
-    parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file of new rows")
-    parser.add_argument(
-        "--state", required=True, type=new_file, metavar="FILE", help="JSON file of the counts"
-    )
-    parser.add_argument(
-        "--prediction", default="y_pred", metavar="COLUMN", help="predicted classes (y_pred)"
-    )
-    parser.add_argument("--target", metavar="COLUMN", help="labels; empty where not there yet")
-    parser.add_argument(
-        "--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--data", required=True, type=Path, help="CSV or Parquet file of new rows")
+    add("--state", required=True, type=new_file, metavar="FILE", help="JSON file of the counts")
+    add("--prediction", default="y_pred", metavar="COLUMN", help="predicted classes (y_pred)")
+    add("--target", metavar="COLUMN", help="labels; empty where not there yet")
+    add("--sensitive", required=True, nargs="+", metavar="COLUMN", help="sensitive columns")
+    add(
         "--labels-only",
         action="store_true",
         help="the rows were counted before, without a label, and have one now",
     )
-    parser.add_argument("--time", help="of the predictions, as ISO text (today)")
-    parser.add_argument("--positive", metavar="LABEL", help="the prediction that matters (1)")
-    parser.add_argument(
-        "--tolerance", type=float, metavar="D", help="largest difference that is no alarm (0.1)"
-    )
-    parser.add_argument(
-        "--measures", nargs="+", choices=list(RATES), help="rates to watch (all but accuracy)"
-    )
-    parser.add_argument("--confidence", type=confidence, help="of alarm and intervals (0.95)")
-    parser.add_argument("--intersections", action="store_true", help="watch combinations too")
+    add("--time", help="of the predictions, as ISO text (today)")
+    add("--positive", metavar="LABEL", help="the prediction that matters (1)")
+    add("--tolerance", type=float, metavar="D", help="largest difference that is no alarm (0.1)")
+    add("--measures", nargs="+", choices=list(RATES), help="rates to watch (all but accuracy)")
+    add("--confidence", type=confidence, help="of alarm and intervals (0.95)")
+    add("--intersections", action="store_true", help="watch combinations too")
     parser.set_defaults(run=run_monitor)
     return parser
 

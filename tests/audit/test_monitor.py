@@ -123,6 +123,15 @@ def test_a_model_that_turns_unfair_late_is_seen_by_its_latest_rows():
     drift = monitor.drift().query("measure == 'selection_rate'").set_index("group")
     assert drift.loc["b", "time"] == 40
     assert drift["changed"].to_dict() == {"a": False, "b": True}
+    said, group = (np.concatenate(of) for of in zip(*days, strict=True))
+    of_b, is_late = group == "b", np.arange(len(said)) >= 40 * 400
+    parts = [said[group == "a"], said[of_b], said[of_b & is_late], said[of_b & ~is_late]]
+    (*pair, after, before) = [(np.array([of.sum()]), np.array([len(of)])) for of in parts]
+    ends = np.ravel(difference_limits(*pair, 0.05 * 0.9 / 2))
+    np.testing.assert_allclose(monitor.differences()[["low", "high"]].iloc[0], ends)
+    error = 0.05 / 2 * 0.9 / 2 * 0.5 / (LOG_SERIES * 42 * np.log(42) ** 2)
+    ends = np.ravel(difference_limits(after, before, 2 * error))
+    np.testing.assert_allclose(drift.loc["b", ["low", "high"]].astype(float), ends)
 
 
 def test_a_population_that_drifts_is_told_apart_from_the_model():
