@@ -117,8 +117,10 @@ def compare(
         raise ValueError("y and sensitive_features must be given with a table X.")
     if bound != "auto" and not (isinstance(bound, int | float) and 0 < bound < 1):
         raise ValueError(f"bound must be between 0 and 1, got {bound!r}.")
-    if minutes is not None and minutes <= 0:
+    if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
         raise ValueError(f"minutes must be greater than 0, got {minutes!r}.")
+    if methods is not None and not len(methods):
+        raise ValueError("methods is empty; name some, or give None for all.")
     if loss not in ("auto", *LOSSES):
         raise ValueError(f'loss must be "auto" or one of {LOSSES}, got {loss!r}.')
     if named:
@@ -157,6 +159,8 @@ def compare(
         lines, notes = _lines_of_table(rows, chosen, minutes, fast, n_jobs)
     limit = rows.reading.bound if bound == "auto" else float(bound)
     lines = [(method, settings) for method, settings in lines if settings]
+    if not lines:
+        raise ValueError(" ".join(["No method is left; name others in methods.", *notes]))
     table, draws = compared(splits, rows, lines, bound=limit, n_jobs=n_jobs)
     what = f"positive label {positive}" if rows.loss is None else "numbers to predict"
     about = X if named else f"{len(rows):,} rows, {what}"

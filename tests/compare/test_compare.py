@@ -484,6 +484,9 @@ def test_methods_too_slow_or_for_two_groups_are_left_out_by_name(own):
         ({"sensitive_features": "town"}, "'town [0-9]+' in 3 rows"),
         ({"bound": 5}, "bound must be between 0 and 1, got 5"),
         ({"minutes": 0}, "minutes must be greater than 0, got 0"),
+        ({"minutes": np.nan}, "minutes must be greater than 0, got nan"),
+        ({"methods": []}, "methods is empty"),
+        ({"methods": ["Gradient boosting"], "minutes": 1e-9}, "No method is left.* as too slow"),
         ({"sensitive_features": np.arange(1_000) % 2, "without_sensitive": True}, "names of col"),
     ],
 )
