@@ -127,6 +127,11 @@ def compare(
         rows, positive = _rows_named(X, folder), None
     else:
         rows, positive = table_rows(X, y, sensitive_features, positive, loss, clusters)
+        if clusters is not None and len(np.unique(rows.clusters)) < _N_FOLDS:
+            raise ValueError(
+                f"clusters has {len(np.unique(rows.clusters))} values; {_N_FOLDS} at least are "
+                "needed, one for each fold."
+            )
     train = adult_rows("train") if named and X == "adult" else None
     if fast and train is not None:
         train = train.take(np.arange(min(_FAST_ROWS, len(train))))

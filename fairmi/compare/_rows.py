@@ -142,6 +142,9 @@ def table_rows(
     `compare`.
     """
     frame = pd.DataFrame(to_pandas(X)).reset_index(drop=True).rename(columns=str)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"X has two columns named {twice!r}; rename one of them.")
     names = [sensitive_features] if isinstance(sensitive_features, str) else sensitive_features
     named = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
     columns = tuple(names) if named and set(names) <= set(frame) else ()

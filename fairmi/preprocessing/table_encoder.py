@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_array, diags_array, hstack, issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
-from fairmi._data.values import n_rows, read_columns
+from fairmi._data.values import read_columns, to_pandas
 from fairmi._sklearn_compat import DocLinkMixin
 from fairmi._typing import ColumnLike, TableLike
 from fairmi.preprocessing.encoded_columns import (
@@ -89,14 +91,20 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
 
         Weights are counts of rows: a row of weight 0 is as absent.
         """
+        X = _as_table(X)
         if issparse(X):
             return self._fit_sparse(X)
+        if not isinstance(self.max_categories, Integral) or self.max_categories < 1:
+            raise ValueError(f"max_categories={self.max_categories!r} must be an int above 0.")
+        for argument, values in (("y", y), ("sample_weight", sample_weight)):
+            if values is not None and len(values) != X.shape[0]:
+                raise ValueError(f"{argument} has {len(values)} rows, but X has {X.shape[0]}.")
         read = list(read_columns(X))
         self.dates_ = [j for j, column in enumerate(read) if column.is_date]
         n_numeric = sum(column.values.dtype != object for column in read)
         n_bins = min(_MAX_BINS, _BIN_BUDGET // max(n_numeric, 1))
         classes = None if y is None else np.asarray(y)
-        weights = np.ones(n_rows(X))
+        weights = np.ones(X.shape[0])
         if sample_weight is not None:
             weights = np.asarray(sample_weight, float)
         columns: list[Column] = []
@@ -158,7 +166,8 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: TableLike) -> Any:
         """Return the encoded rows: ndarray (n_rows, n_encoded) float32, or csr_array if sparse."""
-        return self.expand(self.positions(X))
+        check_is_fitted(self, "columns_")
+        return self.expand(self.positions(_as_table(X, self.n_columns)))
 
     def expand(self, positions: Any) -> Any:
         """Return the encoded rows of `positions`."""
@@ -235,6 +244,16 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
 
 # Saved models name the public place of a class, which stays where its file moves.
 TableEncoder.__module__ = "fairmi.preprocessing"
+
+
+def _as_table(X: Any, n_columns: int | None = None) -> Any:
+    """Return X as what has a shape; ValueError where it is no table, or of another width."""
+    table = to_pandas(X)
+    table = table if hasattr(table, "shape") else pd.DataFrame(table)
+    if len(table.shape) != 2 or n_columns not in (None, table.shape[1]):
+        wanted = "a table" if n_columns is None else f"the {n_columns} columns of fit"
+        raise ValueError(f"X has the shape {tuple(table.shape)}; give {wanted}.")
+    return table
 
 
 def _sparse_parts(X: TableLike) -> tuple[csr_array, csr_array]:

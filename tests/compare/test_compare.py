@@ -476,6 +476,7 @@ def test_methods_too_slow_or_for_two_groups_are_left_out_by_name(own):
         ({"loss": "absolute_error"}, "loss must be .*got 'absolute_error'"),
         ({"bound": "low"}, "bound must be between 0 and 1, got 'low'"),
         ({"clusters": np.arange(999)}, "clusters has 999 rows, but X has 1000"),
+        ({"clusters": np.arange(1_000) // 500}, "clusters has 2 values; 5 at least are needed"),
         ({"positive": "yes"}, "positive='yes' is not in y"),
         ({"y": np.ones(999)}, "y has 999 rows, but X has 1000"),
         ({"y": np.where(np.arange(1_000) < 3, None, "no")}, "y is missing in 3 rows"),
@@ -506,6 +507,8 @@ def test_the_positive_label_may_be_one_of_many_and_is_known_by_its_text(own):
     assert rows.X["town"].nunique() == 251  # the others share one
     kinds = ["category", "float64", "float64", "category", "float64"]
     assert rows.X.dtypes.astype(str).tolist() == kinds
+    with pytest.raises(ValueError, match="X has two columns named 'sex'"):
+        table_rows(pd.concat([X, X[["sex"]]], axis=1), rows.y, "town")
     with pytest.raises(ValueError, match="'score' of X holds an infinite value"):
         table_rows(X.assign(score=np.inf), rows.y, "sex")
 

@@ -168,6 +168,22 @@ def test_categories_of_several_types_in_a_column():
     assert len(np.unique(encoded, axis=0)) == 3  # 1 and True are equal, "1" is another
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda x: TableEncoder().fit(x[:, 0]), r"X has the shape \(60,\); give a table"),
+        (lambda x: TableEncoder().fit(x, [0, 1]), "y has 2 rows, but X has 60"),
+        (lambda x: TableEncoder(max_categories=0).fit(x), "max_categories=0 must be an int above"),
+        (lambda x: TableEncoder().fit(x).transform(x[:, :2]), "give the 3 columns of fit"),
+    ],
+)
+def test_what_is_no_table_of_fit_is_refused(made, message):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(ValueError, match=message):
+        made(x)
+    assert TableEncoder().fit(x.tolist()).transform(x.tolist()).shape[0] == 60
+
+
 def test_wide_tables_get_two_knots_a_column():
     x = np.random.default_rng(0).normal(size=(60, 513))
     assert encode(x, np.arange(60) % 2).shape == (60, 513)
