@@ -127,10 +127,10 @@ def compare(
         rows, positive = _rows_named(X, folder), None
     else:
         rows, positive = table_rows(X, y, sensitive_features, positive, loss, clusters)
-        if clusters is not None and len(np.unique(rows.clusters)) < _N_FOLDS:
+        n_owners = _N_FOLDS if rows.clusters is None else rows.clusters.max() + 1
+        if n_owners < _N_FOLDS:
             raise ValueError(
-                f"clusters has {len(np.unique(rows.clusters))} values; {_N_FOLDS} at least are "
-                "needed, one for each fold."
+                f"clusters has {n_owners} values; {_N_FOLDS} at least are needed, one a fold."
             )
     train = adult_rows("train") if named and X == "adult" else None
     if fast and train is not None:

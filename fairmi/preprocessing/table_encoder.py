@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairmi._data.fit_input import FitInput
 from fairmi._data.saved_format import check_encoder, of_this_format, with_format
-from fairmi._data.values import read_columns, to_pandas
+from fairmi._data.values import n_rows, read_columns, to_pandas
 from fairmi._sklearn_compat import DocLinkMixin
 from fairmi._typing import ColumnLike, TableLike
 from fairmi.preprocessing.encoded_columns import (
@@ -94,11 +93,11 @@ class TableEncoder(DocLinkMixin, TransformerMixin, BaseEstimator):
         X = _as_table(X)
         if issparse(X):
             return self._fit_sparse(X)
-        if not isinstance(self.max_categories, Integral) or self.max_categories < 1:
+        if self.max_categories < 1:
             raise ValueError(f"max_categories={self.max_categories!r} must be an int above 0.")
-        for argument, values in (("y", y), ("sample_weight", sample_weight)):
-            if values is not None and len(values) != X.shape[0]:
-                raise ValueError(f"{argument} has {len(values)} rows, but X has {X.shape[0]}.")
+        for argument, of_rows in (("y", y), ("sample_weight", sample_weight)):
+            if of_rows is not None and n_rows(of_rows) != X.shape[0]:
+                raise ValueError(f"{argument} has {n_rows(of_rows)} rows, but X has {X.shape[0]}.")
         read = list(read_columns(X))
         self.dates_ = [j for j, column in enumerate(read) if column.is_date]
         n_numeric = sum(column.values.dtype != object for column in read)
