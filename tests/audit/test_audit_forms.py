@@ -34,7 +34,7 @@ from fairmi.audit.measures import (
     worst,
 )
 from fairmi.audit.report import as_line, filled, harmless
-from fairmi.audit.tables import tables_of
+from fairmi.audit.tables import MAX_PARTS, tables_of
 from fairmi.exceptions import SmallGroupWarning
 
 
@@ -216,9 +216,12 @@ def test_every_form_says_the_same(first, n):
             block = text.split(table.full_title + "\n-")[1].split("\n\n")[0]
             shown = in_card[table.full_title][1:]
             assert len(shown) == len(table.rows)
+            assert table.section != "conditional" or len(shown) <= MAX_PARTS
             for row, cells in zip(table.rows, shown, strict=True):
                 columns = dict(zip(table.header, cells, strict=True))
                 of_row = [value for value in row if isinstance(value, Figure)]
+                if table.section == "conditional":
+                    assert columns["rows"] == f"{of_row[0].n:,}"
                 for word in {"difference", "leak", "information"} & set(columns):
                     assert columns[word] == of_row[0].verdict
                 if "by chance" in columns and of_row:
@@ -235,6 +238,17 @@ def test_every_form_says_the_same(first, n):
                     if table.section in ("disparity", "change"):
                         whose = (value.attribute, value.measure, value.section == "baseline")
                         assert known.setdefault(whose, cell) == cell
+        for attribute in report.attributes:
+            parts, overview, rates = (
+                "".join(pictures.picture_of(report, section, attribute))
+                for section in ("conditional", "overview", "group")
+            )
+            assert parts.count("<g>") <= MAX_PARTS
+            titles = re.findall(r'class="title" x="8.0"[^>]*>([^<]*)<', overview)
+            assert titles
+            assert len(titles) == len(set(titles))
+            for svg in (overview, rates):
+                assert ('class="baseline"' in svg) == bool(report.about["baseline"])
         read = json.loads(json.dumps(report.to_dict()))["figures"]
         assert [f["verdict"] for f in read] == [f.verdict for f in report.figures]
         found = findings_of(report)

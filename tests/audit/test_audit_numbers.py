@@ -123,6 +123,7 @@ def test_all_forms_say_the_same_and_that_ks_alone_misleads(report, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "share predicted that or less" in page
     assert "mean prediction" in page
+    assert "y in one range" in page
     assert finding.text in page.replace("&#39;", "'").replace("&amp;", "&")
     report.to_card(tmp_path / "card.md")
     assert "tabular-regression" in (tmp_path / "card.md").read_text()
