@@ -172,10 +172,12 @@ class Sample:
         for fold in folds:
             weight = np.bincount(group[fold], self.weight[fold])
             if not weight.all():
-                label = repr(self.labels[int(weight.argmin())]) if self.labels else "of all rows"
+                who = "the sample"
+                if self.labels:
+                    who = f"group {self.labels[int(weight.argmin())]!r}"
                 raise SensitiveFeaturesError(
-                    f"group {label} has no positive sample_weight in one of cv={self.cv} folds; "
-                    "drop the rows of weight 0, or take fewer folds."
+                    f"{who} has no positive sample_weight in one of cv={self.cv} folds; drop the "
+                    "rows of weight 0, or take fewer folds."
                 )
         return folds
 

@@ -447,6 +447,11 @@ def test_digits_are_of_the_rounded_value():
             SensitiveFeaturesError,
             "group 0 has no positive sample_weight in one of cv=5 folds",
         ),
+        (
+            {"sensitive_features": np.arange(60) / 7, "sample_weight": np.eye(60)[0]},
+            SensitiveFeaturesError,
+            "the sample has no positive sample_weight",
+        ),
         ({"sensitive_features": [0, 1]}, SensitiveFeaturesError, "has 2 rows, but Z has 60"),
         ({"sensitive_features": [0, *[1] * 59]}, SensitiveFeaturesError, "fewer than cv=5"),
         ({"sensitive_features": np.ones(60)}, SensitiveFeaturesError, "single value"),
