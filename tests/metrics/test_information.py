@@ -18,12 +18,14 @@ from fairmi.metrics import (
     mutual_information_report,
     mutual_information_score,
 )
+from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._estimates import (
     KERNELS,
     LogRatios,
     _mixture,
     _neighbour_ratios,
     _ratios,
+    density_ratios,
     is_larger,
     nearest_log_ratios,
     normal_scores,
@@ -265,6 +267,14 @@ def test_a_value_that_recurs_is_a_bin_by_itself():
     assert np.bincount(bins).tolist().count(50) == 1
     assert len(set(bins[50:])) == 4
     assert np.ptp(np.bincount(quantile_bins(np.arange(80.0)))) == 0
+
+
+def test_densities_over_their_margin_are_one_on_average_where_z_tells_nothing():
+    Z, values = np.random.default_rng(17).normal(size=(2, 400))
+    sample = Sample.make(Z, values, kind="continuous", cv=4, random_state=0)
+    normal = sample.with_target(normal_scores(values, np.random.default_rng(0)))
+    ratios = density_ratios(normal, values, None)
+    np.testing.assert_allclose(ratios.mean(axis=0), np.ones(6), atol=0.1)
 
 
 def test_ties_of_a_continuous_attribute_are_broken_at_random():

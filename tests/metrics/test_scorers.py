@@ -192,6 +192,7 @@ class _Answers:
         ("predict", Y, np.where(PRED, np.nan, 0), "predict has a missing value in 1"),
         ("predict_proba", Y, np.full((300, 2), np.nan), "predict_proba has a missing value"),
         ("predict", np.column_stack([Y, Y]), np.column_stack([PRED, PRED]), "one label or number"),
+        ("predict", Y, np.column_stack([PRED, PRED]), r"predict gave \(300, 2\); give one label"),
         ("predict", Y, PRED[:9], r"y_true has shape \(300,\), and predict gave \(9,\)"),
     ],
 )
