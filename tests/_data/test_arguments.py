@@ -54,11 +54,6 @@ def test_habits_that_mean_something_else_are_told_the_fix(wrong, message):
         wrong.fit(X, Y, sensitive_features=S)
 
 
-def test_log_probabilities(model):
-    expected = np.log(model.predict_proba(X))
-    np.testing.assert_allclose(model.predict_log_proba(X), expected, rtol=1e-9)
-
-
 @pytest.mark.parametrize("labels", [np.ones(N, int), np.full(N, "no")])
 def test_values_are_told_as_python_has_them(labels):
     with pytest.raises(ValueError, match=r"y has 1 class, (1|'no');"):

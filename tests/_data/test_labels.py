@@ -119,11 +119,6 @@ def test_no_ceiling_where_the_model_is_better_than_a_constant():
     assert ceiling_of(0.01 * Y, cost(10.0)) is not None
 
 
-def test_what_is_independent_of_y_has_no_ceiling():
-    of_y = np.tile([0, 0, 1, 1, 0, 1, 0, 1], 125)[:1_000]
-    assert information_of_labels(of_y, GROUPS, ONES) == 0
-
-
 def test_both_causes_are_named_in_one_warning():
     message = warned(np.full(1_000, -0.1), 10.0)
     assert re.search(r"of one class\. lam=10\.0 is above H\(Y\) / I\(Y; C\) = 3\.61", message)

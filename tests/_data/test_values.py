@@ -210,12 +210,6 @@ def test_decimals_are_quantities_and_arrow_dictionaries_groups():
     assert model.sensitive_values_ == ["a", "b"]
 
 
-def test_columns_of_another_kind_than_at_fit_are_all_named(fitted):
-    later = FRAME.assign(pay=objects([*GAPPED[:-1], "N/A"]), job=1.0)
-    with pytest.raises(ValueError, match=r"2 columns: 'pay' of X was numeric .* such as 'N/A'; "):
-        fitted.predict(later)
-
-
 MOMENTS = pd.Series(pd.date_range("2023-12-30 18:00", periods=N, freq="6h"))
 DATES = {
     "datetime64": MOMENTS,
