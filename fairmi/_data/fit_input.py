@@ -193,26 +193,47 @@ def read_fit_input(
 
 
 def _read_y(options: RowOptions, table: Table, y: object, *, first: bool) -> np.ndarray:
-    """Return y as labels or numbers, (n_rows,), zeros where it is not read."""
+    """Return y as labels or finite numbers, (n_rows,), zeros where it is not read."""
+    name = options.name
     if options.reads == "classes":
-        return check_labels(options.name, table, y)
-    if options.reads == "numbers":
-        return check_numbers(options.name, table, y, may_be_constant=not first)
-    n_rows = int(table.shape[0])
-    if n_rows < 2 and first:
-        raise ValueError(f"X has n_samples={n_rows}; {options.name} needs two rows at least.")
-    return np.zeros(n_rows)
+        return check_labels(name, table, y)
+    if options.reads == "nothing":
+        if n_rows(table) < 2 and first:
+            raise ValueError(f"X has n_samples={n_rows(table)}; {name} needs two rows at least.")
+        return np.zeros(n_rows(table))
+    numbers = _check_column(name, table, y)
+    if numbers.dtype.kind not in "iuf":
+        try:
+            if any(isinstance(value, str | bool | np.bool_) for value in numbers):
+                raise TypeError
+            numbers = np.array([float(value) for value in numbers])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"y holds {numbers[0]!r}, which is no number, and {name} predicts numbers; for "
+                f"classes take {_other_of(name, 'Classifier')}."
+            ) from None
+    numbers = numbers.astype(np.float64)
+    assert_all_finite(numbers, input_name="y")
+    if (numbers == numbers[0]).all() and first:
+        raise ValueError(
+            f"y has the one value {numbers[0]:g} in all of n_samples={len(numbers)} rows; a "
+            "regressor needs at least two values."
+        )
+    return numbers
 
 
 def _classes_of(
     options: RowOptions,
     labels: np.ndarray,
     known: np.ndarray | None,
-    named: object,
+    all_named: object,
     *,
     in_parts: bool,
 ) -> np.ndarray:
-    """Return the classes of labels, or of the stream that they are a part of."""
+    """Return the classes of labels, or of the stream that they are a part of, sorted.
+
+    `known` are those of the fit before, or of a stream's first call.
+    """
     classes = np.unique(labels)
     if in_parts:
         if isinstance(options.class_weight, str):
@@ -220,8 +241,57 @@ def _classes_of(
                 f'class_weight="{options.class_weight}" needs all rows at once; for partial_fit '
                 "give a dict of weights, one for each class."
             )
-        classes, known = check_stream_classes(named, labels, known), None
-    check_classes(classes, options.constraint, known)
+        classes = _classes_of_stream(all_named, classes, known)
+    n = len(classes)
+    if n < 2:
+        raise ValueError(
+            f"y has 1 class, {classes.tolist()[0]!r}; a classifier needs at least two classes."
+        )
+    if known is not None and not in_parts and not np.array_equal(classes, known):
+        raise ValueError(
+            f"warm_start=True goes on from a fit of classes {known.tolist()}, but y has "
+            f"{classes.tolist()}; give the same classes, or set warm_start=False."
+        )
+    if options.constraint == "equal_opportunity" and n > 2:
+        raise ValueError(
+            f'constraint="equal_opportunity" needs two classes, but y has {n}; use '
+            '"equalized_odds".'
+        )
+    return classes
+
+
+def _classes_of_stream(
+    all_named: object, of_part: np.ndarray, known: np.ndarray | None
+) -> np.ndarray:
+    """Return the classes of a stream: `known` of its first call, or `all_named` in it."""
+    if known is None and all_named is None:
+        raise ValueError(
+            "classes is None in the first call to partial_fit; give all classes that the "
+            "stream will bring, as in classes=[0, 1]."
+        )
+    classes = known
+    if all_named is not None:
+        with named("classes"):
+            values = column_or_1d(plain_series(all_named))
+            if values.dtype.kind == "f":
+                assert_all_finite(values, input_name="classes")
+            elif pd.isna(values).any():
+                raise ValueError("classes holds a missing value; leave it out.")
+            check_classification_targets(values)
+            classes = np.unique(values)
+        if known is not None and not np.array_equal(classes, known):
+            raise ValueError(
+                f"classes={classes.tolist()!r} is not what the first call to partial_fit had: "
+                f"{known.tolist()!r}; leave it out."
+            )
+    assert classes is not None
+    members = set(classes.tolist())
+    unseen = [label for label in of_part.tolist() if label not in members]
+    if unseen:
+        raise ValueError(
+            f"y has classes {unseen!r} that are not among classes={classes.tolist()!r} of the "
+            "first call to partial_fit; name them there."
+        )
     return classes
 
 
@@ -308,29 +378,6 @@ def _other_of(name: str, kind: str) -> str:
     return f"{'MIDebiased' if name.startswith('MIDebiased') else 'MIBoosting'}{kind}"
 
 
-def check_numbers(name: str, X: Table, y: object, *, may_be_constant: bool = False) -> np.ndarray:
-    """Return y as a 1-d float64 array of finite numbers, as long as X."""
-    numbers = _check_column(name, X, y)
-    if numbers.dtype.kind not in "iuf":
-        try:
-            if any(isinstance(value, str | bool | np.bool_) for value in numbers):
-                raise TypeError
-            numbers = np.array([float(value) for value in numbers])
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"y holds {numbers[0]!r}, which is no number, and {name} predicts numbers; for "
-                f"classes take {_other_of(name, 'Classifier')}."
-            ) from None
-    numbers = numbers.astype(np.float64)
-    assert_all_finite(numbers, input_name="y")
-    if (numbers == numbers[0]).all() and not may_be_constant:
-        raise ValueError(
-            f"y has the one value {numbers[0]:g} in all of n_samples={len(numbers)} rows; a "
-            "regressor needs at least two values."
-        )
-    return numbers
-
-
 def _check_column(name: str, X: Table, y: object) -> np.ndarray:
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
@@ -397,59 +444,3 @@ def class_weights(
                 f"class_weight has {weight!r} for class {label!r}; give a positive number."
             )
     return np.array([float(class_weight.get(label, 1.0)) for label in known])
-
-
-def check_classes(classes: np.ndarray, constraint: str, earlier: np.ndarray | None) -> None:
-    """Raise ValueError where a fit can't have these classes, or not after those of an earlier."""
-    n = len(classes)
-    if n < 2:
-        raise ValueError(
-            f"y has 1 class, {classes.tolist()[0]!r}; a classifier needs at least two classes."
-        )
-    if earlier is not None and not np.array_equal(classes, earlier):
-        raise ValueError(
-            f"warm_start=True goes on from a fit of classes {earlier.tolist()}, but y has "
-            f"{classes.tolist()}; give the same classes, or set warm_start=False."
-        )
-    if constraint == "equal_opportunity" and n > 2:
-        raise ValueError(
-            f'constraint="equal_opportunity" needs two classes, but y has {n}; use '
-            '"equalized_odds".'
-        )
-
-
-def check_stream_classes(classes: object, y: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-    """Return the classes of a stream, sorted; `known` are those of its first call, if it was."""
-    if known is None:
-        if classes is None:
-            raise ValueError(
-                "classes is None in the first call to partial_fit; give all classes that the "
-                "stream will bring, as in classes=[0, 1]."
-            )
-        known = _distinct(classes)
-    elif classes is not None:
-        others = _distinct(classes)
-        if not np.array_equal(others, known):
-            raise ValueError(
-                f"classes={others.tolist()!r} is not what the first call to partial_fit had: "
-                f"{known.tolist()!r}; leave it out."
-            )
-    members = set(known.tolist())
-    unseen = [label for label in np.unique(y).tolist() if label not in members]
-    if unseen:
-        raise ValueError(
-            f"y has classes {unseen!r} that are not among classes={known.tolist()!r} of the "
-            "first call to partial_fit; name them there."
-        )
-    return known
-
-
-def _distinct(classes: object) -> np.ndarray:
-    with named("classes"):
-        values = column_or_1d(plain_series(classes))
-        if values.dtype.kind == "f":
-            assert_all_finite(values, input_name="classes")
-        elif pd.isna(values).any():
-            raise ValueError("classes holds a missing value; leave it out.")
-        check_classification_targets(values)
-        return np.unique(values)
