@@ -31,6 +31,7 @@ from fairmi.audit.measures import (
     UNCLEAR,
     agreed,
     direction,
+    name_of,
     worst,
 )
 from fairmi.audit.report import as_line, filled, harmless
@@ -93,6 +94,25 @@ def test_every_finding_has_a_next_step(report):
     assert steps[-1].startswith("Audit again")
     clean = Audit(report.about, tuple(report.section("overall")), (), ())
     assert next_steps(clean)[0] == "Nothing that was looked at asks for a change."
+
+
+def test_a_part_counts_once_and_of_bounds_the_least_is_told():
+    where = Figure("conditional", "", 1.0, attribute="s", n=80, most="x", least="y")
+    verdicts = {"mean_prediction": NOTHING, "ks": FOUND, "wasserstein": FOUND}
+    figures = tuple(
+        replace(where, measure=f"{name}_difference", part=part, verdict=verdict)
+        for part, found in (("a = 1", verdicts), ("a = 2", dict.fromkeys(verdicts, NOTHING)))
+        for name, verdict in found.items()
+    )
+    bounds = tuple(
+        Figure("certificate", f"{name}_bound", value, attribute="s", verdict="holds")
+        for name in ("ks", "mean_difference")
+        for value in (0.2, 0.3)
+    )
+    about = {"task": "regression", "confidence": 0.95}
+    of_parts, certificate = findings_of(Audit(about, figures + bounds, (), ()))
+    assert f"{name_of('ks_difference')} 1.000. The groups differ in 1 of 2 parts." in of_parts.text
+    assert certificate.text.count("at most 0.200") == 2
 
 
 def test_the_four_fifths_rule_is_for_benefits_and_surely_less(report):
