@@ -22,7 +22,14 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from fairmi.audit import Audit, Figure, audit, pictures
-from fairmi.audit.findings import findings_of, interval, next_steps, number, with_interval
+from fairmi.audit.findings import (
+    findings_of,
+    interval,
+    next_steps,
+    number,
+    spelt_out,
+    with_interval,
+)
 from fairmi.audit.leakage import _information_figure, _leakage_figures
 from fairmi.audit.measures import (
     FOUND,
@@ -273,6 +280,17 @@ def test_every_form_says_the_same(first, n):
         assert [f["verdict"] for f in read] == [f.verdict for f in report.figures]
         found = findings_of(report)
         assert page.badges == [f.words for f in found]
+        theirs = {(f.attribute, f.measure): f.verdict for f in report.section("baseline")}
+        of_baseline = [
+            spelt_out(f.topic, theirs[f.attribute, f.figures[0].measure])
+            for f in found
+            if f.figures[0].section == "disparity" and report.about["baseline"]
+        ]
+        shown = re.findall("<small>baseline: . ([^<]*)</small>", report._repr_html_())
+        assert shown == of_baseline
+        for f in report.section("change"):
+            moved = f"{name_of(f.measure)} is {f.verdict} by"
+            assert f.verdict == "no change found" or moved in flat
         for finding in found:
             assert finding.verdict == worst(finding.figures)
             line = f"{finding.topic} by {finding.attribute}: {finding.words}. {finding.text}"
@@ -296,7 +314,7 @@ def read_card(text):
     return yaml.safe_load(head), MARKDOWN.parse(body)
 
 
-def spelt_out(tokens):
+def markup_of(tokens):
     """The markup of a Markdown text, without its words; and its words."""
     flat = [t for token in tokens for t in (token, *(token.children or ()))]
     kinds = [t.type for t in flat if t.type not in ("text", "inline")]
@@ -312,7 +330,7 @@ def test_the_card_has_a_head_of_yaml_and_all_tables(report, tmp_path):
     accuracy = report.section("overall")[0].value
     assert metrics["accuracy"] == pytest.approx(accuracy, abs=1e-4)
     assert "demographic parity difference, @group" in metrics
-    kinds, words = spelt_out(tokens)
+    kinds, words = markup_of(tokens)
     for title in ("Evaluation data", "In short", "Rates by group", "Limits", "Intended use"):
         assert title in words
     assert "b|*c*<i>: " in words
@@ -354,8 +372,8 @@ def test_no_name_is_markup_in_the_card(reports, model, attribute, group, note):
         return read_card(filled("card.md", Audit(about, figures, (), (note,))))
 
     head, tokens = card(model, attribute, group, note)
-    kinds, words = spelt_out(tokens)
-    assert kinds == spelt_out(card("M", "a", "b", "c")[1])[0]
+    kinds, words = markup_of(tokens)
+    assert kinds == markup_of(card("M", "a", "b", "c")[1])[0]
     assert set(kinds) & {"html_inline", "html_block", "code_inline", "link_open"} == set()
     for name in (model, attribute, group, note):
         assert as_line(name) in words
