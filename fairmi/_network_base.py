@@ -33,7 +33,7 @@ from fairmi._sklearn_compat import (
 from fairmi._typing import ColumnLike, GroupNames, SensitiveLike, TableLike, UserRows
 from fairmi.core.task import Classes, NetworkTask, log_odds
 from fairmi.exceptions import Note, warn_of
-from fairmi.networks.config import check_layer_sizes, check_same_networks, network_config
+from fairmi.networks.config import check_same_networks, layer_sizes, network_config
 from fairmi.networks.inference import NumpyNetworks, represent
 from fairmi.networks.reducer import active_reducer, check_alone, check_shared, read_shard
 from fairmi.preprocessing import TableEncoder
@@ -72,7 +72,7 @@ class NetworkEstimator(RepresentationEstimator):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_layer_sizes(self.hidden_layer_sizes)
+        layer_sizes(self.hidden_layer_sizes)
 
     def _networks(self) -> NumpyNetworks:
         return NumpyNetworks(self.architecture_, self.parameters_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -191,19 +191,18 @@ def network_config(
     return config
 
 
-def layer_sizes(sizes: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the units of each hidden layer; a number is one layer."""
-    return tuple(int(n) for n in np.atleast_1d(sizes))
+def layer_sizes(sizes: ArrayLike) -> tuple[int, ...]:
+    """Return the units of each hidden layer; a number is one layer.
 
-
-def check_layer_sizes(sizes: ArrayLike) -> None:
-    """Raise ValueError where a hidden layer's size is not a positive integer."""
-    # As networks read them: a number is one layer, and so is an object that is no sequence.
-    for size in sizes if isinstance(sizes, list | tuple) else np.atleast_1d(sizes):
+    ValueError is raised where one is not a positive integer.
+    """
+    units = sizes if isinstance(sizes, list | tuple) else np.atleast_1d(sizes)
+    for size in units:
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r} holds {size!r}; give positive integers: (128,)."
             )
+    return tuple(int(size) for size in units)
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:

@@ -135,6 +135,14 @@ def test_at_lam_0_weights_of_the_task_alone_count(kind):
 
 
 @each_kind
+@pytest.mark.parametrize("weighted", ["task", "penalty"])
+def test_weights_above_0_move_either_term(kind, weighted):
+    weights = np.random.default_rng(0).uniform(0.2, 2, size=300)
+    moved = fit(kind, sample_weight=weights, weighted=weighted, lam=4.0)
+    assert not same(moved, fit(kind, lam=4.0))
+
+
+@each_kind
 def test_callbacks_see_each_record_and_may_stop_and_a_bar_shows_them(kind, capsys):
     fit(kind)
     assert capsys.readouterr() == ("", "")
