@@ -174,20 +174,18 @@ def models():
     return {name: fitted(name)[0] for name in ("trees", "networks")}
 
 
-@pytest.mark.parametrize(("path", "value"), TREES)
-def test_what_does_not_fit_in_trees_is_named(models, path, value):
-    refused(models["trees"], path, value)
-
-
-@pytest.mark.parametrize(("path", "value"), NETWORKS)
-def test_what_does_not_fit_in_networks_is_named(models, path, value):
-    refused(models["networks"], path, value)
-
-
-@pytest.mark.parametrize(("path", "value"), ENCODER)
-def test_what_does_not_fit_in_an_encoder_is_named(models, path, value):
-    whole = models["networks"]
-    refused(whole.encoder_, path, value)
+@pytest.mark.parametrize(
+    ("of", "path", "value"),
+    [
+        (of, *case)
+        for of, cases in (("trees", TREES), ("networks", NETWORKS), ("encoder", ENCODER))
+        for case in cases
+    ],
+)
+def test_what_does_not_fit_is_named(models, of, path, value):
+    model = models["networks"].encoder_ if of == "encoder" else models[of]
+    with pytest.raises(ValueError, match=f"damaged, or was made by hand: {path[0]}"):
+        type(model)().__setstate__(altered(model, *path, value=value))
 
 
 def test_an_encoder_of_other_columns_is_refused(models):
@@ -195,12 +193,6 @@ def test_an_encoder_of_other_columns_is_refused(models):
     other = type(whole.encoder_)().fit(TABLE[["pay"]], Y)
     with pytest.raises(ValueError, match="damaged: encoder_"):
         type(whole)().__setstate__(whole.__getstate__() | {"encoder_": other})
-
-
-def refused(model, path, value):
-    state = altered(model, *path, value=value)
-    with pytest.raises(ValueError, match=f"damaged, or was made by hand: {path[0]}"):
-        type(model)().__setstate__(state)
 
 
 def test_a_state_takes_no_methods_place(models):
