@@ -37,33 +37,19 @@ from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads as effective_n_threads
 
+# What is imported here for others.
 __all__ = [
-    "ABOVE_0",
-    "AUTO",
-    "COLUMNS",
-    "CONSTRAINTS",
-    "MISSING",
     "NODE",
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "TWO_OR_MORE",
-    "DocLinkMixin",
     "HasMethods",
     "Interval",
-    "StrOptions",
     "TreeGrower",
     "TreePredictor",
     "add_leaves",
     "check_sample_weight",
     "effective_n_threads",
-    "parameter",
-    "regression_loss",
     "safe_indexing",
-    "seed_of",
     "validate_params",
-    "with_parameters",
 ]
-
 
 _E = TypeVar("_E", bound=BaseEstimator)
 _T = TypeVar("_T")
