@@ -208,7 +208,7 @@ class GroupRates(GroupFigures):
             alike = np.where(used, fair[key][..., at], np.nan)
             n = round(self.counts[used.any(axis=1)].sum())
             for ratio in (False, True)[: 1 + bool(criterion_of(criterion).ratio)]:
-                r, most, least = self._extremes(at, ratio=ratio)
+                j, most, least = _extremes(point, ratio=ratio)
                 numbers = _disparity(point, sizes, alike, confidence, joint, ratio=ratio)
                 if not ratio:  # a ratio says of the same groups what their difference says
                     value, low, _, chance = numbers
@@ -220,30 +220,14 @@ class GroupRates(GroupFigures):
                         *numbers,
                         n=n,
                         attribute=self.attribute,
-                        subject=self.subjects[r],
+                        subject=self.subjects[at[j]],
                         verdict=verdict,
-                        rate=table.names[r],
+                        rate=table.names[at[j]],
                         most=self.names[most],
                         least=self.names[least],
                     )
                 )
         return figures
-
-    def _extremes(self, at: Sequence[int], *, ratio: bool = False) -> tuple[int, int, int]:
-        """Return by which of the rates groups differ most, and in which groups most and least.
-
-        With `ratio` they differ most where the smallest is the least part of the largest.
-        """
-        values = np.where(self.compared, self.values, np.nan)[:, at]
-        if ratio:
-            with np.errstate(divide="ignore"):
-                values = np.log(values)
-        apart = [max_disparity(values[:, [j]]) for j in range(len(at))]
-        r = at[int(np.argmax(np.nan_to_num(apart, nan=-1)))]
-        of_groups = np.where(self.compared[:, r], self.values[:, r], np.nan)
-        if np.isnan(of_groups).all():
-            return r, 0, 0
-        return r, int(np.nanargmax(of_groups)), int(np.nanargmin(of_groups))
 
     def changes(
         self, before: GroupRates, *, confidence: float, n_boot: int, rng: np.random.Generator
@@ -286,6 +270,20 @@ class GroupRates(GroupFigures):
         return [
             change_figure(*change, confidence, ours.n_rows, self.attribute) for change in changes
         ]
+
+
+def _extremes(rates: np.ndarray, *, ratio: bool) -> tuple[int, int, int]:
+    """Return by which of the rates groups differ most, and in which groups most and least.
+
+    With `ratio` they differ most where the smallest is the least part of the largest.
+    """
+    with np.errstate(divide="ignore"):
+        values = np.log(rates) if ratio else rates
+    apart = [max_disparity(values[:, [j]]) for j in range(values.shape[1])]
+    j = int(np.argmax(np.nan_to_num(apart, nan=-1)))
+    if np.isnan(rates[:, j]).all():
+        return j, 0, 0
+    return j, int(np.nanargmax(rates[:, j])), int(np.nanargmin(rates[:, j]))
 
 
 def _disparity(

@@ -10,15 +10,19 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array, issparse
 
 from fairmi._data.groups import Groups
+from fairmi._data.values import is_frame
 from fairmi.audit.comparisons import attribute_name
 from fairmi.audit.measures import BESIDE_SCORE, FOUND, HOLDS, NOTHING, UNCLEAR, Figure, agreed
 from fairmi.audit.predictions import Forecasts, Predictions, recoded
 from fairmi.metrics._cross_fit import Sample
 from fairmi.metrics._representation import Representation, read_representation
+from fairmi.metrics._rows import repeated_values
 from fairmi.metrics.certificate import certify
 from fairmi.metrics.information import MutualInformationReport, information_of
 from fairmi.metrics.leakage import SIGNIFICANCE, LeakageReport, leakage_of
@@ -38,7 +42,6 @@ def leakage_tasks(
     confidence: float,
     seed: int,
     quantity: np.ndarray | None = None,
-    sample: np.ndarray | None = None,
 ) -> tuple[list[Task], list[str]]:
     """Return what is to be measured of all that leaves the model, and notes on what is not.
 
@@ -47,11 +50,11 @@ def leakage_tasks(
     with the label, which the model's users get to know. Intersections of several features have a
     certificate only: a probe that can't tell any of the features has little chance with all of
     them, and most intersections are small. Where the feature is a quantity, (n_rows,), probes
-    predict its value, not the bin. `sample` are random rows of what was counted as a table.
+    predict its value, not the bin.
     """
     name, n_rows = attribute_name(groups), predictions.n_rows
     rows = draw_rows(n_rows, predictions.clusters, MAX_CERTIFIED, seed)
-    rows = rows if sample is None else sample
+    rows = rows if predictions.sample is None else predictions.sample
     some, codes = replace(predictions.rows(rows), counts=None), groups.codes[rows]
     drawn = _probed_rows(some, codes, seed)
     is_sample = n_rows > MAX_PROBED
@@ -296,3 +299,29 @@ def _certificates(
             of_means = replace(of_bound, measure="mean_difference_bound")
             figures.append(replace(of_means, value=float(bound * spread)))
     return figures
+
+
+def repeated_note(X: Any, clusters: np.ndarray | None, codes: np.ndarray) -> str:
+    """Say that many rows of X equal another and share its group; "" if not, or with clusters."""
+    if X is None or clusters is not None:
+        return ""
+    value = np.unique(_row_hashes(X), return_inverse=True)[1].reshape(-1)
+    one_column = len(X.shape) == 1 or X.shape[1] == 1 if hasattr(X, "shape") else False
+    return repeated_values(value, codes, one_column=one_column)
+
+
+def _row_hashes(X: Any) -> np.ndarray:
+    """Return a 64-bit hash of each row of a table in any form, (n_rows,)."""
+    if issparse(X):  # equal rows have equal sums, in the order of their columns
+        rows = csr_array(X, copy=True)
+        rows.sum_duplicates()
+        return rows @ np.random.default_rng(0).normal(size=rows.shape[1])
+    if is_frame(X):
+        frame = nw.from_native(X, eager_only=True).to_pandas()
+    else:
+        array = np.asarray(X)
+        frame = pd.DataFrame(array.reshape(len(array), -1))
+    try:
+        return pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    except TypeError:  # values without a hash, such as lists, by their text
+        return pd.util.hash_pandas_object(frame.astype(str), index=False).to_numpy()

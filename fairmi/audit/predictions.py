@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field, fields, replace
-from inspect import signature
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
-from sklearn.base import is_regressor
-from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted
 
-from fairmi._data.groups import sensitive_frame
 from fairmi._data.values import plain_series
-from fairmi._typing import ColumnLike, Predictor, SensitiveLike, TableLike
+from fairmi._typing import ColumnLike, Predictor, TableLike
+from fairmi.audit.model import LOSSES, FittedModel, check_labels, check_numbers, regresses
+from fairmi.metrics._rows import cluster_codes
 from fairmi.metrics.disparities import y_strata
 from fairmi.metrics.scorers import label_codes, positive_code
-
-LOSSES = ("squared_error", "poisson", "gamma")
 
 
 @dataclass(frozen=True)
@@ -40,6 +32,9 @@ class Answers:
         Whether labels are known.
     counts : ndarray of int of shape (n_rows,) or None
         How many rows of a table each of these is; None where each is one.
+    sample : ndarray of int of shape (n_sampled,) or None
+        Of a counted table the cells that stand for a random sample of its rows, as often as they
+        were drawn.
     """
 
     true: np.ndarray
@@ -48,6 +43,7 @@ class Answers:
     clusters: np.ndarray | None = field(default=None, kw_only=True)
     labelled: bool = field(default=True, kw_only=True)
     counts: np.ndarray | None = field(default=None, kw_only=True)
+    sample: np.ndarray | None = field(default=None, kw_only=True)
 
     @property
     def n_rows(self) -> int:
@@ -55,15 +51,14 @@ class Answers:
         return len(self.true) if self.counts is None else int(self.counts.sum())
 
     def rows(self, of: np.ndarray) -> Self:
-        """Return labels, predictions and clusters of some of the rows, without what is probed."""
-        parts: dict[str, Any] = dict.fromkeys(("representation", "scores"))
-        for name in ("true", "predicted", "shares", "clusters", "counts"):
-            values = getattr(self, name, None)
-            parts[name] = None if values is None else values[of]
+        """Return what is said of some of the rows."""
+        parts: dict[str, Any] = {}
+        for name in ("true", "predicted", "representation", "shares", "scores", "clusters"):
+            if getattr(self, name, None) is not None:
+                parts[name] = getattr(self, name)[of]
         if self.clusters is not None:
             parts["clusters"] = recoded(parts["clusters"])
-        own = {one.name for one in fields(self)}
-        return replace(self, **{name: part for name, part in parts.items() if name in own})
+        return replace(self, counts=None if self.counts is None else self.counts[of], **parts)
 
 
 @dataclass(frozen=True)
@@ -152,6 +147,46 @@ class Forecasts(Answers):
         return {name: values for name, values in everything.items() if values is not None}
 
 
+def read_answers(
+    ask: Callable[[Any, str], FittedModel],
+    estimator: Predictor | None,
+    rows: dict[str, Any],
+    clusters: ColumnLike | None,
+    pos_label: Hashable | None,
+    task: str,
+    loss: str,
+) -> tuple[Predictions | Forecasts, Predictions | Forecasts | None]:
+    """Return what a model, asked or by its predictions, and its baseline say of rows in memory.
+
+    `rows` has y, y_pred, y_score and baseline, as `audit` takes them.
+    """
+    y, y_pred, y_score, baseline = (rows[k] for k in ("y", "y_pred", "y_score", "baseline"))
+    if (estimator is None) == (y_pred is None):
+        both = "both are given" if y_pred is not None else "neither is given"
+        raise ValueError(
+            f"{both}, estimator and y_pred; give one: a fitted classifier or regressor, or its "
+            "predictions."
+        )
+    if estimator is not None and y_score is not None:
+        raise ValueError(
+            "y_score goes with y_pred, but an estimator is given, whose scores are asked of it; "
+            "leave one of them out."
+        )
+    of_numbers = is_regression(task, estimator, y, y_pred)
+    if of_numbers and (y_score is not None or pos_label is not None):
+        raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
+    model = None if estimator is None else ask(estimator, "estimator")
+    if baseline is not None and (hasattr(baseline, "predict") or not hasattr(baseline, "__len__")):
+        baseline = ask(baseline, "baseline")
+    if of_numbers:
+        forecasts = forecasts_of(model, y, y_pred, loss)
+        forecasts = replace(forecasts, clusters=cluster_codes(clusters, forecasts.n_rows))
+        return forecasts, None if baseline is None else baseline_forecasts(baseline, forecasts)
+    predictions = predictions_of(model, y, y_pred, y_score=y_score, pos_label=pos_label)
+    predictions = replace(predictions, clusters=cluster_codes(clusters, predictions.n_rows))
+    return predictions, None if baseline is None else baseline_predictions(baseline, predictions)
+
+
 def recoded(codes: np.ndarray) -> np.ndarray:
     """Return the codes of those that occur: 0, 1, ... in their order."""
     return np.unique(codes, return_inverse=True)[1].reshape(-1)
@@ -171,19 +206,16 @@ def predictions_of(
     class, or there is one class only.
     """
     estimator = None if model is None else model.estimator
-    if estimator is not None:
-        _refuse_regressor(estimator, "estimator")
-    true = None if y is None else check_labels(y, "y")
     if model is None:
         predicted, who = check_labels(y_pred, "y_pred"), "y_pred"
         fix = f"y_pred has {len(predicted)}; give one prediction for each label."
     else:
-        predicted, who = model.predict("estimator"), "the estimator"
+        predicted, who = model.labels(), "the estimator"
         fix = (
             f"the estimator predicts an array of shape {predicted.shape} for X; give one label "
             "for each row of X."
         )
-    true = predicted if true is None else true
+    true = predicted if y is None else check_labels(y, "y")
     if predicted.shape != true.shape:
         raise ValueError(f"y has {len(true)} labels, but {fix}")
     if not np.isin(true, getattr(estimator, "classes_", predicted)).any():
@@ -224,8 +256,7 @@ def baseline_predictions(
     ValueError where it predicts a class that is not among those of `predictions`.
     """
     if isinstance(baseline, FittedModel):
-        _refuse_regressor(baseline.estimator, "baseline")
-        predicted = baseline.predict("baseline")
+        predicted = baseline.labels()
     else:
         predicted = check_labels(baseline, "baseline")
     known, true = predictions.classes, predictions.true
@@ -261,7 +292,7 @@ def forecasts_of(
     if model is None:
         predicted, representation = check_numbers(y_pred, "y_pred"), None
     else:
-        predicted, representation = model.numbers("estimator"), model.representation()
+        predicted, representation = model.numbers(), model.representation()
     true = np.zeros_like(predicted) if y is None else check_numbers(y, "y")
     if len(true) != len(predicted):
         raise ValueError(
@@ -287,7 +318,7 @@ def forecasts_of(
 def baseline_forecasts(baseline: FittedModel | ColumnLike, forecasts: Forecasts) -> Forecasts:
     """Return the predictions of a baseline, a regressor or an array of them, for the same rows."""
     if isinstance(baseline, FittedModel):
-        predicted = baseline.numbers("baseline")
+        predicted = baseline.numbers()
     else:
         predicted = check_numbers(baseline, "baseline")
     if len(predicted) != len(forecasts.true):
@@ -314,7 +345,7 @@ def is_regression(
     if task != "auto":
         return task == "regression"
     if estimator is not None:
-        return _regresses(estimator)
+        return regresses(estimator)
     if y is None or y_pred is None:
         return False
     both = [np.asarray(plain_series(values)).reshape(-1) for values in (y, y_pred)]
@@ -323,62 +354,30 @@ def is_regression(
     return any(bool((values != np.floor(values)).any()) for values in both)
 
 
-def _one_a_row(values: Any, argument: str, what: str) -> np.ndarray:
-    """Return values as a 1-d array, or raise ValueError where they are not one a row."""
-    array = np.asarray(plain_series(values))
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or not len(array):
-        raise ValueError(
-            f"{argument} must be one {what} a row, shape (n_rows,), got shape {array.shape}."
+def missing_parts(predictions: Predictions | Forecasts) -> list[str]:
+    """Say what the model has not, so that it could not be measured."""
+    notes = []
+    if predictions.representation is None:
+        notes.append("The model has no transform: there is no representation to examine.")
+    if isinstance(predictions, Forecasts):
+        if not predictions.labelled:
+            notes.append(
+                "y is not known: errors, calibration, and what is told given y were not measured."
+            )
+        return notes
+    if predictions.random:
+        notes.append(
+            "The model decides at random: its rates are those that its probabilities give on "
+            "average, and one draw of its predictions is examined for leakage."
         )
-    return array
-
-
-def check_numbers(values: Any, argument: str) -> np.ndarray:
-    """Return finite numbers as (n_rows,) float64, or raise ValueError where they are none."""
-    array = _one_a_row(values, argument, "number")
-    try:
-        if array.dtype.kind not in "iuf":
-            if any(isinstance(value, str | bool | np.bool_) for value in array):
-                raise ValueError
-            array = np.array([float(value) for value in array])
-        numbers = array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{argument} holds {array.tolist()[0]!r}, which is no number, and a "
-            "regressor is audited; give the numbers that it predicts, or a classifier."
-        ) from None
-    n_missing = int((~np.isfinite(numbers)).sum())
-    if n_missing:
-        raise ValueError(
-            f"{argument} has a missing or infinite value in {n_missing} of {len(numbers)} rows; "
-            "drop these rows from all arguments."
+    if not predictions.labelled:
+        notes.append(
+            "Labels are not known: accuracy, true and false positive rates and their differences, "
+            "calibration, and what is told given the label were not measured."
         )
-    return numbers
-
-
-def check_labels(values: ColumnLike | None, argument: str) -> np.ndarray:
-    """Return labels as a 1-d array, or raise ValueError where one is missing or is no class."""
-    if values is None:
-        raise ValueError(f"{argument} is None; give the label of each row.")
-    labels = _one_a_row(values, argument, "label")
-    n_missing = int(pd.isna(labels).sum())
-    if n_missing:
-        raise ValueError(
-            f"{argument} has a missing value (NaN or None) in {n_missing} of {len(labels)} rows; "
-            "drop these rows from all arguments, or give them a label of their own."
-        )
-    if labels.dtype == object:
-        labels = np.array(labels.tolist())
-    if labels.dtype.kind in "fc" and type_of_target(labels) == "continuous":
-        fraction = labels[labels != np.floor(labels)][0]
-        raise ValueError(
-            f"{argument} has numbers that are no classes, such as {fraction:.3g}; cut them "
-            f'into classes first, as in {argument} > 0.5, or give task="regression" if numbers '
-            "are what is predicted."
-        )
-    return labels
+    elif not predictions.probabilities:
+        notes.append("There are no probabilities of the classes: calibration was not measured.")
+    return notes
 
 
 def _rated_codes(classes: np.ndarray, pos_label: Hashable | None) -> tuple[int, ...]:
@@ -422,163 +421,3 @@ def _check_scores(y_score: Any, n_rows: int, n_classes: int) -> tuple[np.ndarray
     if scores.shape[1] == 1:
         return (np.hstack([1 - scores, scores]) if probabilities else scores), probabilities
     return scores, probabilities and bool(np.allclose(scores.sum(axis=1), 1, atol=1e-3))
-
-
-class FittedModel:
-    """A fitted model on some rows, called with what the signatures of its methods ask for.
-
-    Some methods want sensitive features at prediction (fairlearn's ThresholdOptimizer), or a seed,
-    since they decide at random (that one, and ExponentiatedGradient). What decides in the end may
-    stand inside a search or a pipeline, which hides the signature.
-    """
-
-    def __init__(
-        self,
-        estimator: Any,
-        argument: str,
-        X: TableLike | None,
-        sensitive_features: SensitiveLike,
-        seed: int,
-    ) -> None:
-        check_fitted(estimator, argument)
-        self.inner, self.inner_X = _unwrapped(estimator, X)
-        self.estimator, self.X = estimator, X
-        self.options = {"sensitive_features": sensitive_features, "random_state": seed}
-        _check_groups_known(self.inner, sensitive_features)
-
-    def _predict(self) -> Any:
-        if _asked(self.inner.predict):
-            return self._call(self.inner.predict, self.inner_X)
-        return self._call(self.estimator.predict, self.X)
-
-    def numbers(self, argument: str) -> np.ndarray:
-        """Return the predictions of a regressor, shape (n_rows,)."""
-        return check_numbers(self._predict(), f"the prediction of {argument}")
-
-    def predict(self, argument: str) -> np.ndarray:
-        """Return the predictions of a classifier, shape (n_rows,)."""
-        predicted = np.asarray(self._predict())
-        if predicted.ndim == 2 and predicted.shape[1] == 1:
-            predicted = predicted[:, 0]
-        if predicted.ndim != 1:
-            raise ValueError(
-                f"{argument} predicts an array of shape {predicted.shape}; the audit is of one "
-                "label a row: give each column of it as y_pred."
-            )
-        if predicted.dtype.kind == "f" and (predicted != np.floor(predicted)).any():
-            raise ValueError(
-                f"{argument} predicts numbers that are no classes, such as {predicted[0]:.3g}; "
-                "cut them into classes and give these, as in "
-                "audit(y=y, y_pred=model.predict(X) > 0.5, sensitive_features=...)."
-            )
-        return check_labels(predicted, f"the prediction of {argument}")
-
-    def shares(self, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return the probability of each prediction: those of a random classifier where it tells.
-
-        fairlearn's two have a private method for it, whose columns are of the labels 0 and 1.
-        """
-        method = getattr(self.inner, "_pmf_predict", None)
-        if method is not None and classes.tolist() == [0, 1]:
-            shares = np.asarray(self._call(method, self.inner_X), dtype=float)
-            if shares.shape == (len(codes), 2):
-                shares = np.clip(shares, 0, 1)
-                return shares / shares.sum(axis=1, keepdims=True)
-        return np.eye(len(classes))[codes]
-
-    def scores(self) -> tuple[np.ndarray | None, bool]:
-        """Return scores of shape (n_rows, n_columns), and whether they are probabilities."""
-        for method in ("predict_proba", "decision_function"):
-            if hasattr(self.estimator, method):
-                scores = np.asarray(getattr(self.estimator, method)(self.X), dtype=float)
-                return scores.reshape(len(scores), -1), method == "predict_proba"
-        return None, False
-
-    def representation(self) -> np.ndarray | None:
-        """Return what `transform` gives, of any kind of set_output; None where there is none."""
-        transform = getattr(self.estimator, "transform", None)
-        return None if transform is None else np.asarray(transform(self.X))
-
-    def loss(self) -> str:
-        """Return the loss that a regressor says it has, or that its name says; else squares."""
-        last = self.estimator
-        last = last.steps[-1][1] if isinstance(last, Pipeline) else last
-        last = getattr(last, "best_estimator_", last)
-        name = str(getattr(last, "loss", "")), type(last).__name__.lower()
-        return next((loss for loss in LOSSES[1:] if loss in name[0] or loss in name[1]), LOSSES[0])
-
-    def _call(self, method: Any, X: TableLike | None) -> Any:
-        return method(X, **{name: self.options[name] for name in _asked(method)})
-
-
-def _unwrapped(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what decides inside of searches and pipelines, and X as it gets it."""
-    best = getattr(estimator, "best_estimator_", None)
-    if best is not None:
-        return _unwrapped(best, X)
-    if isinstance(estimator, Pipeline):
-        last = estimator.steps[-1][1]
-        if hasattr(last, "_pmf_predict") or _asked(getattr(last, "predict", None)):
-            return _unwrapped(last, estimator[:-1].transform(X) if len(estimator) > 1 else X)
-    return estimator, X
-
-
-def _check_groups_known(inner: Any, sensitive_features: SensitiveLike) -> None:
-    """Raise ValueError where ThresholdOptimizer has no thresholds for a group.
-
-    It would never select such a group, and not say so. Of several features it joins the values.
-    """
-    rules = getattr(getattr(inner, "interpolated_thresholder_", None), "interpolation_dict", None)
-    if rules is None:
-        return
-    frame = sensitive_frame(sensitive_features)
-    groups = frame.iloc[:, 0]
-    if frame.shape[1] > 1:
-        groups = frame.astype(str).agg(",".join, axis=1)
-    unknown = [group for group in groups.unique().tolist() if group not in rules]
-    if unknown:
-        raise ValueError(
-            f"{type(inner).__name__} decides by group and has no rule for {unknown[:3]}; it knows "
-            f"{list(rules)[:5]}. Give the sensitive_features that it was fitted with; to audit by "
-            "others, give its predictions as y_pred."
-        )
-
-
-def _asked(method: Any) -> list[str]:
-    """Return which of these two a method's signature names."""
-    try:
-        names = signature(method).parameters
-    except (TypeError, ValueError):
-        return []
-    return [name for name in ("sensitive_features", "random_state") if name in names]
-
-
-def _refuse_regressor(estimator: Predictor, argument: str) -> None:
-    if _regresses(estimator):
-        raise ValueError(
-            f"{argument} is a regressor ({type(estimator).__name__}), and this audit is of a "
-            'classifier; give task="auto" or "regression", or classes, as in '
-            "audit(y=y, y_pred=model.predict(X) > 0.5, sensitive_features=...)."
-        )
-
-
-def check_fitted(estimator: Predictor, argument: str) -> None:
-    """Raise ValueError or NotFittedError where `estimator` can't predict."""
-    if not hasattr(estimator, "predict"):
-        raise ValueError(
-            f"{argument} must be a fitted classifier or regressor with a predict method, got "
-            f"{estimator!r}."
-        )
-    try:
-        check_is_fitted(estimator)
-    except TypeError:  # not of scikit-learn's kind: whether it is fitted shows in predict
-        return
-    except NotFittedError as error:
-        raise NotFittedError(f"{argument} is not fitted; call its fit first.") from error
-
-
-def _regresses(estimator: Predictor) -> bool:
-    try:
-        return bool(is_regressor(estimator))
-    except (AttributeError, TypeError):  # not of scikit-learn's kind
-        return getattr(estimator, "_estimator_type", None) == "regressor"

@@ -20,6 +20,7 @@ from fairmi.audit.comparisons import class_name
 from fairmi.audit.measures import FOUND, NOTHING, UNCLEAR, Figure, cells_of_rates
 from fairmi.audit.periods import UNKNOWN, positive_codes
 from fairmi.audit.predictions import Predictions
+from fairmi.exceptions import SensitiveFeaturesError
 from fairmi.metrics._rows import cluster_codes
 
 __all__ = ["ProbableDisparities", "ProbableDisparity", "probable_disparities"]
@@ -213,6 +214,11 @@ def probable_figures(
 
     With them the name of what the groups are of, and the rows that are expected in each.
     """
+    if len(frame) != predictions.n_rows:
+        raise SensitiveFeaturesError(
+            f"sensitive_features has {len(frame)} rows, but there are {predictions.n_rows} "
+            "predictions."
+        )
     shares, labels = probable_groups(frame, kinds)
     names = [
         " & ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels

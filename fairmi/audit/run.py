@@ -3,60 +3,54 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
 from datetime import date
 from functools import partial
 from importlib.metadata import version
 from numbers import Integral, Real
 from typing import Any
 
-import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from scipy.sparse import csr_array, issparse
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from fairmi._data.groups import Groups, binned, group_rows, names_probabilities, sensitive_frame
-from fairmi._data.values import check_indexes, is_frame
+from fairmi._data.values import check_indexes
 from fairmi._sklearn_compat import Interval, StrOptions, safe_indexing, validate_params
 from fairmi._typing import ColumnLike, Kinds, Predictor, RandomState, SensitiveLike, TableLike
 from fairmi.audit.calibration import calibration_figures
 from fairmi.audit.comparisons import (
+    GroupFigures,
     GroupRates,
     attribute_name,
     group_names,
     small_groups,
 )
-from fairmi.audit.leakage import MAX_CERTIFIED, MAX_PROBED, Task, leakage_tasks
-from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure
-from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
-from fairmi.audit.predictions import (
-    LOSSES,
-    FittedModel,
-    Forecasts,
-    Predictions,
-    baseline_forecasts,
-    baseline_predictions,
-    forecasts_of,
-    is_regression,
-    predictions_of,
+from fairmi.audit.leakage import (
+    MAX_CERTIFIED,
+    MAX_PROBED,
+    Task,
+    draw_rows,
+    leakage_tasks,
+    repeated_note,
 )
+from fairmi.audit.measures import FOUND, NOTHING, Curve, Figure
+from fairmi.audit.model import LOSSES, WITHOUT_MODEL, FittedModel, short_name
+from fairmi.audit.parts import Condition, conditional_figures, conditions_of, label_conditions
+from fairmi.audit.predictions import Forecasts, Predictions, missing_parts, read_answers
 from fairmi.audit.probable import probable_figures
 from fairmi.audit.quantities import GroupMoments
 from fairmi.audit.report import Audit
-from fairmi.audit.warehouse import Audited, count_table
-from fairmi.exceptions import SensitiveFeaturesError, SmallGroupWarning
+from fairmi.audit.warehouse import count_table
+from fairmi.exceptions import SmallGroupWarning
 from fairmi.inspection import gap_importance
-from fairmi.metrics._rows import cluster_codes, comparable_groups, repeated_values
+from fairmi.metrics._rows import comparable_groups
 
 __all__ = ["audit"]
 
 PACKAGES = ("fairmi", "scikit-learn", "numpy")
-MAX_NAME = 120
-WITHOUT_MODEL = "predictions that were given"
 
 
 @validate_params(
@@ -270,15 +264,24 @@ def audit(
     if gap_columns is not None and estimator is None:
         raise ValueError("gap_columns needs an estimator, which predicts again; give it and X.")
     seed = int(check_random_state(random_state).randint(2**31 - 1))
+    rows = {"y": y, "y_pred": y_pred, "y_score": y_score, "baseline": baseline}
     is_probable = names_probabilities(sensitive_kinds)
+    predictions: Predictions | Forecasts
+    rival: Predictions | Forecasts | None
+    left_out: list[str] = []
     if table is not None:
-        others = {"estimator": estimator, "X": X, "clusters": clusters}
-        _check_table(others, task, is_probable)
-        source = count_table(
+        predictions, rival, frame, splits = count_table(
             table,
-            {"y": y, "y_pred": y_pred, "y_score": y_score, "baseline": baseline},
+            rows,
             sensitive_features,
             conditions,
+            others={
+                "estimator": estimator,
+                "X": X,
+                "clusters": clusters,
+                'task="regression"': task == "regression" or None,
+                'sensitive_kinds="probabilities"': is_probable or None,
+            },
             pos_label=pos_label,
             n_sampled=MAX_CERTIFIED,
             seed=seed,
@@ -286,66 +289,49 @@ def audit(
     else:
         check_indexes(
             X=X,
-            y=y,
+            **rows,
             sensitive_features=sensitive_features,
-            y_pred=y_pred,
-            y_score=y_score,
             conditions=conditions,
-            baseline=baseline,
             clusters=clusters,
         )
-        _check_model(estimator, y_pred, y_score)
         ask = partial(FittedModel, X=X, sensitive_features=sensitive_features, seed=seed)
-        rows = {"y": y, "y_pred": y_pred}
-        of_classes = {"y_score": y_score, "pos_label": pos_label}
-        predictions, rival = _read_rows(ask, estimator, baseline, rows, of_classes, task, loss)
-        predictions = replace(predictions, clusters=cluster_codes(clusters, predictions.n_rows))
-        if rival is not None:
-            rival = replace(rival, clusters=predictions.clusters)
-        of_conditions = conditions_of(X, conditions, predictions.n_rows)
+        predictions, rival = read_answers(ask, estimator, rows, clusters, pos_label, task, loss)
+        splits, left_out = conditions_of(X, conditions, predictions.n_rows)
         frame = sensitive_frame(sensitive_features)
-        source = Audited(predictions, rival, frame, *of_conditions)
-    predictions, owners = source.predictions, source.predictions.clusters
+    splits = [*label_conditions(predictions), *splits]
     attributes: list[tuple[Groups, np.ndarray | None]] = []
     notes: list[str] = []
     if not is_probable:
-        attributes, notes = _attributes(source, bins, sensitive_kinds)
+        attributes, notes = _attributes(predictions, frame, bins, sensitive_kinds)
     elif isinstance(predictions, Forecasts) or gap_columns is not None:
         raise ValueError(
             "Groups known by probabilities have rates of classes alone: neither a regressor nor "
             "gap_columns can be audited by them; give the group of each row."
         )
-    splits, left_out = [*label_conditions(predictions), *source.conditions], source.notes
-    draws: dict[str, Any] = {
-        "confidence": confidence,
-        "n_boot": n_boot,
-        "rng": np.random.default_rng(seed),
-    }
     tasks: list[Task] = []
     for groups, quantity in attributes:
-        planned, unprobed = leakage_tasks(
-            predictions, groups, confidence, seed, quantity, source.sample
-        )
+        planned, unprobed = leakage_tasks(predictions, groups, confidence, seed, quantity)
         tasks += planned
         left_out += unprobed
         if gap_columns is not None and estimator is not None and len(groups.names) == 1:
-            tasks.append(
-                partial(_importance, estimator, X, y, groups, gap_columns, pos_label, draws, seed)
-            )
-    all_groups = [groups for groups, _ in attributes]
+            asked = (estimator, X, y, groups, gap_columns, pos_label, confidence, seed)
+            tasks.append(partial(_importance, *asked))
+    everyone_and_groups = [None, *(groups for groups, _ in attributes)]
     of: Any = GroupMoments if isinstance(predictions, Forecasts) else GroupRates
-    rated = [of(predictions, groups) for groups in (None, *all_groups)]
-    before = [None] * len(rated)
-    if source.baseline is not None:
-        before = [of(source.baseline, groups) for groups in (None, *all_groups)]
-    figures, curves = _compare(rated[0], before[0], splits, draws)
-    about = _about(estimator, baseline, X, predictions, all_groups)
+    rated = [of(predictions, groups) for groups in everyone_and_groups]
+    before = [None if rival is None else of(rival, groups) for groups in everyone_and_groups]
+    rng = np.random.default_rng(seed)
+    draws: dict[str, Any] = {"confidence": confidence, "n_boot": n_boot, "rng": rng}
+    bar = tqdm(total=len(rated) + len(tasks), desc="audit", disable=not verbose, leave=False)
+    with bar:
+        figures, curves = _compare(rated, before, splits, draws, bar)
+        for probed in Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(task)() for task in tasks
+        ):
+            figures += probed
+            bar.update()
+    about = _about(estimator, baseline, X, predictions, rated[1:])
     if is_probable and isinstance(predictions, Predictions):
-        frame, n_rows = source.sensitive, predictions.n_rows
-        if len(frame) != n_rows:
-            raise SensitiveFeaturesError(
-                f"sensitive_features has {len(frame)} rows, but there are {n_rows} predictions."
-            )
         of_groups, name, sizes = probable_figures(predictions, frame, sensitive_kinds, **draws)
         figures += of_groups
         about |= {"sensitive features": [name], "groups": {name: sizes}}
@@ -354,106 +340,26 @@ def audit(
             "by group and differences within parts need the group of each row, and were not "
             "measured."
         )
-    with tqdm(
-        total=len(attributes) + len(tasks), desc="audit", disable=not verbose, leave=False
-    ) as bar:
-        for pair in zip(rated[1:], before[1:], strict=True):
-            of_groups, its_curves = _compare(*pair, splits, draws)
-            figures += of_groups
-            curves += its_curves
-            bar.update()
-        for probed in Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(task)() for task in tasks
-        ):
-            figures += probed
-            bar.update()
-    warned = [
-        (small_groups(rated[1:], clustered=owners is not None), SmallGroupWarning),
-        (_repeated_note(X, owners, all_groups[-1]) if all_groups else "", UserWarning),
-    ]
-    warned = [(note, category) for note, category in warned if note]
-    for note, category in warned:
-        warnings.warn(note, category, stacklevel=3)
-    notes += [*_missing_parts(predictions), *left_out]
-    return Audit(
-        about={
-            **about,
-            "favourable": favourable,
-            "confidence": confidence,
-            "draws": n_boot,
-            "date": date.today().isoformat(),
-            "versions": {package: version(package) for package in PACKAGES},
-        },
-        figures=tuple(figures),
-        curves=tuple(curves),
-        notes=(*(note for note, _ in warned), *notes),
-    )
-
-
-def _check_model(
-    estimator: Predictor | None, y_pred: ColumnLike | None, y_score: TableLike | None
-) -> None:
-    """Raise ValueError where there is not one model, or its predictions in its place."""
-    if (estimator is None) == (y_pred is None):
-        both = "both are given" if y_pred is not None else "neither is given"
-        raise ValueError(
-            f"{both}, estimator and y_pred; give one: a fitted classifier or regressor, or its "
-            "predictions."
-        )
-    if estimator is not None and y_score is not None:
-        raise ValueError(
-            "y_score goes with y_pred, but an estimator is given, whose scores are asked of it; "
-            "leave one of them out."
-        )
-
-
-def _check_table(others: dict[str, object], task: str, is_probable: bool) -> None:
-    """Raise ValueError where an argument is of rows in memory, and a table is given."""
-    named = [name for name, value in others.items() if value is not None]
-    named += ['task="regression"'] * (task == "regression")
-    named += ['sensitive_kinds="probabilities"'] * is_probable
-    if named:
-        raise ValueError(
-            f"{' and '.join(named)} can't be used with a table, which is counted by columns of "
-            "classes and groups; leave it out, or read the rows that it needs into memory."
-        )
-
-
-def _read_rows(
-    ask: Callable[[Any, str], FittedModel],
-    estimator: Predictor | None,
-    baseline: Any,
-    rows: dict[str, Any],
-    of_classes: dict[str, Any],
-    task: str,
-    loss: str,
-) -> tuple[Predictions | Forecasts, Predictions | Forecasts | None]:
-    """Return what a model, asked or by its predictions, and its baseline say of rows in memory."""
-    of_numbers = is_regression(task, estimator, **rows)
-    if of_numbers and any(value is not None for value in of_classes.values()):
-        raise ValueError("pos_label and y_score are of classes; a regressor has neither.")
-    model = None if estimator is None else ask(estimator, "estimator")
-    if baseline is not None and (hasattr(baseline, "predict") or not hasattr(baseline, "__len__")):
-        baseline = ask(baseline, "baseline")
-    if of_numbers:
-        forecasts = forecasts_of(model, **rows, loss=loss)
-        return forecasts, None if baseline is None else baseline_forecasts(baseline, forecasts)
-    predictions = predictions_of(model, **rows, **of_classes)
-    return predictions, None if baseline is None else baseline_predictions(baseline, predictions)
+    small = small_groups(rated[1:], clustered=predictions.clusters is not None)
+    repeated = repeated_note(X, predictions.clusters, rated[-1].codes) if attributes else ""
+    for note, category in ((small, SmallGroupWarning), (repeated, UserWarning)):
+        if note:
+            warnings.warn(note, category, stacklevel=3)
+    notes = [small, repeated, *notes, *missing_parts(predictions), *left_out]
+    about |= {"favourable": favourable, "confidence": confidence, "draws": n_boot}
+    about["date"] = date.today().isoformat()
+    about["versions"] = {package: version(package) for package in PACKAGES}
+    return Audit(about, tuple(figures), tuple(curves), tuple(filter(None, notes)))
 
 
 def _attributes(
-    source: Audited, bins: Any, kinds: Kinds | None
+    predictions: Predictions | Forecasts, frame: pd.DataFrame, bins: Any, kinds: Kinds | None
 ) -> tuple[list[tuple[Groups, np.ndarray | None]], list[str]]:
     """Return groups by each sensitive feature, then by all of them together, and notes.
 
     With them the values of a feature that is a quantity, whose groups are its bins.
     """
-    frame, counts, n_rows = (
-        source.sensitive,
-        source.predictions.counts,
-        len(source.predictions.true),
-    )
+    counts, n_rows = predictions.counts, len(predictions.true)
     notes: list[str] = []
     quantities: dict[str, np.ndarray] = {}
     if len(frame) == n_rows:
@@ -482,14 +388,12 @@ def _importance(
     groups: Groups,
     columns: Any,
     pos_label: Hashable | None,
-    draws: dict[str, Any],
+    confidence: float,
     seed: int,
 ) -> list[Figure]:
     """Return how much of the gap goes where columns are permuted, the most first."""
     names = np.array(group_names(groups), dtype=object)[groups.codes]
-    rows = np.arange(len(names))
-    if len(rows) > MAX_PROBED:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), MAX_PROBED, replace=False))
+    rows = draw_rows(len(names), None, MAX_PROBED, seed)
     table = gap_importance(
         model,
         safe_indexing(X, rows),
@@ -497,77 +401,57 @@ def _importance(
         None if y is None else safe_indexing(y, rows),
         columns=None if isinstance(columns, str) and columns == "all" else columns,
         pos_label=pos_label,
-        confidence=draws["confidence"],
+        confidence=confidence,
         random_state=seed,
     ).to_frame()
     return [
         Figure(
             "importance",
-            str(row["measure"]),
-            float(row["importance"]),
-            float(row["low"]),
-            float(row["high"]),
+            row.measure,
+            row.importance,
+            row.low,
+            row.high,
             n=len(rows),
             attribute=attribute_name(groups),
-            subject=str(row["columns"]),
-            verdict=FOUND if row["low"] > 0 else NOTHING,
+            subject=str(row.columns),
+            verdict=FOUND if row.low > 0 else NOTHING,
         )
-        for row in table.to_dict("records")
+        for row in table.itertuples()
     ]
 
 
 def _compare(
-    rated: GroupRates | GroupMoments,
-    before: Any,
+    rated: Sequence[GroupRates | GroupMoments],
+    before: Sequence[Any],
     conditions: list[Condition],
     draws: dict[str, Any],
+    bar: Any,
 ) -> tuple[list[Figure], list[Curve]]:
-    """Return the figures of groups, or of all rows, and how they differ from a baseline's.
+    """Return figures of all rows, then of each attribute's groups, and changes from a baseline.
 
     Of groups their disparities and calibration too; within parts of the rows not of intersections.
     """
-    confidence, groups = draws["confidence"], rated.groups
-    section = "overall" if groups is None else "group"
-    figures = rated.figures(section, confidence)
-    if groups is not None:
-        figures += rated.disparities("disparity", **draws)
-        if len(groups.names) == 1:
-            figures += conditional_figures(rated.answers, groups, conditions, confidence)
-    if before is not None:
-        figures += before.figures("baseline" if groups is None else "baseline group", confidence)
+    figures: list[Figure] = []
+    curves: list[Curve] = []
+    for now, then in zip(rated, before, strict=True):
+        groups, confidence = now.groups, draws["confidence"]
+        figures += now.figures("overall" if groups is None else "group", confidence)
         if groups is not None:
-            figures += before.disparities("baseline", **draws)
-        figures += rated.changes(before, **draws)
-    if groups is None:
-        return figures, []
-    calibration, curves = calibration_figures(rated.answers, groups, **draws)
-    return figures + calibration, [*rated.curves(confidence), *curves]
-
-
-def _missing_parts(predictions: Predictions | Forecasts) -> list[str]:
-    """Say what the model has not, so that it could not be measured."""
-    notes = []
-    if predictions.representation is None:
-        notes.append("The model has no transform: there is no representation to examine.")
-    if isinstance(predictions, Forecasts):
-        if not predictions.labelled:
-            notes.append(
-                "y is not known: errors, calibration, and what is told given y were not measured."
-            )
-        return notes
-    if predictions.random:
-        notes.append(
-            "The model decides at random: its rates are those that its probabilities give on "
-            "average, and one draw of its predictions is examined for leakage."
-        )
-    if not predictions.labelled:
-        notes.append(
-            "Labels are not known: accuracy, true and false positive rates and their differences, "
-            "calibration, and what is told given the label were not measured."
-        )
-    elif not predictions.probabilities:
-        notes.append("There are no probabilities of the classes: calibration was not measured.")
-    return notes
+            figures += now.disparities("disparity", **draws)
+            if len(groups.names) == 1:
+                figures += conditional_figures(now.answers, groups, conditions, confidence)
+        if then is not None:
+            section = "baseline" if groups is None else "baseline group"
+            figures += then.figures(section, confidence)
+            if groups is not None:
+                figures += then.disparities("baseline", **draws)
+            figures += now.changes(then, **draws)
+        if groups is not None:
+            calibration, of_scores = calibration_figures(now.answers, groups, **draws)
+            figures += calibration
+            curves += [*now.curves(confidence), *of_scores]
+        bar.update()
+    return figures, curves
 
 
 def _about(
@@ -575,7 +459,7 @@ def _about(
     baseline: object,
     X: TableLike | None,
     predictions: Predictions | Forecasts,
-    attributes: list[Groups],
+    rated: Sequence[GroupFigures],
 ) -> dict[str, Any]:
     """Return what was audited, on what, and against what."""
     clusters, counts, labels, y = predictions.clusters, predictions.counts, {}, ""
@@ -591,14 +475,13 @@ def _about(
             *(f(predictions.true) for f in (np.mean, np.min, np.max))
         )
     of_groups = {}
-    for groups in attributes:
-        sizes = np.bincount(groups.codes, counts, len(groups))
-        rows = dict(zip(group_names(groups), map(int, sizes), strict=True))
-        of_groups[attribute_name(groups)] = rows
+    for one in rated:
+        sizes = np.bincount(one.codes, counts, len(one.names))
+        of_groups[one.attribute] = dict(zip(one.names, map(int, sizes), strict=True))
     shape = None if X is None else getattr(X, "shape", None) or np.asarray(X).shape
     return {
-        "model": WITHOUT_MODEL if estimator is None else _short(estimator),
-        "baseline": None if baseline is None else _short(baseline),
+        "model": WITHOUT_MODEL if estimator is None else short_name(estimator),
+        "baseline": None if baseline is None else short_name(baseline),
         "features": None if shape is None else int(shape[1]) if len(shape) > 1 else 1,
         "task": "classification" if isinstance(predictions, Predictions) else "regression",
         "rows": predictions.n_rows,
@@ -606,46 +489,8 @@ def _about(
         "labels": labels,
         "y": y,
         "positive label": positive,
-        "sensitive features": list(dict.fromkeys(n for a in attributes for n in a.names)),
+        "sensitive features": list(
+            dict.fromkeys(name for one in rated if one.groups for name in one.groups.names)
+        ),
         "groups": of_groups,
     }
-
-
-def _short(estimator: Any) -> str:
-    """Name an estimator on a line: a pipeline by its steps, none with all its parts spelt out."""
-    if hasattr(estimator, "steps"):
-        return " > ".join(_short(step) for _, step in estimator.steps)
-    if not hasattr(estimator, "get_params") and hasattr(estimator, "__len__"):
-        return WITHOUT_MODEL
-    text = " ".join(repr(estimator).split())
-    return (
-        text
-        if len(text) <= MAX_NAME and " object at 0x" not in text
-        else f"{type(estimator).__name__}(...)"
-    )
-
-
-def _repeated_note(X: Any, clusters: np.ndarray | None, groups: Groups) -> str:
-    """Say that many rows of X equal another and share its group; "" if not, or with clusters."""
-    if X is None or clusters is not None:
-        return ""
-    value = np.unique(_row_hashes(X), return_inverse=True)[1].reshape(-1)
-    one_column = len(X.shape) == 1 or X.shape[1] == 1 if hasattr(X, "shape") else False
-    return repeated_values(value, groups.codes, one_column=one_column)
-
-
-def _row_hashes(X: Any) -> np.ndarray:
-    """Return a 64-bit hash of each row of a table in any form, (n_rows,)."""
-    if issparse(X):  # equal rows have equal sums, in the order of their columns
-        rows = csr_array(X, copy=True)
-        rows.sum_duplicates()
-        return rows @ np.random.default_rng(0).normal(size=rows.shape[1])
-    if is_frame(X):
-        frame = nw.from_native(X, eager_only=True).to_pandas()
-    else:
-        array = np.asarray(X)
-        frame = pd.DataFrame(array.reshape(len(array), -1))
-    try:
-        return pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    except TypeError:  # values without a hash, such as lists, by their text
-        return pd.util.hash_pandas_object(frame.astype(str), index=False).to_numpy()

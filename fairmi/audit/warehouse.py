@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -12,39 +12,11 @@ import pandas as pd
 
 from fairmi.audit.calibration import N_BINS, SCALE
 from fairmi.audit.parts import Condition, split_by
-from fairmi.audit.predictions import Forecasts, Predictions, baseline_predictions, predictions_of
+from fairmi.audit.predictions import Predictions, baseline_predictions, predictions_of
 from fairmi.exceptions import SensitiveFeaturesError
 
 MAX_CELLS = 1_000_000  # distinct combinations of values that one count may have
 ROLES = {"y": "y", "y_pred": "p", "baseline": "b", "y_score": "score"}
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What is audited: rows, or the counts of a table.
-
-    Of a table all arrays have a row for each cell, a combination of values, counted by
-    ``predictions.counts``. Behind these lie the cells of each condition, which count for it alone,
-    and the rows of the sample, which count for nothing.
-
-    Attributes
-    ----------
-    predictions : Predictions or Forecasts
-    baseline : the same or None
-    sensitive : DataFrame of shape (n_rows, n_sensitive)
-    conditions : list of Condition
-    notes : list of str
-        On what was left out.
-    sample : ndarray of int of shape (n_sampled,) or None
-        The cells that stand for a random sample of the rows, as often as they were drawn.
-    """
-
-    predictions: Predictions | Forecasts
-    baseline: Predictions | Forecasts | None
-    sensitive: pd.DataFrame
-    conditions: list[Condition]
-    notes: list[str]
-    sample: np.ndarray | None = None
 
 
 def count_table(
@@ -53,15 +25,28 @@ def count_table(
     sensitive_features: Any,
     conditions: Any,
     *,
+    others: Mapping[str, object],
     pos_label: Hashable | None,
     n_sampled: int,
     seed: int,
-) -> Audited:
+) -> tuple[Predictions, Predictions | None, pd.DataFrame, list[Condition]]:
     """Count the rows of a table, lazy or not, by what each figure of an audit needs.
 
-    `columns` names those of "y", "y_pred", "y_score" and "baseline", None for none. ValueError
-    where a column is not there, has missing values, or values so many that they can't be counted.
+    `columns` names those of "y", "y_pred", "y_score" and "baseline", None for none; `others` are
+    arguments of rows in memory, which can't be given with a table. ValueError where one is, or a
+    column is not there, has missing values, or values so many that they can't be counted.
+
+    Returned are the predictions, those of the baseline, the sensitive features and the conditions,
+    which have a row for each cell, a combination of values, counted by ``predictions.counts``.
+    Behind these lie the cells of each condition, which count for it alone, and the rows of the
+    sample, which count for nothing.
     """
+    named = [name for name, value in others.items() if value is not None]
+    if named:
+        raise ValueError(
+            f"{' and '.join(named)} can't be used with a table, which is counted by columns of "
+            "classes and groups; leave it out, or read the rows that it needs into memory."
+        )
     sensitive_features = _names(sensitive_features, "sensitive_features")
     conditions = _names(
         []
@@ -75,18 +60,18 @@ def count_table(
         raise ValueError("y_pred is None; name the column of the predictions.")
     frame, has = _renamed(table, columns, sensitive_features, conditions)
     keys = [name for name in ("y", "p", "b") if name in has]
-    named = [(f"s{j}", name) for j, name in enumerate(sensitive_features)]
+    sensitive_keys = [(f"s{j}", name) for j, name in enumerate(sensitive_features)]
     classes = _counted(frame, keys, " and ".join(str(columns[k]) for k in ROLES if columns.get(k)))
     _refuse_missing(classes, [(ROLES[k], str(v)) for k, v in columns.items() if k != "y_score"])
     of_classes = _read(classes, pos_label)
-    groups = [*keys, *(key for key, _ in named)]
+    groups = [*keys, *(key for key, _ in sensitive_keys)]
     shown = ", ".join(map(str, sensitive_features))
     if "score" in has:
         second = of_classes.rated_classes[0] == 1
         cells = _counted_scores(frame, groups, of_classes, second, shown)
     else:
         cells = _counted(frame, groups, shown)
-    _refuse_missing(cells, named)
+    _refuse_missing(cells, sensitive_keys)
     parts = [
         _counted(frame, [*groups, f"c{j}"], f"{shown} and {name}")
         for j, name in enumerate(conditions)
@@ -110,6 +95,7 @@ def count_table(
             n_rows, min(n_sampled, n_rows), replace=False, shuffle=False
         )
         sample = np.sort(np.searchsorted(np.cumsum(counts[: ends[0]]), drawn, side="right"))
+    predictions = replace(predictions, sample=sample)
     baseline = None
     if "b" in has:
         baseline = baseline_predictions(joint["b"].to_numpy(), predictions)
@@ -120,8 +106,10 @@ def count_table(
         codes = np.full(len(joint), -1, dtype=np.int64)
         codes[place] = of_part.codes
         splits.append(Condition(of_part.names, codes, own))
-    sensitive = joint[[key for key, _ in named]].set_axis(list(sensitive_features), axis=1)
-    return Audited(predictions, baseline, sensitive, splits, [], sample)
+    sensitive = joint[[key for key, _ in sensitive_keys]].set_axis(
+        list(sensitive_features), axis=1
+    )
+    return predictions, baseline, sensitive, splits
 
 
 def _names(values: Any, argument: str) -> list[str]:

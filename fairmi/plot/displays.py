@@ -16,8 +16,9 @@ from fairmi._data.values import check_indexes
 from fairmi._typing import ColumnLike, RandomState, SensitiveLike, TableLike
 from fairmi.audit.comparisons import GroupRates
 from fairmi.audit.measures import Figure
+from fairmi.audit.model import FittedModel
 from fairmi.audit.pictures import GREY, axes_or_new, look, panels_of, tidy
-from fairmi.audit.predictions import FittedModel, predictions_of
+from fairmi.audit.predictions import predictions_of
 from fairmi.inspection import GapImportance
 from fairmi.metrics._rows import comparable_groups
 from fairmi.metrics.information import mutual_information_report
@@ -86,7 +87,7 @@ class GroupMetricsDisplay:
         model = FittedModel(estimator, "estimator", X, sensitive_features, seed=0)
         return cls.from_predictions(
             y,
-            model.predict("estimator"),
+            model.labels(),
             sensitive_features=sensitive_features,
             pos_label=pos_label,
             confidence=confidence,

@@ -82,28 +82,31 @@ def test_rows_that_are_probed_are_a_random_sample(rows, place, monkeypatch):
     from fairmi.audit import warehouse
     from fairmi.audit.warehouse import count_table
 
-    options = {"pos_label": None, "n_sampled": 300, "seed": 1}
+    options = {"others": {}, "pos_label": None, "n_sampled": 300, "seed": 1}
     numbered = rows.assign(score=(np.arange(len(rows)) + 0.5) / len(rows))
-    source = count_table(PLACES[place](numbered), COLUMNS, "sex", None, **options)
-    drawn = np.floor(source.predictions.scores[source.sample, 1] * len(rows)).astype(int)
+
+    def count(table, columns=COLUMNS):
+        predictions, _, sensitive, _ = count_table(
+            PLACES[place](table), columns, "sex", None, **options
+        )
+        return predictions, sensitive.sex.to_numpy()[predictions.sample]
+
+    counted, sex = count(numbered)
+    drawn = np.floor(counted.scores[counted.sample, 1] * len(rows)).astype(int)
     assert len(np.unique(drawn)) == 300
-    assert (source.sensitive.sex.to_numpy()[source.sample] == rows.sex[drawn]).all()
-    assert (source.predictions.true[source.sample] == rows.y[drawn]).all()
+    assert (sex == rows.sex[drawn]).all()
+    assert (counted.true[counted.sample] == rows.y[drawn]).all()
     assert abs(drawn.mean() / len(rows) - 0.5) < 0.06  # 3.6 standard errors
-    again = count_table(PLACES[place](numbered), COLUMNS, "sex", None, **options)
-    assert (
-        again.predictions.scores[again.sample] == source.predictions.scores[source.sample]
-    ).all()
-    without = {**COLUMNS, "y_score": None}
-    source = count_table(PLACES[place](rows), without, "sex", None, **options)
-    shares = pd.Series(source.sensitive.sex.to_numpy()[source.sample]).value_counts(normalize=True)
-    assert shares["f"] == pytest.approx((rows.sex == "f").mean(), abs=0.1)
-    assert len(source.sample) == 300
-    logits = count_table(PLACES[place](rows.assign(score=1e15)), COLUMNS, "sex", None, **options)
-    assert not logits.predictions.probabilities
-    assert (logits.predictions.scores[logits.sample] == 1e15).all()
+    again, _ = count(numbered)
+    assert (again.scores[again.sample] == counted.scores[counted.sample]).all()
+    _, sex = count(rows, {**COLUMNS, "y_score": None})
+    assert (sex == "f").mean() == pytest.approx((rows.sex == "f").mean(), abs=0.1)
+    assert len(sex) == 300
+    logits, _ = count(rows.assign(score=1e15))
+    assert not logits.probabilities
+    assert (logits.scores[logits.sample] == 1e15).all()
     with pytest.raises(ValueError, match="infinite value in 1500 rows"):
-        count_table(PLACES[place](rows.assign(score=np.nan)), COLUMNS, "sex", None, **options)
+        count(rows.assign(score=np.nan))
     monkeypatch.setattr(warehouse, "MAX_CELLS", 100)
     with pytest.raises(ValueError, match="more than 100 combinations of values"):
         count_table(PLACES[place](rows), COLUMNS, ["sex", "age"], None, **options)
