@@ -255,6 +255,7 @@ def test_interrupted_path_keeps_what_is_done():
     assert {model.stopped_ for model in models} == {"interrupted"}
 
 
+@pytest.mark.slow
 def test_search_takes_columns_frames_and_missing_groups():
     frame = pd.DataFrame(X, columns=list("abcd")).assign(s=np.where(S == 1, "m", "f"))
     frame.loc[:20, "s"] = None
@@ -266,6 +267,7 @@ def test_search_takes_columns_frames_and_missing_groups():
     assert (found.frontier_.demographic_parity_difference < 0.9).all()
 
 
+@pytest.mark.slow
 def test_search_is_routed_its_sensitive_features():
     quick = trees_search(lams=[8, 32], cv=2, bound=1.0)
     with sklearn.config_context(enable_metadata_routing=True):
