@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -102,7 +103,10 @@ def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
     objective = Classes(2).beside_base(base, y, np.ones(n))
     seen = []
     monkeypatch.setattr(Grower, "round", lambda self, *step: seen.append(step) or [])
-    scores = base + 0.3 * rng.normal(size=(n, 1))
+    scores, after, damped = base + 0.3 * rng.normal(size=(n, 1)), _Curvature.after, []
+    monkeypatch.setattr(
+        _Curvature, "after", lambda self, *by: damped.append(by) or after(self, *by)
+    )
     config = replace(CONFIG, max_iter=11)
     *_, history, stopped = debias(
         rows, objective, penalties, lambda _: channel, scores, config, rng, lambda _: False
@@ -127,6 +131,8 @@ def test_a_step_has_the_slope_of_the_loss_and_the_penalty(monkeypatch):
         np.testing.assert_allclose(hessian, expected)
         assert given_rate == pytest.approx(unit * rate, abs=2e-4)
         left = sum(p.gradient(z)[0] for p in penalties)
+        by_lam = sum(p.lam * p.gradient(z)[0] for p in penalties)
+        assert damped[step] == pytest.approx((objective.loss(scores), by_lam, share))
         record = {"epoch": step + 1, "task_loss": objective.loss(scores), "penalty": left}
         assert {**history[step], "seconds": 0} == pytest.approx({**record, "seconds": 0})
 
@@ -460,6 +466,10 @@ def test_a_users_base_scores_rows_that_it_did_not_see(classes, weighted, in_pipe
     np.testing.assert_allclose(scores, expected.reshape(90, -1))
     whole = clone(base).set_params(**{name: seed}).fit(x, y, **of_fit)
     assert np.array_equal(fitted.predict(x), whole.predict(x))
+    if classes:
+        of_margins = RidgeClassifier().fit(x, y)
+        margins = of_margins.decision_function(x).reshape(90, -1)
+        assert np.array_equal(scores_of_base(of_margins, x), margins)
     if classes == 3:  # a class of one row is in no two folds
         y[7] = 0
         fitted, scores = fitted_base(base, x, y, weights, seed, scores_of)

@@ -28,6 +28,35 @@ def scored(p, q, c, y, weights, constraint):
     return ScoredRows.of(p, q, c, y, weights, constraint)
 
 
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_cells_and_their_errors_are_those_of_loops(constraint):
+    rng, n = np.random.default_rng(0), 90
+    n_classes = 2 if constraint == "equal_opportunity" else 3
+    c, y, weights = rng.integers(-1, 3, n), rng.integers(n_classes, size=n), rng.random(n)
+    p, q = rng.dirichlet(np.ones(n_classes), n), rng.dirichlet(np.ones(3), n)
+    q[c < 0] = np.nan
+    rows = scored(p, q, c, y, weights, constraint)
+    strata = {CONSTRAINTS[0]: [-1], CONSTRAINTS[1]: range(3), CONSTRAINTS[2]: [1]}[constraint]
+    decision = best_decision(rows, 0.05)
+    outputs = rows.outputs(rows.decided(decision.multipliers[0]))
+    errors, cells = rule._standard_errors(rows, decision), iter(range(9))
+    for t in strata:
+        inside = [(c == g) & ((y == t) | (t < 0)) for g in range(3)]
+        shares = np.array([weights[of].sum() for of in inside]) / weights[c >= 0].sum()
+        for g, (of, share) in enumerate(zip(inside, shares, strict=True)):
+            m = next(cells)
+            assert (rows.cells.groups[m], rows.cells.strata[m]) == (g, t)
+            assert rows.cells.shares[m] == pytest.approx(share)
+            density = np.where(c < 0, 1 / shares.sum(), q[:, g] / share) * (
+                p[:, t] if t >= 0 else 1
+            )
+            np.testing.assert_allclose(rows.densities[:, m], density)
+            parts = weights[of] / weights[of].sum()
+            rates = parts @ outputs[of]
+            variance = (rates * (1 - rates)).max() * (parts**2).sum()
+            assert errors[m] == pytest.approx(np.sqrt(variance))
+
+
 def best_by_brute_force(x, rows, bound):
     """Accuracy of the best random rule of all, by a programme with an unknown for each point."""
     n_points, n_classes = x.max() + 1, rows.probabilities.shape[1]
