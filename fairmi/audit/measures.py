@@ -110,24 +110,12 @@ class Measure:
     """A rate: a share of some rows among others, told by their label and their prediction.
 
     A row of `RATES` is all that a rate needs: sizes, intervals, what chance explains, tables,
-    pictures and words follow from it.
-
-    Attributes
-    ----------
-    name : str
-    meaning : str
-        A sentence for readers of a report.
-    top, bottom : callable
-        Take codes of labels and of predictions, (n_cells,), and the code of the class that the
-        rate is of, and tell which cells are counted, among which. What is counted is always among
-        the latter.
-    criteria : tuple of str
-        In which comparisons of groups it takes part; by default in one of its own name. One that
-        several rates share takes the largest of their differences.
-    needs_label : bool
-        Whether it says nothing where labels are unknown.
-    by_class : bool
-        Whether there is one for each class, of more than two.
+    pictures and words follow from it. `top` and `bottom` take codes of labels and of predictions,
+    (n_cells,), and the code of the class that the rate is of, and tell which cells are counted,
+    among which; what is counted is always among the latter. `criteria` are the comparisons of
+    groups that it takes part in, by default one of its own name; one that several rates share
+    takes the largest of their differences. `needs_label` says that it is nothing where labels are
+    unknown, `by_class` that there is one for each class, of more than two.
     """
 
     name: str
@@ -177,20 +165,10 @@ class Moment:
     """A figure of predicted numbers: the mean over rows of what `of_row` gives of y and ŷ.
 
     A row of `MOMENTS` is all that it needs: intervals, what chance explains, how groups are
-    compared, tables, pictures and words follow from it.
-
-    Attributes
-    ----------
-    name, meaning : str
-    of_row : callable
-        Takes y and the predictions, (n_rows,) both, and returns a number for each row.
-    is_root : bool
-        Whether the figure is the square root of the mean.
-    is_positive : bool
-        Whether no row has a negative number, so that intervals are those of logarithms.
-    needs_label : bool
-    loss : str
-        The loss that predictions must have been fitted by, where not all will do.
+    compared, tables, pictures and words follow from it. `is_root` says that the figure is the
+    square root of the mean, `is_positive` that no row has a negative number, so that intervals are
+    those of logarithms; `loss` is the one that predictions must have been fitted by, where not all
+    will do.
     """
 
     name: str
@@ -359,9 +337,8 @@ def cells_of_rates(
     """
     cells = {}
     for rate in (next(rate for rate in RATES if rate.name == name) for name in names):
-        among = rate.bottom(label, predicted, 1) & (
-            (label != unknown) if rate.needs_label else True
-        )
+        among = rate.bottom(label, predicted, 1)
+        among = among & (label != unknown) if rate.needs_label else among
         counted = among & rate.top(label, predicted, 1)
         cells[rate.name] = (
             tuple(np.flatnonzero(counted).tolist()),

@@ -117,6 +117,7 @@ def test_scores_that_are_no_probabilities_are_not_called_calibrated():
     given = audited(y_pred=MODEL.predict(X), y_score=MODEL.decision_function(X), x=None)
     assert not given.section("calibration")
     assert any("calibration was not measured" in note for note in given.notes)
+    assert any("no transform" in note for note in given.notes)
 
 
 @pytest.mark.parametrize("labels", [["no", "yes"], [3, 7], [False, True]])
@@ -124,6 +125,8 @@ def test_pos_label_turns_the_rates_round(labels):
     y = np.array(labels)[Y]
     model = LogisticRegression().fit(X, y)
     usual, turned = audited(model, y), audited(model, y, pos_label=labels[0])
+    rates = [f.value for f in audited(MODEL).section("group")]
+    assert [f.value for f in usual.section("group")] == pytest.approx(rates)
     for rate in ("true_positive_rate", "false_positive_rate"):
         assert value(usual, rate, "overall") != pytest.approx(value(turned, rate, "overall"))
     assert value(turned, "true_positive_rate", "overall") == pytest.approx(
@@ -135,7 +138,8 @@ def test_pos_label_turns_the_rates_round(labels):
         for r in (usual, turned)
     ]
     np.testing.assert_allclose(excess[0], np.negative(excess[1]), atol=1e-12)
-    assert turned.about["positive label"] == str(labels[0])
+    shown = [report.about["positive label"] for report in (turned, usual)]
+    assert shown == [str(label) for label in labels]
 
 
 def test_pos_label_of_three_classes_is_the_one_that_is_rated():

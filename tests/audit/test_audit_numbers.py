@@ -13,6 +13,7 @@ from sklearn.metrics import mean_gamma_deviance, r2_score, root_mean_squared_err
 
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit
+from fairmi.audit.calibration import calibration_figures
 from fairmi.audit.findings import findings_of, number
 from fairmi.audit.parts import Condition, conditional_figures
 from fairmi.audit.predictions import Forecasts
@@ -154,13 +155,14 @@ def test_rows_given_twice_as_clusters_have_the_intervals_of_rows_once():
     doubled = Forecasts(once.true[twice], once.predicted[twice], "squared_error", clusters=twice)
     rated = GroupMoments(once, group_rows(group)), GroupMoments(doubled, group_rows(group[twice]))
     np.testing.assert_allclose(*(moments.limits(0.025) for moments in rated))
-    few, many = (
-        moments.disparities("", confidence=0.95, n_boot=400, rng=np.random.default_rng(0))
-        for moments in rated
-    )
-    for f, g in zip(few, many, strict=True):
-        assert (f.measure, f.value) == (g.measure, pytest.approx(g.value))
-        assert (f.low, f.high) == (pytest.approx(g.low), pytest.approx(g.high))
+
+    def numbers(moments):
+        options = {"confidence": 0.95, "n_boot": 400, "rng": np.random.default_rng(0)}
+        figures = moments.disparities("", **options)
+        figures += calibration_figures(moments.answers, moments.groups, **options)[0]
+        return [(f.value, f.low, f.high, f.by_chance) for f in figures]
+
+    np.testing.assert_allclose(*map(numbers, rated), rtol=1e-6)
 
 
 def test_intervals_hold_the_truth_and_chance_does_its_share():
@@ -185,6 +187,21 @@ def test_intervals_hold_the_truth_and_chance_does_its_share():
     assert set(held) == set(truth)
     assert min(held.values()) > 0.89
     assert found < 0.12
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_without_y_what_needs_none_is_measured():
+    X, y, group = sample()
+    options = {"sensitive_features": group, "conditions": None, "n_boot": 100, "random_state": 0}
+    model, rival = (LinearRegression().fit(X[:, :k], y) for k in (2, 1))
+    predicted = {"y_pred": model.predict(X), "baseline": rival.predict(X[:, :1]), **options}
+    without = audit(**predicted, task="regression")
+    assert {f.measure for f in without.section("group")} == {"mean_prediction"}
+    known = {(f.section, f.measure, f.group): f.value for f in audit(y=y, **predicted).figures}
+    for f in without.section("group") + without.section("disparity")[:3]:
+        assert f.value == known[f.section, f.measure, f.group]
+    assert not without.section("calibration")
+    assert any(note.startswith("y is not known") for note in without.notes)
 
 
 def test_a_group_of_one_row_is_no_all_clear():
