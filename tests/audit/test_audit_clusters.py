@@ -55,22 +55,6 @@ def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
     assert "in 200 clusters" in repr(report)
 
 
-@pytest.mark.slow
-def test_intervals_of_clusters_hold_where_those_of_rows_do_not():
-    """Groups that are alike: "no difference" may be left out in 5 % of samples."""
-    left_out = {"without": 0, "with": 0}
-    for seed in range(100):
-        x, group, y, who = of_persons(seed, persons=100)
-        predictions = predictions_of(None, y, (x > 0).astype(int))
-        for name, clusters in (("without", None), ("with", who)):
-            rates = GroupRates(replace(predictions, clusters=clusters), group_rows(group))
-            options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
-            parity, *_ = rates.disparities("disparity", **options)
-            left_out[name] += parity.low > 0
-    assert left_out["without"] > 20
-    assert left_out["with"] <= 5
-
-
 @pytest.mark.parametrize(
     ("clusters", "told"), [(None, ""), (np.arange(200) // 10, "(100 rows, worth 10)")]
 )

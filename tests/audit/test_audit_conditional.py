@@ -99,17 +99,6 @@ def test_fair_models_raise_few_false_alarms_in_many_parts(n_groups):
     assert alarms < 12
 
 
-def newcombe(hits, n, confidence):
-    return square_and_add(hits / n, *share_intervals(hits, n, (1 - confidence) / 2))
-
-
-def test_the_interval_is_newcombes():
-    """His table II: 56/70 and 48/80 give 0.0524 to 0.3339."""
-    low, high = newcombe(np.array([56, 48]), np.array([70, 80]), 0.95)
-    assert (round(low[0, 1], 4), round(high[0, 1], 4)) == (0.0524, 0.3339)
-    assert (low[1, 0], high[1, 0]) == pytest.approx((-high[0, 1], -low[0, 1]))
-
-
 def test_the_correction_counts_parts_and_pairs():
     group = np.repeat([0, 1, 2], 100)
     part = np.tile([0, 1], 150)
@@ -123,7 +112,8 @@ def test_the_correction_counts_parts_and_pairs():
         for values in (predicted, np.ones(300))
     )
     n_comparisons = 2 * 3  # parts, pairs of groups
-    _, high = newcombe(hits, sizes, 1 - 0.05 / n_comparisons)
+    limits = share_intervals(hits, sizes, 0.05 / n_comparisons / 2)
+    _, high = square_and_add(hits / sizes, *limits)
     assert figure.high == pytest.approx(high.max())
 
 
