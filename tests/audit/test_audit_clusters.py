@@ -55,6 +55,19 @@ def test_persons_with_many_rows_are_no_leak_if_clusters_are_given(monkeypatch):
     assert "in 200 clusters" in repr(report)
 
 
+def test_rows_given_again_as_clusters_have_the_intervals_of_rows_once():
+    x, group, y, _ = of_persons(0)
+    numbers = []
+    for times in (1, 3):
+        rows = np.repeat(np.arange(len(x)), times)
+        predictions = predictions_of(None, y[rows], (x[rows] > 0).astype(int))
+        rates = GroupRates(replace(predictions, clusters=rows), group_rows(group[rows]))
+        options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
+        figures = rates.figures("", 0.95) + rates.disparities("", **options)
+        numbers.append([(f.value, f.low, f.high, f.by_chance) for f in figures])
+    np.testing.assert_allclose(*numbers)
+
+
 @pytest.mark.parametrize(
     ("clusters", "told"), [(None, ""), (np.arange(200) // 10, "(100 rows, worth 10)")]
 )
