@@ -26,7 +26,14 @@ from fairmi._row_weights import (
     log_weights,
     row_weights,
 )
-from fairmi._sklearn_compat import MISSING, NOT_NEGATIVE, StrOptions, parameter, with_parameters
+from fairmi._sklearn_compat import (
+    MISSING,
+    NOT_NEGATIVE,
+    StrOptions,
+    parameter,
+    safe_indexing,
+    with_parameters,
+)
 from fairmi._typing import ColumnLike, Columns, Kinds, RandomState, SensitiveLike, TableLike
 from fairmi.core.membership import Membership
 from fairmi.exceptions import Note, SensitiveFeaturesError, SmallGroupWarning, warn_of
@@ -158,10 +165,18 @@ class FairReweighing(BaseEstimator):
             If a parameter is none of its values, X is None where rows are read, lengths or indexes
             differ, or y is missing or no class.
         SensitiveFeaturesError
-            If the sensitive features are missing, malformed, hold one group, or are continuous.
+            If the sensitive features are missing, malformed, hold one group (where the weight is
+            not 0), or are continuous.
         """
         labels, frame = self._read(X, y, sensitive_features, sample_weight)
-        given = check_weights(sample_weight, y if X is None else X)
+        all_given = check_weights(sample_weight, y if X is None else X)
+        index = np.flatnonzero(all_given)  # rows without weight are absent
+        given, labels, frame = (
+            all_given[index],
+            labels[index],
+            frame.iloc[index].reset_index(drop=True),
+        )
+        X = None if self.method == "cells" else safe_indexing(X, index)
         self._plan, notes = plan_sensitive(
             frame,
             given,
@@ -183,7 +198,8 @@ class FairReweighing(BaseEstimator):
         else:
             self._learn_from_rows(X, codes, members, given)
         warn_of(notes + self._notes_of_empty_cells(cells), stacklevel=2)
-        self.sample_weight_ = given * self._weights(X, codes, members)
+        self.sample_weight_ = np.zeros(len(all_given))
+        self.sample_weight_[index] = given * self._weights(X, codes, members)
         return self
 
     def weights(
@@ -232,7 +248,7 @@ class FairReweighing(BaseEstimator):
     ) -> None:
         self.encoder_ = TableEncoder().fit(X, self.classes_[codes], given)
         columns = _dense(self.encoder_.transform(X))
-        index = np.flatnonzero(given)
+        index = np.arange(len(given))
         if len(index) > _MOST_ROWS:
             generator = check_random_state(self.random_state)
             index = np.sort(generator.choice(index, _MOST_ROWS, replace=False))

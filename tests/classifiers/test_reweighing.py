@@ -56,6 +56,20 @@ def test_rows_without_a_group_keep_their_weight_and_the_labels_theirs():
     assert category.sensitive_values_ == ["a", "b", "c", "missing"]
 
 
+@pytest.mark.parametrize("method", ["cells", "adversarial"])
+def test_rows_without_weight_are_absent(method):
+    X, y, group = rows()
+    some = group != "c"
+    fair, rest = FairReweighing(method=method), FairReweighing(method=method)
+    fair.fit(X, y, sensitive_features=group, sample_weight=some * 1.0)
+    rest.fit(X[some], y[some], sensitive_features=group[some])
+    np.testing.assert_array_equal(fair.sample_weight_[some], rest.sample_weight_)
+    assert not fair.sample_weight_[~some].any()
+    assert fair.sensitive_values_ == ["a", "b"]
+    with pytest.raises(SensitiveFeaturesError, match="single value 'a'; at least two groups"):
+        fair.fit(X, y, sensitive_features=group, sample_weight=(group == "a") * 1.0)
+
+
 def test_probable_groups_make_expected_counts_independent():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet([0.3] * 3, size=500)
