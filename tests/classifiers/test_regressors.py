@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,7 +26,8 @@ from fairmi.core.membership import quantile_bins
 from fairmi.core.task import Quantity, Scaled
 from fairmi.exceptions import CollapseWarning
 from fairmi.export import onnx_inputs, to_onnx
-from fairmi.networks.losses import quantity_losses
+from fairmi.networks.losses import quantity_losses, task_loss
+from fairmi.networks.rows import TrainingRows
 
 X, MEAN, S, _RANDOM = rows_of_numbers(0, 1500)
 Y = 1e4 * (MEAN + _RANDOM.normal(size=1500))
@@ -218,6 +220,12 @@ def test_units_make_a_constant_a_score_of_0_and_a_loss_of_1(loss):
     assert units.of_constant - units.optimal == pytest.approx(
         units.quantity.loss(none, units.scaled(y)[:, None], weights)
     )
+    rows = TrainingRows(
+        torch.tensor(none), torch.tensor(units.scaled(y)), torch.tensor(weights[None]), ()
+    )
+    for scores, offsets in ((none, None), (none + 2.0, torch.full((1500, 1), -2.0))):
+        loss = task_loss(torch.tensor(scores[None]), replace(rows, offsets=offsets), units)
+        assert loss.item() == pytest.approx(1)
     perfect = units.scaled(y)[:, None]
     scores = np.log(perfect) if units.quantity.has_log_link else perfect
     assert units.share_explained(scores, y, weights) == pytest.approx(1)
