@@ -249,12 +249,12 @@ class GroupRates(GroupFigures):
             draws = draw_rates(counts, tables, n_boot, rng)
         else:
             draws = draw_cluster_rates(rows, clusters, tables, n_boot, rng)
-        changes: list[tuple[str, np.ndarray, np.ndarray]] = []
+        changes: list[tuple[str, np.ndarray, np.ndarray, str]] = []
         if self.groups is None:
             point, drawn = (now[..., 0, :] - then[..., 0, :] for now, then in (points, draws))
             for r, name in enumerate(self.measures):
                 if tables[0].classes[r] < 0 or (name == "selection_rate" and not labelled):
-                    changes.append((name, point[r], drawn[:, r]))
+                    changes.append((name, point[r], drawn[:, r], self.subjects[r]))
         else:
             compared = self.compared & before.compared
             for criterion, names in rates_of_criteria(labelled=labelled).items():
@@ -266,9 +266,12 @@ class GroupRates(GroupFigures):
                         for pair in (points, draws)
                     )
                 )
-                changes.append((f"{criterion}_difference", value, change))
+                changes.append((f"{criterion}_difference", value, change, ""))
         return [
-            change_figure(*change, confidence, ours.n_rows, self.attribute) for change in changes
+            change_figure(
+                measure, value, change, confidence, ours.n_rows, self.attribute, subject=subject
+            )
+            for measure, value, change, subject in changes
         ]
 
 
@@ -326,6 +329,7 @@ def change_figure(
     n_rows: int,
     attribute: str,
     margin: float = 0.0,
+    subject: str = "",
 ) -> Figure:
     """Return the change of a figure from a baseline, with the interval of its draws.
 
@@ -347,6 +351,7 @@ def change_figure(
         high,
         n=n_rows,
         attribute=attribute,
+        subject=subject,
         verdict=direction(low, high),
     )
 

@@ -125,21 +125,21 @@ def _conditional(audit: Figures, figures: list[Figure]) -> list[Row]:
 
 def _changes(audit: Figures, figures: list[Figure]) -> list[Row]:
     """Lay out both models side by side, over all rows and between groups."""
+
+    def what(f: Figure) -> tuple[str, str, str]:
+        # A difference is of the class where it is largest, which may be another one in each model.
+        return f.attribute, f.measure, "" if f.attribute else f.subject
+
     sections = {"model": ("overall", "disparity"), "baseline": ("baseline",)}
     measured = {
-        model: {
-            (f.attribute, f.measure): f
-            for section in of_model
-            for f in audit.section(section)
-            if f.attribute or not f.subject
-        }
+        model: {what(f): f for section in of_model for f in audit.section(section)}
         for model, of_model in sections.items()
     }
     return [
         {
-            "measure": name_of(f.measure),
+            "measure": name_of(f.measure) + (f" of {f.subject}" if f.subject else ""),
             "finding": f.verdict,
-            **{model: of.get((f.attribute, f.measure), "") for model, of in measured.items()},
+            **{model: of.get(what(f), "") for model, of in measured.items()},
             "change": number(f.value, signed=True),
             "its interval": interval(f, signed=True),
         }

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fairmi.audit import audit
+from fairmi.audit.tables import tables_of
 from fairmi.inspection import gap_importance
 
 pytestmark = pytest.mark.usefixtures("no_probes")
@@ -153,6 +154,17 @@ def test_pos_label_of_three_classes_is_the_one_that_is_rated():
     assert value(report) == pytest.approx(expected)
     assert {f.subject for f in report.section("group")} == {""}
     assert report.about["positive label"] == "2"
+
+
+def test_without_labels_each_class_has_its_change():
+    rng = np.random.default_rng(0)
+    predicted, rival = rng.integers(3, size=(2, 600))
+    report = audited(y=None, y_pred=predicted, baseline=rival, s=np.arange(600) % 2, x=None)
+    rows = next(table.rows for table in tables_of(report) if table.section == "change")
+    for k, row in enumerate(rows[:3]):
+        assert row[0] == f"selection rate of {k}"
+        values = [(p == k).mean() for p in (predicted, rival)]
+        assert [f.value for f in row[2:4]] == pytest.approx(values)
 
 
 def test_side_by_side_gives_the_same_figures():

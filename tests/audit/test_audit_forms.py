@@ -263,7 +263,12 @@ def test_every_form_says_the_same(first, n):
                     assert (number(value.value) or "none") in block
                     assert interval(value) in block
                     if table.section in ("disparity", "change"):
-                        whose = (value.attribute, value.measure, value.section == "baseline")
+                        whose = (
+                            value.attribute,
+                            value.measure,
+                            value.subject,
+                            value.section == "baseline",
+                        )
                         assert known.setdefault(whose, cell) == cell
         for attribute in report.attributes:
             parts, overview, rates = (
