@@ -53,8 +53,7 @@ def frontier() -> Figure:
     decisions = decisions.replace({"method": NAMES})
     networks = pd.read_csv(RESULTS / "frontier.csv")
     rows = pd.concat([decisions, networks[~networks["method"].isin(decisions["method"])]])
-    rows = rows[rows["setting"] <= 24].replace({"method": {"fairmi": "fairmi, network"}})
-    return means_of(rows, "seed", "Adult, test part")
+    return means_of(rows[rows["setting"] <= 24], "seed", "Adult, test part")
 
 
 def decisions() -> Figure:

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 
 from fairmi._data.groups import Groups, group_rows, sensitive_frame
 from fairmi._data.values import check_indexes, is_frame, n_rows
+from fairmi._threads import one_thread_if_few
 from fairmi._typing import ColumnLike, Predictor, RandomState, SensitiveLike, TableLike
 from fairmi.metrics._rows import comparable_groups
 
@@ -268,20 +269,17 @@ def _figures(
 
     Where a pair is missing, it is that of the groups whose means are furthest apart.
     """
-    predicted = np.asarray(model.predict(X))
-    everyone = np.ones(len(predicted), dtype=bool)
-    if positive is None:
-        scores = answers = predicted.astype(float)
-        parts = {"mean_prediction": everyone}
-    else:
-        answers = (predicted == positive).astype(float)
-        asked = ("predict_proba", "decision_function")
-        method = next((name for name in asked if hasattr(model, name)), None)
+    asked = ("predict_proba", "decision_function") if positive is not None else ()
+    method = next((name for name in asked if hasattr(model, name)), None)
+    with one_thread_if_few(len(groups.codes)):
+        predicted = np.asarray(model.predict(X))
+        answers = (predicted if positive is None else predicted == positive).astype(float)
         scores = np.asarray(getattr(model, method)(X)) if method else answers
-        parts = {"selection_rate": everyone}
-        if labels is not None:
-            parts["true_positive_rate"] = labels == positive
-            parts["false_positive_rate"] = labels != positive
+    everyone = np.ones(len(predicted), dtype=bool)
+    parts = {"mean_prediction" if positive is None else "selection_rate": everyone}
+    if positive is not None and labels is not None:
+        parts["true_positive_rate"] = labels == positive
+        parts["false_positive_rate"] = labels != positive
     figures: dict[str, Value] = {}
     for name, rows in parts.items():
         means = pd.Series(answers[rows]).groupby(groups.codes[rows]).mean()
@@ -326,9 +324,10 @@ def _probe_auc(
             f"{FOLDS} folds; leave it out, join it to another, or set probe=None."
         )
     cv = StratifiedKFold(FOLDS, shuffle=True, random_state=folds)
-    recovered = cross_val_predict(
-        clone(probe), Z, groups.codes, cv=cv, method="predict_proba", n_jobs=1
-    )
+    with one_thread_if_few(len(Z)):
+        recovered = cross_val_predict(
+            clone(probe), Z, groups.codes, cv=cv, method="predict_proba", n_jobs=1
+        )
     parts = [_auc(recovered[:, g], groups.codes == g) for g in range(len(groups))]
     values, influences = zip(*parts, strict=True)
     return float(np.mean(values)), np.mean(influences, axis=0), None

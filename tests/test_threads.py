@@ -14,6 +14,7 @@ from fairmi import MIDebiasedClassifier
 from fairmi._sklearn_compat import effective_n_threads
 from fairmi._threads import ROWS_OF_A_THREAD, threads_for
 from fairmi.dependence import NWJ
+from fairmi.inspection import gap_importance
 from fairmi.metrics import leakage_score
 
 
@@ -52,6 +53,11 @@ def test_a_probe_of_few_rows_runs_on_one_thread_and_leaves_the_others_alone():
     Recorder.seen.clear()
     leakage_score(random.normal(size=(200, 2)), random.integers(2, size=200), probe=Recorder())
     assert len(Recorder.seen) == 10
+    assert set(Recorder.seen) == {1}
+    model = Recorder().fit(random.normal(size=(200, 2)), np.arange(200) % 2)
+    Recorder.seen.clear()
+    X, s = random.normal(size=(200, 2)), random.integers(2, size=200)
+    gap_importance(model, X, s, probe=Recorder(), n_repeats=1)
     assert set(Recorder.seen) == {1}
     assert effective_n_threads() == 2
 
