@@ -64,7 +64,7 @@ Examples
 >>> from fairmi.dependence import PENALTIES, SensitiveBatch
 >>> penalty, generator = PENALTIES["{name}"](), torch.Generator().manual_seed(0)
 >>> batch = SensitiveBatch.of_groups(torch.tensor([0, 0, 1, 1]))
->>> z = torch.tensor([[[0.0], [0.5], [0.5], [1.0]]])  # of one model, four rows, one unit
+>>> z = torch.tensor([[[0.0], [0.5], [0.5], [1.0]]])  # one model, 4 rows, a unit
 >>> critic = penalty.critic(1, 1, batch, generator)  # untrained
 >>> penalty.value(critic, z, batch, generator).shape  # a value for each model
 torch.Size([1])
