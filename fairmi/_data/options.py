@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def _checked(text: str, kind: type, is_right: Callable[[Any], bool], what: str) -> Any:
+def _checked(
+    text: str, kind: Callable[[str], Any], is_right: Callable[[Any], bool], what: str
+) -> Any:
     try:
         value = kind(text)
     except ValueError:
@@ -49,6 +52,14 @@ def seed(text: str) -> int:
 def confidence(text: str) -> float:
     """Return a level of confidence between 0 and 1."""
     return _checked(text, float, lambda level: 0 < level < 1, "not between 0 and 1, as 0.95 is")
+
+
+def iso_time(text: str) -> str:
+    """Return the text of a month, date or time, since other texts would not sort as times do."""
+    what = "no ISO text of a month, date or time, as 2026-11, 2026-11-30 and 2026-11-30T06:00 are"
+    whole = f"{text}-01" if len(text) == len("2026-11") else text
+    _checked(whole, datetime.fromisoformat, lambda _: True, what)
+    return text
 
 
 def new_file(text: str) -> Path:

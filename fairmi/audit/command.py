@@ -17,7 +17,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import pandas as pd
 
-from fairmi._data.options import add_jobs, confidence, new_file, read_table, seed
+from fairmi._data.options import add_jobs, confidence, iso_time, new_file, read_table, seed
 from fairmi.audit.monitor import FairnessMonitor
 from fairmi.audit.periods import RATES
 from fairmi.audit.report import Audit, write_whole
@@ -132,13 +132,13 @@ def run_audit(arguments: argparse.Namespace) -> str:
 
 def _report_of_table(arguments: argparse.Namespace, options: dict[str, Any]) -> Audit:
     """Audit predictions in files that are counted on disk."""
-    table = _scan(arguments.data)
+    table, engine_error = _scan(arguments.data)
     positive, column = arguments.positive, arguments.prediction
     rows = nw.from_native(table).lazy()
-    if positive is not None and column in rows.collect_schema():
-        labels = rows.select(column).unique().head(1000)
-        positive = _label(positive, labels.collect("pandas").to_native()[column])
     try:
+        if positive is not None and column in rows.collect_schema():
+            labels = rows.select(column).unique().head(1000)
+            positive = _label(positive, labels.collect("pandas").to_native()[column])
         return audit(
             table=table,
             y=arguments.target,
@@ -149,14 +149,14 @@ def _report_of_table(arguments: argparse.Namespace, options: dict[str, Any]) -> 
             pos_label=positive,
             **options,
         )
-    except ValueError as error:
+    except (ValueError, engine_error) as error:  # a value far down the file may be another type
         raise ValueError(f"--data {arguments.data}: {error}") from error
 
 
-def _scan(path: Path) -> Any:
+def _scan(path: Path) -> tuple[Any, type[Exception]]:
     """Return the rows of a file, a folder of Parquet files or a pattern of names, unread.
 
-    By DuckDB where it is installed, else by polars.
+    And the class of errors of reading them. By DuckDB where it is installed, else by polars.
     """
     files = sorted(path.rglob("*.parquet") if path.is_dir() else map(Path, glob(str(path))))
     if not files:
@@ -167,9 +167,11 @@ def _scan(path: Path) -> Any:
     kind = "parquet" if files[0].suffix in (".parquet", ".pq") else "csv"
     try:
         if find_spec("duckdb"):
-            return getattr(import_module("duckdb").connect(), f"read_{kind}")(names)
+            duckdb = import_module("duckdb")
+            return getattr(duckdb.connect(), f"read_{kind}")(names), duckdb.Error
         if find_spec("polars"):
-            return getattr(import_module("polars"), f"scan_{kind}")(names)
+            polars = import_module("polars")
+            return getattr(polars, f"scan_{kind}")(names), polars.exceptions.PolarsError
     except Exception as error:  # each package has errors of its own
         raise ValueError(f"--data {path} can't be read as {kind}: {error}") from error
     raise ValueError("--prediction counts files by DuckDB or polars: pip install duckdb.")
@@ -280,7 +282,7 @@ def add_monitor_command(
         action="store_true",
         help="the rows were counted before, without a label, and have one now",
     )
-    add("--time", help="of the predictions, as ISO text (today)")
+    add("--time", type=iso_time, help="of the predictions, as ISO text (today)")
     add("--positive", metavar="LABEL", help="the prediction that matters (1)")
     add("--tolerance", type=float, metavar="D", help="largest difference that is no alarm (0.1)")
     add("--measures", nargs="+", choices=list(RATES), help="rates to watch (all but accuracy)")

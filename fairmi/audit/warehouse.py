@@ -150,6 +150,12 @@ def _renamed(
                 f"{', '.join(map(repr, schema))}."
             )
     names = {nw.Categorical, nw.Enum}
+    score = schema[str(columns["y_score"])] if "score" in wanted else None
+    if score in {nw.String, *names} or (score is not None and score.is_temporal()):
+        raise ValueError(
+            f"y_score names {columns['y_score']!r}, which is a column of {score}; give scores "
+            "that are numbers."
+        )
     picked = [
         nw.col(str(name)).cast(nw.Float64).alias(key)
         if key == "score"

@@ -139,13 +139,13 @@ class Comparison:
         packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
         own = f"{self.dataset}: 5 folds; each row is predicted by models that did not see it."
         features = (
-            f"{self.sensitive} is among the features, so every method sees it there; with "
-            "--without-sensitive none does."
+            f"Every method sees {self.sensitive} among the features; with --without-sensitive "
+            "none does."
         )
         if not self.sensitive:
             features = "The sensitive features are no columns of the table."
         elif self.without_sensitive:
-            features = f"{self.sensitive} is kept out of the features of all methods."
+            features = f"No method sees {self.sensitive} among its features."
         lines = [
             _ABOUT.get(self.dataset, own) + " Intervals (95 %) by bootstrap.",
             features,

@@ -80,7 +80,10 @@ def test_predictions_in_files_are_counted_on_disk(files, engine, monkeypatch):
         assert report["about"]["rows"] == 800
         if data != files / "all.csv":
             assert [f["value"] for f in report["figures"]] == values
+    rows = pd.concat([table.assign(sex=1)] * 30 + [table[:1]])
+    rows.to_csv(files / "late.csv", index=False)
     for wrong, text in (
+        (["--data", files / "late.csv"], "--data .*late.csv: "),
         (["--data", files / "none.parquet"], "no pattern of their names"),
         (["--data", folder, "--clusters", "sex"], "--clusters goes with --model"),
         (["--data", folder, "--model", "m"], "give one of --model"),

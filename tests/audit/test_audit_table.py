@@ -122,6 +122,7 @@ def test_rows_that_are_probed_are_a_random_sample(rows, place, monkeypatch):
         ({"sex": None}, {}, SensitiveFeaturesError, "'sex' of the table has a missing value in 5"),
         ({"p": None}, {}, ValueError, "'p' of the table has a missing value in 5 rows"),
         ({"score": np.nan}, {}, ValueError, "missing or infinite value in 5 rows"),
+        ({}, {"y_score": "sex"}, ValueError, "y_score names 'sex', which is a column of String"),
     ],
 )
 def test_what_a_table_lacks_is_said(rows, changed, options, error, text):

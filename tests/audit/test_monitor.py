@@ -330,6 +330,7 @@ def test_command_counts_each_file_once_and_exits_with_1_on_alarm(tmp_path, capsy
         (["two.csv", "--positive", "0"], "was begun with pos_label=1, not 0"),
         (["two.csv", "--positive", "yes"], "--positive yes: the data has ['1', '0']"),
         (["two.csv", "--target", "z"], "has no column 'z'"),
+        (["two.csv", "--time", "yesterday"], "'yesterday' is no ISO text of a month"),
         (["two.csv", "--state", "two.csv"], "two.csv is not JSON"),
         (["two.csv", "--state", "list.json"], "list.json is no state of a monitor"),
     ],
