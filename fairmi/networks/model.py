@@ -339,8 +339,8 @@ def trunk_of(
             ) from error
     if not isinstance(module, nn.Module):
         raise ValueError(
-            f"encoder={encoder!r} made a {type(module).__name__}; give a torch.nn.Module, or a "
-            "callable that takes no argument and returns one."
+            f"encoder={encoder!r} made {module!r}; give a torch.nn.Module, or a callable that takes "
+            "no argument and returns one."
         )
     module = module.to(device=device, dtype=torch.float32)
     trunk = Trunk(module, device, _n_outputs(module, sample.to(device)))
@@ -396,26 +396,26 @@ def training_setting(own_encoder: bool, seed: int, device: torch.device) -> Iter
 
 def _n_outputs(module: nn.Module, sample: Tensor) -> int:
     x = as_input(sample)
-    batch = f"a batch of X of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')},"
+    batch = f"a batch of X of shape {tuple(x.shape)}, {str(x.dtype).removeprefix('torch.')}"
     module.eval()
     try:
         with torch.no_grad():
             features = module(x)
     except Exception as error:
         raise ValueError(
-            f"encoder fails on {batch} in eval mode: {type(error).__name__}: {error}. It gets "
+            f"encoder fails on {batch}, in eval mode: {type(error).__name__}: {error}. It gets "
             "rows as they lie in X, channels last included; bring them into its own order, as "
             "x.permute(0, 3, 1, 2) does for images."
         ) from error
     if not isinstance(features, Tensor):
         raise ValueError(
-            f"encoder gives a {type(features).__name__} for {batch} not a tensor; return the "
-            "features alone, (B, H)."
+            f"encoder gives a {type(features).__name__} for {batch}, not a tensor; return "
+            "the features alone, (B, H)."
         )
     if features.dim() != 2 or len(features) != len(x) or not features.shape[1]:
         raise ValueError(
-            f"encoder gives shape {tuple(features.shape)} for {batch} and (B, H) is needed; end "
-            "it by nn.Flatten(), or by a pooling and one."
+            f"encoder gives shape {tuple(features.shape)} for {batch}, and (B, H) is needed; "
+            "end it by nn.Flatten(), or by a pooling and one."
         )
     if not features.is_floating_point() or not bool(features.isfinite().all()):
         raise ValueError(

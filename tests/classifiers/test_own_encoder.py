@@ -271,7 +271,7 @@ def test_a_stream_trains_it_part_by_part():
 
 
 BAD = {
-    "no module": (lambda: 3, r"encoder=.* made a int; give a torch.nn.Module, or a callable"),
+    "no module": (lambda: 3, r"encoder=.* made 3; give a torch.nn.Module, or a callable"),
     "an argument wanted": (
         lambda width: nn.Linear(5, width),
         r"encoder=.* fails when it is called without an argument: TypeError",
@@ -303,7 +303,7 @@ def test_what_is_no_encoder_is_told_before_training(kind):
 def test_features_that_are_no_numbers_are_told():
     net = Net()
     nn.init.constant_(net.body[1].bias, float("nan"))
-    with pytest.raises(ValueError, match=r"no finite floats \(torch.float32\) .*its weights"):
+    with pytest.raises(ValueError, match=r"floats \(torch.float32\) .*float32; check its weights"):
         fitted(encoder=net)
     with pytest.raises(ValueError, match=r"'encoder' parameter .* must be"):
         fitted(encoder=3)

@@ -463,7 +463,7 @@ def test_digits_are_of_the_rounded_value():
         (
             {"sensitive_features": ["a", "b"] * 30, "kind": "continuous"},
             SensitiveFeaturesError,
-            'give kind="categorical"',
+            'or call it "categorical"',
         ),
         (
             {"sensitive_features": [*range(59), np.inf]},
