@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -87,10 +88,14 @@ class TableEstimator(DocLinkMixin, BaseEstimator):
         names, shape = (getattr(self, name, None) for name in ("feature_names_in_", "item_shape_"))
         return Header(type(self).__name__, self.n_features_in_, names, shape)
 
+    def _parameters(self) -> dict[str, Any]:
+        """Return all parameters, also where the `__init__` of a subclass takes fewer."""
+        return {of.name: getattr(self, of.name) for of in fields(self) if of.init}
+
     def _row_options(self) -> RowOptions:
         """Return what the parameters say of how rows are read."""
         return RowOptions.of(
-            self.get_params(deep=False),
+            self._parameters(),
             type(self).__name__,
             reads=self._reads,
             reads_probabilities=self._reads_probabilities,
@@ -352,7 +357,10 @@ class PathEstimator(RepresentationEstimator):
                 f"lam={self.lam!r} has a λ for each sensitive feature, and a path has one for "
                 "all; set lam to a number, or fit one dict at a time."
             )
-        values = tuple(float(value) for value in lams)
+        try:
+            values = tuple(float(value) for value in lams)
+        except (TypeError, ValueError):
+            values = ()
         if not values or not all(0 <= value < np.inf for value in values):
             raise ValueError(f"lams={lams!r} must hold finite values of λ >= 0.")
         models = [clone(self).set_params(lam=lam) for lam in values]

@@ -133,7 +133,7 @@ class BoostingEstimator(PathEstimator):
         seed = seed_of(self.random_state)
         rows, columns, base = self._tree_rows(inputs, seed)
         of_base, config = boosting_config(
-            self.get_params(deep=False), n_rows=len(rows.y), n_threads=threads_for(len(rows.y))
+            self._parameters(), n_rows=len(rows.y), n_threads=threads_for(len(rows.y))
         )
         labels, n_labels = self._labels(rows)
         compared = [

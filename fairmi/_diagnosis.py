@@ -142,8 +142,9 @@ def _against_one_class(
         return _against_ceiling(lam, ceiling)
     short = n_steps is not None and n_steps < _FEW_STEPS
     penalised = any(lam.values()) if isinstance(lam, dict) else lam > 0
-    fixes = [f"lower lam={lam!r}"] * penalised
-    fixes += [f"raise max_iter: {n_steps} steps are few"] * short
+    fixes = [f"lower lam={lam!r}"] if penalised else []
+    if short:
+        fixes.append(f"raise max_iter: {n_steps} steps are few")
     if fixes:
         return f"If this is not what you want, {', or '.join(fixes)}."
     return "X tells little of y; if a class is rare, class_weight='balanced' has it predicted."

@@ -257,7 +257,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         reducer, read = active_reducer(), partial(super()._read, rows)
         if reducer.n_shards == 1:
             return read(earlier, **of_part)
-        reducer.agreed(lambda: check_shared(self.get_params(deep=False)))
+        reducer.agreed(lambda: check_shared(self._parameters()))
         return read_shard(reducer, partial(read, earlier), partial(read, in_parts=True))
 
     def _prepared(
@@ -291,7 +291,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         trunk = self._trunk(rows, device, goes_on=goes_on)
         weighed = [inputs.plan.weigh(model.lam) for model in models]
         config = network_config(
-            self.get_params(deep=False),
+            self._parameters(),
             task=task,
             lams=tuple(lam * task.explained for lam, _ in weighed),
             factors=weighed[0][1],
@@ -355,7 +355,7 @@ class DebiasedNetworks(PathEstimator, NetworkEstimator):
         self._diagnose(batch, trainer.claims(batch, place), self.t_)
         if reducer.n_shards > 1:
             # Parameters are equal; times and warnings are those of the first.
-            own = self.get_params(deep=False)
+            own = self._parameters()
             learned = {name: value for name, value in vars(self).items() if name not in own}
             for name, value in reducer.of_first(lambda: learned).items():
                 setattr(self, name, value)

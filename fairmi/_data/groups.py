@@ -196,7 +196,7 @@ def quantities(frame: pd.DataFrame, *, argument: str) -> np.ndarray:
         values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise SensitiveFeaturesError(
-            f'{argument} holds values that are no numbers ({error}); give numbers, or call it '
+            f"{argument} holds values that are no numbers ({error}); give numbers, or call it "
             '"categorical".'
         ) from error
     unusable = ~np.isfinite(values).all(axis=1)

@@ -116,7 +116,7 @@ class FairnessMonitor:
         intersections: bool = False,
     ) -> None:
         self.tolerance = _tolerances(tolerance)
-        if not (isinstance(confidence, int | float) and 0 < confidence < 1):
+        if not (isinstance(confidence, int | float | np.floating) and 0 < confidence < 1):
             raise ValueError(f"confidence={confidence!r} is not between 0 and 1, as 0.95 is.")
         if isinstance(pos_label, np.generic):
             pos_label = pos_label.item()
@@ -279,16 +279,16 @@ class FairnessMonitor:
         ValueError
             If it is no such state, or of a later version.
         """
-        if state.get("format") != FORMAT:
+        of = state.get("format") if isinstance(state, Mapping) else None
+        if of != FORMAT:
             raise ValueError(
-                f"This is no state of a FairnessMonitor of format {FORMAT}: its format is "
-                f"{state.get('format')!r}."
+                f"This is no state of a FairnessMonitor of format {FORMAT}: its format is {of!r}."
             )
         try:
             monitor = cls(**{name: state[name] for name in PARAMETERS})
             monitor._periods = Periods.from_plain(state)
             monitor._alarms = [Alarm(**alarm) for alarm in state["alarms"]]
-        except (KeyError, TypeError, IndexError) as error:
+        except (AttributeError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"The state of the monitor is damaged: {error}.") from error
         return monitor
 
@@ -526,7 +526,9 @@ def _tolerances(tolerance: float | Mapping[str, float]) -> dict[str, float]:
             raise ValueError(
                 f"tolerance names {measure!r}, which is no rate; watch some of {list(RATES)}."
             )
-        if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value < 1):
+        if isinstance(value, bool) or not (
+            isinstance(value, int | float | np.floating) and 0 <= value < 1
+        ):
             raise ValueError(f"tolerance={value!r} is not from 0 to below 1, as 0.1 is.")
     if not tolerance:
         raise ValueError(f"tolerance={tolerance!r} watches nothing; name some of {list(RATES)}.")

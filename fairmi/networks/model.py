@@ -339,8 +339,8 @@ def trunk_of(
             ) from error
     if not isinstance(module, nn.Module):
         raise ValueError(
-            f"encoder={encoder!r} made {module!r}; give a torch.nn.Module, or a callable that takes "
-            "no argument and returns one."
+            f"encoder={encoder!r} made {module!r}; give a torch.nn.Module, or a callable "
+            "that takes no argument and returns one."
         )
     module = module.to(device=device, dtype=torch.float32)
     trunk = Trunk(module, device, _n_outputs(module, sample.to(device)))

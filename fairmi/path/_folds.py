@@ -226,7 +226,10 @@ def check_folds(splits: Splits, labels: np.ndarray, codes: np.ndarray) -> None:
 
     `labels` (n,) are all alike where y has no classes. All held-out rows need two groups, too.
     """
-    classes = np.unique(labels)
+    n, classes = len(labels), np.unique(labels)
+    named = np.concatenate([rows for split in splits for rows in split])
+    if named.max(initial=0) >= n or named.min(initial=0) < -n:
+        raise ValueError(f"cv names row {named.max()}, but X has {n} rows; make folds of these.")
     for k, (train, _) in enumerate(splits):
         lacking = np.setdiff1d(classes, labels[train]).tolist()
         groups = np.unique(codes[train][codes[train] >= 0])

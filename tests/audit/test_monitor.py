@@ -268,7 +268,14 @@ def test_what_is_wrong_is_named_and_nothing_is_counted(arguments, text):
         (lambda: FairnessMonitor(confidence=95), "confidence=95 is not between"),
         (lambda: FairnessMonitor(pos_label=None), "pos_label=None can't be kept"),
         (lambda: FairnessMonitor.from_state({}), "its format is None"),
+        (lambda: FairnessMonitor.from_state([]), "its format is None"),
         (lambda: FairnessMonitor.from_state({"format": 1}), "damaged: 'tolerance'"),
+        (
+            lambda: FairnessMonitor.from_state(
+                FairnessMonitor(tolerance=np.float32(0.1)).state | {"groups": None}
+            ),
+            "damaged: 'NoneType'",
+        ),
         (lambda: FairnessMonitor.load(__file__), "is not JSON"),
     ],
 )

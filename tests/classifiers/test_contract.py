@@ -60,6 +60,20 @@ def same(first, second, x=X, other=None):
 
 
 @each_kind
+def test_a_subclass_may_take_fewer_parameters(kind):
+    whole, y = KINDS[kind]
+    fixed = whole.get_params(deep=False)
+
+    class Fixed(type(whole)):
+        def __init__(self, lam=2.0):
+            super().__init__(**fixed | {"lam": lam})
+
+    few = clone(Fixed(lam=4.0)).fit(X, y, sensitive_features=S)
+    assert few.get_params() == {"lam": 4.0}
+    assert same(few, fit(kind, lam=4.0))
+
+
+@each_kind
 def test_a_seed_makes_the_fit_and_no_global_generator_is_read_or_changed(kind):
     models = []
     for seed in (1, 2):

@@ -338,6 +338,8 @@ def test_a_fold_that_can_not_be_trained_is_named():
     one_group = [(np.arange(N), np.flatnonzero(S == 1))]
     with pytest.raises(ValueError, match="rows that cv holds out are of one group alone"):
         trees_search(cv=one_group).fit(X, Y, sensitive_features=S)
+    with pytest.raises(ValueError, match=f"row {N}, but X has {N} rows"):
+        trees_search(cv=[(np.arange(N), [N])]).fit(X, Y, sensitive_features=S)
     by_group = np.argsort(S, kind="stable")
     with pytest.raises(ValueError, match="fold 0 of cv have rows of one group alone"):
         trees_search(cv=KFold(2)).fit(X[by_group], Y[by_group], sensitive_features=S[by_group])
