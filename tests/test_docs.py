@@ -155,7 +155,7 @@ def test_scripts_and_pages_that_a_page_names_are_there(page):
 
 def test_every_page_of_the_site_is_in_a_table_of_contents():
     listed = {
-        (page.parent / name.strip()).with_suffix(".md").resolve()
+        (page.parent / re.sub(".*<(.+)>", r"\1", name.strip())).with_suffix(".md").resolve()
         for page in PAGES
         for block in re.findall(r"```{toctree}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
         for name in block.splitlines()
