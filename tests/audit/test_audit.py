@@ -132,18 +132,6 @@ def test_the_model_itself_as_baseline_changes_nothing():
     assert (changes[["value", "low", "high"]] == 0).all(axis=None)
 
 
-def test_changes_are_differences_of_the_two(report):
-    baseline = LogisticRegression(C=1e-3).fit(X[:400], Y[:400])
-    alone = audit_test(baseline)
-    name = "demographic_parity_difference"
-    theirs = figures(alone, "disparity", name).value.item()
-    assert figures(report, "baseline", name).value.item() == pytest.approx(theirs)
-    change = figures(report, "change", name)
-    ours = figures(report, "disparity", name).value.item()
-    assert change.value.item() == pytest.approx(ours - theirs)
-    assert change.low.item() <= change.value.item() <= change.high.item()
-
-
 def test_calibration_tells_scores_that_promise_too_much():
     class Boasting(LogisticRegression):
         def predict_proba(self, X):

@@ -81,14 +81,6 @@ def test_small_groups_are_counted_by_independent_rows(clusters, told):
     assert told in found
 
 
-@pytest.mark.usefixtures("no_probes")
-def test_clusters_of_one_row_change_nothing():
-    x, group, y, _ = of_persons(1)
-    alone = np.arange(len(x))
-    mine, theirs = (run(x, group, y, None, clusters=c).to_frame() for c in (alone, None))
-    pd.testing.assert_frame_equal(mine, theirs)
-
-
 def test_changes_from_a_baseline_are_drawn_by_clusters():
     x, _, y, who = of_persons(2)
     other = np.random.default_rng(0).normal(size=PERSONS)[who] > 0

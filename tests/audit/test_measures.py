@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
 
 from fairmi._data.groups import group_rows
 from fairmi.audit import audit, measures
-from fairmi.audit.comparisons import GroupRates, group_names
-from fairmi.audit.intervals import share_intervals
+from fairmi.audit.comparisons import GroupRates, group_names, small_groups
+from fairmi.audit.counts import draw_fair_counts
+from fairmi.audit.intervals import disparity_interval, share_intervals
 from fairmi.audit.measures import Measure
 from fairmi.audit.predictions import predictions_of
 from fairmi.exceptions import SmallGroupWarning
@@ -59,84 +59,88 @@ def test_a_rate_is_one_row_of_the_table():
     assert report._repr_html_().count('<th scope="col">precision</th>') == 1
 
 
-@pytest.mark.usefixtures("_with_precision")
-def test_its_intervals_hold_with_and_without_clusters():
-    """5 % nominal for equal groups; of 200 samples more than 21 would be a matter of one in 1,000.
-
-    Sizes of all rows, or of whole labels, would give intervals a third as wide.
-    """
-    left_out = dict.fromkeys(("rows", "clusters"), 0)
-    above_chance = 0
-    for seed in range(200):
-        y, predicted, group = sample(np.random.default_rng(seed), 300)
-        for whose, times in (("rows", 1), ("clusters", 4)):
-            codes = [np.repeat(values, times) for values in (y, predicted, group)]
-            predictions = predictions_of(None, codes[0], codes[1])
-            if times > 1:
-                clusters = np.repeat(np.arange(len(y)), times)
-                predictions = replace(predictions, clusters=clusters)
-            rates = GroupRates(predictions, group_rows(codes[2]))
-            (r,) = rates.table.where("precision")
-            value, size = rates.values[:, r], rates.sizes[:, r]
-            assert size == pytest.approx(np.bincount(group[predicted == 1], minlength=2))
-            width = norm.isf(0.025) * np.sqrt((value * (1 - value) / size).sum())
-            left_out[whose] += abs(value[0] - value[1]) > width
-        rates = GroupRates(predictions_of(None, y, predicted), group_rows(group))
-        options = {"confidence": 0.95, "n_boot": 100, "rng": np.random.default_rng(0)}
-        figures = rates.disparities("disparity", **options)
-        (figure,) = (f for f in figures if f.measure == "precision_difference")
-        above_chance += figure.value > figure.by_chance
-        left_out["interval"] = left_out.get("interval", 0) + (figure.low > 0)
-    assert max(left_out.values()) <= 21, left_out
-    assert above_chance <= 25
-
-
-def tiny_group():
+def test_two_rows_make_no_headline_and_are_listed_by_name():
     """Two groups that are alike, and two rows of a third of which none is selected."""
     rng = np.random.default_rng(0)
     group = np.array(["a", "b"])[rng.integers(2, size=1000)].astype(object)
-    group[:2] = "rare"
-    predicted = (rng.random(1000) < 0.3).astype(int)
-    predicted[:2] = 0
-    return rng.integers(2, size=1000), predicted, group
-
-
-def test_two_rows_make_no_headline_and_are_listed_by_name():
-    y, predicted, group = tiny_group()
+    predicted, y = (rng.random(1000) < 0.3).astype(int), rng.integers(2, size=1000)
+    group[:2], predicted[:2] = "rare", 0
     with pytest.warns(SmallGroupWarning, match=r"= rare \(2 rows\).*left out"):
         report = audit(y=y, y_pred=predicted, sensitive_features=group, random_state=0)
-    differences = [f for f in report.section("disparity") if f.measure.endswith("_difference")]
-    assert {f.most for f in differences} | {f.least for f in differences} == {"a", "b"}
-    parity = differences[0]
-    selected = [predicted[group == g].mean() for g in "ab"]
-    assert parity.value == pytest.approx(np.ptp(selected))
-    assert parity.n == 998
     assert "rare" in {f.group for f in report.section("group")}
     assert "rare" not in repr(report).split("What to do next")[0]
 
 
-def test_where_all_groups_are_small_all_are_compared():
+@pytest.mark.parametrize("sizes", [[20, 20], [35, 5]])
+def test_where_no_two_groups_are_large_all_are_compared(sizes):
     y, predicted = np.tile([0, 1], 20), np.tile([0, 1, 1, 0], 10)
     with pytest.warns(SmallGroupWarning):
         report = audit(
-            y=y, y_pred=predicted, sensitive_features=np.repeat(["a", "b"], 20), random_state=0
+            y=y, y_pred=predicted, sensitive_features=np.repeat(["a", "b"], sizes), random_state=0
         )
     assert report.section("disparity")[0].n == 40
 
 
-def test_a_rate_has_one_interval_in_all_criteria():
-    """Equal opportunity is the true positive rate that equalized odds takes too."""
-    y, predicted, group = sample(np.random.default_rng(1), 2000)
-    predicted = np.where(group & y, 1, predicted)
-    report = audit(y=y, y_pred=predicted, sensitive_features=group, random_state=0)
-    odds, opportunity = (
-        next(f for f in report.section("disparity") if f.measure == f"{name}_difference")
-        for name in ("equalized_odds", "equal_opportunity")
+@pytest.mark.usefixtures("_with_precision")
+@pytest.mark.parametrize("each", [1, 3])
+def test_disparities_are_those_of_groups_with_rows_enough_by_hand(each):
+    """Three groups have 30 positives or more, one 29, one a few; rows count once, given `each`."""
+    n_of = np.array([[60, 30], [40, 90], [35, 31], [70, 29], [17, 12]])  # by group and label
+    selected = np.array([[12, 20], [4, 65], [3, 30], [14, 1], [17, 0]])
+    counts = np.dstack([n_of - selected, selected]).reshape(5, 4)
+    cells = np.repeat(np.indices((5, 2, 2)).reshape(3, -1), counts.ravel() * each, axis=1)
+    clusters = np.arange(cells.shape[1]) // each
+    group, y, predicted = cells
+    rates, nobody = (
+        GroupRates(replace(predictions_of(None, y, of), clusters=clusters), group_rows(group))
+        for of in (predicted, 0 * y)
     )
-    assert odds.rate == opportunity.rate == "true_positive_rate"
-    assert (odds.value, odds.low, odds.high) == pytest.approx(
-        (opportunity.value, opportunity.low, opportunity.high)
+    options = {"confidence": 0.95, "n_boot": 99, "rng": np.random.default_rng(0)}
+    figures = {f.measure: f for f in rates.disparities("", **options)}
+    rng = np.random.default_rng(0)
+    of_all, of_label, of_predicted = (
+        draw_fair_counts(counts, np.array(strata), 99, rng)
+        for strata in ([0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1])
     )
+    cells_of = {"selection_rate": ([1, 3], range(4)), "true_positive_rate": ([3], [2, 3]),
+                "false_positive_rate": ([1], [0, 1]), "precision": ([3], [1, 3])}  # fmt: skip
+    for criterion, names, drawn, joint in (
+        ("demographic_parity", ["selection_rate"], of_all, 1),
+        ("equalized_odds", ["true_positive_rate", "false_positive_rate"], of_label, 2),
+        ("equal_opportunity", ["true_positive_rate"], of_label, 2),
+        ("precision", ["precision"], of_predicted, 1),
+    ):
+        (top, drawn_top), (bottom, drawn_bottom) = (
+            [np.stack([c[..., cells_of[name][side]].sum(axis=-1) for name in names], axis=-1)
+             for c in (counts, drawn)] for side in (0, 1)
+        )  # fmt: skip
+        sizes = np.where(bottom >= 30, bottom, 0)
+        point, alike = (
+            np.where(sizes > 0, a / b, np.nan)
+            for a, b in ((top, bottom), (drawn_top, drawn_bottom))
+        )
+        for kind in ("difference", "ratio")[: 1 + (criterion != "precision")]:
+            f, ratio = figures[f"{criterion}_{kind}"], kind == "ratio"
+            apart, chance = (
+                (np.divide if ratio else np.subtract)(np.nanmax(of, -2), np.nanmin(of, -2))
+                for of in (point, alike)
+            )
+            low, high = disparity_interval(point, sizes, 0.95, ratio=ratio, n_joint=joint)
+            ends = np.array([apart.max(), low, high, np.sort(chance.max(axis=-1))[94]])
+            if ratio:
+                ends = 1 / np.array([ends[0], *np.exp([high, low]), ends[3]])
+            else:
+                signs = int(ends[1] > 0) + int(ends[0] > ends[3])
+            assert (f.value, f.low, f.high, f.by_chance) == pytest.approx(tuple(ends))
+            assert f.verdict == ["none found", "unclear", "found"][signs]
+            j, said = apart.argmax(), (f.rate, f.most[-1], f.least[-1], f.n)
+            ends = [str(of(point[:, j])) for of in (np.nanargmax, np.nanargmin)]
+            assert said == (names[j], *ends, each * n_of[(sizes > 0).any(axis=1)].sum())
+    for f in rates.changes(nobody, **options)[:3]:
+        assert f.value == pytest.approx(figures[f.measure].value)
+    small = small_groups([rates], clustered=False)
+    assert f"4 ({29 * each} rows" in small
+    assert "sensitive_0: 0" not in small
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
 from fairmi.decisions import rule
 from fairmi.decisions.rule import ScoredRows, best_decision
+from fairmi.exceptions import InfeasibleBoundWarning, SmallGroupWarning
 
 CONSTRAINTS = ("demographic_parity", "equalized_odds", "equal_opportunity")
 
@@ -189,3 +192,20 @@ def test_rows_of_no_known_group_are_decided_by_their_probabilities():
         decided = rows.decided(best_decision(rows, 0.02, randomized=True).multipliers[0])
         np.testing.assert_array_equal(decided[hidden], p[hidden].argmax(axis=1))
         assert (decided != p.argmax(axis=1)).any()
+
+
+@pytest.mark.parametrize("by", [-1e-9, 1e-9])
+def test_notes_begin_a_tenth_of_an_error_beyond_the_bound_and_at_errors_of_a_hundredth(by):
+    p, q, c, y, _ = many_rows(5, n_groups=3, n=16_000)
+    weights = (c == 0) | (np.arange(16_000) < 900)
+    rows = scored(p, q, c, y, weights * 1.0, CONSTRAINTS[0])
+    decision = best_decision(rows, 1.0)
+    errors = rule._standard_errors(rows, decision)
+    assert errors[0] < 0.01 < errors[1:].min() < errors.max() < 0.04
+    said = {"randomized": False, "groups": "abc", "classes": np.arange(2)}
+    for bound, small in ((0.0, ["Groups too small for bound=0: 'b', 'c'."]), (0.04, [])):
+        missed = bound + rows.coarseness() + 0.1 * errors.max() + by
+        notes = rule.notes_of_rule(rows, replace(decision, unfairness=missed), bound, **said)
+        texts = [text[:39] for kind, text in notes if kind is SmallGroupWarning]
+        assert texts == small
+        assert (InfeasibleBoundWarning in [kind for kind, _ in notes]) == (by > 0)
