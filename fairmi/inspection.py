@@ -227,6 +227,8 @@ def _named_sets(X: Any, columns: Any) -> dict[str, list[Any]]:
     if not isinstance(columns, Mapping):
         columns = {str(name): [name] for name in columns}
     sets = {str(name): list(chosen) for name, chosen in columns.items()}
+    if not sets:
+        raise ValueError("columns is empty; name some columns of X, or give None for each.")
     for name, chosen in sets.items():
         unknown = [column for column in chosen if column not in known]
         if unknown or not chosen:

@@ -134,6 +134,7 @@ def test_a_regressor_and_three_groups():
     [
         ({"columns": {"job": ["a", "job"]}}, "set 'job' is .* X has no column 'job'"),
         ({"columns": {"job": []}}, "set 'job' is"),
+        ({"columns": []}, "columns is empty"),
         ({"pos_label": "maybe"}, "pos_label='maybe', and the model's classes"),
         ({"y": ["yes"]}, "y has 1 rows, but X has 300"),
         ({"n_repeats": 0}, "n_repeats=0 is too few"),

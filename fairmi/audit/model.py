@@ -38,7 +38,7 @@ class FittedModel:
         sensitive_features: SensitiveLike,
         seed: int,
     ) -> None:
-        if not hasattr(estimator, "predict"):
+        if isinstance(estimator, type) or not hasattr(estimator, "predict"):
             raise ValueError(
                 f"{argument} must be a fitted classifier or regressor with a predict method, got "
                 f"{estimator!r}."

@@ -271,6 +271,7 @@ print("ran")
     ("arguments", "error", "message"),
     [
         ({"model": LogisticRegression()}, NotFittedError, "estimator is not fitted"),
+        ({"model": LogisticRegression}, ValueError, "estimator must be a fitted classifier"),
         ({"model": StandardScaler().fit(X)}, ValueError, "estimator must be a fitted classifier"),
         ({"baseline": LogisticRegression()}, NotFittedError, "baseline is not fitted"),
         ({"baseline": Constant(PRED + 7)}, ValueError, "baseline must predict"),
