@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, indexable
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
@@ -169,17 +169,13 @@ class FairReweighing(BaseEstimator):
             not 0), or are continuous.
         """
         labels, frame = self._read(X, y, sensitive_features, sample_weight)
-        all_given = check_weights(sample_weight, y if X is None else X)
-        index = np.flatnonzero(all_given)  # rows without weight are absent
-        given, labels, frame = (
-            all_given[index],
-            labels[index],
-            frame.iloc[index].reset_index(drop=True),
-        )
-        X = None if self.method == "cells" else safe_indexing(X, index)
+        all_weights = check_weights(sample_weight, y if X is None else X)
+        index = np.flatnonzero(all_weights)  # rows without weight are absent
+        weights, labels = all_weights[index], labels[index]
+        frame = frame.iloc[index].reset_index(drop=True)
         self._plan, notes = plan_sensitive(
             frame,
-            given,
+            weights,
             missing=self.missing_sensitive,
             argument="sensitive_features",
             kinds=self.sensitive_kinds,
@@ -192,14 +188,15 @@ class FairReweighing(BaseEstimator):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         self.sensitive_values_ = self._plan.labels
         (members,) = self._plan.rows(frame, argument="sensitive_features", hides=bool(notes))
-        cells = cell_weights(members, codes, len(self.classes_), given)
+        cells = cell_weights(members, codes, len(self.classes_), weights)
         if self.method == "cells":
             self.cell_weights_ = cells
         else:
-            self._learn_from_rows(X, codes, members, given)
+            X = safe_indexing(*indexable(X), index)
+            self._learn_from_rows(X, codes, members, weights)
         warn_of(notes + self._notes_of_empty_cells(cells), stacklevel=2)
-        self.sample_weight_ = np.zeros(len(all_given))
-        self.sample_weight_[index] = given * self._weights(X, codes, members)
+        self.sample_weight_ = np.zeros(len(all_weights))
+        self.sample_weight_[index] = weights * self._weights(X, codes, members)
         return self
 
     def weights(
@@ -244,11 +241,11 @@ class FairReweighing(BaseEstimator):
         return labels, sensitive_frame(sensitive_features, n_rows=len(labels))
 
     def _learn_from_rows(
-        self, X: TableLike, codes: np.ndarray, members: Membership, given: np.ndarray
+        self, X: TableLike, codes: np.ndarray, members: Membership, weights: np.ndarray
     ) -> None:
-        self.encoder_ = TableEncoder().fit(X, self.classes_[codes], given)
+        self.encoder_ = TableEncoder().fit(X, self.classes_[codes], weights)
         columns = _dense(self.encoder_.transform(X))
-        index = np.arange(len(given))
+        index = np.arange(len(weights))
         if len(index) > _MOST_ROWS:
             generator = check_random_state(self.random_state)
             index = np.sort(generator.choice(index, _MOST_ROWS, replace=False))
@@ -257,11 +254,11 @@ class FairReweighing(BaseEstimator):
             codes[index],
             len(self.classes_),
             members.take(index),
-            given[index],
+            weights[index],
             self.lam,
         )
         self._log_scale = 0.0
-        self._log_scale = -np.log(np.average(self._weights(X, codes, members), weights=given))
+        self._log_scale = -np.log(np.average(self._weights(X, codes, members), weights=weights))
 
     def _weights(self, X: TableLike, codes: np.ndarray, members: Membership) -> np.ndarray:
         if self.method == "cells":

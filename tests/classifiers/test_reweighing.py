@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import coo_array
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -57,12 +58,13 @@ def test_rows_without_a_group_keep_their_weight_and_the_labels_theirs():
 
 
 @pytest.mark.parametrize("method", ["cells", "adversarial"])
-def test_rows_without_weight_are_absent(method):
+@pytest.mark.parametrize("form", [np.asarray, coo_array])
+def test_rows_without_weight_are_absent(method, form):
     X, y, group = rows()
     some = group != "c"
     fair, rest = FairReweighing(method=method), FairReweighing(method=method)
-    fair.fit(X, y, sensitive_features=group, sample_weight=some * 1.0)
-    rest.fit(X[some], y[some], sensitive_features=group[some])
+    fair.fit(form(X), y, sensitive_features=group, sample_weight=some * 1.0)
+    rest.fit(form(X[some]), y[some], sensitive_features=group[some])
     np.testing.assert_array_equal(fair.sample_weight_[some], rest.sample_weight_)
     assert not fair.sample_weight_[~some].any()
     assert fair.sensitive_values_ == ["a", "b"]
